@@ -1,0 +1,38 @@
+"""Errors of ccdcore: each says what happened, to which file, and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class CcdError(Exception):
+    """Base of every error that ccdcore raises on purpose."""
+
+
+class FrameReadError(CcdError, OSError):
+    """A file that cannot be used as a frame.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    reason : str
+        What is wrong with it, in words for the person who owns the file.
+    incomplete : bool
+        True where the file looks like the beginning of a good one, so that it
+        may still be arriving.
+    """
+
+    def __init__(self, path: Path, reason: str, *, incomplete: bool = False) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+        self.incomplete = incomplete
+
+
+class SectionError(CcdError, ValueError):
+    """An image section that cannot be read, or does not fit the image."""
+
+
+class InsufficientDataError(CcdError, ValueError):
+    """The frames given cannot support the measurement or product asked for."""

@@ -1,0 +1,119 @@
+"""What an observatory says of one of its cameras: how to read its headers, its amplifiers, its limits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from ccdcore.geometry import Amplifier
+
+
+class FrameType(StrEnum):
+    """What a frame is for."""
+
+    BIAS = "bias"
+    DARK = "dark"
+    FLAT = "flat"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRule:
+    """When a frame of this instrument is of a given type: every condition must hold.
+
+    Parameters
+    ----------
+    cards : mapping of str to str
+        Header keyword → value or shell pattern, compared without regard to case.
+    filename : str, optional
+        Shell pattern for the file's name, compared without regard to case.
+    """
+
+    cards: Mapping[str, str] = field(default_factory=dict)
+    filename: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Specification limits of one quantity; None where there is none on that side."""
+
+    min: float | None = None
+    max: float | None = None
+
+    def admit(self, value: float) -> bool:
+        """Whether ``value`` lies inside the limits, the ends included."""
+        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One ``[[instrument]]`` entry of the configuration.
+
+    Parameters
+    ----------
+    name : str
+        The instrument's name in results, paths and trends.
+    match : mapping of str to str
+        Header keyword → value or shell pattern; a frame belongs to the entry
+        when all of them hold (an empty mapping matches every frame).
+    valid_from, valid_to : datetime, optional
+        The half-open span of observation time the entry is for, time-zone aware.
+    header : mapping of str to str
+        Name of an `ExposureInfo` field (``date_obs``, ``exposure_time``,
+        ``ccd_temperature``, ``filter``, …) → the keyword that carries it.
+    exposure_time_unit_s : float
+        Seconds per unit of the exposure time card.
+    frame_type : mapping of FrameType to FrameRule
+        How to tell the types apart.
+    configuration : tuple of str
+        Keywords whose values make frames comparable; empty for the default
+        (binning, window, read mode, gain and offset setting).
+    amplifiers : tuple of Amplifier
+        Read-out channels; empty where the header or the whole frame decides.
+    spec : mapping of str to Limits
+        Column name of a measurement (``gain_e_per_adu``) → limits.
+    """
+
+    name: str
+    match: Mapping[str, str] = field(default_factory=dict)
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    header: Mapping[str, str] = field(default_factory=dict)
+    exposure_time_unit_s: float = 1.0
+    frame_type: Mapping[FrameType, FrameRule] = field(default_factory=dict)
+    configuration: tuple[str, ...] = ()
+    amplifiers: tuple[Amplifier, ...] = ()
+    spec: Mapping[str, Limits] = field(default_factory=dict)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what identification and measurement depend on, as plain JSON values.
+
+        Specification limits stay out: they change verdicts, never measurements.
+        """
+        return {
+            "name": self.name,
+            "match": dict(self.match),
+            "valid_from": self.valid_from and self.valid_from.isoformat(),
+            "valid_to": self.valid_to and self.valid_to.isoformat(),
+            "header": dict(self.header),
+            "exposure_time_unit_s": self.exposure_time_unit_s,
+            "frame_type": {
+                str(kind): {"cards": dict(rule.cards), "filename": rule.filename}
+                for kind, rule in self.frame_type.items()
+            },
+            "configuration": list(self.configuration),
+            "amplifiers": [
+                {"name": a.name, "data": str(a.data), "overscan": a.overscan and str(a.overscan)}
+                for a in self.amplifiers
+            ],
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `describe`, so that a changed entry is told from the same one."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,67 @@
+"""The options of each recipe, frozen, and their digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+VERSION = 1
+"""Raised whenever the code of a recipe changes its results, so that older results are known to be stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class BiasRecipe:
+    """Options of the master bias: clip in units of the scatter, fewest frames."""
+
+    clip_sigma: float = 7.0
+    min_frames: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DarkRecipe:
+    """Options of the master dark: clip in units of the scatter, fewest frames."""
+
+    clip_sigma: float = 5.0
+    min_frames: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FlatRecipe:
+    """Options of the master flat.
+
+    `scale` chooses what is brought to one before combining: the mean of the
+    ``illuminated`` region, or the ``median`` of the whole frame as in the notebook.
+    """
+
+    clip_sigma: float = 5.0
+    min_frames: int = 3
+    scale: Literal["illuminated", "median"] = "illuminated"
+
+
+@dataclass(frozen=True, slots=True)
+class GainRecipe:
+    """Options of gain and read noise: the method, and a region ``[x1:x2,y1:y2]`` or None for all."""
+
+    method: Literal["auto", "pair", "binned"] = "auto"
+    region: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipes:
+    """All recipes of a run."""
+
+    bias: BiasRecipe = field(default_factory=BiasRecipe)
+    dark: DarkRecipe = field(default_factory=DarkRecipe)
+    flat: FlatRecipe = field(default_factory=FlatRecipe)
+    gain: GainRecipe = field(default_factory=GainRecipe)
+
+    def describe(self) -> dict[str, object]:
+        """Return the options and the version as plain JSON values."""
+        return {"version": VERSION, **asdict(self)}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `describe`."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
