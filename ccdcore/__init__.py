@@ -1,0 +1,1 @@
+"""Science of CCD calibration frames: photon transfer and combining, on arrays and frames."""

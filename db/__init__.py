@@ -1,0 +1,1 @@
+"""The record: files, frames, runs, measurements and masters in a database."""

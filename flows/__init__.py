@@ -1,0 +1,1 @@
+"""The service: watching, Prefect flows, settings, command line."""
