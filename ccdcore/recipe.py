@@ -7,8 +7,17 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
+from ccdcore.geometry import Section
+
 VERSION = 1
 """Raised whenever the code of a recipe changes its results, so that older results are known to be stale."""
+
+
+def _check(clip_sigma: float, min_frames: int) -> None:
+    if not 1 <= clip_sigma <= 100:
+        raise ValueError(f"clip_sigma = {clip_sigma:g} is not from 1 to 100")
+    if min_frames < 1:
+        raise ValueError(f"min_frames = {min_frames} is below 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +27,9 @@ class BiasRecipe:
     clip_sigma: float = 7.0
     min_frames: int = 3
 
+    def __post_init__(self) -> None:
+        _check(self.clip_sigma, self.min_frames)
+
 
 @dataclass(frozen=True, slots=True)
 class DarkRecipe:
@@ -25,6 +37,9 @@ class DarkRecipe:
 
     clip_sigma: float = 5.0
     min_frames: int = 3
+
+    def __post_init__(self) -> None:
+        _check(self.clip_sigma, self.min_frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +54,9 @@ class FlatRecipe:
     min_frames: int = 3
     scale: Literal["illuminated", "median"] = "illuminated"
 
+    def __post_init__(self) -> None:
+        _check(self.clip_sigma, self.min_frames)
+
 
 @dataclass(frozen=True, slots=True)
 class GainRecipe:
@@ -46,6 +64,10 @@ class GainRecipe:
 
     method: Literal["auto", "pair", "binned"] = "auto"
     region: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.region is not None:
+            Section.parse(self.region)
 
 
 @dataclass(frozen=True, slots=True)

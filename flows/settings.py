@@ -1,0 +1,234 @@
+"""Settings: the only reader of the environment and of ``ccdwatch.toml``."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from ccdcore.errors import CcdError
+from ccdcore.geometry import Amplifier, Section
+from ccdcore.instrument import FrameRule, FrameType, Instrument, Limits
+from ccdcore.recipe import Recipes
+
+CONFIG_NAME = "ccdwatch.toml"
+
+
+class SettingsError(Exception):
+    """The configuration cannot be used; the message is one line that says what to type."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
+
+
+def _section_text(value: object) -> object:
+    """Check a section early, so that the message names the key."""
+    if isinstance(value, str):
+        try:
+            return str(Section.parse(value))
+        except CcdError as error:
+            raise ValueError(str(error)) from None
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+SectionText = Annotated[str, BeforeValidator(_section_text)]
+HeaderField = Literal[
+    "date_obs", "exposure_time", "ccd_temperature", "filter", "object", "longitude", "gain", "read_noise"
+]
+Seconds = Annotated[float, Field(ge=0, le=86400 * 30)]
+Card = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
+
+
+class WatchSettings(_Strict):
+    """``[watch]``: where frames land, and when a file and a set are complete."""
+
+    directories: tuple[Path, ...] = ()
+    quiet_seconds: Seconds = 30
+    stable_seconds: Seconds = 2
+    scan_seconds: Annotated[float, Field(gt=0, le=86400)] = 60
+    settle_seconds: Seconds = 300
+    include: tuple[str, ...] = ("*.fit", "*.fits", "*.fts")
+    polling: bool = False
+
+
+class NightSettings(_Strict):
+    """``[nights]``: which frames belong together in time."""
+
+    longitude_deg: Annotated[float, Field(ge=-360, le=360)] | None = None
+    window_nights: Annotated[int, Field(ge=1, le=366)] = 1
+    reach_nights: Annotated[int, Field(ge=0, le=366)] = 7
+
+
+class DatabaseSettings(_Strict):
+    """``[database]``."""
+
+    url: str = "sqlite:///ccdwatch.db"
+
+
+class PrefectSettings(_Strict):
+    """``[prefect]``: a Prefect server of one's own instead of the one that ``up`` starts."""
+
+    api_url: str | None = None
+
+
+class AmplifierSettings(_Strict):
+    """One entry of ``amplifiers``."""
+
+    name: Card
+    data: SectionText
+    overscan: SectionText | None = None
+
+
+class FrameRuleSettings(BaseModel):
+    """One entry of ``frame_type``: header cards, ``filename``, or both."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    filename: str | None = None
+
+    @model_validator(mode="after")
+    def _some_condition(self) -> FrameRuleSettings:
+        if self.filename is None and not self.model_extra:
+            raise ValueError("give header cards, filename, or both: an empty rule would match every frame")
+        return self
+
+    def to_rule(self) -> FrameRule:
+        """Return the rule that ccdcore takes."""
+        cards = {str(key): str(value) for key, value in (self.model_extra or {}).items()}
+        return FrameRule(cards=cards, filename=self.filename)
+
+
+class LimitSettings(_Strict):
+    """Specification limits of one quantity."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+class InstrumentSettings(_Strict):
+    """``[[instrument]]``."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._+-]{1,48}$")]
+    match: dict[str, Card] = {}
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    header: dict[HeaderField, str] = {}
+    exposure_time_unit_s: Annotated[float, Field(gt=0)] = 1.0
+    frame_type: dict[Literal["bias", "dark", "flat", "other"], FrameRuleSettings] = {}
+    configuration: tuple[str, ...] = ()
+    amplifiers: tuple[AmplifierSettings, ...] = ()
+    spec: dict[Literal["gain_e_per_adu", "read_noise_e", "read_noise_adu", "bias_level_adu"], LimitSettings] = {}
+
+    def to_instrument(self) -> Instrument:
+        """Return the entry that ccdcore takes."""
+        return Instrument(
+            name=self.name,
+            match=dict(self.match),
+            valid_from=self.valid_from and _utc(self.valid_from),
+            valid_to=self.valid_to and _utc(self.valid_to),
+            header={str(field): keyword for field, keyword in self.header.items()},
+            exposure_time_unit_s=self.exposure_time_unit_s,
+            frame_type={FrameType(kind): rule.to_rule() for kind, rule in self.frame_type.items()},
+            configuration=self.configuration,
+            amplifiers=tuple(
+                Amplifier(a.name, Section.parse(a.data), Section.parse(a.overscan) if a.overscan else None)
+                for a in self.amplifiers
+            ),
+            spec={str(quantity): Limits(limit.min, limit.max) for quantity, limit in self.spec.items()},
+        )
+
+
+class Settings(_Strict):
+    """Everything that ``ccdwatch.toml`` may say, and the home it belongs to."""
+
+    home: Path
+    watch: WatchSettings = WatchSettings()
+    nights: NightSettings = NightSettings()
+    recipes: Recipes = Recipes()
+    database: DatabaseSettings = DatabaseSettings()
+    prefect: PrefectSettings = PrefectSettings()
+    instrument: tuple[InstrumentSettings, ...] = ()
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL; a relative SQLite path is relative to the home."""
+        prefix = "sqlite:///"
+        url = self.database.url
+        if url.startswith(prefix) and not url.startswith(prefix + "/") and url != prefix:
+            return f"{prefix}{self.home / url[len(prefix) :]}"
+        return url
+
+    @cached_property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """The instrument entries, in the order of the file."""
+        return tuple(entry.to_instrument() for entry in self.instrument)
+
+
+def find_home(home: str | None) -> Path:
+    """Return the home: the option, else ``CCDWATCH_HOME``, else ``~/ccdwatch``."""
+    return Path(home or os.environ.get("CCDWATCH_HOME") or "~/ccdwatch").expanduser().absolute()
+
+
+def load_settings(home: Path, *, watch: tuple[Path, ...] = ()) -> Settings:
+    """Read ``HOME/ccdwatch.toml``, where there is one, and validate it.
+
+    Parameters
+    ----------
+    home : Path
+        The home directory; it need not exist yet.
+    watch : tuple of Path
+        Directories to watch, instead of those of the file.
+
+    Raises
+    ------
+    SettingsError
+        In one line that names the file, the key, the value, and what is allowed.
+    """
+    path = home / CONFIG_NAME
+    content: dict[str, Any] = {}
+    if path.exists():
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{path}: cannot be read as TOML: {error}") from None
+    if "home" in content:
+        raise SettingsError(f"{path}: unknown key home: give it as --home or CCDWATCH_HOME")
+    if watch:
+        content["watch"] = {**content.get("watch", {}), "directories": [str(directory) for directory in watch]}
+    try:
+        settings = Settings(home=home, **content)
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {_first_problem(error)}") from None
+    directories = tuple((home / d.expanduser()).resolve() for d in settings.watch.directories)
+    return settings.model_copy(update={"watch": settings.watch.model_copy(update={"directories": directories})})
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Return the first problem pydantic found, as key, value, and what is allowed."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+    if problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        return f"unknown key {key}: {_allowed_keys(problem['loc'])}"
+    return f"{key} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _allowed_keys(location: tuple[int | str, ...]) -> str:
+    """Return the keys that are allowed where an unknown one was met, for the message."""
+    model: type[BaseModel] = Settings
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        annotation = field.annotation if field else None
+        candidates = (annotation, *getattr(annotation, "__args__", ()))
+        model = next((c for c in candidates if isinstance(c, type) and hasattr(c, "__annotations__")), model)
+    return "known keys here are " + ", ".join(
+        name for name in get_type_hints(model) if name not in {"home", "model_config"}
+    )
