@@ -43,3 +43,25 @@ class Frame:
         """Rows and columns."""
         rows, columns = np.shape(self.data)
         return rows, columns
+
+
+@dataclass(frozen=True, slots=True)
+class FrameHeader:
+    """What is known of a frame without its pixels; the fields are those of `Frame`.
+
+    Parameters
+    ----------
+    path : Path
+        The file it was read from.
+    shape : tuple of int
+        Rows and columns.
+    info : ExposureInfo
+        What the header and the configuration say of it.
+    amplifiers : tuple of Amplifier
+        At least one; the whole image where nothing says otherwise.
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    info: ExposureInfo
+    amplifiers: tuple[Amplifier, ...]

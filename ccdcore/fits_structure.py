@@ -1,0 +1,140 @@
+"""Walks the structure of a FITS stream before any library decodes it, and trusts no number in it."""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from pathlib import Path
+from typing import BinaryIO
+
+from ccdcore.errors import FrameReadError
+
+BLOCK = 2880
+MAX_BYTES = 4 * 2**30
+MAX_HDUS = 64
+
+_CARD = 80
+_MAX_CARDS = 3600
+_MAX_AXES = 7
+_BITPIX = {8, 16, 32, 64, -32, -64}
+_FIRST = b"SIMPLE  ="
+_NEXT = b"XTENSION"
+
+_Header = dict[str, str]
+
+
+def check_structure(stream: BinaryIO, path: Path) -> int:
+    """Follow headers and data from one to the next, to the end of the file.
+
+    Parameters
+    ----------
+    stream : seekable binary stream
+        The file's content, decompressed.
+    path : Path
+        The file's name, for messages.
+
+    Returns
+    -------
+    int
+        Bytes of padding that are missing at the end (some writers leave it
+        out); 0 for a file of whole blocks.
+
+    Raises
+    ------
+    FrameReadError
+        If it is no FITS file, claims what cannot be, or ends too early (then
+        with ``incomplete`` set).
+    """
+    size = stream.seek(0, os.SEEK_END)
+    _check_beginning(stream, path)
+    start, promised = 0, 0
+    for number in range(MAX_HDUS):
+        stream.seek(start)
+        header = _read_header(stream, path, number)
+        promised = promised or _promised_extensions(header)
+        data_bytes = _data_bytes(header, path, number)
+        end = stream.tell() + data_bytes
+        if end > size:
+            raise FrameReadError(path, f"is cut off: it holds {size} of at least {end} bytes", incomplete=True)
+        start = -(-end // BLOCK) * BLOCK
+        stream.seek(start)
+        if not _extension_follows(stream):
+            if number < promised:
+                raise FrameReadError(path, f"is cut off: {number} of {promised} extensions", incomplete=True)
+            return max(0, start - size)
+    raise FrameReadError(path, f"has more than {MAX_HDUS} header and data units, which no camera writes")
+
+
+def _check_beginning(stream: BinaryIO, path: Path) -> None:
+    stream.seek(0)
+    beginning = stream.read(_CARD)
+    if not beginning.strip(b"\0"):
+        raise FrameReadError(path, "is not written yet: it is empty or begins with zeros", incomplete=True)
+    if not beginning.startswith(_FIRST):
+        incomplete = _FIRST.startswith(beginning)
+        raise FrameReadError(path, f"is not a FITS file: it begins with {beginning[:16]!r}", incomplete=incomplete)
+    if len(beginning) == _CARD and _value(beginning) != "T":
+        raise FrameReadError(path, "is not a standard FITS file: it says SIMPLE = F")
+
+
+def _value(card: bytes) -> str:
+    return card[10:].split(b"/")[0].strip().decode("latin-1")
+
+
+def _extension_follows(stream: BinaryIO) -> bool:
+    """Whether another header begins here; what else follows the last data is no part of FITS."""
+    beginning = stream.read(len(_NEXT))
+    return bool(beginning) and _NEXT.startswith(beginning)
+
+
+def _read_header(stream: BinaryIO, path: Path, number: int) -> _Header:
+    """Return keyword → value (undecoded), and leave the stream behind the header's last block."""
+    header: _Header = {}
+    for _ in range(_MAX_CARDS * _CARD // BLOCK):
+        block = stream.read(BLOCK)
+        for position in range(0, len(block), _CARD):
+            card = block[position : position + _CARD]
+            keyword = card[:8].rstrip().decode("latin-1")
+            if keyword == "END" and len(block) == BLOCK:
+                return header
+            header.setdefault(keyword, _value(card))
+        if len(block) < BLOCK:
+            raise FrameReadError(path, f"is cut off in the header of unit {number}", incomplete=True)
+    raise FrameReadError(path, f"has a header of more than {_MAX_CARDS} cards in unit {number}, or one with no END")
+
+
+def _data_bytes(header: _Header, path: Path, number: int) -> int:
+    """Size of the data that a header claims, without padding."""
+    size = _claim(header, "", path, number)
+    if header.get("ZIMAGE") == "T":
+        _claim(header, "Z", path, number)
+    return size
+
+
+def _claim(header: _Header, prefix: str, path: Path, number: int) -> int:
+    def integer(keyword: str, default: str | None = None) -> int:
+        value = header.get(keyword, default)
+        if value is None or not value.isascii() or not value.isdigit() or len(value) > 18:
+            said = "has no" if value is None else f"says {value!r} for"
+            raise FrameReadError(path, f"{said} {keyword} in the header of unit {number}, where a count belongs")
+        return int(value)
+
+    bitpix = header.get(f"{prefix}BITPIX", "")
+    if bitpix not in map(str, _BITPIX):
+        raise FrameReadError(path, f"says BITPIX = {bitpix or 'nothing'} in unit {number}: FITS has no such type")
+    axes = integer(f"{prefix}NAXIS")
+    if axes > _MAX_AXES:
+        raise FrameReadError(path, f"claims {axes} axes in unit {number}; at most {_MAX_AXES} are read")
+    lengths = [integer(f"{prefix}NAXIS{axis}") for axis in range(1, axes + 1)]
+    elements = prod(lengths) if lengths else 0
+    if not prefix:
+        elements = integer("GCOUNT", "1") * (elements + integer("PCOUNT", "0"))
+    size = abs(int(bitpix)) // 8 * elements
+    if size > MAX_BYTES:
+        raise FrameReadError(path, f"claims {size / 2**30:.1f} GiB of data in unit {number}; at most 4 GiB are read")
+    return size
+
+
+def _promised_extensions(header: _Header) -> int:
+    promised = header.get("NEXTEND", "0")
+    return int(promised) if promised.isascii() and promised.isdigit() and len(promised) < 4 else 0
