@@ -1,0 +1,209 @@
+"""Opening the database, bringing its schema up to date, checking and copying it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.base import DatabaseError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_BUSY_SECONDS = 30
+_UPGRADE_LOCK = 0xCCD
+"""Key of the PostgreSQL advisory lock that lets one machine at a time change the schema."""
+
+
+def make_engine(url: str) -> Engine:
+    """Open the database at ``url`` and try the connection.
+
+    Every transaction on SQLite takes the write lock as it begins, so that one
+    that reads first and writes later never fails half-way; see `session_factory`
+    for work that only reads.
+
+    Parameters
+    ----------
+    url : str
+        A SQLAlchemy URL: ``sqlite:///…`` or ``postgresql+psycopg://…``.
+
+    Raises
+    ------
+    DatabaseError
+        If the URL cannot be read, or the database not reached.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise DatabaseError(
+            "[database] url is no database address: write sqlite:///ccdwatch.db or postgresql+psycopg://user@host/name"
+        ) from error
+    shown = parsed.render_as_string(hide_password=True)
+    try:
+        engine = _sqlite(url) if parsed.get_backend_name() == "sqlite" else create_engine(url, pool_pre_ping=True)
+        engine.connect().close()
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise DatabaseError(
+            f"{shown}: no driver for this address ({error}): write sqlite:///ccdwatch.db, or"
+            " postgresql+psycopg://user@host/name with pip install 'ccdwatch[postgresql]'"
+        ) from error
+    except (OperationalError, sqlite3.DatabaseError) as error:
+        cause = str(getattr(error, "orig", error)).strip()
+        raise DatabaseError(
+            f"{shown}: cannot open the database ({cause}): check [database] url, that the server runs or"
+            " the folder exists, and that you may write there"
+        ) from error
+    return engine
+
+
+def session_factory(engine: Engine, *, read_only: bool = False) -> sessionmaker[Session]:
+    """Return what makes sessions; read-only ones take no write lock, and see one state of the database."""
+    bind = engine.execution_options(read_only=True, postgresql_readonly=True) if read_only else engine
+    return sessionmaker(bind)
+
+
+def _sqlite(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"isolation_level": None, "timeout": _BUSY_SECONDS})
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
+    # FULL: with NORMAL a power cut may take back commits that were reported done.
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _is_sqlite(engine: Engine) -> bool:
+    return engine.dialect.name == "sqlite"
+
+
+def _alembic_config() -> Config:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the schema to the newest revision, wholly or not at all.
+
+    Raises
+    ------
+    DatabaseError
+        If rows would point to nothing afterwards; the schema is then left as it was.
+    """
+    from alembic import command
+
+    config = _alembic_config()
+    with engine.connect() as connection:
+        # A table that is rebuilt must not take its children with it, and SQLite
+        # lets this be switched outside a transaction only.
+        _switch_foreign_keys(connection, on=False)
+        try:
+            with connection.begin():
+                if not _is_sqlite(engine):
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                if problems := _foreign_key_problems(connection):
+                    raise DatabaseError(f"the schema was not upgraded: {'; '.join(problems)}; restore a backup")
+        finally:
+            _switch_foreign_keys(connection, on=True)
+
+
+def _switch_foreign_keys(connection: Connection, *, on: bool) -> None:
+    if connection.dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA foreign_keys = {'ON' if on else 'OFF'}")
+
+
+def _foreign_key_problems(connection: Connection) -> list[str]:
+    if connection.dialect.name != "sqlite":
+        return []
+    return [
+        f"row {row} of {table} points to a row of {parent} that does not exist"
+        for table, row, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check")
+    ]
+
+
+def check(engine: Engine) -> list[str]:
+    """Return what is wrong with the database, in words; empty where all is well."""
+    with engine.execution_options(read_only=True).connect() as connection:
+        problems = _schema_problems(connection)
+        if _is_sqlite(engine):
+            found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+            problems += [f"integrity: {line}; restore a backup" for line in found if line != "ok"]
+            problems += _foreign_key_problems(connection)
+    return problems
+
+
+def _schema_problems(connection: Connection) -> list[str]:
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current == head:
+        return []
+    return [f"the schema is at revision {current or 'none'}, not at {head}: type ccdwatch db upgrade"]
+
+
+def backup(engine: Engine, target: Path) -> None:
+    """Copy the database to ``target`` while it is in use.
+
+    The copy is one file, complete and whole under its name or not there at all.
+
+    Raises
+    ------
+    DatabaseError
+        If ``target`` exists, cannot be written, or the database is not SQLite.
+    """
+    if not _is_sqlite(engine):
+        raise DatabaseError(f"{engine.url.render_as_string()} is no SQLite file: copy it with pg_dump")
+    if target.exists():
+        raise DatabaseError(f"{target} exists: give the copy a new name")
+    part = target.with_name(target.name + ".part")
+    try:
+        part.unlink(missing_ok=True)
+        _copy(engine, part)
+        part.rename(target)
+        _fsync(target.parent)
+    except (OSError, sqlite3.Error) as error:
+        part.unlink(missing_ok=True)
+        raise DatabaseError(
+            f"{target}: the copy could not be written ({error}): check the folder and its space"
+        ) from error
+
+
+def _copy(engine: Engine, path: Path) -> None:
+    copy = sqlite3.connect(path)
+    try:
+        with engine.execution_options(read_only=True).connect() as connection:
+            source: Any = connection.connection.driver_connection
+            source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+    finally:
+        copy.close()
+    _fsync(path)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,290 @@
+"""The life of a file: seen → settling → ready → claimed → done | quarantined.
+
+A file whose signature (size, mtime, inode) changes starts again at settling,
+whatever it was. A claim holds until its lease runs out; what its owner says
+after losing it (the file changed, or somebody else took over) is not heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, CursorResult, and_, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from db.models import File, FileState, Frame
+from db.upsert import insert
+
+MAX_TRIES = 3
+"""Claims that a file gets before it is put into quarantine."""
+
+_INODE_MASK = 2**63 - 1  # an inode is unsigned, a database's integer is not
+_WAITING = (FileState.SEEN, FileState.SETTLING)
+_UNPROCESSED = (*_WAITING, FileState.READY, FileState.CLAIMED)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A file as a scan found it: the watched directory, the path below it, and its signature."""
+
+    root: str
+    relative_path: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """A file on the ledger.
+
+    Parameters
+    ----------
+    id : int
+        Its number on the ledger.
+    host, root, relative_path : str
+        The machine, the watched directory, the path below it.
+    size, mtime_ns, inode : int
+        The signature it was last seen with.
+    state : FileState
+        Where it is in its life.
+    reason : str or None
+        Why it waits or is in quarantine.
+    changed_at : datetime
+        When its signature last changed.
+    tries : int
+        Claims since then.
+    frame_id : int or None
+        The frame it holds, once it has been read.
+    """
+
+    id: int
+    host: str
+    root: str
+    relative_path: str
+    size: int
+    mtime_ns: int
+    inode: int
+    state: FileState
+    reason: str | None
+    changed_at: datetime
+    tries: int
+    frame_id: int | None
+
+    @property
+    def path(self) -> Path:
+        """Where it lies on its host."""
+        return Path(self.root) / self.relative_path
+
+
+_COLUMNS = tuple(getattr(File, name) for name in FileRow.__dataclass_fields__)
+
+
+def observe(session: Session, sightings: Iterable[Sighting], *, host: str, now: datetime) -> list[FileRow]:
+    """Put on the ledger what a scan saw.
+
+    A new file is ``seen``; one whose signature changed is ``settling`` again,
+    whatever it was before; an unchanged one stays as it is.
+
+    Returns
+    -------
+    list of FileRow
+        The new and the changed files only.
+    """
+    rows = {(s.root, s.relative_path): _as_row(s, host=host, now=now) for s in sightings}
+    if not rows:
+        return []
+    statement = insert(session, File)
+    new = statement.excluded
+    upsert = statement.on_conflict_do_update(
+        index_elements=["host", "root", "relative_path"],
+        set_={
+            "size": new.size,
+            "mtime_ns": new.mtime_ns,
+            "inode": new.inode,
+            "changed_at": new.changed_at,
+            "state_since": new.state_since,
+            "state": FileState.SETTLING,
+            "reason": None,
+            "tries": 0,
+            "claimed_by": None,
+            "lease_until": None,
+            "file_sha256": None,
+            "frame_id": None,
+        },
+        where=or_(File.size != new.size, File.mtime_ns != new.mtime_ns, File.inode != new.inode),
+    )
+    return [FileRow(*row) for row in session.execute(upsert.returning(*_COLUMNS), list(rows.values()))]
+
+
+def _as_row(sighting: Sighting, *, host: str, now: datetime) -> dict[str, Any]:
+    modified = datetime.fromtimestamp(sighting.mtime_ns / 1e9, tz=UTC)
+    return {
+        "host": host,
+        "root": sighting.root,
+        "relative_path": sighting.relative_path,
+        "size": sighting.size,
+        "mtime_ns": sighting.mtime_ns,
+        "inode": sighting.inode & _INODE_MASK,
+        "state": FileState.SEEN,
+        "state_since": now,
+        # A camera's clock may be ahead of ours; nothing arrives in the future.
+        "changed_at": min(modified, now),
+        "first_seen_at": now,
+        "tries": 0,
+    }
+
+
+def waiting(session: Session, *, host: str) -> list[FileRow]:
+    """Return the files of ``host`` that are not ready yet, those that changed first in front."""
+    query = select(*_COLUMNS).where(File.state.in_(_WAITING), File.host == host).order_by(File.changed_at, File.id)
+    return [FileRow(*row) for row in session.execute(query)]
+
+
+def mark_ready(session: Session, file_ids: Collection[int], *, now: datetime) -> int:
+    """Offer settled files for work; return how many (one sent back rests until its time is over)."""
+    rested = or_(File.lease_until.is_(None), File.lease_until <= now)
+    settled = and_(File.state.in_(_WAITING), rested)
+    return sum(
+        _move(session, and_(File.id.in_(ids), settled), state=FileState.READY, state_since=now, lease_until=None)
+        for ids in _batches(file_ids)
+    )
+
+
+def claim_ready(
+    session: Session, *, host: str, owner: str, limit: int, lease_until: datetime, now: datetime
+) -> list[FileRow]:
+    """Claim up to ``limit`` files of ``host`` that are ready, or whose claim has run out.
+
+    A file that has been claimed `MAX_TRIES` times is put into quarantine instead.
+
+    Parameters
+    ----------
+    owner : str
+        Who claims; unlike any other claimant's.
+    lease_until : datetime
+        When others may take over.
+    """
+    expired = and_(File.state == FileState.CLAIMED, File.lease_until <= now)
+    free = and_(File.host == host, or_(File.state == FileState.READY, expired))
+    _give_up(session, free, now=now)
+    query = select(File.id).where(free).order_by(File.changed_at, File.id).limit(limit)
+    return _claim(session, query.with_for_update(skip_locked=True), owner=owner, lease_until=lease_until, now=now)
+
+
+def claim_files(
+    session: Session, file_ids: Collection[int], *, owner: str, lease_until: datetime, now: datetime
+) -> list[FileRow]:
+    """Claim these files in whatever state they are, but for those that somebody works on.
+
+    This is the way to have a file worked on by name: at once, again, or out of quarantine.
+    """
+    free = or_(File.state != FileState.CLAIMED, File.lease_until <= now)
+    claimed = []
+    for ids in _batches(file_ids):
+        query = select(File.id).where(File.id.in_(ids), free).with_for_update(skip_locked=True)
+        claimed += _claim(session, query, owner=owner, lease_until=lease_until, now=now)
+    return claimed
+
+
+def _batches(ids: Collection[int], size: int = 10_000) -> Iterator[list[int]]:
+    """Cut a long list, since a statement takes only so many parameters."""
+    ordered = sorted(ids)
+    return (ordered[start : start + size] for start in range(0, len(ordered), size))
+
+
+def _claim(session: Session, query: Any, *, owner: str, lease_until: datetime, now: datetime) -> list[FileRow]:
+    claimed = (
+        update(File)
+        .where(File.id.in_(session.scalars(query).all()))
+        .values(
+            state=FileState.CLAIMED,
+            state_since=now,
+            claimed_by=owner,
+            lease_until=lease_until,
+            tries=File.tries + 1,
+        )
+        .returning(*_COLUMNS)
+        .execution_options(synchronize_session=False)
+    )
+    return sorted((FileRow(*row) for row in session.execute(claimed)), key=lambda row: (row.changed_at, row.id))
+
+
+def _give_up(session: Session, free: ColumnElement[bool], *, now: datetime) -> None:
+    why = f"given up after {MAX_TRIES} tries; when the cause is gone, type ccdwatch retry"
+    _move(
+        session,
+        and_(free, File.tries >= MAX_TRIES),
+        state=FileState.QUARANTINED,
+        state_since=now,
+        reason=func.coalesce(File.reason + ": ", "") + why,
+        claimed_by=None,
+        lease_until=None,
+    )
+
+
+def finish(session: Session, file_id: int, *, owner: str, frame_id: int, file_sha256: str, now: datetime) -> bool:
+    """Record what the file holds; return False where ``owner`` has lost it, so that nothing is recorded."""
+    values = {"reason": None, "tries": 0, "frame_id": frame_id, "file_sha256": file_sha256}
+    return _settle(session, file_id, owner=owner, state=FileState.DONE, now=now, **values)
+
+
+def quarantine(session: Session, file_id: int, *, owner: str | None, reason: str, now: datetime) -> bool:
+    """Set a file aside that cannot be used; ``owner`` is None for a file that nobody has claimed."""
+    return _settle(session, file_id, owner=owner, state=FileState.QUARANTINED, now=now, reason=reason, frame_id=None)
+
+
+def return_to_settling(
+    session: Session, file_id: int, *, owner: str, reason: str, rest_until: datetime, now: datetime
+) -> bool:
+    """Let an incomplete file wait for more bytes; it is not ready again before ``rest_until``."""
+    return _settle(
+        session, file_id, owner=owner, state=FileState.SETTLING, now=now, reason=reason, lease_until=rest_until
+    )
+
+
+def _settle(
+    session: Session, file_id: int, *, owner: str | None, state: FileState, now: datetime, **values: object
+) -> bool:
+    rest: dict[str, object] = {"claimed_by": None, "lease_until": None, **values}
+    mine = and_(File.id == file_id, File.claimed_by == owner)
+    return _move(session, mine, state=state, state_since=now, **rest) == 1
+
+
+def retry(session: Session, file_ids: Collection[int], *, now: datetime) -> int:
+    """Offer files in quarantine for work again; return how many."""
+    aside = File.state == FileState.QUARANTINED
+    return sum(
+        _move(session, and_(File.id.in_(ids), aside), state=FileState.READY, state_since=now, reason=None, tries=0)
+        for ids in _batches(file_ids)
+    )
+
+
+def _move(session: Session, where: ColumnElement[bool], **values: object) -> int:
+    statement = update(File).where(where).values(**values).execution_options(synchronize_session=False)
+    return cast("CursorResult[Any]", session.execute(statement)).rowcount
+
+
+def identified_otherwise(session: Session, *, host: str, identified_with: str) -> list[int]:
+    """Return the files whose frame was identified by other rules than those in force."""
+    query = (
+        select(File.id)
+        .join(Frame, File.frame_id == Frame.id)
+        .where(File.host == host, File.state == FileState.DONE, Frame.identified_with != identified_with)
+    )
+    return list(session.scalars(query.order_by(File.id)))
+
+
+def counts(session: Session) -> dict[FileState, int]:
+    """Return how many files are in each state."""
+    found = dict(session.execute(select(File.state, func.count()).group_by(File.state)).all())
+    return {state: found.get(state, 0) for state in FileState}
+
+
+def oldest_unprocessed(session: Session) -> datetime | None:
+    """Return when the file arrived that has waited longest to be done; None where none waits."""
+    return session.scalar(select(func.min(File.changed_at)).where(File.state.in_(_UNPROCESSED)))

@@ -1,0 +1,221 @@
+"""The tables. Columns carry their units; nothing here is ever overwritten by a newer result."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, Enum, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.base import Base, PathText
+
+
+class FileState(StrEnum):
+    """Where a file is in its life."""
+
+    SEEN = "seen"
+    SETTLING = "settling"
+    READY = "ready"
+    CLAIMED = "claimed"
+    DONE = "done"
+    QUARANTINED = "quarantined"
+
+
+class Outcome(StrEnum):
+    """How a run ended; only what is done is shown to users."""
+
+    DONE = "done"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+
+
+def _text_enum(kind: type[StrEnum]) -> Enum:
+    return Enum(kind, native_enum=False, length=16, values_callable=lambda members: [str(m) for m in members])
+
+
+class File(Base):
+    """Bytes at a path; ``frame_id`` says which frame they hold, once they have been read."""
+
+    __tablename__ = "file"
+    __table_args__ = (
+        UniqueConstraint("host", "root", "relative_path"),
+        Index(None, "state", "changed_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    root: Mapped[str] = mapped_column(PathText)
+    relative_path: Mapped[str] = mapped_column(PathText)
+    size: Mapped[int] = mapped_column(BigInteger)
+    mtime_ns: Mapped[int] = mapped_column(BigInteger)
+    inode: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[FileState] = mapped_column(_text_enum(FileState))
+    state_since: Mapped[datetime]
+    reason: Mapped[str | None]
+    changed_at: Mapped[datetime]
+    """When its signature last changed: about when the last byte arrived."""
+    first_seen_at: Mapped[datetime]
+    tries: Mapped[int] = mapped_column(default=0)
+    claimed_by: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    """Until when the claim holds; of a file that is settling, until when it rests before the next try."""
+    file_sha256: Mapped[str | None] = mapped_column(String(64))
+    frame_id: Mapped[int | None] = mapped_column(ForeignKey("frame.id"), index=True)
+
+
+class Instrument(Base):
+    """One version of an instrument entry; its limits (``spec``) are always the ones in force."""
+
+    __tablename__ = "instrument"
+    __table_args__ = (UniqueConstraint("name", "digest"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    digest: Mapped[str] = mapped_column(String(64))
+    """Of the entry; empty for frames that no entry matches."""
+    entry: Mapped[dict[str, Any]]
+    spec: Mapped[dict[str, Any]]
+    valid_from: Mapped[datetime | None]
+    valid_to: Mapped[datetime | None]
+    recorded_at: Mapped[datetime]
+
+
+class CalibrationSet(Base):
+    """The frames of one instrument and configuration in one window of nights."""
+
+    __tablename__ = "calibration_set"
+    __table_args__ = (
+        UniqueConstraint(
+            "instrument", "configuration", "window_first_night", "window_nights", name="uq_calibration_set_window"
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    instrument: Mapped[str]
+    configuration: Mapped[str]
+    window_first_night: Mapped[date]
+    window_nights: Mapped[int]
+
+
+class Frame(Base):
+    """One detector's image: its pixels' hash, what identification made of it, its statistics."""
+
+    __tablename__ = "frame"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    rows: Mapped[int]
+    columns: Mapped[int]
+    frame_type: Mapped[str] = mapped_column(String(16))
+    frame_type_reason: Mapped[str]
+    instrument: Mapped[str]
+    instrument_reason: Mapped[str]
+    configuration: Mapped[str]
+    date_obs: Mapped[datetime | None]
+    exposure_time_s: Mapped[float | None]
+    ccd_temperature_c: Mapped[float | None]
+    filter: Mapped[str | None]
+    longitude_deg: Mapped[float | None]
+    header_gain_e_per_adu: Mapped[float | None]
+    header_read_noise_e: Mapped[float | None]
+    n_averaged: Mapped[int]
+    amplifiers: Mapped[list[dict[str, Any]]]
+    statistics: Mapped[list[dict[str, Any]]]
+    night: Mapped[date | None]
+    calibration_set_id: Mapped[int | None] = mapped_column(ForeignKey("calibration_set.id"), index=True)
+    instrument_id: Mapped[int] = mapped_column(ForeignKey("instrument.id"))
+    identified_with: Mapped[str] = mapped_column(String(64), index=True)
+    """Digest of the identification rules that made it what it is."""
+    registered_at: Mapped[datetime]
+    joined_at: Mapped[datetime]
+    """When it arrived: its file's ``changed_at``."""
+
+
+class Run(Base):
+    """One calibration of one set: the activity that results come from."""
+
+    __tablename__ = "run"
+    __table_args__ = (UniqueConstraint("calibration_set_id", "digest", "attempt"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    calibration_set_id: Mapped[int] = mapped_column(ForeignKey("calibration_set.id"))
+    digest: Mapped[str] = mapped_column(String(64))
+    attempt: Mapped[int]
+    engine: Mapped[str] = mapped_column(String(16))
+    flow_run_id: Mapped[str | None]
+    recipes: Mapped[dict[str, Any]]
+    software: Mapped[dict[str, Any]]
+    host: Mapped[str]
+    pid: Mapped[int]
+    pid_started: Mapped[float]
+    """Start of that process in seconds since 1970, which tells it from a later one of the same pid."""
+    began_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[Outcome | None] = mapped_column(_text_enum(Outcome), index=True)
+    message: Mapped[str | None]
+    superseded_by_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"), index=True)
+
+
+class RunInput(Base):
+    """A frame or a master that a run used, or left out for a reason."""
+
+    __tablename__ = "run_input"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), index=True)
+    frame_id: Mapped[int | None] = mapped_column(ForeignKey("frame.id"), index=True)
+    master_id: Mapped[int | None] = mapped_column(ForeignKey("master.id"), index=True)
+    role: Mapped[str]
+    excluded: Mapped[str | None]
+    borrowed: Mapped[bool]
+    path: Mapped[str | None] = mapped_column(PathText)
+    """The file it was read from, and that file's hash: it may be edited or moved later."""
+    file_sha256: Mapped[str | None] = mapped_column(String(64))
+
+
+class Measurement(Base):
+    """One value of one quantity for one amplifier."""
+
+    __tablename__ = "measurement"
+    __table_args__ = (Index(None, "instrument_id", "amplifier", "observed_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), index=True)
+    instrument_id: Mapped[int] = mapped_column(ForeignKey("instrument.id"))
+    quantity: Mapped[str] = mapped_column(String(32))
+    unit: Mapped[str] = mapped_column(String(16))
+    amplifier: Mapped[str]
+    value: Mapped[float]
+    uncertainty: Mapped[float | None]
+    method: Mapped[str]
+    filter: Mapped[str | None]
+    details: Mapped[dict[str, Any]]
+    ccd_temperature_c: Mapped[float | None]
+    observed_at: Mapped[datetime]
+    """Mean time of its inputs."""
+    remark: Mapped[str | None]
+    """What is odd about it; None where nothing is."""
+
+
+class Master(Base):
+    """A combined calibration image on disk; valid until the next one of its kind begins."""
+
+    __tablename__ = "master"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    filter: Mapped[str | None]
+    path: Mapped[str] = mapped_column(PathText, unique=True)
+    """Relative to the home."""
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    unit: Mapped[str] = mapped_column(String(16))
+    n_combined: Mapped[int]
+    n_excluded: Mapped[int]
+    statistics: Mapped[dict[str, Any]]
+    verdict: Mapped[str] = mapped_column(String(16))
+    remark: Mapped[str | None]
+    valid_from: Mapped[datetime]
+    """DATE-OBS of its first input."""

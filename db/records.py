@@ -1,0 +1,331 @@
+"""Writing what was found: instruments and frames, runs, and their results with provenance.
+
+A session comes in and the caller owns the transaction; times come in too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sqlalchemy import and_, delete, or_, select, true, update
+
+from ccdcore.instrument import FrameType, Instrument
+from db import models
+from db.models import Outcome
+from db.upsert import insert
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from ccdcore.geometry import Amplifier
+    from ccdcore.header import ExposureInfo
+    from ccdcore.statistics import FrameStatistics
+    from db.results import NewMaster, NewMeasurement, RunInput
+
+
+def sync_instruments(session: Session, instruments: Sequence[Instrument], *, now: datetime) -> None:
+    """Store the entries in force and their limits.
+
+    A changed entry is a new version. Older versions are judged by the limits of
+    the entry that replaced them: the one of the same name whose span of validity meets theirs.
+    """
+    for entry in instruments:
+        values = _entry_values(entry, now=now)
+        statement = insert(session, models.Instrument).values(values)
+        session.execute(
+            statement.on_conflict_do_update(index_elements=["name", "digest"], set_={"spec": values["spec"]})
+        )
+    for entry in instruments:
+        _judge_older_versions(session, entry, in_force=[one.digest for one in instruments])
+
+
+def _judge_older_versions(session: Session, entry: Instrument, *, in_force: list[str]) -> None:
+    table = models.Instrument
+    spans_meet = and_(
+        true() if entry.valid_to is None else or_(table.valid_from.is_(None), table.valid_from < entry.valid_to),
+        true() if entry.valid_from is None else or_(table.valid_to.is_(None), table.valid_to > entry.valid_from),
+    )
+    session.execute(
+        update(table)
+        .where(table.name == entry.name, table.digest.not_in(in_force), spans_meet)
+        .values(spec=_spec(entry))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _entry_values(entry: Instrument, *, now: datetime) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "digest": entry.digest,
+        "entry": entry.describe(),
+        "spec": _spec(entry),
+        "valid_from": entry.valid_from,
+        "valid_to": entry.valid_to,
+        "recorded_at": now,
+    }
+
+
+def _spec(entry: Instrument) -> dict[str, Any]:
+    return {quantity: asdict(limits) for quantity, limits in entry.spec.items()}
+
+
+def register_frame(
+    session: Session,
+    *,
+    sha256: str,
+    shape: tuple[int, int],
+    info: ExposureInfo,
+    amplifiers: Iterable[Amplifier],
+    statistics: Iterable[FrameStatistics],
+    instrument: Instrument | None,
+    night: date | None,
+    window_first_night: date | None,
+    window_nights: int,
+    identified_with: str,
+    joined_at: datetime,
+    now: datetime,
+) -> int:
+    """Record a frame and put it into its calibration set; return its id.
+
+    The same frame again changes nothing, unless other rules identified it: then
+    it becomes what they say, and moves to the set that follows from it.
+
+    Parameters
+    ----------
+    instrument : Instrument or None
+        The entry that matched; None where none did.
+    night, window_first_night : date or None
+        Its night and the first of its window; None where the date is not known, which leaves it without a set.
+    identified_with : str
+        Digest of the identification rules in force.
+    joined_at : datetime
+        When its file arrived.
+    """
+    in_set = info.frame_type is not FrameType.OTHER and window_first_night is not None
+    identified = {
+        "rows": shape[0],
+        "columns": shape[1],
+        **{name: _plain(getattr(info, name)) for name in info.__dataclass_fields__},
+        "amplifiers": [
+            {"name": a.name, "data": str(a.data), "overscan": a.overscan and str(a.overscan)} for a in amplifiers
+        ],
+        "statistics": [_plain(asdict(one)) for one in statistics],
+        "night": night,
+        "calibration_set_id": _set_id(
+            session,
+            instrument=info.instrument,
+            configuration=info.configuration,
+            window_first_night=window_first_night,
+            window_nights=window_nights,
+        )
+        if in_set
+        else None,
+        "instrument_id": _instrument_id(session, name=info.instrument, entry=instrument, now=now),
+        "identified_with": identified_with,
+    }
+    frame = models.Frame
+    values = {**identified, "sha256": sha256, "joined_at": joined_at, "registered_at": now}
+    session.execute(
+        insert(session, frame)
+        .values(values)
+        .on_conflict_do_update(
+            index_elements=["sha256"], set_=identified, where=frame.identified_with != identified_with
+        )
+    )
+    return session.scalars(select(frame.id).where(frame.sha256 == sha256)).one()
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` as plain JSON: what JSON has no word for (NaN, infinity) becomes null."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return str(value) if isinstance(value, str) else value
+
+
+def _set_id(session: Session, **key: object) -> int:
+    table = models.CalibrationSet
+    session.execute(insert(session, table).values(key).on_conflict_do_nothing())
+    return session.scalars(select(table.id).filter_by(**key)).one()
+
+
+def _instrument_id(session: Session, *, name: str, entry: Instrument | None, now: datetime) -> int:
+    table = models.Instrument
+    values = (
+        {"name": name, "digest": "", "entry": {}, "spec": {}, "recorded_at": now}
+        if entry is None
+        else _entry_values(entry, now=now)
+    )
+    session.execute(insert(session, table).values(values).on_conflict_do_nothing())
+    return session.scalars(select(table.id).filter_by(name=values["name"], digest=values["digest"])).one()
+
+
+def claim_run(
+    session: Session,
+    *,
+    set_id: int,
+    digest: str,
+    attempt: int,
+    engine: Literal["prefect", "local"],
+    flow_run_id: str | None,
+    recipes: Mapping[str, Any],
+    software: Mapping[str, Any],
+    host: str,
+    pid: int,
+    pid_started: float,
+    now: datetime,
+) -> int | None:
+    """Begin a run; return its id, or None where this (set, digest, attempt) has been claimed before.
+
+    Parameters
+    ----------
+    pid_started : float
+        Start of the process in seconds since 1970 (`psutil.Process.create_time`).
+    """
+    statement = insert(session, models.Run).values(
+        calibration_set_id=set_id,
+        digest=digest,
+        attempt=attempt,
+        engine=engine,
+        flow_run_id=flow_run_id,
+        recipes=dict(recipes),
+        software=dict(software),
+        host=host,
+        pid=pid,
+        pid_started=pid_started,
+        began_at=now,
+    )
+    return session.scalar(statement.on_conflict_do_nothing().returning(models.Run.id))
+
+
+def record_inputs(session: Session, *, run_id: int, inputs: Sequence[RunInput]) -> None:
+    """Record what a run used and what it left out.
+
+    Raises
+    ------
+    LookupError
+        If a frame has not been registered.
+    """
+    frame, file = models.Frame, models.File
+    wanted = {one.sha256 for one in inputs if one.sha256 is not None}
+    frame_ids = dict(session.execute(select(frame.sha256, frame.id).where(frame.sha256.in_(wanted))).all())
+    if missing := wanted - frame_ids.keys():
+        raise LookupError(f"frame {min(missing)} is not on record: register it before a run uses it")
+    files = session.execute(
+        select(file.frame_id, file.root, file.relative_path, file.file_sha256).where(
+            file.frame_id.in_(frame_ids.values())
+        )
+    )
+    hashes = {(frame_id, str(Path(root) / below)): file_sha256 for frame_id, root, below, file_sha256 in files}
+    for one in inputs:
+        frame_id = frame_ids.get(one.sha256 or "")
+        session.add(
+            models.RunInput(
+                run_id=run_id,
+                frame_id=frame_id,
+                master_id=one.master_id,
+                role=one.role,
+                excluded=one.excluded,
+                borrowed=one.borrowed,
+                path=one.path,
+                file_sha256=hashes.get((frame_id, one.path or "")),
+            )
+        )
+    session.flush()
+
+
+def record_measurements(session: Session, *, run_id: int, measurements: Sequence[NewMeasurement]) -> list[int]:
+    """Record the values a run measured; return their ids, in order.
+
+    They are tied to the version of the instrument's entry that the set's frames were read with.
+    """
+    frame, run = models.Frame, models.Run
+    entry_version = (
+        select(frame.instrument_id)
+        .join(run, run.calibration_set_id == frame.calibration_set_id)
+        .where(run.id == run_id)
+        .order_by(frame.id.desc())
+        .limit(1)
+    )
+    instrument_id = session.scalars(entry_version).one()
+    rows = []
+    for one in measurements:
+        fields = {name: _plain(getattr(one, name)) for name in one.__dataclass_fields__}
+        fields["details"] = _plain(one.details)
+        rows.append(models.Measurement(run_id=run_id, instrument_id=instrument_id, **fields))
+    session.add_all(rows)
+    session.flush()
+    return [row.id for row in rows]
+
+
+def record_master(session: Session, *, run_id: int, master: NewMaster) -> int:
+    """Record a master that a run has written; return its id."""
+    fields = {name: getattr(master, name) for name in master.__dataclass_fields__}
+    fields["statistics"] = _plain(master.statistics)
+    row = models.Master(run_id=run_id, **fields)
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def finish_run(session: Session, *, run_id: int, now: datetime) -> bool:
+    """Show a run's results to users, in place of those of older runs of its set.
+
+    A run that a newer one has overtaken is superseded by it from the start.
+
+    Returns
+    -------
+    bool
+        False where the run had ended already, and nothing was changed.
+    """
+    run, sets = models.Run, models.CalibrationSet
+    # Two runs of one set that end at the same time must see each other.
+    of_run = select(sets.id).join(run, run.calibration_set_id == sets.id).where(run.id == run_id)
+    set_id = session.scalars(of_run.with_for_update(of=sets)).one()
+    if not _end(session, run_id=run_id, outcome=Outcome.DONE, message=None, now=now):
+        return False
+    done = select(run.id).where(run.calibration_set_id == set_id, run.outcome == Outcome.DONE)
+    newest = session.scalars(done.order_by(run.id.desc()).limit(1)).one()
+    older = session.scalars(done.where(run.superseded_by_id.is_(None), run.id < newest)).all()
+    session.execute(update(run).where(run.id.in_(older)).values(superseded_by_id=newest))
+    return True
+
+
+def fail_run(session: Session, *, run_id: int, message: str, now: datetime) -> bool:
+    """End a run that could not do its work; return False where it had ended already."""
+    return _end(session, run_id=run_id, outcome=Outcome.FAILED, message=message, now=now)
+
+
+def abandon_run(session: Session, *, run_id: int, now: datetime) -> list[str]:
+    """End a run whose process is gone, and forget its unfinished results.
+
+    Returns
+    -------
+    list of str
+        Paths of the masters it had written, relative to the home: they may be removed.
+    """
+    message = "the process that worked on it is gone"
+    if not _end(session, run_id=run_id, outcome=Outcome.ABANDONED, message=message, now=now):
+        return []
+    session.execute(delete(models.Measurement).where(models.Measurement.run_id == run_id))
+    forgotten = delete(models.Master).where(models.Master.run_id == run_id).returning(models.Master.path)
+    return sorted(session.scalars(forgotten))
+
+
+def _end(session: Session, *, run_id: int, outcome: Outcome, message: str | None, now: datetime) -> bool:
+    run = models.Run
+    ended = (
+        update(run)
+        .where(run.id == run_id, run.outcome.is_(None))
+        .values(outcome=outcome, message=message, ended_at=now)
+        .returning(run.id)
+    )
+    return session.scalar(ended) is not None

@@ -1,0 +1,269 @@
+"""Reading what a calibration set has and what was made of it: what decides on the next run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from math import nan
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session, aliased
+
+from ccdcore.geometry import Amplifier, Section
+from ccdcore.header import ExposureInfo
+from ccdcore.instrument import FrameType
+from ccdcore.series import SeriesFrame
+from ccdcore.statistics import FrameStatistics
+from db.models import CalibrationSet, File, Frame, Measurement, Outcome, Run
+
+_PAUSE_S = 3600.0
+"""An interval as long as this is a pause between series, not the rhythm of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatestRun:
+    """The last run that began on a set; its outcome is None while it works."""
+
+    id: int
+    digest: str
+    attempt: int
+    outcome: Outcome | None
+    began_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetSummary:
+    """A calibration set at a glance.
+
+    Parameters
+    ----------
+    id : int
+        Of the set.
+    instrument, configuration : str
+        What makes its frames comparable.
+    window_first_night, window_nights : date, int
+        Its window of nights.
+    counts : mapping of FrameType to int
+        Its frames by type; no entry for a type without frames.
+    last_joined_at : datetime
+        When its last frame arrived on disk.
+    last_registered_at : datetime
+        When its last frame was registered.
+    median_interval_s : float or None
+        Median time between arrivals in seconds, pauses of an hour left out.
+    latest_run : LatestRun or None
+        The last run that began on it.
+    """
+
+    id: int
+    instrument: str
+    configuration: str
+    window_first_night: date
+    window_nights: int
+    counts: Mapping[FrameType, int]
+    last_joined_at: datetime
+    last_registered_at: datetime
+    median_interval_s: float | None
+    latest_run: LatestRun | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that has begun and not ended; `pid_started` is in seconds since 1970."""
+
+    id: int
+    calibration_set_id: int
+    digest: str
+    attempt: int
+    engine: str
+    flow_run_id: str | None
+    host: str
+    pid: int
+    pid_started: float
+    began_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class GainOnRecord:
+    """A gain measured before, in electrons per ADU."""
+
+    measurement_id: int
+    gain_e_per_adu: float
+    gain_uncertainty: float | None
+    observed_at: datetime
+
+
+def _on_disk(host: str) -> ColumnElement[bool]:
+    """Whether a file of ``host`` holds the frame: one whose file was edited since has left its set."""
+    return select(File.id).where(File.frame_id == Frame.id, File.host == host).exists()
+
+
+def set_frames(session: Session, set_id: int, *, host: str) -> list[SeriesFrame]:
+    """Return the frames of a set whose pixels can be read on ``host``, in order of observation."""
+    # Of several files with the same frame, the one seen last is the likeliest to be there still.
+    held = aliased(File)
+    newest = select(func.max(held.id)).where(held.frame_id == Frame.id, held.host == host).scalar_subquery()
+    query = (
+        select(Frame, File.root, File.relative_path)
+        .join(File, File.id == newest)
+        .where(Frame.calibration_set_id == set_id)
+        .order_by(Frame.date_obs, Frame.id)
+        .execution_options(populate_existing=True)
+    )
+    return [series_frame(frame, Path(root) / below) for frame, root, below in session.execute(query)]
+
+
+def series_frame(frame: Frame, path: Path) -> SeriesFrame:
+    """Return a recorded frame as the value that ccdcore works on, its pixels at ``path``."""
+    """Return a frame on record as ccdcore sees it, with its pixels at ``path``."""
+    known = {name: getattr(frame, name) for name in ExposureInfo.__dataclass_fields__}
+    return SeriesFrame(
+        sha256=frame.sha256,
+        path=path,
+        shape=(frame.rows, frame.columns),
+        info=ExposureInfo(**{**known, "frame_type": FrameType(frame.frame_type)}),
+        amplifiers=tuple(_amplifier(one) for one in frame.amplifiers),
+        statistics=tuple(_statistics(one) for one in frame.statistics),
+    )
+
+
+def _amplifier(stored: Mapping[str, Any]) -> Amplifier:
+    overscan = stored["overscan"]
+    return Amplifier(stored["name"], Section.parse(stored["data"]), overscan and Section.parse(overscan))
+
+
+def _statistics(stored: Mapping[str, Any]) -> FrameStatistics:
+    """Bring back NaN, which is stored as null, wherever null is no value of the field."""
+    values: dict[str, Any] = {
+        name: nan if value is None and name != "overscan_level" else value for name, value in stored.items()
+    }
+    return FrameStatistics(**values)
+
+
+def nearest_bias_set(session: Session, *, set_id: int, reach_nights: int, host: str) -> int | None:
+    """Return the set whose biases are nearest in time to the window of ``set_id``.
+
+    It is of the same instrument and configuration, has two biases at least (read
+    noise comes from a difference), and one of them was taken no more than
+    ``reach_nights`` nights outside the window. Of two as near, the earlier.
+    """
+    own = session.get_one(CalibrationSet, set_id)
+    first = own.window_first_night
+    last = first + timedelta(days=own.window_nights - 1)
+    reach = timedelta(days=reach_nights)
+    query = (
+        select(CalibrationSet.id, func.min(Frame.night), func.max(Frame.night))
+        .join(Frame, Frame.calibration_set_id == CalibrationSet.id)
+        .where(
+            CalibrationSet.instrument == own.instrument,
+            CalibrationSet.configuration == own.configuration,
+            CalibrationSet.id != set_id,
+            Frame.frame_type == FrameType.BIAS,
+            Frame.night.between(first - reach, last + reach),
+            _on_disk(host),
+        )
+        .group_by(CalibrationSet.id)
+        .having(func.count() > 1)
+    )
+    near = [
+        (max((first - newest).days, (oldest - last).days, 0), oldest, candidate)
+        for candidate, oldest, newest in session.execute(query)
+        if oldest is not None and newest is not None
+    ]
+    return min(near)[2] if near else None
+
+
+def set_summaries(session: Session, *, host: str, since: date | None = None) -> list[SetSummary]:
+    """Return the sets that have frames on ``host``, oldest window first.
+
+    Parameters
+    ----------
+    since : date or None
+        Leave out windows that begin before this night.
+    """
+    in_reach = [] if since is None else [CalibrationSet.window_first_night >= since]
+    arrivals: dict[int, list[tuple[datetime, datetime, FrameType]]] = defaultdict(list)
+    frames = (
+        select(Frame.calibration_set_id, Frame.joined_at, Frame.registered_at, Frame.frame_type)
+        .join(CalibrationSet)
+        .where(*in_reach, _on_disk(host))
+    )
+    for set_id, joined_at, registered_at, frame_type in session.execute(frames):
+        arrivals[set_id or 0].append((joined_at, registered_at, FrameType(frame_type)))
+    last = aliased(Run)
+    newest = select(func.max(last.id)).where(last.calibration_set_id == CalibrationSet.id).scalar_subquery()
+    sets = (
+        select(CalibrationSet, Run)
+        .outerjoin(Run, Run.id == newest)
+        .where(*in_reach)
+        .order_by(CalibrationSet.window_first_night, CalibrationSet.id)
+        .execution_options(populate_existing=True)
+    )
+    return [_summary(one, run, arrivals[one.id]) for one, run in session.execute(sets) if one.id in arrivals]
+
+
+def _summary(one: CalibrationSet, run: Run | None, arrivals: list[tuple[datetime, datetime, FrameType]]) -> SetSummary:
+    joined = sorted(arrival[0] for arrival in arrivals)
+    gaps = [(after - before).total_seconds() for before, after in pairwise(joined)]
+    rhythm = [gap for gap in gaps if gap < _PAUSE_S]
+    types = [arrival[2] for arrival in arrivals]
+    return SetSummary(
+        id=one.id,
+        instrument=one.instrument,
+        configuration=one.configuration,
+        window_first_night=one.window_first_night,
+        window_nights=one.window_nights,
+        counts={kind: types.count(kind) for kind in FrameType if kind in types},
+        last_joined_at=joined[-1],
+        last_registered_at=max(arrival[1] for arrival in arrivals),
+        median_interval_s=median(rhythm) if rhythm else None,
+        latest_run=run if run is None else _latest_run(run),
+    )
+
+
+def _latest_run(run: Run) -> LatestRun:
+    return LatestRun(run.id, run.digest, run.attempt, run.outcome, run.began_at, run.ended_at)
+
+
+def attempts(session: Session, *, set_id: int, digest: str) -> int:
+    """Return the highest attempt that was made at this digest of a set; 0 where none was."""
+    query = select(func.max(Run.attempt)).where(Run.calibration_set_id == set_id, Run.digest == digest)
+    return session.scalar(query) or 0
+
+
+def open_runs(session: Session) -> list[OpenRun]:
+    """Return the runs that have begun and not ended, oldest first."""
+    columns = [getattr(Run, name) for name in OpenRun.__dataclass_fields__]
+    query = select(*columns).where(Run.outcome.is_(None)).order_by(Run.id)
+    return [OpenRun(*row) for row in session.execute(query)]
+
+
+def latest_gain(
+    session: Session, *, instrument: str, configuration: str, amplifier: str, before: datetime
+) -> GainOnRecord | None:
+    """Return the last gain on record that was observed before a time; None where there is none."""
+    query = (
+        select(Measurement.id, Measurement.value, Measurement.uncertainty, Measurement.observed_at)
+        .join(Run, Measurement.run_id == Run.id)
+        .join(CalibrationSet)
+        .where(
+            Measurement.quantity == "gain",
+            Measurement.amplifier == amplifier,
+            Measurement.observed_at < before,
+            Run.outcome == Outcome.DONE,
+            Run.superseded_by_id.is_(None),
+            CalibrationSet.instrument == instrument,
+            CalibrationSet.configuration == configuration,
+        )
+        .order_by(Measurement.observed_at.desc(), Measurement.id.desc())
+        .limit(1)
+    )
+    row = session.execute(query).first()
+    return None if row is None else GainOnRecord(*row)
