@@ -64,7 +64,7 @@ def combine(
     clip_sigma: float | tuple[float, float] = 7.0,
     scale: Scale | None = None,
     noise: npt.ArrayLike | None = None,
-    gain: npt.ArrayLike | None = None,
+    gain_e_per_adu: npt.ArrayLike | None = None,
     memory_limit: int = 512 * 2**20,
     progress: Progress | None = None,
 ) -> CombinedImage:
@@ -90,7 +90,7 @@ def combine(
         one for each pixel, or anything that broadcasts to (frames, rows,
         columns). It keeps the clip from rejecting good values of small stacks
         of integers, whose MAD is often zero.
-    gain : array_like
+    gain_e_per_adu : array_like
         Gain in e⁻/ADU, a number or one for each pixel, for frames free of
         bias: the photon noise of the pixel's median joins `noise`.
     memory_limit : int
@@ -133,7 +133,7 @@ def combine(
     images = hold(sources, memory_limit // 2)
     shape, integers = _common_shape(sources, images)
     factors = _factors(scale, sources, images)
-    model = _NoiseModel.of(noise, gain, factors, integers)
+    model = _NoiseModel.of(noise, gain_e_per_adu, factors, integers)
 
     value, uncertainty = np.empty(shape, np.float32), np.empty(shape, np.float32)
     n_used = np.empty(shape, np.uint16)
@@ -250,15 +250,17 @@ class _NoiseModel:
     degrees_of_freedom: int
 
     @classmethod
-    def of(cls, noise: npt.ArrayLike | None, gain: npt.ArrayLike | None, factors: Image, integers: bool) -> _NoiseModel:
+    def of(
+        cls, noise: npt.ArrayLike | None, gain_e_per_adu: npt.ArrayLike | None, factors: Image, integers: bool
+    ) -> _NoiseModel:
         variance = np.square(np.asarray(0.0 if noise is None else noise, dtype=np.float64))
         variance = variance.reshape((1,) * (3 - variance.ndim) + variance.shape)
-        per_adu = 1 / np.atleast_2d(np.asarray(np.inf if gain is None else gain, dtype=np.float64))
+        per_adu = 1 / np.atleast_2d(np.asarray(np.inf if gain_e_per_adu is None else gain_e_per_adu, dtype=np.float64))
         return cls(
             highest=(variance.max(axis=0), factors.max() * per_adu),
             mean=(variance.mean(axis=0), factors.mean() * per_adu),
             quantum=float(factors.max()) if integers else 0.0,
-            degrees_of_freedom=0 if noise is None and gain is None else PRIOR_DEGREES_OF_FREEDOM,
+            degrees_of_freedom=0 if noise is None and gain_e_per_adu is None else PRIOR_DEGREES_OF_FREEDOM,
         )
 
     def at(self, rows: slice, shape: tuple[int, int]) -> _NoiseModel:

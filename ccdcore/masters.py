@@ -2,70 +2,236 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
-from enum import IntFlag
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Sequence
 
+import numpy as np
 import numpy.typing as npt
 
+from ccdcore._master_stack import CalibrationFrame, MasterStack, PerAmplifier, exposure_time, reduce_frame
+from ccdcore.combine import CombinedImage, Progress, combine
+from ccdcore.errors import InsufficientDataError
+from ccdcore.master import MaskBit, Master, MasterInput, MasterKind
+from ccdcore.master_check import check_master, residual
+from ccdcore.master_file import master_hdulist, read_master
+from ccdcore.recipe import BiasRecipe, DarkRecipe, FlatRecipe
 
-class MaskBit(IntFlag):
-    """Meaning of the bits of a master's mask."""
+__all__ = [
+    "CalibrationFrame",
+    "MaskBit",
+    "Master",
+    "MasterInput",
+    "MasterKind",
+    "PerAmplifier",
+    "check_master",
+    "illuminated_region",
+    "master_bias",
+    "master_dark",
+    "master_flat",
+    "master_hdulist",
+    "read_master",
+    "reduce_frame",
+    "residual",
+]
 
-    NO_DATA = 1
-    """No input had a usable value here."""
-    OUTSIDE = 2
-    """Not in the data section of any amplifier."""
-    UNLIT = 4
-    """Too little light for a flat-field response."""
+BRIGHT_PERCENTILE = 99.9
+"""Where the brightest light is, above hot pixels, in a flat that may be almost dark (one trace of a spectrum)."""
+
+ILLUMINATED_FRACTION = 0.5
+"""Pixels above this fraction of the brightest light make the region that a flat is scaled by."""
+
+LEAST_LIGHT = 3.0
+"""A flat's level must be this many times the noise of one pixel."""
 
 
-@dataclass(frozen=True, slots=True)
-class MasterInput:
-    """One input of a master: what was used of it."""
-
-    path: Path
-    sha256: str
-    date_obs: datetime | None
-    scale: float
-    level_adu: float
-    rejected_fraction: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Master:
-    """A combined calibration image.
+def master_bias(
+    frames: Sequence[CalibrationFrame],
+    *,
+    recipe: BiasRecipe | None = None,
+    noise_adu: PerAmplifier | None = None,
+    progress: Progress | None = None,
+) -> Master:
+    """Combine biases.
 
     Parameters
     ----------
-    kind : {"bias", "dark", "flat"}
-        What it corrects for.
-    value : ndarray of float32, shape (rows, columns)
-        In `unit`.
-    uncertainty : ndarray of float32
-        1-σ uncertainty of each pixel, in `unit`.
-    mask : ndarray of uint8
-        Bits of `MaskBit`; 0 where the pixel is good.
-    n_used : ndarray of uint16
-        Frames used in each pixel.
-    unit : str
-        ``"adu"``, ``"adu/s"``, or ``""`` for a flat.
-    clip_sigma : tuple of float
-        Lower and upper clipping threshold, in units of the scatter.
-    inputs : tuple of MasterInput
-        What it was made of.
-    exposure_range_s : tuple of float or None
-        Shortest and longest exposure of the inputs.
-    """
+    frames : sequence of Frame or SeriesFrame
+        Raw biases of one configuration; each amplifier's overscan is subtracted where there is one.
+    recipe : BiasRecipe, optional
+        Clip and fewest frames.
+    noise_adu : float or mapping, optional
+        Read noise of one frame in ADU RMS (quantisation removed), of all or of each
+        amplifier; measured on the difference of the first two frames if not given.
+    progress : callable, optional
+        Called with the fraction done.
 
-    kind: Literal["bias", "dark", "flat"]
-    value: npt.NDArray[Any]
-    uncertainty: npt.NDArray[Any]
-    mask: npt.NDArray[Any]
-    n_used: npt.NDArray[Any]
-    unit: str
-    clip_sigma: tuple[float, float]
-    inputs: tuple[MasterInput, ...]
-    exposure_range_s: tuple[float, float] | None = None
+    Returns
+    -------
+    Master
+        In ADU; 0 outside the amplifiers' data sections.
+
+    Raises
+    ------
+    InsufficientDataError
+        If there are too few frames or they differ in shape.
+    """
+    recipe = recipe or BiasRecipe()
+    stack = MasterStack.of("bias", frames, recipe.min_frames)
+    noise = stack.difference_noise() if noise_adu is None else stack.pixel_noise(noise_adu)
+    image = combine(stack.images, clip_sigma=recipe.clip_sigma, noise=noise, progress=progress)
+    return stack.master(image, recipe.clip_sigma, unit="adu", scales=np.ones(len(frames)), levels=stack.medians())
+
+
+def master_dark(
+    frames: Sequence[CalibrationFrame],
+    *,
+    bias: Master,
+    recipe: DarkRecipe | None = None,
+    noise_adu: PerAmplifier | None = None,
+    gain_e_per_adu: PerAmplifier | None = None,
+    progress: Progress | None = None,
+) -> Master:
+    """Combine darks into the dark signal per second.
+
+    Parameters
+    ----------
+    frames : sequence of Frame or SeriesFrame
+        Raw darks of one configuration; their exposures may differ.
+    bias : Master
+        Subtracted from each.
+    recipe : DarkRecipe, optional
+        Clip and fewest frames.
+    noise_adu : float or mapping, optional
+        Read noise of one frame in ADU RMS; taken from the bias's uncertainty if not given.
+    gain_e_per_adu : float or mapping, optional
+        Gain in e⁻/ADU, for the shot noise of the dark signal.
+    progress : callable, optional
+        Called with the fraction done.
+
+    Returns
+    -------
+    Master
+        In ADU/s; 0 outside the amplifiers' data sections.
+
+    Raises
+    ------
+    InsufficientDataError
+        If there are too few frames, they differ in shape, or one has no exposure time.
+    """
+    recipe = recipe or DarkRecipe()
+    stack = MasterStack.of("dark", frames, recipe.min_frames, bias=bias)
+    scales = 1 / np.array([exposure_time(frame) for frame in frames])
+    image = combine(
+        stack.images,
+        clip_sigma=recipe.clip_sigma,
+        scale=scales,
+        noise=stack.pixel_noise(noise_adu) * scales[:, None, None],
+        gain_e_per_adu=stack.per_pixel(gain_e_per_adu),
+        progress=progress,
+    )
+    return stack.master(image, recipe.clip_sigma, unit="adu/s", scales=scales, levels=stack.medians())
+
+
+def master_flat(
+    frames: Sequence[CalibrationFrame],
+    *,
+    bias: Master,
+    dark: Master | None = None,
+    recipe: FlatRecipe | None = None,
+    noise_adu: PerAmplifier | None = None,
+    gain_e_per_adu: PerAmplifier | None = None,
+    progress: Progress | None = None,
+) -> Master:
+    """Combine flats of one filter into the response of each pixel.
+
+    Each frame is scaled by the inverse of its level, then clipped: lamp drift
+    and dim frames are no outliers. The level is that of the illuminated region,
+    found from the frames themselves (`illuminated_region`), or with
+    ``recipe.scale = "median"`` the median of the whole frame.
+
+    Parameters
+    ----------
+    frames : sequence of Frame or SeriesFrame
+        Raw flats of one configuration and filter.
+    bias : Master
+        Subtracted from each.
+    dark : Master, optional
+        Subtracted from each, times its exposure.
+    recipe : FlatRecipe, optional
+        Clip, fewest frames and scaling.
+    noise_adu : float or mapping, optional
+        Read noise of one frame in ADU RMS; taken from the bias's uncertainty if not given.
+    gain_e_per_adu : float or mapping, optional
+        Gain in e⁻/ADU, for the photon noise.
+    progress : callable, optional
+        Called with the fraction done.
+
+    Returns
+    -------
+    Master
+        Without unit, mean 1 over the illuminated region; 1 outside the
+        amplifiers' data sections; `MaskBit.UNLIT` below a response of 0.05.
+
+    Raises
+    ------
+    InsufficientDataError
+        If there are too few frames, they differ in shape, or one has no light.
+    """
+    recipe = recipe or FlatRecipe()
+    stack = MasterStack.of("flat", frames, recipe.min_frames, bias=bias, dark=dark)
+    noise = stack.pixel_noise(noise_adu)
+    reference = stack.typical()
+    region = illuminated_region(reference, stack.inside)
+    levels = stack.medians() if recipe.scale == "median" else stack.levels(reference, region)
+    _require_light(frames, levels, float(np.mean(noise)), recipe)
+    image = combine(
+        stack.images,
+        clip_sigma=recipe.clip_sigma,
+        scale=1 / levels,
+        noise=noise / levels[:, None, None],
+        gain_e_per_adu=stack.per_pixel(gain_e_per_adu),
+        progress=progress,
+    )
+    norm = float(np.nanmean(image.value[region], dtype=np.float64))
+    image = CombinedImage(image.value / norm, image.uncertainty / norm, image.n_used, image.rejected_fraction)
+    return stack.master(image, recipe.clip_sigma, unit="", scales=1 / (levels * norm), levels=levels)
+
+
+def illuminated_region(
+    flat: npt.NDArray[np.floating], inside: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.bool_]:
+    """Find the pixels that the light reaches: those above half of the 99.9th percentile.
+
+    Parameters
+    ----------
+    flat : ndarray
+        A flat free of bias and cosmic rays.
+    inside : ndarray of bool, optional
+        Where to look: the amplifiers' data sections.
+
+    Returns
+    -------
+    ndarray of bool
+        True in all of a uniform or vignetted dome flat, and on the bright
+        traces of a spectrum that leaves most of the image dark.
+    """
+    inside = np.isfinite(flat) if inside is None else inside & np.isfinite(flat)
+    if not inside.any():
+        return inside
+    threshold = ILLUMINATED_FRACTION * np.percentile(flat[inside], BRIGHT_PERCENTILE)
+    return np.asarray(inside & (np.nan_to_num(flat) > threshold))
+
+
+def _require_light(
+    frames: Sequence[CalibrationFrame], levels: npt.NDArray[np.float64], noise: float, recipe: FlatRecipe
+) -> None:
+    for frame, level in zip(frames, levels, strict=True):
+        if not level > LEAST_LIGHT * noise:
+            what, advice = (
+                ("median of the whole frame", 'use scale = "illuminated" for light that covers less than half of it')
+                if recipe.scale == "median"
+                else ("level of the illuminated region", "leave it out or expose longer")
+            )
+            raise InsufficientDataError(
+                f"{frame.path}: the {what} is {level:.1f} ADU above the bias, not {LEAST_LIGHT:g} times its noise of "
+                f"{noise:.1f} ADU, so that a flat cannot be scaled by it: {advice}"
+            )

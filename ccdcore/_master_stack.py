@@ -1,0 +1,231 @@
+"""The frames of one master: their reduced pixels, levels and noise, and the master made of their mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from astropy.stats import sigma_clipped_stats
+
+from ccdcore.combine import QUANTISATION_VARIANCE, CombinedImage, hold
+from ccdcore.errors import InsufficientDataError
+from ccdcore.frame import Frame
+from ccdcore.master import MaskBit, Master, MasterInput, MasterKind
+from ccdcore.series import SeriesFrame
+
+Image = npt.NDArray[Any]
+CalibrationFrame: TypeAlias = Frame | SeriesFrame
+"""A frame with its pixels, or one whose pixels are read from its path when they are needed."""
+PerAmplifier: TypeAlias = float | Mapping[str, float]
+"""One number for the whole frame, or one for each amplifier by name."""
+
+UNLIT_FRACTION = 0.05
+"""Below this response a flat shows scattered light rather than the pixel's response."""
+
+_MEMORY_LIMIT = 256 * 2**20
+"""Reduced frames are kept when they fit in this many bytes, the same as in `combine`."""
+
+
+def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: Master | None = None) -> Image:
+    """Return a frame's pixels with overscan, bias and dark removed, as far as they are there.
+
+    Parameters
+    ----------
+    frame : Frame or SeriesFrame
+        A raw frame; the pixels of a SeriesFrame are read from its path.
+    bias, dark : Master, optional
+        Subtracted.
+
+    Returns
+    -------
+    ndarray, shape (rows, columns)
+        ADU: the raw integers where nothing was to remove, else float32.
+
+    Raises
+    ------
+    InsufficientDataError
+        If a master has another shape, or a dark is to be removed from a frame of unknown exposure.
+    FrameReadError
+        If the file cannot be read.
+    """
+    from ccdcore.fits_io import read_image
+    from ccdcore.overscan import subtract_overscan
+
+    data = frame.data if isinstance(frame, Frame) else read_image(frame.path)
+    pixels: Image = subtract_overscan(data, frame.amplifiers)
+    for master in filter(None, (bias, dark)):
+        if master.value.shape != pixels.shape:
+            raise InsufficientDataError(
+                f"{frame.path}: its shape is {pixels.shape}, that of the master {master.kind} {master.value.shape}: "
+                f"use a {master.kind} of the same window and binning"
+            )
+        factor = np.float32(1 if master.kind == "bias" else exposure_time(frame))
+        pixels = pixels - factor * master.value
+    return pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MasterStack:
+    """The frames of one master, and how to get their reduced pixels."""
+
+    kind: MasterKind
+    frames: Sequence[CalibrationFrame]
+    images: list[Callable[[], Image]]
+    inside: npt.NDArray[np.bool_]
+    bias: Master | None
+    dark: Master | None
+
+    @classmethod
+    def of(
+        cls,
+        kind: MasterKind,
+        frames: Sequence[CalibrationFrame],
+        min_frames: int,
+        *,
+        bias: Master | None = None,
+        dark: Master | None = None,
+    ) -> MasterStack:
+        """Open a stack: too few frames and different shapes are refused before anything is read."""
+        if len(frames) < max(1, min_frames):
+            raise InsufficientDataError(
+                f"a master {kind} needs {max(1, min_frames)} frames, there are {len(frames)}: take more, "
+                f"or lower min_frames in [recipes.{kind}]"
+            )
+        for frame in frames:
+            if frame.shape != frames[0].shape:
+                raise InsufficientDataError(
+                    f"{frame.path}: its shape is {frame.shape}, that of {frames[0].path} is {frames[0].shape}: "
+                    "combine frames of one window and binning"
+                )
+        inside = np.zeros(frames[0].shape, dtype=bool)
+        for amplifier in frames[0].amplifiers:
+            inside[amplifier.data.slices] = True
+        images = hold([_reducer(frame, bias, dark) for frame in frames], _MEMORY_LIMIT)
+        return cls(kind, frames, images, inside, bias, dark)
+
+    def per_pixel(self, values: PerAmplifier | None) -> Image | None:
+        """Spread one value for each amplifier over its pixels."""
+        if not isinstance(values, Mapping):
+            return None if values is None else np.array([[values]], dtype=np.float64)
+        spread = np.full(self.inside.shape, np.mean(list(values.values())))
+        for amplifier in self.frames[0].amplifiers:
+            if amplifier.name in values:
+                spread[amplifier.data.slices] = values[amplifier.name]
+        return spread
+
+    def pixel_noise(self, noise_adu: PerAmplifier | None) -> Image:
+        """Return the noise of one frame without light, quantisation included: as given, else as the bias has it."""
+        noise = self.per_pixel(noise_adu)
+        if noise is not None:
+            return np.asarray(np.sqrt(noise**2 + QUANTISATION_VARIANCE))
+        variances = np.array([QUANTISATION_VARIANCE])
+        if self.bias is not None:
+            known = self.bias.good & np.isfinite(self.bias.uncertainty)
+            variances = np.append(variances, np.square(self.bias.uncertainty[known]) * self.bias.n_used[known])
+        return np.array([[np.sqrt(variances.mean())]])
+
+    def difference_noise(self) -> Image | None:
+        """Return the noise of one frame from the difference of the first two, by amplifier; None for one frame."""
+        if len(self.images) < 2:
+            return None
+        first, second = (image().astype(np.float32) for image in self.images[:2])
+        noise = np.zeros(self.inside.shape)
+        for amplifier in self.frames[0].amplifiers:
+            difference = (first - second)[amplifier.data.slices]
+            noise[amplifier.data.slices] = sigma_clipped_stats(difference, sigma=5.0, maxiters=5)[2] / np.sqrt(2)
+        return noise
+
+    def medians(self) -> npt.NDArray[np.float64]:
+        """Return the median of each frame's data sections."""
+        return np.array([_median(image()[self.inside]) for image in self.images])
+
+    def typical(self) -> Image:
+        """Return the mean of the frames without the highest value of each pixel, which may be a cosmic ray."""
+        total, highest = np.zeros(self.inside.shape), np.full(self.inside.shape, -np.inf)
+        for image in self.images:
+            pixels = image()
+            total += pixels
+            np.maximum(highest, pixels, out=highest)
+        n = len(self.images)
+        return total if n == 1 else (total - highest) / (n - 1)
+
+    def levels(self, reference: Image, region: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+        """Return each frame's level in ``region``: the mean of ``reference`` there times the median ratio to it.
+
+        The light has structure; a ratio has not, so that its median is exact and knows no cosmic rays.
+        """
+        lit = reference[region]
+        if lit.size == 0:
+            return np.zeros(len(self.images))
+        return np.array([lit.mean() * _median(image()[region] / lit) for image in self.images])
+
+    def master(
+        self,
+        image: CombinedImage,
+        clip_sigma: float,
+        *,
+        unit: str,
+        scales: npt.NDArray[np.float64],
+        levels: npt.NDArray[np.float64],
+    ) -> Master:
+        """Finish a combined image: mask, neutral values outside the amplifiers, what the bias and dark add."""
+        mask = np.zeros(self.inside.shape, np.uint8)
+        mask[image.n_used == 0] |= MaskBit.NO_DATA
+        mask[~self.inside] |= MaskBit.OUTSIDE
+        if self.kind == "flat":
+            mask[self.inside & (image.value < UNLIT_FRACTION)] |= MaskBit.UNLIT
+        value = np.where(self.inside, image.value, np.float32(self.kind == "flat"))
+        uncertainty = np.where(self.inside, np.sqrt(image.uncertainty**2 + self._common_variance(scales)), 0)
+        inputs = tuple(
+            MasterInput(
+                frame.path, frame.sha256, frame.info.date_obs, scale, level, rejected, frame.info.exposure_time_s
+            )
+            for frame, scale, level, rejected in zip(
+                self.frames, scales.tolist(), levels.tolist(), image.rejected_fraction, strict=True
+            )
+        )
+        exposures = [entry.exposure_time_s for entry in inputs if entry.exposure_time_s is not None]
+        return Master(
+            kind=self.kind,
+            value=value,
+            uncertainty=uncertainty.astype(np.float32),
+            mask=mask,
+            n_used=image.n_used,
+            unit=unit,
+            clip_sigma=(clip_sigma, clip_sigma),
+            inputs=inputs,
+            exposure_range_s=(min(exposures), max(exposures)) if exposures else None,
+        )
+
+    def _common_variance(self, scales: npt.NDArray[np.float64]) -> Image:
+        """Return the variance that the subtracted masters add: the same in every frame, so the scatter misses it."""
+        variance: Image = np.zeros((1, 1))
+        if self.bias is not None:
+            variance = variance + (scales.mean() * self.bias.uncertainty) ** 2
+        if self.dark is not None:
+            seconds = np.mean([scale * exposure_time(frame) for scale, frame in zip(scales, self.frames, strict=True)])
+            variance = variance + (seconds * self.dark.uncertainty) ** 2
+        return variance
+
+
+def _median(values: Image) -> float:
+    """Return the median of the finite values; 0 where there are none."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else 0.0
+
+
+def _reducer(frame: CalibrationFrame, bias: Master | None, dark: Master | None) -> Callable[[], Image]:
+    return lambda: reduce_frame(frame, bias=bias, dark=dark)
+
+
+def exposure_time(frame: CalibrationFrame) -> float:
+    exposure = frame.info.exposure_time_s
+    if exposure is None or not exposure > 0:
+        raise InsufficientDataError(
+            f"{frame.path}: its exposure time is {exposure}, a dark signal per second cannot be told: "
+            "name the header card of the exposure time in the instrument's entry"
+        )
+    return exposure

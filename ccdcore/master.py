@@ -1,0 +1,101 @@
+"""What a master is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntFlag
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+MasterKind: TypeAlias = Literal["bias", "dark", "flat"]
+
+
+class MaskBit(IntFlag):
+    """Meaning of the bits of a master's mask."""
+
+    NO_DATA = 1
+    """No input had a usable value here."""
+    OUTSIDE = 2
+    """Not in the data section of any amplifier."""
+    UNLIT = 4
+    """Too little light for a flat-field response."""
+
+
+@dataclass(frozen=True, slots=True)
+class MasterInput:
+    """One input of a master: what was used of it.
+
+    Parameters
+    ----------
+    path : Path
+        Where it was read.
+    sha256 : str
+        The frame's identity.
+    date_obs : datetime or None
+        Begin of its exposure.
+    scale : float
+        What its pixels were multiplied by.
+    level_adu : float
+        Its level before that: of the illuminated region for a flat scaled by
+        it, else the median of the data sections; overscan, bias and dark removed
+        where the recipe removes them.
+    rejected_fraction : float
+        Fraction of its pixels that were clipped.
+    exposure_time_s : float or None
+        Its exposure time.
+    """
+
+    path: Path
+    sha256: str
+    date_obs: datetime | None
+    scale: float
+    level_adu: float
+    rejected_fraction: float
+    exposure_time_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Master:
+    """A combined calibration image.
+
+    Parameters
+    ----------
+    kind : {"bias", "dark", "flat"}
+        What it corrects for.
+    value : ndarray of float32, shape (rows, columns)
+        In `unit`.
+    uncertainty : ndarray of float32
+        1-σ uncertainty of each pixel, in `unit`.
+    mask : ndarray of uint8
+        Bits of `MaskBit`; 0 where the pixel is good.
+    n_used : ndarray of uint16
+        Frames used in each pixel.
+    unit : str
+        ``"adu"``, ``"adu/s"``, or ``""`` for a flat.
+    clip_sigma : tuple of float
+        Lower and upper clipping threshold, in units of the scatter.
+    inputs : tuple of MasterInput
+        What it was made of.
+    exposure_range_s : tuple of float or None
+        Shortest and longest exposure of the inputs.
+    """
+
+    kind: MasterKind
+    value: npt.NDArray[Any]
+    uncertainty: npt.NDArray[Any]
+    mask: npt.NDArray[Any]
+    n_used: npt.NDArray[Any]
+    unit: str
+    clip_sigma: tuple[float, float]
+    inputs: tuple[MasterInput, ...]
+    exposure_range_s: tuple[float, float] | None = None
+
+    @property
+    def good(self) -> npt.NDArray[np.bool_]:
+        """Where no bit of the mask is set."""
+        good: npt.NDArray[np.bool_] = self.mask == 0
+        return good
