@@ -14,7 +14,12 @@ Cards = Mapping[str, object]
 
 _T = TypeVar("_T")
 _SLUG_LENGTH = 48
-_MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
+_MJD_ZERO = datetime.fromisoformat("1858-11-17")
+
+
+def key(keyword: str) -> str:
+    """Return a keyword as `Cards` has it, however a person wrote it."""
+    return keyword.strip().upper().removeprefix("HIERARCH ")
 
 
 def find(cards: Cards, keywords: Iterable[str], convert: Callable[[object], _T | None]) -> tuple[str, _T] | None:
@@ -48,6 +53,12 @@ def number(value: object) -> float | None:
     except ValueError:
         return None
     return result if math.isfinite(result) else None
+
+
+def count(value: object) -> int | None:
+    """Return a whole number from 1 up; None where it is none."""
+    result = number(value)
+    return int(result) if result is not None and result >= 1 else None
 
 
 def angle(value: object) -> float | None:
@@ -101,8 +112,7 @@ def _from_iso(date: str, time: str | None) -> datetime | None:
 
 
 def _from_mjd(mjd: float | None) -> datetime | None:
-    plausible = mjd is not None and 0 < mjd < 100_000
-    return (_MJD_ZERO + timedelta(days=mjd)).replace(tzinfo=None) if plausible and mjd is not None else None
+    return None if mjd is None or not 0 < mjd < 100_000 else _MJD_ZERO + timedelta(days=mjd)
 
 
 def _to_utc(naive: datetime, timesys: object) -> datetime:

@@ -27,10 +27,11 @@ KEYWORDS: Mapping[str, tuple[str, ...]] = {
         "ESO TEL GEOLON",
     ),
     # ESO's "DET OUT1 GAIN" is ADU per electron and must never stand here.
-    "header_gain": ("EGAIN", "E-GAIN", "ESO DET OUT1 CONAD", "GAIN"),
-    "header_read_noise": ("RDNOISE", "READNOIS", "READNOISE", "RON", "ESO DET OUT1 RON"),
+    "gain": ("EGAIN", "E-GAIN", "ESO DET OUT1 CONAD", "GAIN"),
+    "read_noise": ("RDNOISE", "READNOIS", "READNOISE", "RON", "ESO DET OUT1 RON"),
     "n_averaged": ("NCOMBINE", "NUMAVG", "AVGFCTR", "SNAPSHOT"),
     "instrument": ("INSTRUME", "HEAD", "CAM_ID", "CAMERA", "CAMNAME", "DETECTOR", "DETNAM", "DETNAME", "CCDNAME"),
+    "object": ("OBJECT", "OBJNAME"),
     "frame_type": ("IMAGETYP", "IMAGETYPE", "OBSTYPE", "FRAMETYP", "EXPTYPE", "FRAME", "ESO DPR TYPE"),
 }
 
@@ -52,7 +53,8 @@ BINNING_PAIR = ("CCDSUM", "BINNING")
 """Both factors in one card: ``'2 2'``, ``'2x2'``."""
 
 READ_SETTINGS = (
-    ("", ("READOUTM", "ESO DET READ CLOCK", "CCDSPEED", "READTIME")),
+    ("", ("READOUTM", "ESO DET READ CLOCK", "CCDSPEED")),
+    ("readtime", ("READTIME",)),
     ("", ("PREAMP", "GAINMODE")),
     ("", ("OUTPTAMP",)),
     ("gain", ("GAIN",)),
@@ -68,6 +70,8 @@ WINDOW_RECTANGLES = ("IMGRECT", "SUBRECT")
 """Andor: the detector, and the part of it that was read."""
 
 COMBINED_FLAG = "COMBINED"
+COMBINED_WORDS = re.compile(r"\b(?:master|combined|stacked)\b", re.IGNORECASE)
+"""How type cards say that a frame is no raw one."""
 
 COMPANIONS = frozenset({"UNCERT", "MASK", "NCOMBINE", "ERR", "DQ", "VAR", "BPM"})
 """Names of image extensions that say something of the pixels instead of being pixels."""
@@ -77,7 +81,6 @@ _CALIBRATIONS = r"(?P<dark>dark ?flats?|flat ?darks?|darks?{not_dark})|(?P<flat>
 TYPE_CARD_WORDS = re.compile(
     rf"\b(?:{_CALIBRATIONS.format(not_dark='')}"
     r"|(?P<bias>bias(?:es)?|zeros?|offset)"
-    r"|(?P<master>master|combined|stack)"
     r"|(?P<other>arcs?|comp(?:arison)?|wave|focus|acq(?:uisition)?|std|standard))\b"
 )
 """Frame types as type cards spell them; a value with none of these words is weak evidence for "other"."""

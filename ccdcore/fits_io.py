@@ -14,25 +14,39 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
-from ccdcore.cards import Cards
-from ccdcore.dialects import COMPANIONS
 from ccdcore.errors import FrameReadError
+from ccdcore.fits_mosaic import Mosaic, find_mosaic
 from ccdcore.fits_structure import MAX_BYTES, check_structure
 from ccdcore.frame import Frame, FrameHeader
-from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import find_instrument, identify
 from ccdcore.instrument import Instrument
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
 
 FITS_NAME = re.compile(r"(?!\.).+\.(fits?|fts)(\.(gz|fz))?", re.IGNORECASE)
 """Names of files that may be frames: ``.fits``, ``.fit``, ``.fts`` in any case, also with ``.gz`` or ``.fz``."""
 
+_INVENTORY = {
+    "file": str,
+    "type": str,
+    "why": str,
+    "instrument": str,
+    "configuration": str,
+    "date_obs": str,
+    "exposure_time": float,
+    "filter": str,
+    "temperature": float,
+    "rows": int,
+    "columns": int,
+}
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 2**20
 # What astropy raises on content that it cannot decode.
@@ -43,7 +57,6 @@ _DECODING_ERRORS = (
     IndexError,
     OverflowError,
     RuntimeError,
-    MemoryError,
     fits.VerifyError,
 )
 
@@ -77,10 +90,9 @@ def read_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrument
     path = Path(path)
     with _opened(path) as stream:
         _verify_checksums(path, stream)
-        images = _images(path, stream)
-        cards, data = _cards(images), _pixels(path, images)
-        extensions = _extension_amplifiers(path, images)
-    header = _describe(path, cards, data.shape, extensions, instruments)
+        mosaic = _mosaic(path, stream)
+        data = mosaic.pixels()
+    header = _describe(path, mosaic, instruments)
     return Frame(path, data, header.info, header.amplifiers, pixel_sha256(data))
 
 
@@ -91,10 +103,8 @@ def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrumen
     """
     path = Path(path)
     with _opened(path) as stream:
-        images = _images(path, stream)
-        cards, shape = _cards(images), _mosaic_shape(path, images)
-        extensions = _extension_amplifiers(path, images)
-    return _describe(path, cards, shape, extensions, instruments)
+        mosaic = _mosaic(path, stream)
+    return _describe(path, mosaic, instruments)
 
 
 def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
@@ -102,7 +112,39 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     path = Path(path)
     with _opened(path) as stream:
         _verify_checksums(path, stream)
-        return _pixels(path, _images(path, stream))
+        return _mosaic(path, stream).pixels()
+
+
+def inventory(directory: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> QTable:
+    """List the frames of a directory: what each is, and why it was taken so.
+
+    Only headers are read. A file that cannot be read has the type
+    ``unreadable`` and the reason.
+
+    Parameters
+    ----------
+    directory : path-like
+        Files directly in it whose names match `FITS_NAME`.
+    instruments : sequence of Instrument
+        Entries of the configuration.
+
+    Returns
+    -------
+    astropy.table.QTable
+        Sorted by file name: file, type, why, instrument, configuration,
+        date_obs (ISO 8601 in UTC), exposure_time (s), filter, temperature
+        (°C), rows, columns; texts empty, quantities NaN and sizes 0 where unknown.
+    """
+    from astropy import units
+    from astropy.table import QTable
+
+    paths = sorted(path for path in Path(directory).iterdir() if FITS_NAME.fullmatch(path.name))
+    return QTable(
+        rows=[_inventory_row(path, instruments) for path in paths],
+        names=list(_INVENTORY),
+        dtype=list(_INVENTORY.values()),
+        units={"exposure_time": units.s, "temperature": units.deg_C},
+    )
 
 
 def preflight(path: str | os.PathLike[str]) -> None:
@@ -236,97 +278,37 @@ def _verify_checksums(path: Path, stream: BinaryIO) -> None:
                 )
 
 
-def _images(path: Path, stream: BinaryIO) -> list[Any]:
-    """Return the primary unit and those units behind it that make up the frame; the first may have no data."""
+def _inventory_row(path: Path, instruments: Sequence[Instrument]) -> tuple[object, ...]:
+    try:
+        header = read_header(path, instruments=instruments)
+    except FrameReadError as error:
+        return (path.name, "unreadable", error.reason, "", "", "", np.nan, "", np.nan, 0, 0)
+    info = header.info
+    return (
+        path.name,
+        str(info.frame_type),
+        info.frame_type_reason,
+        info.instrument,
+        info.configuration,
+        info.date_obs.replace(tzinfo=None).isoformat(timespec="milliseconds") if info.date_obs else "",
+        np.nan if info.exposure_time_s is None else info.exposure_time_s,
+        info.filter or "",
+        np.nan if info.ccd_temperature_c is None else info.ccd_temperature_c,
+        *header.shape,
+    )
+
+
+def _mosaic(path: Path, stream: BinaryIO) -> Mosaic:
     stream.seek(0)
-    units = list(fits.open(stream, memmap=False))
-    primary, extensions = units[0], units[1:]
-    if _has_pixels(primary):
-        return [primary]
-    images = [unit for unit in extensions if _has_pixels(unit) and unit.name not in COMPANIONS]
-    if not images:
-        reason = "holds tables only, no image" if extensions else "holds no image, only an empty primary unit"
-        raise FrameReadError(path, reason, incomplete=not extensions)
-    return [primary, *images]
+    return find_mosaic(path, fits.open(stream, memmap=False))
 
 
-def _has_pixels(unit: Any) -> bool:
-    return isinstance(unit, fits.PrimaryHDU | fits.ImageHDU) and bool(unit.shape) and 0 not in unit.shape
-
-
-def _planes(path: Path, images: list[Any]) -> list[tuple[Any, tuple[int, int]]]:
-    """Return the units with pixels and the shape of each, all with the same number of rows."""
-    planes = [(unit, _plane_shape(path, unit.shape)) for unit in images if _has_pixels(unit)]
-    if len({rows for _, (rows, _) in planes}) > 1:
-        rows = ", ".join(str(rows) for _, (rows, _) in planes)
-        raise FrameReadError(path, f"has image extensions of {rows} rows, which cannot stand side by side")
-    return planes
-
-
-def _plane_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int]:
-    axes = [length for length in shape if length > 1]
-    if len(axes) < 2:
-        raise FrameReadError(path, f"holds one row of {max(shape)} pixels (a spectrum?), not an image")
-    if len(axes) > 2:
-        raise FrameReadError(path, f"holds a stack of {np.prod(axes[:-2])} images, not one frame")
-    return axes[0], axes[1]
-
-
-def _mosaic_shape(path: Path, images: list[Any]) -> tuple[int, int]:
-    planes = _planes(path, images)
-    return planes[0][1][0], sum(columns for _, (_, columns) in planes)
-
-
-def _pixels(path: Path, images: list[Any]) -> npt.NDArray[Any]:
-    planes = _planes(path, images)
-    data = np.hstack([unit.data.reshape(shape) for unit, shape in planes])
-    return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
-
-
-def _extension_amplifiers(path: Path, images: list[Any]) -> tuple[Amplifier, ...]:
-    """Return one amplifier for each image extension; the whole of a single image is named "1"."""
-    planes = _planes(path, images)
-    names = [unit.name for unit, _ in planes]
-    if len(names) == 1 or len(set(names)) < len(names) or "" in names:
-        names = [str(number) for number in range(1, len(names) + 1)]
-    amplifiers, x = [], 0
-    for name, (_, (rows, columns)) in zip(names, planes, strict=True):
-        amplifiers.append(Amplifier(name, Section(x + 1, x + columns, 1, rows)))
-        x += columns
-    return tuple(amplifiers)
-
-
-def _cards(images: list[Any]) -> Cards:
-    """Return the primary header's cards, overlaid by those of the first image extension."""
-    cards: dict[str, object] = {}
-    for unit in images[:2]:
-        cards |= _values(unit.header)
-    return cards
-
-
-def _values(header: fits.Header) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for card in header.cards:
-        try:
-            value = card.value
-        except (fits.VerifyError, ValueError):  # one garbled card does not spoil the others
-            continue
-        if card.keyword not in {"", "COMMENT", "HISTORY"} and not isinstance(value, fits.card.Undefined):
-            values.setdefault(card.keyword.upper(), value)
-    return values
-
-
-def _describe(
-    path: Path,
-    cards: Cards,
-    shape: tuple[int, int],
-    extensions: tuple[Amplifier, ...],
-    instruments: Sequence[Instrument],
-) -> FrameHeader:
+def _describe(path: Path, mosaic: Mosaic, instruments: Sequence[Instrument]) -> FrameHeader:
+    cards, shape = mosaic.cards, mosaic.shape
     info = identify(cards, filename=path.name, shape=shape, instruments=instruments)
     entry = find_instrument(cards, instruments)
     if entry is None or not entry.amplifiers:
-        return FrameHeader(path, shape, info, extensions)
+        return FrameHeader(path, shape, info, mosaic.amplifiers)
     for amplifier in entry.amplifiers:
         for section in (amplifier.data, amplifier.overscan):
             if section is not None and not section.fits(shape):

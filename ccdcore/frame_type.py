@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from ccdcore.cards import Cards
-from ccdcore.dialects import COMBINED_FLAG, KEYWORDS, NAME_WORDS, TYPE_CARD_WORDS
+from ccdcore.cards import Cards, key
+from ccdcore.dialects import COMBINED_FLAG, COMBINED_WORDS, KEYWORDS, NAME_WORDS, TYPE_CARD_WORDS
 from ccdcore.instrument import FrameRule, FrameType, Instrument
 
 _LONGEST_BIAS_S = 0.1
@@ -26,7 +26,12 @@ class _Claim:
 
 
 def classify(
-    cards: Cards, *, filename: str, exposure_time_s: float | None, entry: Instrument | None
+    cards: Cards,
+    *,
+    filename: str,
+    object_card: tuple[str, str] | None,
+    exposure_time_s: float | None,
+    entry: Instrument | None,
 ) -> tuple[FrameType, str]:
     """Return what a frame is for, and why.
 
@@ -42,18 +47,21 @@ def classify(
         The header.
     filename : str
         The file's name, without its directory.
+    object_card : tuple of str or None
+        Keyword and value of the card that names the target, OBJECT.
     exposure_time_s : float or None
         Exposure time in seconds.
     entry : Instrument or None
         The matching entry of the configuration.
     """
-    return _by_rule(cards, filename, entry) or _by_evidence(cards, filename, exposure_time_s)
+    ruled = _by_rule(cards, filename, entry)
+    return ruled or _by_evidence(cards, list(_names(object_card, filename)), exposure_time_s)
 
 
 def holds(cards: Cards, conditions: FrameRule) -> bool:
     """Whether every card of a rule has its value, or matches its shell pattern, in any case."""
     return all(
-        keyword.upper() in cards and fnmatchcase(_folded(cards[keyword.upper()]), _folded(pattern))
+        key(keyword) in cards and fnmatchcase(_folded(cards[key(keyword)]), _folded(pattern))
         for keyword, pattern in conditions.cards.items()
     )
 
@@ -65,24 +73,31 @@ def _folded(value: object) -> str:
 def _by_rule(cards: Cards, filename: str, entry: Instrument | None) -> tuple[FrameType, str] | None:
     if entry is None:
         return None
-    kinds = [
-        kind
+    rules = [
+        (kind, rule)
         for kind, rule in entry.frame_type.items()
         if holds(cards, rule) and (rule.filename is None or fnmatchcase(_folded(filename), _folded(rule.filename)))
     ]
-    if len(kinds) > 1:
-        return FrameType.OTHER, f"unclear: the rules of {entry.name} for {' and '.join(kinds)} both hold"
-    return (kinds[0], f"rule of {entry.name} for {kinds[0]}") if kinds else None
+    if len(rules) > 1:
+        kinds = " and ".join(kind for kind, _ in rules)
+        return FrameType.OTHER, f"unclear: the rules of entry {entry.name} for {kinds} both hold"
+    return next(((kind, f"rule of entry {entry.name}: {_described(rule)}") for kind, rule in rules), None)
 
 
-def _by_evidence(cards: Cards, filename: str, exposure_time_s: float | None) -> tuple[FrameType, str]:
-    statements = list(_type_cards(cards))
-    if combined := _combined(cards, statements):
+def _described(rule: FrameRule) -> str:
+    conditions = [f"{keyword} = {pattern!r}" for keyword, pattern in rule.cards.items()]
+    if rule.filename is not None:
+        conditions.append(f"file name {rule.filename!r}")
+    return " and ".join(conditions)
+
+
+def _by_evidence(cards: Cards, hints: list[_Claim], exposure_time_s: float | None) -> tuple[FrameType, str]:
+    if combined := _combined(cards):
         return FrameType.OTHER, f"{combined}: a combined frame, not a raw one"
+    statements = list(_type_cards(cards))
     definite = [claim for claim in statements if claim.kind is not None]
     if len({claim.kind for claim in definite}) > 1:
         return FrameType.OTHER, "unclear: " + " but ".join(claim.evidence for claim in definite)
-    hints = [claim for claim in _names(cards, filename) if claim.kind is not None]
     if statements and not definite:  # "Light Frame": only a flat or a bias outranks it
         hints = [claim for claim in hints if claim.kind is not FrameType.DARK]
     if claims := definite + hints:
@@ -101,25 +116,30 @@ def _type_cards(cards: Cards) -> Iterator[_Claim]:
             yield _Claim(_spoken(TYPE_CARD_WORDS, value), f"{keyword} = {value.strip()!r}")
 
 
-def _names(cards: Cards, filename: str) -> Iterator[_Claim]:
-    name = str(cards.get("OBJECT", ""))
-    yield _Claim(_spoken(NAME_WORDS, name), f"OBJECT = {name.strip()!r}")
-    yield _Claim(_spoken(NAME_WORDS, _EXTENSIONS.sub("", filename)), f"the file name {filename!r}")
+def _names(object_card: tuple[str, str] | None, filename: str) -> Iterator[_Claim]:
+    """Claims of OBJECT and the file name, as far as those say anything."""
+    stem = _EXTENSIONS.sub("", filename)
+    named = [(object_card[1], f"{object_card[0]} = {object_card[1]!r}")] if object_card else []
+    for said, evidence in [*named, (stem, f"the file name {filename!r}")]:
+        if kind := _spoken(NAME_WORDS, said):
+            yield _Claim(kind, evidence)
 
 
 def _spoken(words: re.Pattern[str], said: str) -> FrameType | None:
     """Return the one type that ``said`` names; None for none, or for several."""
     plain = " ".join(_WORD.findall(said)).lower()
-    kinds = {match.lastgroup for match in words.finditer(plain)} - {"master"}
+    kinds = {match.lastgroup for match in words.finditer(plain)}
     kinds = kinds - {"other"} or kinds
-    return FrameType(kinds.pop() or FrameType.OTHER) if len(kinds) == 1 else None
+    return FrameType(kinds.pop() or "other") if len(kinds) == 1 else None
 
 
-def _combined(cards: Cards, statements: list[_Claim]) -> str | None:
+def _combined(cards: Cards) -> str | None:
     if cards.get(COMBINED_FLAG) is True:
         return f"{COMBINED_FLAG} = T"
-    masters = (claim.evidence for claim in statements if claim.kind and "master" in claim.evidence.lower())
-    return next(masters, None)
+    for keyword in KEYWORDS["frame_type"]:
+        if COMBINED_WORDS.search(str(cards.get(keyword, ""))):
+            return f"{keyword} = {cards[keyword]!r}"
+    return None
 
 
 def _weigh(claims: list[_Claim], exposure_time_s: float | None) -> tuple[FrameType, str]:

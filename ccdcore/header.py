@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from ccdcore.cards import Cards, angle, find, moment, number, slug, text, value_of
-from ccdcore.dialects import (
-    BINNING,
-    BINNING_PAIR,
-    FILTER_WHEELS,
-    GAIN_IS_A_SETTING_BESIDE,
-    KEYWORDS,
-    OPEN_FILTERS,
-    READ_SETTINGS,
-    WINDOW_ORIGIN,
-    WINDOW_RECTANGLES,
-)
+from ccdcore.cards import Cards, angle, count, find, key, moment, number, slug, text, value_of
+from ccdcore.configuration import configuration_slug, gain_is_a_setting
+from ccdcore.dialects import FILTER_WHEELS, KEYWORDS, OPEN_FILTERS
 from ccdcore.frame_type import classify, holds
 from ccdcore.instrument import FrameRule, FrameType, Instrument
 
@@ -107,28 +97,34 @@ def identify(
     entry = find_instrument(cards, instruments)
     instrument, instrument_reason = _instrument_name(cards, entry)
     exposure_time_s = _exposure_time(cards, entry)
-    frame_type, frame_type_reason = classify(cards, filename=filename, exposure_time_s=exposure_time_s, entry=entry)
+    frame_type, frame_type_reason = classify(
+        cards,
+        filename=filename,
+        object_card=find(cards, _keywords("object", entry), text),
+        exposure_time_s=exposure_time_s,
+        entry=entry,
+    )
     return ExposureInfo(
         frame_type=frame_type,
         frame_type_reason=frame_type_reason,
         instrument=instrument,
         instrument_reason=instrument_reason,
-        configuration=_configuration(cards, shape, entry),
+        configuration=configuration_slug(cards, shape, entry),
         date_obs=_date_obs(cards, entry),
         exposure_time_s=exposure_time_s,
         ccd_temperature_c=_value(cards, "ccd_temperature", _celsius, entry),
         filter=_filter(cards, entry),
         longitude_deg=_value(cards, "longitude", angle, entry),
         header_gain_e_per_adu=_header_gain(cards, entry),
-        header_read_noise_e=_value(cards, "header_read_noise", _positive, entry),
-        n_averaged=int(_value(cards, "n_averaged", _count, entry) or 1),
+        header_read_noise_e=_value(cards, "read_noise", _positive, entry),
+        n_averaged=_value(cards, "n_averaged", count, entry) or 1,
     )
 
 
 def _keywords(name: str, entry: Instrument | None) -> tuple[str, ...]:
     """Keywords for a field: the entry's, then those of the dialects."""
     own = entry.header.get(name) if entry is not None else None
-    return (own.upper(), *KEYWORDS[name]) if own else KEYWORDS[name]
+    return (key(own), *KEYWORDS[name]) if own else KEYWORDS[name]
 
 
 def _value(cards: Cards, name: str, convert: Callable[[object], _T | None], entry: Instrument | None) -> _T | None:
@@ -150,7 +146,7 @@ def _belongs(cards: Cards, entry: Instrument) -> bool:
 
 def _instrument_name(cards: Cards, entry: Instrument | None) -> tuple[str, str]:
     if entry is not None:
-        matched = ", ".join(f"{keyword} = {cards[keyword.upper()]!r}" for keyword in entry.match)
+        matched = ", ".join(f"{keyword} = {cards[key(keyword)]!r}" for keyword in entry.match)
         return entry.name, f"entry {entry.name}: {matched or 'it matches every frame'}"
     found = find(cards, KEYWORDS["instrument"], lambda value: slug(value) or None)
     if found is None:
@@ -179,54 +175,11 @@ def _filter(cards: Cards, entry: Instrument | None) -> str | None:
     return None
 
 
-def _gain_is_a_setting(cards: Cards) -> bool:
-    return any(keyword in cards for keyword in GAIN_IS_A_SETTING_BESIDE)
-
-
 def _header_gain(cards: Cards, entry: Instrument | None) -> float | None:
-    keywords = _keywords("header_gain", entry)
-    if _gain_is_a_setting(cards):
-        keywords = tuple(keyword for keyword in keywords if keyword != "GAIN")
-    return value_of(cards, keywords, _positive)
-
-
-def _configuration(cards: Cards, shape: tuple[int, int], entry: Instrument | None) -> str:
-    if entry is not None and entry.configuration:
-        values = ((keyword.lower(), cards.get(keyword.upper())) for keyword in entry.configuration)
-        return slug("_".join(f"{keyword}{_setting(value)}" for keyword, value in values))
-    parts = ["bin{}x{}".format(*_binning(cards))]
-    for prefix, keywords in READ_SETTINGS:
-        found = find(cards, keywords, text)
-        if found is not None and (found[0] != "GAIN" or _gain_is_a_setting(cards)):
-            parts.append(f"{prefix}{_setting(found[1])}")
-    return slug("_".join(parts + _window(cards, shape)))
-
-
-def _setting(value: object) -> str:
-    """Return a setting as text, the same however its number is written."""
-    numeric = number(value)
-    return f"{numeric:g}" if numeric is not None else str(value).strip().replace("_", "-")
-
-
-def _binning(cards: Cards) -> tuple[int, int]:
-    for keywords in BINNING:
-        x, y = (value_of(cards, (keyword,), _count) for keyword in keywords)
-        if x is not None:
-            return x, y or x
-    for keyword in BINNING_PAIR:
-        factors = re.fullmatch(r"\s*(\d+)[\sx,]+(\d+)\s*", str(cards.get(keyword, "")), re.IGNORECASE)
-        if factors is not None:
-            return int(factors[1]), int(factors[2])
-    return 1, 1
-
-
-def _window(cards: Cards, shape: tuple[int, int]) -> list[str]:
-    """Name the window where the header says that it is not the whole detector; no two windows mix."""
-    origin = [value_of(cards, (keyword,), number) or 0 for keyword in WINDOW_ORIGIN]
-    if any(origin):
-        return ["{}x{}+{:g}+{:g}".format(shape[1], shape[0], *origin)]
-    whole, part = (re.findall(r"\d+", str(cards.get(keyword, ""))) for keyword in WINDOW_RECTANGLES)
-    return ["-".join(["window", *part])] if whole and part and whole != part else []
+    configured = entry is not None and "gain" in entry.header
+    if gain_is_a_setting(cards) and not configured:
+        cards = {keyword: value for keyword, value in cards.items() if keyword != "GAIN"}
+    return _value(cards, "gain", _positive, entry)
 
 
 def _not_negative(value: object) -> float | None:
@@ -236,11 +189,6 @@ def _not_negative(value: object) -> float | None:
 
 def _positive(value: object) -> float | None:
     return _not_negative(value) or None
-
-
-def _count(value: object) -> int | None:
-    result = number(value)
-    return int(result) if result is not None and result >= 1 else None
 
 
 def _celsius(value: object) -> float | None:

@@ -1,0 +1,75 @@
+"""What makes frames comparable: binning, read-out settings, window."""
+
+from __future__ import annotations
+
+import re
+
+from ccdcore.cards import Cards, count, find, key, number, slug, text, value_of
+from ccdcore.dialects import (
+    BINNING,
+    BINNING_PAIR,
+    GAIN_IS_A_SETTING_BESIDE,
+    READ_SETTINGS,
+    WINDOW_ORIGIN,
+    WINDOW_RECTANGLES,
+)
+from ccdcore.instrument import Instrument
+
+
+def gain_is_a_setting(cards: Cards) -> bool:
+    """Whether the card GAIN is a camera's setting instead of electrons per ADU."""
+    return any(keyword in cards for keyword in GAIN_IS_A_SETTING_BESIDE)
+
+
+def configuration_slug(cards: Cards, shape: tuple[int, int], entry: Instrument | None) -> str:
+    """Name what makes frames comparable, for example ``bin2x2_readtime1e-06``.
+
+    The entry's keywords and their values where it has any; else binning, then
+    read mode, gain and offset setting as far as the header has them, then the
+    window where the header says that only a part of the detector was read.
+
+    Parameters
+    ----------
+    cards : mapping
+        The header.
+    shape : tuple of int
+        Rows and columns of the image.
+    entry : Instrument or None
+        The matching entry of the configuration.
+    """
+    if entry is not None and entry.configuration:
+        values = ((keyword.lower(), cards.get(key(keyword))) for keyword in entry.configuration)
+        return slug("_".join(f"{keyword}{_setting(value)}" for keyword, value in values))
+    parts = ["bin{}x{}".format(*_binning(cards))]
+    for prefix, keywords in READ_SETTINGS:
+        found = find(cards, keywords, text)
+        if found is not None and (found[0] != "GAIN" or gain_is_a_setting(cards)):
+            parts.append(f"{prefix}{_setting(found[1])}")
+    return slug("_".join(parts + _window(cards, shape)))
+
+
+def _setting(value: object) -> str:
+    """Return a setting as text, the same however its number is written."""
+    numeric = number(value)
+    return f"{numeric:g}" if numeric is not None else str(value).strip().replace("_", "-")
+
+
+def _binning(cards: Cards) -> tuple[int, int]:
+    for keywords in BINNING:
+        x, y = (value_of(cards, (keyword,), count) for keyword in keywords)
+        if x is not None:
+            return x, y or x
+    for keyword in BINNING_PAIR:
+        factors = re.fullmatch(r"\s*(\d+)[\sx,]+(\d+)\s*", str(cards.get(keyword, "")), re.IGNORECASE)
+        if factors is not None:
+            return int(factors[1]), int(factors[2])
+    return 1, 1
+
+
+def _window(cards: Cards, shape: tuple[int, int]) -> list[str]:
+    """Name the window where the header says that it is not the whole detector; no two windows mix."""
+    origin = [value_of(cards, (keyword,), number) or 0 for keyword in WINDOW_ORIGIN]
+    if any(origin):
+        return ["{}x{}+{:g}+{:g}".format(shape[1], shape[0], *origin)]
+    whole, part = (re.findall(r"\d+", str(cards.get(keyword, ""))) for keyword in WINDOW_RECTANGLES)
+    return ["-".join(["window", *part])] if whole and part and whole != part else []

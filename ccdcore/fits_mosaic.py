@@ -1,0 +1,125 @@
+"""Which units of an open FITS file make up one frame, and how they stand together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+
+from ccdcore.cards import Cards, number
+from ccdcore.dialects import COMPANIONS
+from ccdcore.errors import FrameReadError
+from ccdcore.geometry import Amplifier, Section
+
+
+@dataclass(frozen=True, slots=True)
+class Mosaic:
+    """The units of one frame, side by side; pixels are decoded by `pixels` only.
+
+    Parameters
+    ----------
+    cards : mapping
+        The primary header's cards, overlaid by those of the first image extension.
+    units : tuple of image HDU
+        In the order of the file.
+    shapes : tuple of (rows, columns)
+        Of each unit, axes of length one left out.
+    """
+
+    cards: Cards
+    units: tuple[Any, ...]
+    shapes: tuple[tuple[int, int], ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the whole."""
+        return self.shapes[0][0], sum(columns for _, columns in self.shapes)
+
+    @property
+    def amplifiers(self) -> tuple[Amplifier, ...]:
+        """One for each unit, named by EXTNAME where those tell them apart, else by number."""
+        names = [unit.name for unit in self.units]
+        if len(names) == 1 or len(set(names)) < len(names) or "" in names:
+            names = [str(index) for index in range(1, len(names) + 1)]
+        amplifiers, before = [], 0
+        for name, (rows, columns) in zip(names, self.shapes, strict=True):
+            amplifiers.append(Amplifier(name, Section(before + 1, before + columns, 1, rows)))
+            before += columns
+        return tuple(amplifiers)
+
+    def pixels(self) -> npt.NDArray[Any]:
+        """Decode the pixels, in their physical type and native byte order."""
+        parts = [unit.data.reshape(shape) for unit, shape in zip(self.units, self.shapes, strict=True)]
+        data = np.hstack(parts)
+        return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
+
+
+def find_mosaic(path: Path, hdus: Iterable[Any]) -> Mosaic:
+    """Find the units that make up the frame.
+
+    An image in the primary unit is the frame, whatever follows it; else all
+    image extensions are, apart from masks and uncertainties.
+
+    Parameters
+    ----------
+    path : Path
+        The file's name, for messages.
+    hdus : iterable of HDU
+        All units of the file.
+
+    Raises
+    ------
+    FrameReadError
+        If they hold no image, or not one.
+    """
+    primary, *extensions = hdus
+    units = [unit for unit in extensions if _has_pixels(unit) and unit.name not in COMPANIONS]
+    if _has_pixels(primary):
+        units = [primary]
+    if not units:
+        reason = "holds tables only, no image" if extensions else "holds no image, only an empty primary unit"
+        raise FrameReadError(path, reason, incomplete=not extensions)
+    for unit in units:
+        _check_scaling(path, unit.header)
+    shapes = tuple(_plane(path, unit.shape) for unit in units)
+    if len({rows for rows, _ in shapes}) > 1:
+        rows = ", ".join(str(rows) for rows, _ in shapes)
+        raise FrameReadError(path, f"has image extensions of {rows} rows, which cannot stand side by side")
+    return Mosaic(_values(primary.header) | _values(units[0].header), tuple(units), shapes)
+
+
+def _has_pixels(unit: Any) -> bool:
+    return isinstance(unit, fits.PrimaryHDU | fits.ImageHDU) and prod(unit.shape or (0,)) > 0
+
+
+def _check_scaling(path: Path, header: fits.Header) -> None:
+    scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
+    if not number(scale) or number(zero) is None:
+        raise FrameReadError(path, f"says BSCALE = {scale!r} and BZERO = {zero!r}, which give no pixel values")
+
+
+def _plane(path: Path, shape: Sequence[int]) -> tuple[int, int]:
+    axes = [length for length in shape if length > 1]
+    if len(axes) < 2:
+        raise FrameReadError(path, f"holds one row of {prod(axes)} pixels (a spectrum?), not an image")
+    if len(axes) > 2:
+        raise FrameReadError(path, f"holds a stack of {prod(axes[:-2])} images, not one frame")
+    return axes[0], axes[1]
+
+
+def _values(header: fits.Header) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for card in header.cards:
+        try:
+            value = card.value
+        except (fits.VerifyError, ValueError):  # one garbled card does not spoil the others
+            continue
+        if card.keyword not in {"", "COMMENT", "HISTORY"} and not isinstance(value, fits.card.Undefined):
+            values.setdefault(card.keyword.upper(), value)
+    return values
