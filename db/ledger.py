@@ -139,6 +139,12 @@ def _as_row(sighting: Sighting, *, host: str, now: datetime) -> dict[str, Any]:
     }
 
 
+def sightings(session: Session, *, host: str) -> list[Sighting]:
+    """Return every file of ``host`` as it was last seen."""
+    query = select(File.root, File.relative_path, File.size, File.mtime_ns, File.inode).where(File.host == host)
+    return [Sighting(*row) for row in session.execute(query)]
+
+
 def waiting(session: Session, *, host: str) -> list[FileRow]:
     """Return the files of ``host`` that are not ready yet, those that changed first in front."""
     query = select(*_COLUMNS).where(File.state.in_(_WAITING), File.host == host).order_by(File.changed_at, File.id)
