@@ -17,6 +17,7 @@ from sqlalchemy import and_, delete, or_, select, true, update
 from ccdcore.instrument import FrameType, Instrument
 from db import models
 from db.models import Outcome
+from db.rows import plain
 from db.upsert import insert
 
 if TYPE_CHECKING:
@@ -110,11 +111,11 @@ def register_frame(
     identified = {
         "rows": shape[0],
         "columns": shape[1],
-        **{name: _plain(getattr(info, name)) for name in info.__dataclass_fields__},
+        **{name: _column(getattr(info, name)) for name in info.__dataclass_fields__},
         "amplifiers": [
             {"name": a.name, "data": str(a.data), "overscan": a.overscan and str(a.overscan)} for a in amplifiers
         ],
-        "statistics": [_plain(asdict(one)) for one in statistics],
+        "statistics": [plain(asdict(one)) for one in statistics],
         "night": night,
         "calibration_set_id": _set_id(
             session,
@@ -140,15 +141,11 @@ def register_frame(
     return session.scalars(select(frame.id).where(frame.sha256 == sha256)).one()
 
 
-def _plain(value: Any) -> Any:
-    """Return ``value`` as plain JSON: what JSON has no word for (NaN, infinity) becomes null."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+def _column(value: Any) -> Any:
+    """Return ``value`` as a column takes it: no database agrees with another on NaN."""
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    return str(value) if isinstance(value, str) else value
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, FrameType) else value
 
 
 def _set_id(session: Session, **key: object) -> int:
@@ -258,8 +255,8 @@ def record_measurements(session: Session, *, run_id: int, measurements: Sequence
     instrument_id = session.scalars(entry_version).one()
     rows = []
     for one in measurements:
-        fields = {name: _plain(getattr(one, name)) for name in one.__dataclass_fields__}
-        fields["details"] = _plain(one.details)
+        fields = {name: _column(getattr(one, name)) for name in one.__dataclass_fields__}
+        fields["details"] = plain(one.details)
         rows.append(models.Measurement(run_id=run_id, instrument_id=instrument_id, **fields))
     session.add_all(rows)
     session.flush()
@@ -269,7 +266,7 @@ def record_measurements(session: Session, *, run_id: int, measurements: Sequence
 def record_master(session: Session, *, run_id: int, master: NewMaster) -> int:
     """Record a master that a run has written; return its id."""
     fields = {name: getattr(master, name) for name in master.__dataclass_fields__}
-    fields["statistics"] = _plain(master.statistics)
+    fields["statistics"] = plain(master.statistics)
     row = models.Master(run_id=run_id, **fields)
     session.add(row)
     session.flush()

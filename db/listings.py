@@ -1,0 +1,131 @@
+"""What is on record: frames and runs, as lists."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from db.models import CalibrationSet, File, Frame, Outcome, Run
+from db.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOnRecord(Row):
+    """A registered frame and the files that hold it (``paths``; none where they were edited since)."""
+
+    id: int
+    sha256: str
+    frame_type: str
+    frame_type_reason: str
+    instrument: str
+    configuration: str
+    night: date | None
+    date_obs: datetime | None
+    exposure_time_s: float | None
+    ccd_temperature_c: float | None
+    filter: str | None
+    n_averaged: int
+    rows: int
+    columns: int
+    registered_at: datetime
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOnRecord(Row):
+    """A run; ``outcome`` is ``running`` until it ends."""
+
+    id: int
+    instrument: str
+    configuration: str
+    night: date
+    outcome: str
+    message: str | None
+    engine: str
+    flow_run_id: str | None
+    digest: str
+    attempt: int
+    host: str
+    began_at: datetime
+    ended_at: datetime | None
+    superseded: bool
+
+
+def frames(
+    session: Session,
+    *,
+    instrument: str | None = None,
+    frame_type: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[FrameOnRecord]:
+    """Return the frames on record, oldest first; one without a date counts by its arrival.
+
+    Parameters
+    ----------
+    since, until : datetime or None
+        The half-open span of time of observation.
+    """
+    taken_at = func.coalesce(Frame.date_obs, Frame.joined_at, type_=Frame.joined_at.type)
+    where: list[ColumnElement[bool]] = []
+    if instrument is not None:
+        where.append(Frame.instrument == instrument)
+    if frame_type is not None:
+        where.append(Frame.frame_type == frame_type)
+    if since is not None:
+        where.append(taken_at >= since)
+    if until is not None:
+        where.append(taken_at < until)
+    columns = [getattr(Frame, name) for name in FrameOnRecord.__dataclass_fields__ if name != "paths"]
+    found = session.execute(select(*columns).where(*where).order_by(taken_at, Frame.id)).mappings().all()
+    files = select(File.frame_id, File.root, File.relative_path).join(Frame, File.frame_id == Frame.id).where(*where)
+    paths = _paths(session.execute(files.order_by(File.id)))
+    return [FrameOnRecord(paths=tuple(paths[row["id"]]), **row) for row in found]
+
+
+def _paths(files: Iterable[tuple[int | None, str, str]]) -> dict[int | None, list[str]]:
+    paths: dict[int | None, list[str]] = defaultdict(list)
+    for frame_id, root, below in files:
+        paths[frame_id].append(str(Path(root) / below))
+    return paths
+
+
+def runs(session: Session, *, instrument: str | None = None, superseded: bool = False) -> list[RunOnRecord]:
+    """Return the runs on record, oldest first; those that a newer one took the place of on request."""
+    query = (
+        select(
+            Run.id,
+            CalibrationSet.instrument,
+            CalibrationSet.configuration,
+            CalibrationSet.window_first_night,
+            Run.outcome,
+            Run.message,
+            Run.engine,
+            Run.flow_run_id,
+            Run.digest,
+            Run.attempt,
+            Run.host,
+            Run.began_at,
+            Run.ended_at,
+            Run.superseded_by_id.is_not(None),
+        )
+        .join(CalibrationSet, Run.calibration_set_id == CalibrationSet.id)
+        .order_by(Run.began_at, Run.id)
+    )
+    if instrument is not None:
+        query = query.where(CalibrationSet.instrument == instrument)
+    if not superseded:
+        query = query.where(Run.superseded_by_id.is_(None))
+    return [_run_on_record(*row) for row in session.execute(query)]
+
+
+def _run_on_record(
+    key: int, instrument: str, configuration: str, night: date, outcome: Outcome | None, *rest: object
+) -> RunOnRecord:
+    return RunOnRecord(key, instrument, configuration, night, str(outcome or "running"), *rest)  # type: ignore[arg-type]

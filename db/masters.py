@@ -1,0 +1,137 @@
+"""The masters on record, and those that are the current good ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import CalibrationSet, Master, Outcome, Run
+from db.rows import Row
+
+
+@dataclass(frozen=True, slots=True)
+class MasterOnRecord(Row):
+    """A master of a finished run.
+
+    Parameters
+    ----------
+    master_id : int
+        Its number.
+    kind, instrument, configuration, night, filter
+        What it corrects: its kind, and the set it was made of.
+    path, sha256 : str
+        Its file, relative to the home.
+    unit : str
+        Of its pixels.
+    n_combined, n_excluded : int
+        Frames used and left out.
+    verdict, remark : str, str or None
+        What the check before release said.
+    valid_from, valid_to : datetime, datetime or None
+        The half-open span of observation time that it is for: until the next good one begins; None
+        for no end in sight. The span of a bad or a superseded one is empty, and it ends no other's.
+    statistics : dict
+        As recorded.
+    run_id, flow_run_id, engine
+        Where it came from.
+    superseded : bool
+        Whether a newer run of the same set took its place.
+    """
+
+    master_id: int
+    kind: str
+    instrument: str
+    configuration: str
+    night: date
+    filter: str | None
+    path: str
+    sha256: str
+    unit: str
+    n_combined: int
+    n_excluded: int
+    verdict: str
+    remark: str | None
+    valid_from: datetime
+    valid_to: datetime | None
+    statistics: dict[str, Any]
+    run_id: int
+    flow_run_id: str | None
+    engine: str
+    superseded: bool
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it may be used: neither bad nor superseded."""
+        return self.verdict != "bad" and not self.superseded
+
+    @property
+    def purpose(self) -> tuple[str, str, str, str | None]:
+        """What it is for: masters that agree in this follow one another."""
+        return self.instrument, self.kind, self.configuration, self.filter
+
+
+def masters(
+    session: Session, *, kind: str | None = None, instrument: str | None = None, superseded: bool = False
+) -> list[MasterOnRecord]:
+    """Return the masters on record, in order of observation."""
+    query = _QUERY
+    if kind is not None:
+        query = query.where(Master.kind == kind)
+    if instrument is not None:
+        query = query.where(CalibrationSet.instrument == instrument)
+    if not superseded:
+        query = query.where(Run.superseded_by_id.is_(None))
+    found = [MasterOnRecord(valid_to=None, **row) for row in session.execute(query).mappings()]
+    return _with_validity(found)
+
+
+_QUERY = (
+    select(
+        Master.id.label("master_id"),
+        Master.kind,
+        CalibrationSet.instrument,
+        CalibrationSet.configuration,
+        CalibrationSet.window_first_night.label("night"),
+        Master.filter,
+        Master.path,
+        Master.sha256,
+        Master.unit,
+        Master.n_combined,
+        Master.n_excluded,
+        Master.verdict,
+        Master.remark,
+        Master.valid_from,
+        Master.statistics,
+        Master.run_id,
+        Run.flow_run_id,
+        Run.engine,
+        Run.superseded_by_id.is_not(None).label("superseded"),
+    )
+    .join(Run, Master.run_id == Run.id)
+    .join(CalibrationSet, Run.calibration_set_id == CalibrationSet.id)
+    .where(Run.outcome == Outcome.DONE)
+    .order_by(Master.valid_from, Master.id)
+)
+
+
+def _with_validity(found: list[MasterOnRecord]) -> list[MasterOnRecord]:
+    """End each good master where the next one for the same purpose begins."""
+    ends: dict[tuple[str, str, str, str | None], datetime | None] = {}
+    result = []
+    for one in reversed(found):
+        if one.is_good:
+            result.append(replace(one, valid_to=ends.get(one.purpose)))
+            ends[one.purpose] = one.valid_from
+        else:
+            result.append(replace(one, valid_to=one.valid_from))
+    return result[::-1]
+
+
+def current_reference(session: Session) -> list[MasterOnRecord]:
+    """Return the good master observed last for each instrument, kind, configuration and filter."""
+    good = (one for one in masters(session) if one.is_good)
+    return list({one.purpose: one for one in good}.values())
