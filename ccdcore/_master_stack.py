@@ -172,13 +172,11 @@ class MasterStack:
         levels: npt.NDArray[np.float64],
     ) -> Master:
         """Finish a combined image: mask, neutral values outside the amplifiers, what the bias and dark add."""
+        unlit = self.inside & (image.value < UNLIT_FRACTION) & (self.kind == "flat")
+        bits = {MaskBit.NO_DATA: image.n_used == 0, MaskBit.OUTSIDE: ~self.inside, MaskBit.UNLIT: unlit}
         mask = np.zeros(self.inside.shape, np.uint8)
-        mask[image.n_used == 0] |= MaskBit.NO_DATA
-        mask[~self.inside] |= MaskBit.OUTSIDE
-        if self.kind == "flat":
-            mask[self.inside & (image.value < UNLIT_FRACTION)] |= MaskBit.UNLIT
-        value = np.where(self.inside, image.value, np.float32(self.kind == "flat"))
-        uncertainty = np.where(self.inside, np.sqrt(image.uncertainty**2 + self._common_variance(scales)), 0)
+        for bit, where in bits.items():
+            mask[where] |= np.uint8(bit)
         inputs = tuple(
             MasterInput(
                 frame.path, frame.sha256, frame.info.date_obs, scale, level, rejected, frame.info.exposure_time_s
@@ -186,6 +184,10 @@ class MasterStack:
             for frame, scale, level, rejected in zip(
                 self.frames, scales.tolist(), levels.tolist(), image.rejected_fraction, strict=True
             )
+        )
+        value = np.where(self.inside, image.value, np.float32(self.kind == "flat"))
+        uncertainty = np.where(
+            self.inside, np.sqrt(image.uncertainty**2 + common_variance(inputs, self.bias, self.dark)), 0
         )
         exposures = [entry.exposure_time_s for entry in inputs if entry.exposure_time_s is not None]
         return Master(
@@ -200,15 +202,16 @@ class MasterStack:
             exposure_range_s=(min(exposures), max(exposures)) if exposures else None,
         )
 
-    def _common_variance(self, scales: npt.NDArray[np.float64]) -> Image:
-        """Return the variance that the subtracted masters add: the same in every frame, so the scatter misses it."""
-        variance: Image = np.zeros((1, 1))
-        if self.bias is not None:
-            variance = variance + (scales.mean() * self.bias.uncertainty) ** 2
-        if self.dark is not None:
-            seconds = np.mean([scale * exposure_time(frame) for scale, frame in zip(scales, self.frames, strict=True)])
-            variance = variance + (seconds * self.dark.uncertainty) ** 2
-        return variance
+
+def common_variance(inputs: Sequence[MasterInput], bias: Master | None, dark: Master | None) -> Image:
+    """Return the variance that the subtracted masters add: the same in every frame, so the scatter misses it."""
+    variance: Image = np.zeros((1, 1))
+    if bias is not None:
+        variance = variance + (np.mean([entry.scale for entry in inputs]) * bias.uncertainty) ** 2
+    if dark is not None:
+        seconds = np.mean([entry.scale * (entry.exposure_time_s or 0) for entry in inputs])
+        variance = variance + (seconds * dark.uncertainty) ** 2
+    return variance
 
 
 def _median(values: Image) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore._master_stack import CalibrationFrame, exposure_time, reduce_frame
+from ccdcore._master_stack import CalibrationFrame, common_variance, exposure_time, reduce_frame
 from ccdcore.combine import QUANTISATION_VARIANCE
 from ccdcore.master import MaskBit, Master
 
@@ -81,13 +81,15 @@ def check_master(
     tuple of str
         What is wrong, in words; empty when nothing is.
     """
-    usable = master.good & np.isfinite(master.uncertainty)
+    variance = np.square(master.uncertainty, dtype=np.float64) - common_variance(master.inputs, bias, dark)
+    usable = master.good & np.isfinite(variance) & (variance > 0) & (master.n_used > 1)
     if not usable.any():
         return (f"no pixel of this master {master.kind} has a usable value",)
     remarks = [*_mask_remarks(master), *_rejection_remarks(master)]
-    if noise_adu is not None:
-        remarks += _noise_remarks(master, usable, noise_adu, gain_e_per_adu)
-    return (*remarks, *_frame_remarks(master, usable, frame, residual(frame, master, bias=bias, dark=dark)))
+    if noise_adu is not None and (gain_e_per_adu is not None or master.kind == "bias"):
+        remarks += _noise_remarks(master, variance, usable, noise_adu, gain_e_per_adu or np.inf)
+    difference = residual(frame, master, bias=bias, dark=dark)
+    return (*remarks, *_frame_remarks(master, variance, usable, frame, difference))
 
 
 def _mask_remarks(master: Master) -> list[str]:
@@ -104,14 +106,15 @@ def _rejection_remarks(master: Master) -> list[str]:
     ]
 
 
-def _noise_remarks(master: Master, usable: Image, noise_adu: float, gain_e_per_adu: float | None) -> list[str]:
-    """Compare the uncertainty with σ/√N of the noise model."""
+def _noise_remarks(
+    master: Master, variance: Image, usable: Image, noise_adu: float, gain_e_per_adu: float
+) -> list[str]:
+    """Compare the scatter with σ/√N of the noise model."""
     scales = np.array([entry.scale for entry in master.inputs])
-    variance = np.full(master.value.shape, (noise_adu**2 + QUANTISATION_VARIANCE) * np.mean(scales**2))
-    if gain_e_per_adu is not None and master.kind != "bias":
-        variance += scales.mean() * np.fmax(master.value, 0) / gain_e_per_adu
-    expected = np.sqrt(variance[usable] / master.n_used[usable])
-    ratio = float(np.median(master.uncertainty[usable] / expected))
+    expected = (noise_adu**2 + QUANTISATION_VARIANCE) * np.mean(scales**2)
+    if master.kind != "bias":
+        expected = expected + scales.mean() * np.fmax(master.value[usable], 0) / gain_e_per_adu
+    ratio = float(np.median(np.sqrt(variance[usable] * master.n_used[usable] / expected)))
     if WIDTH_RANGE[0] < ratio < WIDTH_RANGE[1]:
         return []
     return [
@@ -120,16 +123,14 @@ def _noise_remarks(master: Master, usable: Image, noise_adu: float, gain_e_per_a
     ]
 
 
-def _frame_remarks(master: Master, usable: Image, frame: CalibrationFrame, difference: Image) -> list[str]:
-    """Compare one frame with the others: its residual in units of the noise of one frame."""
-    n = master.n_used.astype(np.float64)
-    # The mean of the others is m + (m − x)/(n − 1): the residual to it has the variance n²u² / (n − 1).
-    # A frame that is no input is free of that: its residual has the variance (n + 1) u².
-    held = any(entry.sha256 == frame.sha256 for entry in master.inputs)
-    usable = usable & (n > 1)
-    n = n[usable]
-    expected = master.uncertainty[usable] * np.sqrt(n - 1 if held else n + 1)
-    pulls = difference[usable] / expected
+def _frame_remarks(
+    master: Master, variance: Image, usable: Image, frame: CalibrationFrame, difference: Image
+) -> list[str]:
+    """Compare one frame with the others: its residual in units of the noise expected of it."""
+    n, share = master.n_used[usable].astype(np.float64), _variance_share(frame, master)
+    # With the variance u² of the mean, that of one value of this frame is ρnu²; an input is part of the mean.
+    is_input = any(entry.sha256 == frame.sha256 for entry in master.inputs)
+    pulls = difference[usable] / np.sqrt(variance[usable] * (share * (n - 2 if is_input else n) + 1))
     pulls = pulls[np.isfinite(pulls)]
     if pulls.size == 0:
         return [f"{frame.path}: it has no pixel to compare the master with"]
@@ -137,13 +138,21 @@ def _frame_remarks(master: Master, usable: Image, frame: CalibrationFrame, diffe
     width = float(np.std(pulls[np.abs(pulls - centre) < 5]))
     remarks = []
     if abs(centre) > LARGEST_OFFSET:
-        level = float(np.median(difference[usable]))
+        level = float(np.nanmedian(difference[usable]))
         remarks.append(
             f"{frame.path}: it lies {level:+.3g} {master.unit} from the master, {centre:+.1f} σ of one pixel"
         )
     if not WIDTH_RANGE[0] < width < WIDTH_RANGE[1]:
-        remarks.append(f"{frame.path}: its residual to the others scatters {width:.2f} times as much as their noise")
+        remarks.append(f"{frame.path}: its residual scatters {width:.2f} times as much as the others' noise allows")
     return remarks
+
+
+def _variance_share(frame: CalibrationFrame, master: Master) -> float:
+    """Return the variance of this frame's scaled values over the mean of all: s for photon noise, s² for read noise."""
+    scales = np.array([entry.scale for entry in master.inputs])
+    own = next((entry.scale for entry in master.inputs if entry.sha256 == frame.sha256), float(scales.mean()))
+    power = {"bias": 0, "dark": 2, "flat": 1}[master.kind]
+    return float(own**power / np.mean(scales**power))
 
 
 def _scale(frame: CalibrationFrame, pixels: Image, master: Master) -> float:
