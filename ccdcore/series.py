@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from ccdcore.geometry import Amplifier
 from ccdcore.header import ExposureInfo
+from ccdcore.instrument import FrameType
 from ccdcore.statistics import FrameStatistics
+
+_MJD_0 = date(1858, 11, 17).toordinal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +49,85 @@ class Exclusion:
 
     frame: SeriesFrame
     reason: str
+
+
+def night_of(date_obs: datetime, longitude_deg: float) -> date:
+    """Return the night of an observation: from local noon to local noon, named by the civil date of its evening.
+
+    Local time is local mean solar time, UTC + longitude / 15 h; the night's
+    number is floor(MJD_local − 0.5).
+
+    Parameters
+    ----------
+    date_obs : datetime
+        Begin of the exposure, with a time zone.
+    longitude_deg : float
+        East longitude of the site in degrees; 289 and −71 are the same.
+
+    Returns
+    -------
+    date
+        The date of the night's evening.
+
+    Raises
+    ------
+    ValueError
+        If `date_obs` has no time zone.
+    """
+    if date_obs.utcoffset() is None:
+        raise ValueError(f"{date_obs} has no time zone: give it as UTC")
+    east = (longitude_deg + 180) % 360 - 180
+    local = date_obs.astimezone(UTC) + timedelta(days=east / 360)
+    return (local - timedelta(hours=12)).date()
+
+
+def window_of(night: date, window_nights: int) -> date:
+    """Return the first night of the block that ``night`` belongs to.
+
+    Blocks are fixed, floor(MJD / window_nights), so that it does not depend
+    on which frames have come yet.
+
+    Parameters
+    ----------
+    night : date
+        As `night_of` names it.
+    window_nights : int
+        Nights of a block, at least 1.
+
+    Returns
+    -------
+    date
+        The first night of the block, whether or not there are frames of it.
+
+    Raises
+    ------
+    ValueError
+        If `window_nights` is less than 1.
+    """
+    if window_nights < 1:
+        raise ValueError(f"window_nights is {window_nights}: give at least 1")
+    return night - timedelta(days=(night.toordinal() - _MJD_0) % window_nights)
+
+
+def in_time_order(frames: Iterable[SeriesFrame]) -> tuple[SeriesFrame, ...]:
+    """Return frames by the begin of their exposure, then by file name; those of unknown time come last."""
+    latest = datetime.max.replace(tzinfo=UTC)
+    return tuple(sorted(frames, key=lambda frame: (frame.info.date_obs or latest, frame.path.name)))
+
+
+def nominal_exposure(frame: SeriesFrame) -> float | None:
+    """Return the exposure time in seconds to three significant digits.
+
+    Exposures that agree in it count as the same: shutters and headers are
+    hardly better than that, and the difference does not matter for a flat.
+    """
+    exposure = frame.info.exposure_time_s
+    return None if exposure is None else float(f"{exposure:.3g}")
+
+
+def flat_groups(frames: Iterable[SeriesFrame]) -> dict[tuple[str | None, float | None], tuple[SeriesFrame, ...]]:
+    """Return the flats among ``frames`` by filter and `nominal_exposure`, each group in time order."""
+    groups: dict[tuple[str | None, float | None], list[SeriesFrame]] = {}
+    for frame in in_time_order(frame for frame in frames if frame.info.frame_type is FrameType.FLAT):
+        groups.setdefault((frame.info.filter, nominal_exposure(frame)), []).append(frame)
+    return {key: tuple(group) for key, group in groups.items()}
