@@ -1,0 +1,280 @@
+"""Watching directories: which files are there, and which are ready, kept on the ledger.
+
+Events are hints of where to look, the scan is the truth, the ledger is the
+memory. No file is read here. A file is ready when its signature (size, mtime,
+inode) has not changed for ``stable_seconds``, and nobody has it open for
+writing; where that cannot be known, it must have been closed after writing or
+renamed into place. One that has not changed for ``quiet_seconds`` is ready anyhow.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import ledger
+from db.ledger import FileRow, Sighting
+from flows.observers import HintBox, Hints, ObservedRoot, OverflowAlarm
+from flows.scan import Tree, is_open_for_writing
+from flows.settings import WatchSettings
+
+_GATHER_SECONDS = 0.05
+"""How long a hint waits for others, so that a burst is one transaction."""
+
+_POLLING_SECONDS = 5.0
+"""Longest time between scans while a directory has no observer."""
+
+_OVERFLOW_SECONDS = 2.0
+"""Shortest time between scans while events overflow."""
+
+_RECHECK_SECONDS = 1.0
+"""When to look again at a file that is stable, but open for writing."""
+
+_LEDGER_SECONDS = 5.0
+"""How often the ledger is asked which files were sent back to wait for more bytes."""
+
+_BATCH = 5000
+"""Files a transaction, so that nobody waits long for the database."""
+
+
+@dataclass(frozen=True)
+class WatcherHealth:
+    """How the watcher is.
+
+    Parameters
+    ----------
+    scanned_at : datetime or None
+        When everything was last scanned.
+    missing : tuple of str
+        Watched directories that are not there.
+    unobserved : tuple of str
+        Those that are there, but whose events do not come: they are only scanned.
+    settling : int
+        Files that are not ready yet.
+    """
+
+    scanned_at: datetime | None
+    missing: tuple[str, ...]
+    unobserved: tuple[str, ...]
+    settling: int
+
+
+@dataclass(slots=True)
+class _Settling:
+    """A file that is not ready yet; times are those of the monotonic clock."""
+
+    file_id: int
+    since: float
+    """When its signature was first seen."""
+    due: float
+    """When to look whether it is ready."""
+    is_placed: bool = False
+    """Whether it was closed after writing, or renamed into place, since it last changed."""
+
+
+class Watcher:
+    """Keeps the ledger's files in step with the watched directories.
+
+    Parameters
+    ----------
+    settings : WatchSettings
+        ``[watch]``; its directories are absolute and need not exist yet.
+    sessions : sessionmaker
+        Makes sessions that write.
+    host : str
+        This machine's name on the ledger.
+    exclude : Path
+        The home: where it lies in a watched directory, it is not watched.
+    """
+
+    def __init__(self, settings: WatchSettings, *, sessions: sessionmaker[Session], host: str, exclude: Path) -> None:
+        self._settings = settings
+        self._sessions = sessions
+        self._host = host
+        self._box = HintBox()
+        self._alarm = OverflowAlarm(self._box)
+        self._trees = {
+            str(root): Tree(str(root), include=settings.include, exclude=str(exclude.resolve()))
+            for root in _outermost(settings.directories)
+        }
+        self._roots = [ObservedRoot(tree, self._box, polling=settings.polling) for tree in self._trees.values()]
+        self._known: dict[str, Sighting] = {}
+        """What the ledger has been told, by path."""
+        self._settling: dict[str, _Settling] = {}
+        """The files of it that wait, by path."""
+        self._scanned_at: datetime | None = None
+        self._last_scan = float("-inf")
+        self._scan_is_owed = True
+        self._next_ledger_look = 0.0
+
+    @property
+    def health(self) -> WatcherHealth:
+        """How the watcher is."""
+        return WatcherHealth(
+            scanned_at=self._scanned_at,
+            missing=tuple(root.tree.root for root in self._roots if root.is_missing),
+            unobserved=tuple(r.tree.root for r in self._roots if not r.is_missing and not r.is_observed),
+            settling=len(self._settling),
+        )
+
+    def start(self) -> None:
+        """Begin to listen for events."""
+        logging.getLogger("watchdog.observers").addHandler(self._alarm)
+        for root in self._roots:
+            root.tend()
+
+    def stop(self) -> None:
+        """Listen no longer."""
+        logging.getLogger("watchdog.observers").removeHandler(self._alarm)
+        for root in self._roots:
+            root.stop()
+
+    def wait(self, timeout: float) -> None:
+        """Sleep until there is something to do for `tick`, at most ``timeout`` seconds."""
+        due = min((file.due for file in self._settling.values()), default=float("inf"))
+        until = min(due, self._next_scan()) - time.monotonic()
+        if self._box.arrived.wait(max(0.0, min(timeout, until))):
+            time.sleep(_GATHER_SECONDS)
+
+    def tick(self, now: datetime) -> bool:
+        """Look where something may have happened, and bring the ledger up to date.
+
+        Call it again and again, with `wait` between. Should it raise (the
+        database is locked, the disk full), the next call scans everything, so
+        that nothing is lost.
+
+        Parameters
+        ----------
+        now : datetime
+            The time for the ledger.
+
+        Returns
+        -------
+        bool
+            Whether any file became ready.
+        """
+        hints = self._box.take()
+        stirred = [root.tree for root in self._roots if root.tend()]
+        is_owed = self._scan_is_owed or hints.overflow
+        self._scan_is_owed = is_owed
+        is_whole = time.monotonic() >= self._next_scan()
+        self._scan_is_owed = True  # unless all of the following succeeds
+        self._hear_ledger()
+        found = self._scan(self._trees.values()) if is_whole else self._look(hints, stirred)
+        changed = {path: sighting for path, sighting in found if self._known.get(path) != sighting}
+        became_ready = self._settle(changed, now)
+        self._record(changed, now)
+        self._note_placed(hints.placed)
+        self._scan_is_owed = is_owed and not is_whole
+        if is_whole:
+            self._last_scan, self._scanned_at = time.monotonic(), now
+        return became_ready
+
+    def _next_scan(self) -> float:
+        if self._scan_is_owed:
+            pause = _OVERFLOW_SECONDS
+        elif any(not root.is_missing and not root.is_observed for root in self._roots):
+            pause = min(_POLLING_SECONDS, self._settings.scan_seconds)
+        else:
+            pause = self._settings.scan_seconds
+        return self._last_scan + pause
+
+    def _look(self, hints: Hints, stirred: Iterable[Tree]) -> Iterator[tuple[str, Sighting]]:
+        yield from self._scan(stirred)
+        for directory, tree in hints.directories.items():
+            yield from tree.walk(directory)
+        for path, tree in hints.files.items():
+            if sighting := tree.sight(path):
+                yield path, sighting
+
+    @staticmethod
+    def _scan(trees: Iterable[Tree]) -> Iterator[tuple[str, Sighting]]:
+        for tree in trees:
+            yield from tree.walk()
+
+    def _hear_ledger(self) -> None:
+        """Take over what the ledger knows from earlier lives, and what it was told by others."""
+        if time.monotonic() < self._next_ledger_look:
+            return
+        with self._sessions.begin() as session:
+            if not self._known:
+                on_record = ledger.sightings(session, host=self._host)
+                self._known = {_path(s): s for s in on_record if s.root in self._trees}
+            waiting = ledger.waiting(session, host=self._host)
+        for row in waiting:
+            path = _path(row)
+            # What has been deleted is not known any more: it waits for nothing.
+            if path in self._known and path not in self._settling:
+                self._await(path, row)
+        self._next_ledger_look = time.monotonic() + _LEDGER_SECONDS
+
+    def _await(self, path: str, row: FileRow) -> None:
+        now = time.monotonic()
+        self._settling[path] = _Settling(row.id, since=now, due=now + self._settings.stable_seconds)
+
+    def _settle(self, changed: dict[str, Sighting], now: datetime) -> bool:
+        """Mark what is ready; add to ``changed`` what turns out not to be stable."""
+        ready = {}
+        clock = time.monotonic()
+        for path, file in [item for item in self._settling.items() if item[1].due <= clock and item[0] not in changed]:
+            known = self._known[path]
+            sighting = self._trees[known.root].sight(path)
+            if sighting is None:
+                del self._settling[path], self._known[path]
+            elif sighting != known:
+                changed[path] = sighting
+            elif self._is_ripe(path, file, clock):
+                ready[path] = file
+        return bool(ready) and self._mark_ready(ready, now)
+
+    def _is_ripe(self, path: str, file: _Settling, clock: float) -> bool:
+        is_open = is_open_for_writing(path)
+        quiet_at = file.since + self._settings.quiet_seconds
+        file.due = min(clock + _RECHECK_SECONDS, max(clock, quiet_at))
+        return is_open is False or (is_open is None and file.is_placed) or clock >= quiet_at
+
+    def _mark_ready(self, ready: dict[str, _Settling], now: datetime) -> bool:
+        with self._sessions.begin() as session:
+            marked = ledger.mark_ready(session, [file.file_id for file in ready.values()], now=now)
+            resting = {row.id for row in ledger.waiting(session, host=self._host)} if marked < len(ready) else set()
+        for path, file in ready.items():
+            if file.file_id in resting:
+                file.due = time.monotonic() + _RECHECK_SECONDS
+            else:
+                del self._settling[path]
+        return marked > 0
+
+    def _record(self, changed: dict[str, Sighting], now: datetime) -> None:
+        """Tell the ledger what is new or has changed; that begins to settle."""
+        news = iter(changed.items())
+        while batch := dict(islice(news, _BATCH)):
+            with self._sessions.begin() as session:
+                rows = ledger.observe(session, batch.values(), host=self._host, now=now)
+            for path, sighting in batch.items():
+                self._known[path] = sighting
+                self._settling.pop(path, None)
+            for row in rows:
+                self._await(_path(row), row)
+
+    def _note_placed(self, placed: Iterable[str]) -> None:
+        for path in placed:
+            if file := self._settling.get(path):
+                file.is_placed = True
+                file.due = file.since + self._settings.stable_seconds
+
+
+def _path(file: FileRow | Sighting) -> str:
+    return f"{file.root.rstrip('/')}/{file.relative_path}"
+
+
+def _outermost(directories: Iterable[Path]) -> list[Path]:
+    """Leave out directories that lie in another one, and those named twice."""
+    distinct = set(directories)
+    return sorted(d for d in distinct if distinct.isdisjoint(d.parents))

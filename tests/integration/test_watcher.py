@@ -1,0 +1,484 @@
+"""The watcher on a real file system, with real events and a real ledger."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session, sessionmaker
+
+from db import ledger
+from db.engine import make_engine, session_factory, upgrade
+from db.models import File, FileState
+from flows import observers
+from flows.scan import is_open_for_writing
+from flows.settings import WatchSettings
+from flows.watcher import Watcher
+
+# watchdog says so of a directory that it meets twice, once by walking and once by its event.
+pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
+
+HOST = "dome"
+STABLE = 0.3
+QUIET = 2.0
+BLOCK = b"x" * 2880
+READY = FileState.READY
+
+
+@dataclass
+class Site:
+    """A watched directory, its ledger, and the loop that the service runs."""
+
+    root: Path
+    outside: Path
+    sessions: sessionmaker[Session]
+    settings: WatchSettings
+    watcher: Watcher | None = None
+    became_ready: int = field(default=0)
+
+    def start(self, **changes: object) -> Watcher:
+        self.stop()
+        self.settings = self.settings.model_copy(update=changes)
+        home = self.root / "home"
+        self.watcher = Watcher(self.settings, sessions=self.sessions, host=HOST, exclude=home)
+        self.watcher.start()
+        self.tick()
+        return self.watcher
+
+    def stop(self) -> None:
+        if self.watcher is not None:
+            self.watcher.stop()
+            self.watcher = None
+
+    def tick(self) -> None:
+        assert self.watcher is not None
+        self.became_ready += self.watcher.tick(datetime.now(UTC))
+
+    def run(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
+        """Run the loop until something is so; return whether it came to be."""
+        assert self.watcher is not None
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if until():
+                return True
+            self.watcher.wait(min(0.2, max(0.0, end - time.monotonic())))
+            self.tick()
+        return until()
+
+    def states(self) -> dict[str, FileState]:
+        with self.sessions() as session:
+            return {row.relative_path: row.state for row in session.scalars(select(File))}
+
+    def becomes_ready(self, *names: str, within: float) -> bool:
+        """Run the loop until all of the files are ready."""
+        return self.run(within, lambda: all(self.states().get(name) == READY for name in names))
+
+    def finish(self, name: str) -> None:
+        """Do what ingest does with a file that is ready, without its frame."""
+        now = datetime.now(UTC)
+        with self.sessions.begin() as session:
+            rows = ledger.claim_ready(session, host=HOST, owner="me", limit=99, lease_until=now, now=now)
+            (row,) = (row for row in rows if row.relative_path == name)
+            assert ledger.quarantine(session, row.id, owner="me", reason="no frame", now=now)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    engine = make_engine(f"sqlite:///{tmp_path}/ledger.db")
+    upgrade(engine)
+    root = tmp_path / "incoming"
+    root.mkdir()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    settings = WatchSettings(
+        directories=(root,), stable_seconds=STABLE, quiet_seconds=QUIET, scan_seconds=60, include=("*.fit", "*.fits")
+    )
+    site = Site(root, outside, session_factory(engine), settings)
+    yield site
+    site.stop()
+    engine.dispose()
+
+
+# Kinds of arrival. `scan_seconds` is 60: what is found within seconds is found by its events.
+def test_copied_file_is_ready_soon_after_its_close(site: Site) -> None:
+    site.start()
+    (site.root / "a.fits").write_bytes(BLOCK)
+    assert site.becomes_ready("a.fits", within=STABLE + 0.3)
+    assert site.became_ready == 1
+
+
+def test_chunked_write_is_not_ready_while_open(site: Site) -> None:
+    site.start()
+    with (site.root / "slow.fits").open("wb") as file:
+        for _ in range(4):
+            file.write(BLOCK)
+            file.flush()
+            assert not site.becomes_ready("slow.fits", within=2 * STABLE)
+        assert site.states() == {"slow.fits": FileState.SETTLING}
+    assert site.becomes_ready("slow.fits", within=STABLE + 0.3)
+
+
+def test_file_closed_and_opened_again_at_once_is_not_ready_while_open(site: Site) -> None:
+    site.start()
+    path = site.root / "again.fits"
+    path.write_bytes(BLOCK)
+    with path.open("ab") as file:
+        file.write(BLOCK)
+        file.flush()
+        assert not site.becomes_ready("again.fits", within=4 * STABLE)
+    assert site.becomes_ready("again.fits", within=STABLE + 0.3)
+
+
+def test_stalled_writer_is_given_up_after_quiet_seconds(site: Site) -> None:
+    site.start()
+    with (site.root / "stalled.fits").open("wb") as file:
+        file.write(BLOCK)
+        file.flush()
+        assert not site.becomes_ready("stalled.fits", within=QUIET - 0.3)
+        assert site.becomes_ready("stalled.fits", within=1)
+
+
+def test_temporary_name_then_rename(site: Site) -> None:
+    site.start()
+    temporary = site.root / "b.fits.part"
+    temporary.write_bytes(BLOCK)
+    site.run(2 * STABLE)
+    assert site.states() == {}
+    temporary.rename(site.root / "b.fits")
+    assert site.becomes_ready("b.fits", within=STABLE + 0.3)
+
+
+def test_rsync_like_hidden_temporary_name(site: Site) -> None:
+    site.start()
+    temporary = site.root / ".c.fits.Xa81kd"
+    temporary.write_bytes(BLOCK)
+    temporary.rename(site.root / "c.fits")
+    assert site.becomes_ready("c.fits", within=STABLE + 0.3)
+    assert set(site.states()) == {"c.fits"}
+
+
+def test_moved_in_hard_link_and_symlink_inside(site: Site) -> None:
+    (site.outside / "moved.fits").write_bytes(BLOCK)
+    (site.outside / "linked.fits").write_bytes(BLOCK)
+    (site.root / "target.dat").write_bytes(BLOCK)
+    site.start()
+    (site.outside / "moved.fits").rename(site.root / "moved.fits")
+    (site.root / "linked.fits").hardlink_to(site.outside / "linked.fits")
+    (site.root / "symlink.fits").symlink_to("target.dat")
+    assert site.becomes_ready("moved.fits", "linked.fits", "symlink.fits", within=STABLE + 0.4)
+
+
+def test_moved_in_directory_and_directory_renamed(site: Site) -> None:
+    (site.outside / "night" / "flats").mkdir(parents=True)
+    (site.outside / "night" / "flats" / "a.fits").write_bytes(BLOCK)
+    site.start()
+    (site.outside / "night").rename(site.root / "night")
+    assert site.becomes_ready("night/flats/a.fits", within=STABLE + 0.4)
+    (site.root / "night").rename(site.root / "2024-01-01")
+    assert site.becomes_ready("2024-01-01/flats/a.fits", within=STABLE + 0.4)
+
+
+def test_new_nested_directories_with_files_at_once(site: Site) -> None:
+    site.start()
+    names = [f"night{i % 30}/ccd/flat{i}.fits" for i in range(300)]
+    for name in names:
+        path = site.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(BLOCK)
+    assert site.becomes_ready(*names, within=3)
+
+
+def test_there_before_start(site: Site) -> None:
+    (site.root / "old").mkdir()
+    (site.root / "old" / "a.fits").write_bytes(BLOCK)
+    site.start()
+    assert site.becomes_ready("old/a.fits", within=STABLE + 0.3)
+
+
+def test_arrived_while_stopped_and_known_from_before(site: Site) -> None:
+    (site.root / "known.fits").write_bytes(BLOCK)
+    (site.root / "settling.fits").write_bytes(BLOCK)
+    site.start(stable_seconds=60)
+    site.stop()
+    (site.root / "late.fits").write_bytes(BLOCK)
+    site.start(stable_seconds=STABLE)
+    assert site.becomes_ready("known.fits", "settling.fits", "late.fits", within=STABLE + 0.3)
+    site.finish("known.fits")
+    site.start()
+    site.run(2 * STABLE)
+    assert site.states()["known.fits"] == FileState.QUARANTINED
+
+
+def test_late_edit_is_ready_again(site: Site) -> None:
+    site.start()
+    path = site.root / "edited.fits"
+    path.write_bytes(BLOCK)
+    assert site.becomes_ready("edited.fits", within=2)
+    site.finish("edited.fits")
+    with path.open("r+b") as file:
+        file.write(b"y")
+    assert site.becomes_ready("edited.fits", within=STABLE + 0.3)
+
+
+def test_file_sent_back_is_ready_again_after_its_rest(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.watcher._LEDGER_SECONDS", 0.1)
+    monkeypatch.setattr("flows.watcher._RECHECK_SECONDS", 0.1)
+    site.start()
+    (site.root / "half.fits").write_bytes(BLOCK)
+    assert site.becomes_ready("half.fits", within=2)
+    now = datetime.now(UTC)
+    rest_until = now + timedelta(seconds=1)
+    with site.sessions.begin() as session:
+        (row,) = ledger.claim_ready(session, host=HOST, owner="me", limit=1, lease_until=rest_until, now=now)
+        ledger.return_to_settling(session, row.id, owner="me", reason="half", rest_until=rest_until, now=now)
+    assert not site.becomes_ready("half.fits", within=0.8)
+    assert site.becomes_ready("half.fits", within=1)
+
+
+def test_deleted_while_settling(site: Site) -> None:
+    watcher = site.start()
+    path = site.root / "brief.fits"
+    path.write_bytes(BLOCK)
+    assert site.run(1, lambda: watcher.health.settling == 1)
+    path.unlink()
+    assert site.run(2, lambda: watcher.health.settling == 0)
+    assert site.became_ready == 0
+
+
+# What counts
+def test_upper_case_and_compressed_names(site: Site) -> None:
+    site.start()
+    names = ["A.FIT", "b.Fits.gz", "c.fits.fz", "d.FITS.FZ"]
+    for name in names:
+        (site.root / name).write_bytes(BLOCK)
+    for name in ["e.txt", ".f.fits", "g.fits.tmp", "h.fits.part", "i.fits.bz2"]:
+        (site.root / name).write_bytes(BLOCK)
+    assert site.becomes_ready(*names, within=1)
+    site.start()
+    assert set(site.states()) == set(names)
+
+
+def test_only_regular_files_of_the_tree(site: Site) -> None:
+    (site.outside / "secret.fits").write_bytes(BLOCK)
+    os.mkfifo(site.root / "pipe.fits")
+    (site.root / "zero.fits").symlink_to("/dev/zero")
+    (site.root / "dangling.fits").symlink_to("nowhere.fits")
+    (site.root / "loop.fits").symlink_to("loop.fits")
+    (site.root / "outward.fits").symlink_to(site.outside / "secret.fits")
+    (site.root / "directory.fits").mkdir()
+    (site.root / "around").symlink_to(site.root)
+    (site.root / "good.fits").write_bytes(BLOCK)
+    site.start()
+    os.mkfifo(site.root / "pipe2.fits")
+    assert site.becomes_ready("good.fits", within=1)
+    assert set(site.states()) == {"good.fits"}
+
+
+def test_home_below_the_root_is_not_watched(site: Site) -> None:
+    masters = site.root / "home" / "masters"
+    masters.mkdir(parents=True)
+    (masters / "old.fits").write_bytes(BLOCK)
+    (site.root / "homes").mkdir()
+    site.start()
+    (masters / "new.fits").write_bytes(BLOCK)
+    (masters / "sub").mkdir()
+    (masters / "sub" / "new.fits").write_bytes(BLOCK)
+    (site.root / "link.fits").symlink_to(masters / "old.fits")
+    (site.root / "homes" / "a.fits").write_bytes(BLOCK)
+    assert site.becomes_ready("homes/a.fits", within=1)
+    assert set(site.states()) == {"homes/a.fits"}
+
+
+def test_watched_directory_inside_the_home_and_one_in_another(site: Site) -> None:
+    inside = site.root / "home" / "incoming"
+    inside.mkdir(parents=True)
+    (inside / "a.fits").write_bytes(BLOCK)
+    site.start(directories=(inside, inside / "nested", inside))
+    (inside / "nested").mkdir()
+    (inside / "nested" / "b.fits").write_bytes(BLOCK)
+    assert site.becomes_ready("a.fits", "nested/b.fits", within=1)
+
+
+def test_name_that_is_not_utf8(site: Site) -> None:
+    site.start()
+    name = os.fsdecode(b"nacht_\xfc.fits")
+    (site.root / name).write_bytes(BLOCK)
+    assert site.becomes_ready(name, within=1)
+
+
+def test_directory_that_cannot_be_listed_is_reported_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed = site.root / "closed"
+    closed.mkdir()
+    (site.root / "open").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:  # the tests may run as root, whom no permission stops
+        if path == str(closed):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr("flows.scan.os.scandir", refuse)
+    site.start(scan_seconds=0.1)
+    (site.root / "open" / "a.fits").write_bytes(BLOCK)
+    assert site.becomes_ready("open/a.fits", within=1)
+    assert len([r for r in caplog.records if "cannot be listed (Permission denied)" in r.getMessage()]) == 1
+
+
+# Roots and observers
+def test_root_created_after_start(site: Site) -> None:
+    root = site.root / "later"
+    watcher = site.start(directories=(root,))
+    assert watcher.health.missing == (str(root),)
+    root.mkdir()
+    (root / "a.fits").write_bytes(BLOCK)
+    assert site.becomes_ready("a.fits", within=STABLE + 0.7)
+    (root / "b.fits").write_bytes(BLOCK)
+    assert site.becomes_ready("b.fits", within=STABLE + 0.3)
+    assert watcher.health.missing == watcher.health.unobserved == ()
+
+
+def test_root_renamed_and_recreated(site: Site) -> None:
+    watcher = site.start()
+    site.root.rename(site.outside / "old")
+    assert site.run(1, lambda: watcher.health.missing == (str(site.root),))
+    site.root.mkdir()
+    (site.root / "a.fits").write_bytes(BLOCK)
+    assert site.becomes_ready("a.fits", within=STABLE + 0.7)
+    (site.root / "b.fits").write_bytes(BLOCK)
+    assert site.becomes_ready("b.fits", within=STABLE + 0.3)
+
+
+def test_root_deleted_and_recreated_between_two_looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observers, "RESTART_SECONDS", 0.1)
+    site.start()
+    time.sleep(0.2)
+    site.root.rmdir()
+    site.root.mkdir()  # ext4 gives it the very same inode
+    assert site.run(1, lambda: site.watcher is not None and not site.watcher.health.unobserved)
+    (site.root / "a.fits").write_bytes(BLOCK)
+    assert site.becomes_ready("a.fits", within=STABLE + 0.5)
+
+
+def test_dead_observer_is_started_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observers, "RESTART_SECONDS", 0.1)
+    watcher = site.start()
+    (root,) = watcher._roots
+    assert root._observer is not None
+    for emitter in root._observer.emitters:
+        emitter.stop()
+        emitter.join()
+    assert watcher.health.unobserved == (str(site.root),)
+    (site.root / "missed.fits").write_bytes(BLOCK)
+    time.sleep(0.1)
+    assert site.becomes_ready("missed.fits", within=STABLE + 0.5)
+    assert watcher.health.unobserved == ()
+    (site.root / "seen.fits").write_bytes(BLOCK)
+    assert site.becomes_ready("seen.fits", within=STABLE + 0.3)
+
+
+def test_observer_that_cannot_start_leaves_scanning(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse() -> None:
+        raise OSError(24, "inotify instance limit reached")
+
+    monkeypatch.setattr(observers, "Observer", refuse)
+    monkeypatch.setattr("flows.watcher._POLLING_SECONDS", 0.2)
+    watcher = site.start()
+    assert watcher.health.unobserved == (str(site.root),)
+    assert "cannot be observed (inotify instance limit reached)" in caplog.text
+    (site.root / "a.fits").write_bytes(BLOCK)
+    assert site.becomes_ready("a.fits", within=1)
+
+
+def test_polling_needs_no_observer(site: Site) -> None:
+    threads = threading.active_count()
+    site.start(polling=True, scan_seconds=0.2)
+    assert threading.active_count() == threads
+    (site.root / "a.fits").write_bytes(BLOCK)
+    with (site.root / "open.fits").open("wb") as file:
+        file.write(BLOCK)
+        file.flush()
+        assert site.becomes_ready("a.fits", within=1)
+        assert site.states()["open.fits"] != READY
+
+
+def test_overflow_leads_to_a_scan(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.watcher._OVERFLOW_SECONDS", 0.1)
+    watcher = site.start()
+    monkeypatch.setattr(observers._Handler, "dispatch", lambda *_: None)
+    (site.root / "lost.fits").write_bytes(BLOCK)
+    assert not site.becomes_ready("lost.fits", within=2 * STABLE)
+    scanned_at = watcher.health.scanned_at
+    observers.logging.getLogger("watchdog.observers.inotify_c").warning(
+        "Inotify queue overflowed; filesystem events were lost"
+    )
+    assert site.becomes_ready("lost.fits", within=STABLE + 0.4)
+    assert watcher.health.scanned_at != scanned_at
+
+
+def test_database_failure_loses_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.watcher._OVERFLOW_SECONDS", 0.1)
+    watcher = site.start()
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.watcher.ledger.observe", lambda *_, **__: 1 / 0)
+        (site.root / "a.fits").write_bytes(BLOCK)
+        watcher.wait(1)
+        with pytest.raises(ZeroDivisionError):
+            site.run(1)
+    assert site.becomes_ready("a.fits", within=STABLE + 0.4)
+
+
+def test_wait_wakes_for_an_event_and_not_without(site: Site) -> None:
+    watcher = site.start()
+    began = time.monotonic()
+    watcher.wait(0.3)
+    assert 0.25 < time.monotonic() - began < 0.6
+    timer = threading.Timer(0.1, (site.root / "a.fits").write_bytes, [BLOCK])
+    timer.start()
+    watcher.wait(5)
+    timer.join()
+    assert time.monotonic() - began < 1.5
+
+
+# Leases
+def test_open_for_writing(site: Site) -> None:
+    path = site.root / "a.fits"
+    with path.open("wb"):
+        assert is_open_for_writing(str(path)) is True
+    with path.open("rb"):
+        assert is_open_for_writing(str(path)) is False
+    assert is_open_for_writing(str(site.root / "nothing")) is None
+    assert is_open_for_writing(str(site.root)) is None
+
+
+def test_lease_broken_by_a_writer_does_not_end_the_process(site: Site) -> None:
+    path = site.root / "a.fits"
+    path.write_bytes(BLOCK)
+    # The writer comes just before the lease is given back.
+    script = f"""
+import os
+from flows import scan
+fcntl = scan.fcntl.fcntl
+def meet_a_writer(descriptor, command, argument):
+    if argument == scan.fcntl.F_UNLCK:
+        try:
+            os.open({str(path)!r}, os.O_WRONLY | os.O_NONBLOCK)
+        except BlockingIOError:
+            print("the lease was broken")
+    return fcntl(descriptor, command, argument)
+scan.fcntl.fcntl = meet_a_writer
+print(scan.is_open_for_writing({str(path)!r}))
+os.close(os.open({str(path)!r}, os.O_WRONLY | os.O_NONBLOCK))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "the lease was broken\nFalse\n"), done.stderr
