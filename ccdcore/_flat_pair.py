@@ -1,0 +1,289 @@
+"""Noise of one pair of flats against their light: the kernel of the ``binned`` photon transfer method.
+
+For flats with signals S₁, S₂ (bias subtracted) and mean fluxes μ₁, μ₂ the
+symmetric difference Δ = f₁S₁ − f₂S₂, with f₁ = μ₂/μ, f₂ = μ₁/μ and
+μ = (μ₁ + μ₂)/2, has mean zero and, at a pixel of mean signal λ, the variance
+
+    V = 2 f₁f₂ λ/g + (f₁² + f₂²) B
+
+with g the gain and B the variance of one bias. It does not correlate with
+the sum S₁ + S₂ (exactly so for Poisson noise, whatever μ₁/μ₂), so weights,
+limits and templates made of the sum leave the variance of Δ unbiased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import erf, exp, pi, sqrt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import uniform_filter
+
+Array = npt.NDArray[np.floating[Any]]
+
+BOX = 16
+"""Side of the boxes, in pixels, within which changes of the lamp's pattern are fitted."""
+
+CLIP_SIGMA = 3.5
+"""Cosmic rays are left out beyond this many σ; a wider limit lets more faint ones hide in bright light."""
+
+_TRUNCATION = 1 - CLIP_SIGMA * sqrt(2 / pi) * exp(-(CLIP_SIGMA**2) / 2) / erf(CLIP_SIGMA / sqrt(2))
+"""Variance of a normal distribution cut at ±CLIP_SIGMA, over that of the whole: 0.99389."""
+
+_WIDE_CLIP_SIGMA = 5.0
+_CHI2_MEDIAN = 0.454936
+_BINS = 16
+_PIXELS_PER_BIN = 100
+_BOXES_PER_STRIP = 4
+_FIRST_LOOK_PIXELS = 2**19
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FlatPair:
+    """Two flats of one amplifier, ready to be compared.
+
+    Parameters
+    ----------
+    first, second : ndarray of float32, shape (rows, columns)
+        Signals in ADU, bias subtracted.
+    flux_ratio : float
+        μ₁/μ₂.
+    neighbourhood : ndarray of float32
+        Mean light of the eight neighbours of each pixel, free of the pixel's
+        own noise: pixels may be grouped by it without bias.
+    bias_variance : float
+        Variance of one bias frame in ADU², rounding included.
+    saturation : float
+        Signal at which a pixel saturates; infinite where none does.
+    """
+
+    first: Array
+    second: Array
+    flux_ratio: float
+    neighbourhood: Array
+    bias_variance: float
+    saturation: float
+
+    @property
+    def factors(self) -> tuple[float, float]:
+        """The scale factors f₁, f₂ of the two flats; they add up to 2."""
+        return 2 / (1 + self.flux_ratio), 2 * self.flux_ratio / (1 + self.flux_ratio)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairPoints:
+    """Photon transfer points of one pair, an entry for each group of pixels.
+
+    Parameters
+    ----------
+    mean, variance, uncertainty : ndarray of float64
+        Signal in ADU, variance of one frame in ADU² (with the bias variance in
+        it), and the 1-σ uncertainty the noise model predicts for the variance.
+    n_pixels : ndarray of int64
+        Pixels in each group.
+    rejected_fraction : float
+        Fraction of the lit pixels left out as outliers or their neighbours.
+    """
+
+    mean: npt.NDArray[np.float64]
+    variance: npt.NDArray[np.float64]
+    uncertainty: npt.NDArray[np.float64]
+    n_pixels: npt.NDArray[np.int64]
+    rejected_fraction: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Residuals:
+    """Residuals of some pixels, the variance V of Δ, what the fit leaves of it (dof = 1 − h), and their light."""
+
+    value: Array
+    level: Array
+    variance: Array
+    dof: Array
+    neighbourhood: Array
+    n_candidates: int
+
+
+def prepare(first: Array, second: Array, bias_variance: float, saturation: float) -> FlatPair | None:
+    """Compare the light of two flats; None where there is none above the noise."""
+    # Cosmic rays are in one of the two only, so the lower value is free of them.
+    lower = np.nan_to_num(np.minimum(first, second), nan=0.0, posinf=0.0, neginf=0.0)
+    neighbourhood: Array = (9 * uniform_filter(lower, 3) - lower) / 8
+    n_brightest = max(neighbourhood.size // 100, min(neighbourhood.size, 100))
+    reference = float(np.partition(neighbourhood, -n_brightest, axis=None)[-n_brightest])
+    if reference < 5 * sqrt(bias_variance):
+        return None
+    lit = (neighbourhood > reference / 3) & np.isfinite(first) & np.isfinite(second) & (second > 0)
+    if np.count_nonzero(lit) < _PIXELS_PER_BIN:
+        return None
+    ratio = float(np.median(first[lit] / second[lit]))
+    return FlatPair(first, second, ratio, neighbourhood, bias_variance, saturation)
+
+
+def first_gain(pair: FlatPair) -> float:
+    """Return a rough gain from the median of Δ² in the brightest pixels, which outliers hardly move."""
+    parts = list(_strips(pair, 1.0, _stride(pair), clip=False))
+    value, level, dof = (np.concatenate([getattr(p, name) for p in parts]) for name in ("value", "level", "dof"))
+    bright = level > np.quantile(level, 0.99) / 3
+    f1, f2 = pair.factors
+    noise = _CHI2_MEDIAN * (f1**2 + f2**2) * pair.bias_variance
+    slope = np.median((value[bright] ** 2 / dof[bright] - noise) / (2 * f1 * f2 * level[bright])) / _CHI2_MEDIAN
+    return 1 / max(float(slope), 1e-6)
+
+
+def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
+    """Group the pixels by their light and return the variance of each group.
+
+    Parameters
+    ----------
+    pair : FlatPair
+        The flats.
+    gain : float
+        Gain of the noise model, in e⁻/ADU, good to some 10 %.
+    quick : bool
+        Only evenly spaced strips of a large frame.
+    """
+    edges = _group_edges(pair, gain)
+    sums = np.zeros((5, edges.size + 1))
+    n_candidates = 0
+    for part in _strips(pair, gain, _stride(pair) if quick else 1):
+        group = np.searchsorted(edges, part.neighbourhood)
+        weights = (None, part.dof, part.value**2, part.level * part.dof, part.variance**2 * part.dof)
+        sums += [np.bincount(group, weight, minlength=edges.size + 1) for weight in weights]
+        n_candidates += part.n_candidates
+    n, dof, squares, levels, variances2 = sums[:, sums[1] > 1]
+    f1, f2 = pair.factors
+    return PairPoints(
+        mean=f1 * f2 * levels / dof,
+        variance=squares / dof / _TRUNCATION / 2 - ((f1**2 + f2**2) / 2 - 1) * pair.bias_variance,
+        # Var(Σe²) = 2 Σ V²(1 − h) for normal residuals with h of their degrees of freedom fitted away.
+        uncertainty=np.sqrt(2 * variances2) / dof / 2,
+        n_pixels=n.astype(np.int64),
+        rejected_fraction=1 - float(n.sum()) / max(n_candidates, 1),
+    )
+
+
+def _stride(pair: FlatPair) -> int:
+    """Every how many strips to look at, where a look at part of the pixels is enough."""
+    return max(1, pair.first.size // _FIRST_LOOK_PIXELS)
+
+
+def _group_edges(pair: FlatPair, gain: float) -> npt.NDArray[np.float64]:
+    """Return the bounds of the groups: one where read noise dominates, the lit pixels in equal numbers."""
+    sample = pair.neighbourhood.ravel()[:: _stride(pair)]
+    dark = gain * pair.bias_variance
+    lit = sample[sample > dark]
+    n_groups = int(np.clip(lit.size // _PIXELS_PER_BIN, 1, _BINS))
+    return np.unique(np.concatenate([[dark], np.quantile(lit, np.arange(1, n_groups) / n_groups)]))
+
+
+def _strips(pair: FlatPair, gain: float, stride: int, *, clip: bool = True) -> Iterator[_Residuals]:
+    """Yield the residuals of strips of boxes, small enough for the processor's cache."""
+    rows, columns = (np.linspace(0, n, max(1, round(n / BOX)) + 1).astype(int) for n in pair.first.shape)
+    for k in range(0, rows.size - 1, _BOXES_PER_STRIP * stride):
+        bounds = rows[k : k + _BOXES_PER_STRIP + 1]
+        yield _strip_residuals(pair, gain, slice(bounds[0], bounds[-1]), Boxes(bounds - bounds[0], columns), clip)
+
+
+def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, clip: bool) -> _Residuals:
+    f1, f2 = pair.factors
+    first, second = pair.first[rows], pair.second[rows]
+    difference: Array = f1 * first - f2 * second
+    level: Array = (first + second) / 2
+    variance: Array = np.maximum(level, 0) * (2 * f1 * f2 / gain) + (f1**2 + f2**2) * pair.bias_variance
+    # At a given sum of both, neither reaches saturation within 5 σ of their difference.
+    usable = np.isfinite(difference) & (level + 2.5 * np.sqrt(variance) < pair.saturation)
+    for image, harmless in ((difference, 0), (level, 0), (variance, 1)):
+        image[~usable] = harmless
+
+    flat_fit = fit_boxes(difference, [np.ones_like(level)], usable / variance, boxes)
+    good = usable & ~_grown(_outliers(flat_fit, variance, _WIDE_CLIP_SIGMA))
+    templates = [np.ones_like(level), level, *np.gradient(level)] if min(level.shape) > 1 else [np.ones_like(level)]
+    fit = fit_boxes(difference, templates, good / variance, boxes)
+    good &= fit[1] < 0.5
+    if clip:
+        good &= ~_grown(good & _outliers(fit, variance, CLIP_SIGMA))
+    residual, leverage = fit
+    return _Residuals(
+        residual[good],
+        level[good],
+        variance[good],
+        1 - leverage[good],
+        pair.neighbourhood[rows][good],
+        int(np.count_nonzero(usable)),
+    )
+
+
+def _outliers(fit: tuple[Array, Array], variance: Array, sigma: float) -> npt.NDArray[np.bool_]:
+    residual, leverage = fit
+    return residual**2 > sigma**2 * variance * (1 - leverage)
+
+
+def _grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Add the neighbours, where the wings of a cosmic ray are; chosen without a look at their own noise."""
+    grown = mask.copy()
+    grown[1:] |= mask[:-1]
+    grown[:-1] |= mask[1:]
+    across = grown.copy()
+    across[:, 1:] |= grown[:, :-1]
+    across[:, :-1] |= grown[:, 1:]
+    return across
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boxes:
+    """A division of an image into boxes, by the bounds of their rows and columns."""
+
+    rows: npt.NDArray[np.int_]
+    columns: npt.NDArray[np.int_]
+
+    def sum(self, image: Array) -> Array:
+        """Return the sum over each box."""
+        by_row = np.add.reduceat(image, self.rows[:-1], axis=0)
+        summed: Array = np.add.reduceat(by_row, self.columns[:-1], axis=1)
+        return summed
+
+    def spread(self, values: Array) -> Array:
+        """Return the image that has each box's value in all of its pixels."""
+        wide = np.repeat(values, np.diff(self.columns), axis=1)
+        return np.repeat(wide, np.diff(self.rows), axis=0)
+
+
+def fit_boxes(difference: Array, templates: list[Any], weight: Array, boxes: Boxes) -> tuple[Array, Array]:
+    """Fit templates to an image by weighted least squares, box by box.
+
+    Parameters
+    ----------
+    difference : ndarray, shape (rows, columns)
+        The image.
+    templates : list of ndarray
+        What may be in it: a constant takes up an offset, the level a change of
+        the local flux ratio, its gradients a shift of the light pattern.
+    weight : ndarray
+        1/variance of each pixel; 0 where it is not to be used.
+    boxes : Boxes
+        The boxes.
+
+    Returns
+    -------
+    residual, leverage : ndarray
+        Image minus fit, and h such that Var(residual) = (1 − h)/weight.
+    """
+    leverage = np.zeros_like(difference)
+    basis: list[tuple[Array, Array, Array]] = []
+    for raw in templates:
+        template = raw
+        for other, weighted_other, inverse_norm in basis:
+            template = template - boxes.spread(boxes.sum(weighted_other * template) * inverse_norm) * other
+        weighted = weight * template
+        norm = boxes.sum(weighted * template)
+        # A template that the ones before it explain up to rounding has nothing to add.
+        significant = norm > 1e-6 * boxes.sum(weight * raw * raw)
+        inverse_norm = np.where(significant, 1 / np.where(significant, norm, 1), 0)
+        difference = difference - boxes.spread(boxes.sum(weighted * difference) * inverse_norm) * template
+        leverage += weighted * template * boxes.spread(inverse_norm)
+        basis.append((template, weighted, inverse_norm))
+    return difference, leverage
