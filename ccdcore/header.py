@@ -134,14 +134,7 @@ def _value(cards: Cards, name: str, convert: Callable[[object], _T | None], entr
 def _belongs(cards: Cards, entry: Instrument) -> bool:
     if not holds(cards, FrameRule(cards=entry.match)):
         return False
-    if entry.valid_from is None and entry.valid_to is None:
-        return True
-    date = _date_obs(cards, entry)
-    return (
-        date is not None
-        and (entry.valid_from is None or entry.valid_from <= date)
-        and (entry.valid_to is None or date < entry.valid_to)
-    )
+    return entry.is_valid_at(_date_obs(cards, entry))
 
 
 def _instrument_name(cards: Cards, entry: Instrument | None) -> tuple[str, str]:

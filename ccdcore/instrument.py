@@ -90,6 +90,12 @@ class Instrument:
     amplifiers: tuple[Amplifier, ...] = ()
     spec: Mapping[str, Limits] = field(default_factory=dict)
 
+    def is_valid_at(self, when: datetime | None) -> bool:
+        """Whether the entry is for an observation at ``when``; one without a time only fits an entry without bounds."""
+        if when is None:
+            return self.valid_from is None and self.valid_to is None
+        return (self.valid_from is None or self.valid_from <= when) and (self.valid_to is None or when < self.valid_to)
+
     def describe(self) -> dict[str, Any]:
         """Return what identification and measurement depend on, as plain JSON values.
 

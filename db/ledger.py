@@ -145,6 +145,22 @@ def sightings(session: Session, *, host: str) -> list[Sighting]:
     return [Sighting(*row) for row in session.execute(query)]
 
 
+def files_at(session: Session, sightings: Iterable[Sighting], *, host: str) -> list[FileRow]:
+    """Return the rows of these files, in the order of their paths."""
+    below: dict[str, set[str]] = {}
+    for sighting in sightings:
+        below.setdefault(sighting.root, set()).add(sighting.relative_path)
+    found = []
+    for root, paths in sorted(below.items()):
+        here = session.execute(select(*_COLUMNS).where(File.host == host, File.root == root))
+        found += sorted((row for row in map(_file_row, here) if row.relative_path in paths), key=lambda row: row.path)
+    return found
+
+
+def _file_row(row: Any) -> FileRow:
+    return FileRow(*row)
+
+
 def waiting(session: Session, *, host: str) -> list[FileRow]:
     """Return the files of ``host`` that are not ready yet, those that changed first in front."""
     query = select(*_COLUMNS).where(File.state.in_(_WAITING), File.host == host).order_by(File.changed_at, File.id)

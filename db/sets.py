@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -20,7 +20,7 @@ from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
 from ccdcore.statistics import FrameStatistics
-from db.models import CalibrationSet, File, Frame, Measurement, Outcome, Run
+from db.models import CalibrationSet, File, FileState, Frame, Measurement, Outcome, Run
 
 _PAUSE_S = 3600.0
 """An interval as long as this is a pause between series, not the rhythm of one."""
@@ -267,3 +267,36 @@ def latest_gain(
     )
     row = session.execute(query).first()
     return None if row is None else GainOnRecord(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class FileFrame:
+    """A file and, once it has been read, what its frame was taken for and the set it went to."""
+
+    path: Path
+    state: FileState
+    reason: str | None
+    frame_type: FrameType | None
+    set_id: int | None
+
+    @property
+    def is_calibration(self) -> bool:
+        """Whether it holds a bias, dark or flat."""
+        return self.frame_type not in {None, FrameType.OTHER}
+
+
+def frames_of_files(session: Session, file_ids: Collection[int]) -> list[FileFrame]:
+    """Return what these files hold, in the order of their paths."""
+    query = (
+        select(File.root, File.relative_path, File.state, File.reason, Frame.frame_type, Frame.calibration_set_id)
+        .outerjoin(Frame, File.frame_id == Frame.id)
+        .order_by(File.root, File.relative_path)
+    )
+    wanted = sorted(file_ids)
+    found = []
+    for start in range(0, len(wanted), 10_000):  # a statement takes only so many parameters
+        for root, below, state, reason, kind, set_id in session.execute(
+            query.where(File.id.in_(wanted[start : start + 10_000]))
+        ):
+            found.append(FileFrame(Path(root) / below, state, reason, FrameType(kind) if kind else None, set_id))
+    return found

@@ -208,16 +208,14 @@ class Watcher:
                 on_record = ledger.sightings(session, host=self._host)
                 self._known = {_path(s): s for s in on_record if s.root in self._trees}
             waiting = ledger.waiting(session, host=self._host)
-        for row in waiting:
-            path = _path(row)
-            # What has been deleted is not known any more: it waits for nothing.
-            if path in self._known and path not in self._settling:
-                self._await(path, row)
+        # What has been deleted is not known any more: it waits for nothing.
+        self._await(row for row in waiting if _path(row) in self._known and _path(row) not in self._settling)
         self._next_ledger_look = time.monotonic() + _LEDGER_SECONDS
 
-    def _await(self, path: str, row: FileRow) -> None:
+    def _await(self, rows: Iterable[FileRow]) -> None:
         now = time.monotonic()
-        self._settling[path] = _Settling(row.id, since=now, due=now + self._settings.stable_seconds)
+        due = now + self._settings.stable_seconds
+        self._settling.update((_path(row), _Settling(row.id, since=now, due=due)) for row in rows)
 
     def _settle(self, changed: dict[str, Sighting], now: datetime) -> bool:
         """Mark what is ready; add to ``changed`` what turns out not to be stable."""
@@ -260,8 +258,7 @@ class Watcher:
             for path, sighting in batch.items():
                 self._known[path] = sighting
                 self._settling.pop(path, None)
-            for row in rows:
-                self._await(_path(row), row)
+            self._await(rows)
 
     def _note_placed(self, placed: Iterable[str]) -> None:
         for path in placed:

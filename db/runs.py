@@ -1,0 +1,166 @@
+"""Reading one run: its set, what it used and left out, what it made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ccdcore.series import SeriesFrame
+from db import models
+from db.models import CalibrationSet, Frame, Measurement, Outcome, Run
+from db.sets import series_frame
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run and the set it works on.
+
+    Parameters
+    ----------
+    id, set_id : int
+        Of the run and of its calibration set.
+    instrument, configuration : str
+        What makes the set's frames comparable.
+    night : date
+        First night of the set's window, which names it.
+    digest, attempt, engine, flow_run_id : str, int, str, str or None
+        As they were claimed.
+    outcome, message : Outcome or None, str or None
+        How it ended.
+    """
+
+    id: int
+    set_id: int
+    instrument: str
+    configuration: str
+    night: date
+    digest: str
+    attempt: int
+    engine: str
+    flow_run_id: str | None
+    outcome: Outcome | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UsedFrame:
+    """A frame that a run used, or left out for a reason; ``role`` is its type, or ``for`` and a product."""
+
+    frame: SeriesFrame
+    role: str
+    excluded: str | None
+    borrowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementRow:
+    """One value that a run measured."""
+
+    id: int
+    quantity: str
+    unit: str
+    amplifier: str
+    value: float
+    uncertainty: float | None
+    method: str
+    observed_at: datetime
+    details: dict[str, Any]
+    remark: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MasterRow:
+    """One master that a run made; ``path`` is relative to the home."""
+
+    id: int
+    kind: str
+    filter: str | None
+    path: str
+    sha256: str
+    unit: str
+    n_combined: int
+    n_excluded: int
+    verdict: str
+    remark: str | None
+    statistics: dict[str, Any]
+
+
+def get_run(session: Session, run_id: int) -> RunRow:
+    """Return a run by its id."""
+    return _runs(session, Run.id == run_id)[0]
+
+
+def find_run(session: Session, *, set_id: int, digest: str, attempt: int | None = None) -> RunRow | None:
+    """Return the run that was claimed with these, the last attempt where none is given; None where there is none."""
+    where = [Run.calibration_set_id == set_id, Run.digest == digest]
+    if attempt is not None:
+        where.append(Run.attempt == attempt)
+    return next(iter(_runs(session, *where)), None)
+
+
+def standing_runs(session: Session, set_ids: Collection[int]) -> list[RunRow]:
+    """Return the runs whose results stand for these sets, by night."""
+    where = (Run.calibration_set_id.in_(set_ids), Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None))
+    return sorted(_runs(session, *where), key=lambda run: (run.night, run.instrument, run.configuration))
+
+
+def _runs(session: Session, *where: Any) -> list[RunRow]:
+    query = (
+        select(
+            Run.id,
+            Run.calibration_set_id,
+            CalibrationSet.instrument,
+            CalibrationSet.configuration,
+            CalibrationSet.window_first_night,
+            Run.digest,
+            Run.attempt,
+            Run.engine,
+            Run.flow_run_id,
+            Run.outcome,
+            Run.message,
+        )
+        .join(CalibrationSet)
+        .where(*where)
+        .order_by(Run.id.desc())
+    )
+    return [RunRow(*row) for row in session.execute(query)]
+
+
+def run_inputs(session: Session, run_id: int) -> list[UsedFrame]:
+    """Return what a run used and left out, with the path each frame was read from, in order of observation."""
+    used = models.RunInput
+    query = (
+        select(Frame, used.path, used.role, used.excluded, used.borrowed)
+        .join(Frame, used.frame_id == Frame.id)
+        .where(used.run_id == run_id)
+        .order_by(Frame.date_obs, Frame.id, used.id)
+    )
+    return [
+        UsedFrame(series_frame(frame, Path(path or "")), role, excluded, borrowed)
+        for frame, path, role, excluded, borrowed in session.execute(query)
+    ]
+
+
+def run_measurements(session: Session, run_id: int) -> list[MeasurementRow]:
+    """Return what a run measured, in the order it was recorded."""
+    columns = [getattr(Measurement, name) for name in MeasurementRow.__dataclass_fields__]
+    query = select(*columns).where(Measurement.run_id == run_id).order_by(Measurement.id)
+    return [MeasurementRow(*row) for row in session.execute(query)]
+
+
+def run_masters(session: Session, run_id: int) -> list[MasterRow]:
+    """Return the masters that a run made, in the order they were recorded."""
+    columns = [getattr(models.Master, name) for name in MasterRow.__dataclass_fields__]
+    query = select(*columns).where(models.Master.run_id == run_id).order_by(models.Master.id)
+    return [MasterRow(*row) for row in session.execute(query)]
+
+
+def master_paths(session: Session) -> set[str]:
+    """Return the paths of all masters on record, whatever became of their runs."""
+    return set(session.scalars(select(models.Master.path)))

@@ -1,0 +1,150 @@
+"""What the Prefect UI shows of a run: its report, as Markdown with the pictures in it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from prefect.artifacts import create_markdown_artifact
+
+from db.listings import frames as frames_on_record
+from db.runs import MasterRow, MeasurementRow, RunRow, UsedFrame, get_run, run_inputs, run_masters, run_measurements
+from flows.home import Home
+from flows.naming import picture_path
+from flows.results import verdict_of
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~-])")
+MOST_ROWS = 100
+
+
+def text(value: object) -> str:
+    """Return a header value or path as harmless Markdown text: it shows as it is and does nothing."""
+    plain = "".join(c if c.isprintable() else " " for c in str(value))
+    return _MARKDOWN.sub(r"\\\1", plain).replace("<", "&lt;").replace(">", "&gt;")
+
+
+def publish_report(home: Home, run_id: int) -> None:
+    """Attach the report of a run to the flow run that is under way."""
+    with home.reading() as session:
+        run = get_run(session, run_id)
+    key = re.sub(r"[^a-z0-9]+", "-", f"report {run.instrument} {run.configuration}".lower()).strip("-")
+    create_markdown_artifact(report(home, run_id), key=key, description=f"{run.instrument} {run.night}")
+
+
+def report(home: Home, run_id: int) -> str:
+    """Return the report of a run: results, pictures, masters, series, and what was left out."""
+    with home.reading() as session:
+        run, inputs = get_run(session, run_id), run_inputs(session, run_id)
+        measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
+    sections = [
+        f"# {text(run.instrument)} · {run.night} · {text(run.configuration)}",
+        _results(home, run, measured),
+        *_pictures(home, run_id),
+        _masters(home, masters),
+        _left_out(inputs),
+        _series(inputs),
+        f"Run {run.id}, attempt {run.attempt}, digest `{run.digest[:12]}`.",
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _value(row: MeasurementRow | None, digits: int = 3) -> str:
+    if row is None:
+        return "–"
+    return f"{row.value:.{digits}f}" + (f" ± {row.uncertainty:.{digits}f}" if row.uncertainty is not None else "")
+
+
+def _results(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str:
+    if not measured:
+        return "No gain and no read noise: see the frames left out."
+    rows = []
+    for amplifier in dict.fromkeys(row.amplifier for row in measured):
+        of = {row.quantity: row for row in measured if row.amplifier == amplifier}
+        used = next(iter(of.values())).details
+        verdict = verdict_of(home.settings, run.instrument, of.values())
+        counts = f"{used['n_bias']} biases, {used['n_flat_pairs']} flat pairs"
+        values = [_value(of.get("gain"), 4), _value(of.get("read_noise")), _value(of.get("read_noise_adu"))]
+        rows.append([text(amplifier), *values, next(iter(of.values())).method, counts, f"**{verdict}**"])
+    header = ["amplifier", "gain (e⁻/ADU)", "read noise (e⁻)", "read noise (ADU)", "method", "from", "verdict"]
+    notes = dict.fromkeys(note for row in measured for note in row.details["notes"])
+    return "\n\n".join(["## Gain and read noise", _table(header, rows), *(f"* {text(note)}" for note in notes)])
+
+
+def _pictures(home: Home, run_id: int) -> list[str]:
+    folder = (home.path / picture_path(run_id=run_id, name="any")).parent
+    pictures = []
+    for path in sorted(folder.glob("*.png")):
+        name = path.stem.replace("-", " ")
+        data = base64.b64encode(path.read_bytes()).decode()
+        pictures.append(f"### {text(name)}\n\n![{text(name)}](data:image/png;base64,{data})")
+    return pictures
+
+
+def _masters(home: Home, masters: Sequence[MasterRow]) -> str:
+    if not masters:
+        return ""
+    header = ["master", "frames", "left out", "mean", "median", "std", "mad", "unit", "verdict", "file"]
+    rows = [
+        [
+            text(f"{row.kind} {row.filter or ''}".strip()),
+            str(row.n_combined),
+            str(row.n_excluded),
+            *(f"{row.statistics[name]:.4g}" for name in ("mean", "median", "std", "mad")),
+            row.unit or "–",
+            f"**{row.verdict}**" + (f" {text(row.remark)}" if row.remark else ""),
+            text(home.path / row.path),
+        ]
+        for row in masters
+    ]
+    return "## Masters\n\n" + _table(header, rows)
+
+
+def _left_out(inputs: Sequence[UsedFrame]) -> str:
+    rows = [[text(one.frame.path.name), one.role, text(one.excluded)] for one in inputs if one.excluded]
+    return "## Left out\n\n" + _table(["file", "as", "reason"], rows) if rows else ""
+
+
+def _series(inputs: Sequence[UsedFrame]) -> str:
+    header = ["file", "type", "time (UTC)", "exposure (s)", "amplifier", "min", "max", "median", "level", "noise"]
+    rows = []
+    for one in inputs:
+        if one.role.startswith("for "):
+            continue
+        info = one.frame.info
+        when = f"{info.date_obs:%Y-%m-%d %H:%M:%S}" if info.date_obs else "–"
+        exposure = "–" if info.exposure_time_s is None else f"{info.exposure_time_s:g}"
+        role = one.role + (" (borrowed)" if one.borrowed else "") + (" (left out)" if one.excluded else "")
+        rows += [
+            [text(one.frame.path.name), role, when, exposure, text(s.amplifier)]
+            + [f"{value:.1f}" for value in (s.minimum, s.maximum, s.median, s.level, s.noise)]
+            for s in one.frame.statistics
+        ]
+    more = f"\n\n… and {len(rows) - MOST_ROWS} more rows" if len(rows) > MOST_ROWS else ""
+    return "## Series (ADU)\n\n" + _table(header, rows[:MOST_ROWS]) + more
+
+
+def publish_registration(home: Home, *, since: datetime) -> None:
+    """Attach to the flow run that is under way what the frames registered since a time were taken for, and why."""
+    with home.reading() as session:
+        frames = [one for one in frames_on_record(session) if one.registered_at >= since]
+    if not frames:
+        return
+    rows = [
+        [
+            text(one.paths[0] if one.paths else one.sha256[:12]),
+            one.frame_type,
+            text(one.frame_type_reason),
+            text(one.instrument),
+        ]
+        for one in frames[:MOST_ROWS]
+    ]
+    more = f"\n\n… and {len(frames) - MOST_ROWS} more" if len(frames) > MOST_ROWS else ""
+    table = _table(["file", "type", "because", "instrument"], rows)
+    create_markdown_artifact(f"# {len(frames)} new frames\n\n{table}{more}", key="registered-frames")

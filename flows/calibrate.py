@@ -1,0 +1,54 @@
+"""The Prefect flow of one calibration set: each step a task; ids pass between them, never arrays."""
+
+from __future__ import annotations
+
+from prefect import Task, flow, get_run_logger
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from flows.artifacts import publish_report
+from flows.home import cached_home
+from flows.local import recording_failure
+from flows.reconcile import begin_run
+from flows.steps import STEPS, Step
+
+
+def _task(step: Step) -> Task[[str, int], list[int]]:
+    """Wrap a step as a task that takes the home by its path, so that Prefect shows ids and words only."""
+
+    def run(home: str, run_id: int) -> list[int]:
+        return step.function(cached_home(home), run_id)
+
+    return Task(run, name=step.name, task_run_name=step.name, cache_policy=NO_CACHE, persist_result=False)
+
+
+TASKS = [_task(step) for step in STEPS]
+
+
+@flow(name="calibrate", persist_result=False, validate_parameters=False)
+def calibrate(home: str, set_id: int, digest: str, attempt: int) -> None:
+    """Measure gain and read noise of a calibration set, build its masters, and record them.
+
+    Parameters
+    ----------
+    home : str
+        The home directory of the service.
+    set_id : int
+        The calibration set.
+    digest : str
+        Digest of its inputs; where they are others by now, there is nothing to do, another run does it.
+    attempt : int
+        Which attempt at these inputs it is.
+    """
+    logger = get_run_logger()
+    opened = cached_home(home)
+    run_id = begin_run(
+        opened, set_id=set_id, digest=digest, attempt=attempt, engine="prefect", flow_run_id=str(flow_run.id)
+    )
+    if run_id is None:
+        logger.info("Nothing to do: this run was made before, or more frames came since it was asked for")
+        return
+    with recording_failure(opened, run_id, reraise=True):
+        for step in TASKS:
+            step(home, run_id)
+    publish_report(opened, run_id)

@@ -1,0 +1,160 @@
+"""`watch`: the light loop that sees files land and asks Prefect for the runs that are missing.
+
+It opens no frame and computes nothing. What it asked for and did not get, it asks for again: the record
+says what is missing, and the same request has the same key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from threading import Event
+
+from db import ledger
+from db.models import FileState
+from db.records import fail_run
+from flows.home import HOST, Home, now
+from flows.naming import run_name, run_tags
+from flows.prefect_api import PrefectApi, PrefectUnavailableError
+from flows.reconcile import Plan, begin_run, reconcile
+from flows.watcher import Watcher
+
+logger = logging.getLogger(__name__)
+
+RECONCILE_EVERY = timedelta(seconds=30)
+ASK_AGAIN_AFTER = timedelta(seconds=60)
+LONGEST_WAIT = 1.0
+BUSY_WAIT = 0.2
+
+
+class Dispatcher:
+    """Asks Prefect for ingest and calibration runs.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    api : PrefectApi
+        The service's Prefect.
+    """
+
+    def __init__(self, home: Home, api: PrefectApi) -> None:
+        self.home = home
+        self.api = api
+        self._asked: dict[str, tuple[str, datetime]] = {}
+        self._ingest: tuple[str, datetime] | None = None
+        self._reconcile_at: datetime | None = None
+
+    def seconds_to_wait(self, at: datetime) -> float:
+        """Return how long nothing is to be done, if no file lands."""
+        longest = BUSY_WAIT if self._ingest else LONGEST_WAIT
+        due = (self._reconcile_at - at).total_seconds() if self._reconcile_at else 0.0
+        return max(0.05, min(longest, due))
+
+    def tick(self, at: datetime) -> None:
+        """Ask for what is missing at this moment."""
+        with self.home.reading() as session:
+            files = ledger.counts(session)
+        if files[FileState.READY]:
+            self._ask_for_ingest(at, files[FileState.READY])
+        elif self._ingest is not None and not files[FileState.CLAIMED]:
+            self._ingest, self._reconcile_at = None, at
+        if self._reconcile_at is None or at >= self._reconcile_at:
+            self._reconcile(at)
+
+    def _ask_for_ingest(self, at: datetime, n_files: int) -> None:
+        """Ask for an ingest run, unless the one asked for is still at it."""
+        if self._ingest is not None and at - self._ingest[1] < ASK_AGAIN_AFTER:
+            state = self.api.state(self._ingest[0])
+            if state is not None and not state.is_final:
+                return
+        flow_run_id = self.api.submit(
+            "ingest",
+            name=f"ingest {n_files} file{'s'[: n_files != 1]}",
+            parameters={"home": str(self.home.path)},
+            tags=["ingest"],
+            idempotency_key=f"ingest:{hashlib.sha256(at.isoformat().encode()).hexdigest()}",
+        )
+        self._ingest = flow_run_id, at
+
+    def _reconcile(self, at: datetime) -> None:
+        plans, later = reconcile(self.home, at)
+        for plan in plans:
+            self._ask_for_calibration(plan, at)
+        busy = at + timedelta(seconds=2) if plans else at + RECONCILE_EVERY
+        self._reconcile_at = min(busy, later or busy)
+
+    def _ask_for_calibration(self, plan: Plan, at: datetime) -> None:
+        """Ask for the run of a plan, once a minute at most; where it ended before it began, that attempt has failed."""
+        asked = self._asked.get(plan.key)
+        if asked is not None:
+            state = self.api.state(asked[0])
+            if state is not None and state.is_final:
+                self._record_stillborn(plan, asked[0], state.message or state.type.lower())
+                del self._asked[plan.key]
+                return
+            if at - asked[1] < ASK_AGAIN_AFTER:
+                return
+        flow_run_id = self.api.submit(
+            "calibrate",
+            name=run_name(plan.instrument, plan.night, plan.configuration),
+            parameters={
+                "home": str(self.home.path),
+                "set_id": plan.set_id,
+                "digest": plan.digest,
+                "attempt": plan.attempt,
+            },
+            tags=run_tags(plan.instrument, plan.night),
+            idempotency_key=plan.key,
+        )
+        self._asked[plan.key] = flow_run_id, at
+        logger.info("asked for %s (attempt %d): flow run %s", plan.key, plan.attempt, flow_run_id)
+
+    def _record_stillborn(self, plan: Plan, flow_run_id: str, message: str) -> None:
+        run_id = begin_run(
+            self.home,
+            set_id=plan.set_id,
+            digest=plan.digest,
+            attempt=plan.attempt,
+            engine="prefect",
+            flow_run_id=flow_run_id,
+        )
+        if run_id is not None:
+            with self.home.sessions.begin() as session:
+                fail_run(session, run_id=run_id, message=f"ended before it began: {message}", now=now())
+
+
+def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) -> None:
+    """See files land and ask for the runs that are missing, until told to stop.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    api_url : str
+        Address of the Prefect API; while it is away, files are seen and work waits.
+    stop : Event
+        Set to end it.
+    say : callable
+        Takes lines for the log.
+    """
+    watcher = Watcher(home.settings.watch, sessions=home.sessions, host=HOST, exclude=home.path)
+    watcher.start()
+    away = False
+    try:
+        with PrefectApi(api_url) as api:
+            dispatcher = Dispatcher(home, api)
+            while not stop.is_set():
+                watcher.tick(now())
+                try:
+                    dispatcher.tick(now())
+                    away = False
+                except PrefectUnavailableError as error:
+                    if not away:
+                        say(f"Prefect does not answer, work waits: {error}")
+                    away = True
+                watcher.wait(dispatcher.seconds_to_wait(now()))
+    finally:
+        watcher.stop()

@@ -1,0 +1,109 @@
+"""The home of a service: its settings and its database, opened together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from ccdcore.recipe import VERSION
+from db.engine import make_engine, session_factory, upgrade
+from db.records import sync_instruments
+from flows.settings import Settings, SettingsError, load_settings
+
+HOST = socket.gethostname()
+"""Name of this machine in the record."""
+
+
+def now() -> datetime:
+    """Return the time, in UTC: the only clock that is written to the record."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Home:
+    """An open home.
+
+    Parameters
+    ----------
+    settings : Settings
+        What its ``ccdwatch.toml`` says.
+    engine : Engine
+        Its database.
+    """
+
+    settings: Settings
+    engine: Engine
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self.settings.home
+
+    @cached_property
+    def sessions(self) -> sessionmaker[Session]:
+        """What makes sessions that write."""
+        return session_factory(self.engine)
+
+    @cached_property
+    def reading(self) -> sessionmaker[Session]:
+        """What makes sessions that only read, and so never wait for a writer."""
+        return session_factory(self.engine, read_only=True)
+
+    @cached_property
+    def identified_with(self) -> str:
+        """Digest of all that decides what a frame is and which set it belongs to."""
+        rules = {
+            "version": VERSION,
+            "instruments": [entry.digest for entry in self.settings.instruments],
+            "longitude_deg": self.settings.nights.longitude_deg,
+            "window_nights": self.settings.nights.window_nights,
+        }
+        return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
+
+
+def open_home(path: Path, *, watch: tuple[Path, ...] = ()) -> Home:
+    """Open a home for work: make what is missing, bring the schema up to date, record the instrument entries.
+
+    Raises
+    ------
+    SettingsError, DatabaseError
+        If the configuration or the database cannot be used.
+    """
+    settings = load_settings(path, watch=watch)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be the home: {error.strerror}: give another one with --home") from None
+    home = Home(settings, make_engine(settings.database_url))
+    upgrade(home.engine)
+    with home.sessions.begin() as session:
+        sync_instruments(session, settings.instruments, now=now())
+    return home
+
+
+def read_home(path: Path) -> Home:
+    """Open a home to ask questions only.
+
+    Raises
+    ------
+    SettingsError, DatabaseError
+        If there is no home, or its configuration or database cannot be used.
+    """
+    settings = load_settings(path)
+    if settings.database_url.startswith("sqlite:///") and not Path(settings.database_url[10:]).exists():
+        raise SettingsError(f"{path}: nothing is on record here: type ccdwatch process DIR, or give another --home")
+    return Home(settings, make_engine(settings.database_url))
+
+
+@lru_cache(maxsize=1)
+def cached_home(path: str) -> Home:
+    """Open a home once a process: for the tasks of a flow, which know it by its path."""
+    return open_home(Path(path))

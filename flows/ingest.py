@@ -1,0 +1,31 @@
+"""The Prefect flow that registers the frames of files that are ready."""
+
+from __future__ import annotations
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.artifacts import publish_registration
+from flows.home import cached_home, now
+from flows.registration import register_files
+
+
+@task(name="register frames", task_run_name="register frames", cache_policy=NO_CACHE, persist_result=False)
+def register_frames(home: str) -> int:
+    """Register all that is ready; return how many files were looked at."""
+    return register_files(cached_home(home))
+
+
+@flow(name="ingest", persist_result=False, validate_parameters=False)
+def ingest(home: str) -> None:
+    """Register the frames of all files that are ready.
+
+    Parameters
+    ----------
+    home : str
+        The home directory of the service.
+    """
+    began = now()
+    looked_at = register_frames(home)
+    get_run_logger().info("%d files looked at", looked_at)
+    publish_registration(cached_home(home), since=began)

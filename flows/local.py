@@ -1,0 +1,57 @@
+"""The local engine: the steps of a run, one after the other, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from db.records import fail_run
+from flows.home import Home, now
+from flows.reconcile import Plan, begin_run
+from flows.steps import STEPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def run_locally(home: Home, plan: Plan, *, progress: Callable[[str], None] | None = None) -> int | None:
+    """Make the run of a plan without Prefect.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    plan : Plan
+        The set, and the digest of its inputs.
+    progress : callable, optional
+        Told the name of each step as it begins.
+
+    Returns
+    -------
+    int or None
+        The run's id; None where it is not to be made, because somebody has it.
+    """
+    run_id = begin_run(
+        home, set_id=plan.set_id, digest=plan.digest, attempt=plan.attempt, engine="local", flow_run_id=None
+    )
+    if run_id is None:
+        return None
+    with recording_failure(home, run_id):
+        for step in STEPS:
+            if progress:
+                progress(step.name)
+            step.function(home, run_id)
+    return run_id
+
+
+@contextmanager
+def recording_failure(home: Home, run_id: int, *, reraise: bool = False) -> Iterator[None]:
+    """Put on record why a run failed, so that it is tried again or shown, whichever engine runs it."""
+    try:
+        yield
+    except Exception as error:
+        with home.sessions.begin() as session:
+            fail_run(session, run_id=run_id, message=f"{type(error).__name__}: {error}", now=now())
+        if reraise:
+            raise

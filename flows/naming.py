@@ -1,0 +1,50 @@
+"""Names of runs and tags, and where each output lies in the home."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
+
+
+def slug(text: str) -> str:
+    """Return ``text`` as part of a file name: at most 48 of ``[A-Za-z0-9._+-]``, never hidden, never empty."""
+    return _UNSAFE.sub("-", text).strip("-.")[:48] or "unknown"
+
+
+def run_name(instrument: str, night: date, configuration: str) -> str:
+    """Name of the flow run that calibrates a set."""
+    return f"calibrate {instrument} {night.isoformat()} {configuration}"
+
+
+def run_tags(instrument: str, night: date) -> list[str]:
+    """Tags of the flow run that calibrates a set."""
+    return [instrument, night.isoformat()]
+
+
+def master_path(
+    *, instrument: str, night: date, kind: str, configuration: str, filter_name: str | None, run_id: int
+) -> Path:
+    """Path of a master below the home; the run's id makes it unique."""
+    name = "_".join([*_product_words(kind, configuration, filter_name), f"r{run_id}"])
+    return Path("masters") / slug(instrument) / night.isoformat() / f"{name}.fits"
+
+
+def reference_path(*, instrument: str, kind: str, configuration: str, filter_name: str | None) -> Path:
+    """Path below the home of the current good master of its kind."""
+    name = "_".join(["master", *_product_words(kind, configuration, filter_name)])
+    return Path("reference") / slug(instrument) / f"{name}.fits"
+
+
+def picture_path(*, run_id: int, name: str) -> Path:
+    """Path below the home of one picture of a run."""
+    return Path("pictures") / f"r{run_id}" / f"{slug(name)}.png"
+
+
+def _product_words(kind: str, configuration: str, filter_name: str | None) -> list[str]:
+    words = [kind, slug(configuration)]
+    if filter_name:
+        words.append(slug(filter_name))
+    return words

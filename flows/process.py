@@ -1,0 +1,163 @@
+"""`process`: the work on some files and folders now, on request, and its results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ccdcore.instrument import FrameType
+from db import ledger
+from db.ledger import FileRow, Sighting
+from db.models import FileState, Outcome
+from db.rows import readable
+from db.runs import find_run
+from db.sets import FileFrame, frames_of_files
+from flows.home import HOST, Home, now
+from flows.local import run_locally
+from flows.naming import run_name, run_tags
+from flows.prefect_api import PrefectApi
+from flows.reconcile import Plan, plans_of
+from flows.registration import register_files
+from flows.results import standing_results
+from flows.scan import Tree
+from flows.service import running_service
+from flows.settings import SettingsError
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+
+def process(home: Home, paths: Sequence[Path], *, progress: Progress = lambda *_: None) -> dict[str, Any]:
+    """Register these files and folders, make the runs that their sets lack, and return the standing results.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    paths : sequence of Path
+        Files, and folders that are searched to the bottom.
+    progress : callable, optional
+        Told how the work goes on.
+
+    Returns
+    -------
+    dict
+        ``characterisations``, ``masters``, ``excluded``, ``failed`` and ``other``, as plain JSON values.
+
+    Raises
+    ------
+    SettingsError
+        If a path does not exist.
+    """
+    files = _on_ledger(home, [found for path in paths for found in _sightings(home, path)])
+    _register(home, files, progress)
+    with home.reading() as session:
+        held = frames_of_files(session, [file.id for file in files])
+    set_ids = {frame.set_id for frame in held if frame.set_id is not None}
+    failed = [_failure(frame) for frame in held if frame.state is not FileState.DONE]
+    failed += _make_runs(home, plans_of(home, set_ids, now()), progress)
+    results = standing_results(home, set_ids)
+    results["excluded"] += [_without_date(frame) for frame in held if frame.is_calibration and frame.set_id is None]
+    other = sum(frame.frame_type is FrameType.OTHER for frame in held)
+    return {**results, "failed": failed, "other": other}
+
+
+def _sightings(home: Home, path: Path) -> Iterable[Sighting]:
+    """Return the files of a path, below the watched directory that they lie in, else below the path."""
+    path = path.resolve()
+    if not path.exists():
+        raise SettingsError(f"{path}: no such file or folder")
+    top = path if path.is_dir() else path.parent
+    root = next((d for d in home.settings.watch.directories if path.is_relative_to(d)), top)
+    tree = Tree(str(root), include=home.settings.watch.include, exclude=str(home.path))
+    if path.is_dir():
+        return [sighting for _, sighting in tree.walk(str(path))]
+    status = path.stat()
+    below = str(path.relative_to(root))
+    return [Sighting(str(root), below, status.st_size, status.st_mtime_ns, status.st_ino)]
+
+
+def _on_ledger(home: Home, sightings: Sequence[Sighting]) -> list[FileRow]:
+    with home.sessions.begin() as session:
+        ledger.observe(session, sightings, host=HOST, now=now())
+        return ledger.files_at(session, sightings, host=HOST)
+
+
+def _register(home: Home, files: Sequence[FileRow], progress: Progress) -> None:
+    """Register what is not registered yet, or was identified by other rules; wait for what the service is at."""
+    with home.reading() as session:
+        stale = set(ledger.identified_otherwise(session, host=HOST, identified_with=home.identified_with))
+    todo = {file.id for file in files if file.state is not FileState.DONE or file.id in stale}
+    done = 0
+
+    def count(n: int) -> None:
+        nonlocal done
+        done += n
+        progress("reading frames", done, len(todo))
+
+    register_files(home, file_ids=todo, progress=count)
+    while todo and _claimed_by_others(home, todo):
+        time.sleep(0.2)
+
+
+def _claimed_by_others(home: Home, file_ids: Iterable[int]) -> bool:
+    with home.reading() as session:
+        return any(frame.state is FileState.CLAIMED for frame in frames_of_files(session, list(file_ids)))
+
+
+def _make_runs(home: Home, plans: Sequence[Plan], progress: Progress) -> list[dict[str, Any]]:
+    """Make the runs by the Prefect of the service on this home, else by the local engine; return what failed."""
+    service = running_service(home.path)
+    failed = []
+    for number, plan in enumerate(plans):
+        name = run_name(plan.instrument, plan.night, plan.configuration)
+        progress(name, number, len(plans))
+        if service is not None:
+            with PrefectApi(service.prefect_api_url) as api:
+                _run_by_prefect(home, api, plan)
+        else:
+            run_locally(home, plan, progress=partial(_say_step, progress, name, number, len(plans)))
+        message = _wait_for_end(home, plan)
+        if message is not None:
+            failed.append({"path": name, "reason": message})
+    return failed
+
+
+def _say_step(progress: Progress, name: str, number: int, total: int, step: str) -> None:
+    progress(f"{name}: {step}", number, total)
+
+
+def _run_by_prefect(home: Home, api: PrefectApi, plan: Plan) -> None:
+    flow_run_id = api.submit(
+        "calibrate",
+        name=run_name(plan.instrument, plan.night, plan.configuration),
+        parameters={"home": str(home.path), "set_id": plan.set_id, "digest": plan.digest, "attempt": plan.attempt},
+        tags=run_tags(plan.instrument, plan.night),
+        idempotency_key=plan.key,
+    )
+    while (state := api.state(flow_run_id)) is not None and not state.is_final:
+        time.sleep(0.3)
+
+
+def _wait_for_end(home: Home, plan: Plan) -> str | None:
+    """Wait until the run of a plan, whoever made it, is over; return its message where it failed."""
+    while True:
+        with home.reading() as session:
+            run = find_run(session, set_id=plan.set_id, digest=plan.digest, attempt=plan.attempt)
+        if run is None:
+            return "the run ended before it began: see its page in the Prefect UI, and type ccdwatch process again"
+        if run.outcome is not None:
+            return None if run.outcome is Outcome.DONE else run.message
+        time.sleep(0.3)
+
+
+def _failure(frame: FileFrame) -> dict[str, Any]:
+    return {"path": readable(str(frame.path)), "reason": frame.reason or f"it is {frame.state}: try again"}
+
+
+def _without_date(frame: FileFrame) -> dict[str, Any]:
+    reason = "the date of the exposure is not known: name its card as header = { date_obs = … } of an [[instrument]]"
+    return {"path": readable(str(frame.path)), "reason": reason}

@@ -1,0 +1,185 @@
+"""Masters and references in the home: each file appears whole or not at all, and before its record."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from ccdcore.series import SeriesFrame
+from db.masters import current_reference
+from db.records import abandon_run, record_master
+from db.results import NewMaster, Verdict
+from db.runs import MeasurementRow, RunRow, get_run, master_paths, run_inputs, run_measurements
+from db.sets import OpenRun, open_runs
+from flows.home import HOST, Home, now
+from flows.naming import master_path, picture_path, reference_path
+
+if TYPE_CHECKING:
+    from ccdcore.master import Master
+
+_KEYWORDS = {"gain": ("GAIN", "GAINERR"), "read_noise": ("RDNOISE", "RDNOIERR")}
+"""Quantity → keyword of its value and of its uncertainty; with several amplifiers their numbers are appended."""
+
+_OF_RUN = re.compile(r"_?r(\d+)(?:\.fits)?$")
+
+
+def publish_master(
+    home: Home, run_id: int, master: Master, *, filter_name: str | None, bias: Master | None = None
+) -> int:
+    """Check a master, write it below the home, record it, and return its id."""
+    from ccdcore.fits_io import file_sha256, write_hdulist
+    from ccdcore.master_file import master_hdulist
+
+    with home.reading() as session:
+        run = get_run(session, run_id)
+        measured = run_measurements(session, run_id)
+        inputs = [one for one in run_inputs(session, run_id) if one.role == master.kind]
+    path = master_path(
+        instrument=run.instrument,
+        night=run.night,
+        kind=master.kind,
+        configuration=run.configuration,
+        filter_name=filter_name,
+        run_id=run_id,
+    )
+    frames = [one.frame for one in inputs if one.excluded is None]
+    remarks = _check(master, frames, measured, bias)
+    write_hdulist(home.path / path, master_hdulist(master, _cards(run, measured, filter_name)))
+    row = NewMaster(
+        kind=master.kind,
+        filter=filter_name,
+        path=path.as_posix(),
+        sha256=file_sha256(home.path / path),
+        unit=master.unit,
+        n_combined=len(master.inputs),
+        n_excluded=sum(one.excluded is not None and one.frame.info.filter == filter_name for one in inputs),
+        verdict=_verdict(remarks),
+        valid_from=min((one.date_obs for one in master.inputs if one.date_obs), default=now()),
+        statistics=_statistics(master),
+        remark="; ".join(remarks) or None,
+    )
+    with home.sessions.begin() as session:
+        return record_master(session, run_id=run_id, master=row)
+
+
+def _check(
+    master: Master, frames: Sequence[SeriesFrame], measured: Sequence[MeasurementRow], bias: Master | None
+) -> tuple[str, ...]:
+    """Hold one frame of the middle of the series against the master."""
+    from ccdcore.master_check import check_master
+
+    used = {one.sha256 for one in master.inputs}
+    held_out = [frame for frame in frames if frame.sha256 in used][len(used) // 2]
+    noise, gain = mean_of(measured, "read_noise_adu"), mean_of(measured, "gain")
+    return check_master(master, held_out, bias=bias, noise_adu=noise, gain_e_per_adu=gain)
+
+
+def mean_of(measured: Sequence[MeasurementRow], quantity: str) -> float | None:
+    """Return the mean of a quantity over the amplifiers; None where it was not measured."""
+    values = [row.value for row in measured if row.quantity == quantity]
+    return sum(values) / len(values) if values else None
+
+
+def _verdict(remarks: Sequence[str]) -> Verdict:
+    """One odd finding makes a master suspect; with more it is bad, and never becomes the reference."""
+    return "ok" if not remarks else "suspect" if len(remarks) == 1 else "bad"
+
+
+def _cards(run: RunRow, measured: Sequence[MeasurementRow], filter_name: str | None) -> dict[str, Any]:
+    cards: dict[str, Any] = {
+        "INSTRUME": run.instrument,
+        "FILTER": filter_name,
+        "CCDCONF": (run.configuration, "read-out configuration"),
+        "CALIBID": (f"run:{run.id}", "see ccdwatch provenance"),
+        "PROCSOFT": "ccdwatch",
+        "PROCVER": version("ccdwatch"),
+    }
+    amplifiers = list(dict.fromkeys(row.amplifier for row in measured))
+    for number, amplifier in enumerate(amplifiers, start=1):
+        suffix = str(number) if len(amplifiers) > 1 else ""
+        if suffix:
+            cards[f"AMPNAM{suffix}"] = (amplifier, "name of the amplifier")
+        for row in measured:
+            if row.amplifier == amplifier and row.quantity in _KEYWORDS:
+                keyword, error = _KEYWORDS[row.quantity]
+                cards[keyword + suffix] = (row.value, f"[{row.unit}] measured {row.quantity.replace('_', ' ')}")
+                cards[error[: 8 - len(suffix)] + suffix] = (row.uncertainty, f"[{row.unit}] its 1-sigma uncertainty")
+    return cards
+
+
+def _statistics(master: Master) -> dict[str, Any]:
+    """Return the numbers that the report and the trends show of a master."""
+    from ccdcore.statistics import imstat
+
+    table = imstat([master.value[master.mask == 0].reshape(1, -1)], names=[master.kind])
+    return {name: float(table[name][0]) for name in ("npix", "min", "max", "mean", "median", "std", "mad")}
+
+
+def refresh_references(home: Home) -> None:
+    """Make ``reference/`` hold the current good master of each kind, each file replaced at once."""
+    with home.reading() as session:
+        current = current_reference(session)
+    for one in current:
+        target = home.path / reference_path(
+            instrument=one.instrument, kind=one.kind, configuration=one.configuration, filter_name=one.filter
+        )
+        source = home.path / one.path
+        if not source.exists() or (target.exists() and target.samefile(source)):
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        temporary.unlink(missing_ok=True)
+        try:
+            temporary.hardlink_to(source)
+        except OSError:  # file systems without hard links
+            shutil.copyfile(source, temporary)
+        temporary.replace(target)
+
+
+def sweep(home: Home) -> list[str]:
+    """Tidy up after a crash: give up runs whose process is gone, remove files that no record knows.
+
+    Returns what was done, in words. Only files of ours, below the home, and only those of runs that are over.
+    """
+    import psutil
+
+    def is_gone(run: OpenRun) -> bool:
+        if run.host != HOST:
+            return False
+        try:
+            return bool(abs(psutil.Process(run.pid).create_time() - run.pid_started) > 1)
+        except psutil.NoSuchProcess:
+            return True
+
+    with home.reading() as session:
+        gone = [run for run in open_runs(session) if is_gone(run)]
+    done = []
+    for run in gone:
+        with home.sessions.begin() as session:
+            abandon_run(session, run_id=run.id, now=now())
+        shutil.rmtree(home.path / picture_path(run_id=run.id, name="any").parent, ignore_errors=True)
+        done.append(f"run {run.id} was cut short; it will be made again")
+    return done + _remove_strays(home)
+
+
+def _remove_strays(home: Home) -> list[str]:
+    with home.reading() as session:
+        known = master_paths(session)
+        open_ids = {run.id for run in open_runs(session)}
+    removed = []
+    for path in sorted((home.path / "masters").rglob("*")):
+        relative = path.relative_to(home.path).as_posix()
+        if path.is_dir() or relative in known:
+            continue
+        match = _OF_RUN.search(path.name.removeprefix(".").split(".fits")[0])
+        if match and int(match[1]) in open_ids:
+            continue
+        path.unlink()
+        removed.append(f"{relative} belonged to no record and was removed")
+    for path in (home.path / "reference").rglob(".*.tmp"):
+        path.unlink()
+    return removed

@@ -1,0 +1,191 @@
+"""Which products are missing or stale, and which run would make them.
+
+There is no queue: what the record lacks is the queue. A run is known by the digest of all its inputs, so
+that a restart, a late frame, a changed recipe and a server that was away are the same case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cache
+from importlib.metadata import version
+from platform import python_version
+from typing import Literal
+
+import psutil
+from sqlalchemy.orm import Session
+
+from ccdcore.instrument import FrameType
+from ccdcore.series import SeriesFrame
+from db.models import Outcome
+from db.records import claim_run
+from db.runs import RunRow, find_run
+from db.sets import SetSummary, nearest_bias_set, set_frames, set_summaries
+from flows.home import HOST, Home, now
+from flows.settings import Settings
+
+MAX_ATTEMPTS = 3
+"""Runs that fail one after the other on the same inputs before somebody must look at it."""
+SOFTWARE = ("ccdwatch", "astropy", "ccdproc", "numpy", "scipy", "prefect")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run that ought to be made: a set, the digest of its inputs, and which attempt at them it is."""
+
+    set_id: int
+    instrument: str
+    night: date
+    configuration: str
+    digest: str
+    attempt: int
+
+    @property
+    def key(self) -> str:
+        """What makes two requests for this run the same."""
+        return f"{self.set_id}:{self.digest}:a{self.attempt}"
+
+
+def frames_of_set(session: Session, settings: Settings, set_id: int) -> tuple[list[SeriesFrame], list[SeriesFrame]]:
+    """Return the frames of a set, and the biases it borrows from the nearest set where it has none that it needs."""
+    own = set_frames(session, set_id, host=HOST)
+    types = {frame.info.frame_type for frame in own}
+    if FrameType.BIAS in types or not types & {FrameType.FLAT, FrameType.DARK}:
+        return own, []
+    donor = nearest_bias_set(session, set_id=set_id, reach_nights=settings.nights.reach_nights, host=HOST)
+    lent = set_frames(session, donor, host=HOST) if donor is not None else []
+    return own, [frame for frame in lent if frame.info.frame_type is FrameType.BIAS]
+
+
+def inputs_digest(
+    settings: Settings, instrument: str, own: Sequence[SeriesFrame], borrowed: Sequence[SeriesFrame]
+) -> str:
+    """Return the SHA-256 of all that the results of a set depend on; specification limits are not among it."""
+    inputs = {
+        "frames": sorted((frame.info.frame_type, frame.sha256) for frame in own),
+        "borrowed": sorted(frame.sha256 for frame in borrowed),
+        "recipes": settings.recipes.describe(),
+        "instrument": [entry.digest for entry in settings.instruments if entry.name == instrument],
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def settles_at(summary: SetSummary, settle_seconds: float) -> datetime:
+    """Return when a set is complete: no frame joined it for `settle_seconds`, or three of its intervals."""
+    wait = max(settle_seconds, 3 * (summary.median_interval_s or 0.0))
+    return summary.last_joined_at + timedelta(seconds=wait)
+
+
+def next_attempt(last: RunRow | None, ended_at: datetime | None, at: datetime) -> int | None:
+    """Return the attempt to make after the last run on the same inputs; None where none is due.
+
+    A run that failed is tried again after half a minute, then a minute; one whose process was killed, at once.
+    """
+    if last is None:
+        return 1
+    if last.outcome is Outcome.ABANDONED:
+        return last.attempt + 1
+    if last.outcome is not Outcome.FAILED or last.attempt >= MAX_ATTEMPTS or ended_at is None:
+        return None
+    return last.attempt + 1 if at >= ended_at + timedelta(seconds=30 * 2 ** (last.attempt - 1)) else None
+
+
+def plan(
+    session: Session, settings: Settings, summary: SetSummary, at: datetime, *, retry: bool = False
+) -> Plan | None:
+    """Return the run that a set needs now, or None; with `retry` also where its last attempts failed."""
+    own, borrowed = frames_of_set(session, settings, summary.id)
+    digest = inputs_digest(settings, summary.instrument, own, borrowed)
+    last = find_run(session, set_id=summary.id, digest=digest)
+    ended_at = summary.latest_run.ended_at if last and summary.latest_run else None
+    attempt = next_attempt(last, ended_at, at)
+    if attempt is None and retry and last is not None and last.outcome is Outcome.FAILED:
+        attempt = last.attempt + 1
+    if attempt is None:
+        return None
+    return Plan(summary.id, summary.instrument, summary.window_first_night, summary.configuration, digest, attempt)
+
+
+def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
+    """Compare what every set should have with what is on record.
+
+    Returns
+    -------
+    list of Plan
+        The runs that are due now.
+    datetime or None
+        When the next set will be complete, where one is waiting for more frames.
+    """
+    settle = home.settings.watch.settle_seconds
+    plans, later = [], []
+    with home.reading() as session:
+        for summary in set_summaries(session, host=HOST):
+            if not _is_open(summary, at):
+                continue
+            if (complete_at := settles_at(summary, settle)) > at:
+                later.append(complete_at)
+            elif (due := plan(session, home.settings, summary, at)) is not None:
+                plans.append(due)
+    return plans, min(later, default=None)
+
+
+def plans_of(home: Home, set_ids: Collection[int], at: datetime) -> list[Plan]:
+    """Return the runs that these sets need, complete or not: for work on request."""
+    with home.reading() as session:
+        summaries = [one for one in set_summaries(session, host=HOST) if one.id in set(set_ids)]
+        found = [plan(session, home.settings, summary, at, retry=True) for summary in summaries]
+    return [one for one in found if one is not None]
+
+
+def _is_open(summary: SetSummary, at: datetime) -> bool:
+    """Whether something may be missing: frames came since the last run, it did not end well, or the set is of now.
+
+    Sets of other times that a new recipe made stale are left for work on request.
+    """
+    last = summary.latest_run
+    if last is None or last.outcome is not Outcome.DONE or summary.last_registered_at >= last.began_at:
+        return True
+    window_end = summary.window_first_night + timedelta(days=summary.window_nights + 1)
+    return window_end >= at.date()
+
+
+def begin_run(
+    home: Home,
+    *,
+    set_id: int,
+    digest: str,
+    attempt: int,
+    engine: Literal["prefect", "local"],
+    flow_run_id: str | None,
+) -> int | None:
+    """Claim a run; return its id, or None where there is nothing to do: somebody has it, or newer frames came."""
+    with home.reading() as session:
+        own, borrowed = frames_of_set(session, home.settings, set_id)
+        instrument = own[0].info.instrument if own else ""
+    if inputs_digest(home.settings, instrument, own, borrowed) != digest:
+        return None
+    process = psutil.Process()
+    with home.sessions.begin() as session:
+        return claim_run(
+            session,
+            set_id=set_id,
+            digest=digest,
+            attempt=attempt,
+            engine=engine,
+            flow_run_id=flow_run_id,
+            recipes=home.settings.recipes.describe(),
+            software=_software(),
+            host=HOST,
+            pid=process.pid,
+            pid_started=process.create_time(),
+            now=now(),
+        )
+
+
+@cache
+def _software() -> Mapping[str, str]:
+    return {"python": python_version(), **{name: version(name) for name in SOFTWARE}}

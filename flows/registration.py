@@ -1,0 +1,128 @@
+"""Registration: reads files that are complete and records the frames in them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from functools import partial
+
+from ccdcore.errors import FrameReadError
+from ccdcore.frame import Frame
+from ccdcore.instrument import FrameType, Instrument
+from ccdcore.series import night_of, window_of
+from db import ledger
+from db.ledger import FileRow
+from db.records import register_frame
+from flows.home import HOST, Home, now
+
+LEASE = timedelta(minutes=10)
+BATCH = 64
+REST = timedelta(seconds=30)
+"""How long a file that could not be read for reasons of the moment waits before the next try."""
+
+
+def register_files(
+    home: Home, *, file_ids: Collection[int] | None = None, progress: Callable[[int], None] | None = None
+) -> int:
+    """Register what is ready, or the files given by id; return how many were looked at.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    file_ids : collection of int, optional
+        Files of the ledger to work on now, whatever state they are in; None for all that are ready.
+    progress : callable, optional
+        Told how many files were done since it was last told.
+    """
+    owner = f"{HOST}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    looked_at = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while batch := _claim(home, owner, file_ids):
+            for _ in pool.map(partial(_register, home, owner), batch):
+                looked_at += 1
+                if progress:
+                    progress(1)
+            file_ids = None if file_ids is None else set(file_ids) - {file.id for file in batch}
+    return looked_at
+
+
+def _claim(home: Home, owner: str, file_ids: Collection[int] | None) -> list[FileRow]:
+    with home.sessions.begin() as session:
+        if file_ids is None:
+            return ledger.claim_ready(
+                session, host=HOST, owner=owner, limit=BATCH, lease_until=now() + LEASE, now=now()
+            )
+        some = sorted(file_ids)[:BATCH]
+        return ledger.claim_files(session, some, owner=owner, lease_until=now() + LEASE, now=now()) if some else []
+
+
+def _register(home: Home, owner: str, file: FileRow) -> None:
+    """Register the frame of one claimed file, or say on the ledger why not; never raises, so that the others go on."""
+    try:
+        _read_and_record(home, owner, file)
+    except FrameReadError as error:
+        waits = error.incomplete and now() - file.changed_at < timedelta(seconds=home.settings.watch.quiet_seconds)
+        _set_aside(home, owner, file, error.reason, waits=waits)
+    except MemoryError:
+        _set_aside(home, owner, file, "not enough memory to read it", waits=True)
+    except Exception as error:  # noqa: BLE001 - whatever one file does, the others are registered
+        _set_aside(home, owner, file, f"{type(error).__name__}: {error}", waits=True)
+
+
+def _read_and_record(home: Home, owner: str, file: FileRow) -> None:
+    from ccdcore.fits_io import file_sha256, read_frame
+    from ccdcore.statistics import frame_statistics
+
+    frame = read_frame(file.path, instruments=home.settings.instruments)
+    statistics = frame_statistics(frame.data, frame.amplifiers)
+    content = file_sha256(file.path)
+    status = file.path.stat()
+    if (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns):
+        raise FrameReadError(file.path, "changed while it was read", incomplete=True)
+    night, window = _night_and_window(home, frame)
+    instrument = _entry(home, frame)
+    with home.sessions.begin() as session:
+        frame_id = register_frame(
+            session,
+            sha256=frame.sha256,
+            shape=frame.shape,
+            info=frame.info,
+            amplifiers=frame.amplifiers,
+            statistics=statistics,
+            instrument=instrument,
+            night=night,
+            window_first_night=window,
+            window_nights=home.settings.nights.window_nights,
+            identified_with=home.identified_with,
+            joined_at=file.changed_at,
+            now=now(),
+        )
+        ledger.finish(session, file.id, owner=owner, frame_id=frame_id, file_sha256=content, now=now())
+
+
+def _night_and_window(home: Home, frame: Frame) -> tuple[date | None, date | None]:
+    info = frame.info
+    if info.date_obs is None or info.frame_type is FrameType.OTHER:
+        return None, None
+    nights = home.settings.nights
+    longitude = next((value for value in (nights.longitude_deg, info.longitude_deg) if value is not None), 0.0)
+    night = night_of(info.date_obs, longitude)
+    return night, window_of(night, nights.window_nights)
+
+
+def _entry(home: Home, frame: Frame) -> Instrument | None:
+    """Return the instrument entry that named the frame's instrument."""
+    same = [entry for entry in home.settings.instruments if entry.name == frame.info.instrument]
+    return next((entry for entry in same if entry.is_valid_at(frame.info.date_obs)), None)
+
+
+def _set_aside(home: Home, owner: str, file: FileRow, reason: str, *, waits: bool) -> None:
+    with home.sessions.begin() as session:
+        if waits:
+            ledger.return_to_settling(session, file.id, owner=owner, reason=reason, rest_until=now() + REST, now=now())
+        else:
+            ledger.quarantine(session, file.id, owner=owner, reason=reason, now=now())

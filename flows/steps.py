@@ -1,0 +1,255 @@
+"""What is done to a calibration set: plain functions of ids, in one list.
+
+Each step takes the open home and the id of its run, reads what it needs from the record and from
+files, and records what it made; ids go out, never arrays. Nothing of a run shows before its last step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+from ccdcore.errors import InsufficientDataError
+from ccdcore.instrument import FrameType
+from ccdcore.series import SeriesFrame
+from db.records import finish_run, record_inputs, record_measurements
+from db.results import NewMeasurement, RunInput
+from db.runs import RunRow, get_run, run_inputs, run_masters, run_measurements
+from db.sets import GainOnRecord, latest_gain
+from flows.home import Home, now
+from flows.pictures import draw_pictures
+from flows.publishing import publish_master, refresh_references
+from flows.reconcile import frames_of_set
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from ccdcore.masters import Master
+    from ccdcore.photon_transfer import PhotonTransfer
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a calibration: its name, as the Prefect UI shows it, and what it does."""
+
+    name: str
+    function: Callable[[Home, int], list[int]]
+
+
+def judge_frames(home: Home, run_id: int) -> list[int]:
+    """Put on record which frames of the set are used, and why others are left out."""
+    from ccdcore.series_health import judge_series
+
+    with home.reading() as session:
+        own, from_elsewhere = frames_of_set(session, home.settings, get_run(session, run_id).set_id)
+    kept, excluded = judge_series([*own, *from_elsewhere])
+    borrowed = {frame.sha256 for frame in from_elsewhere}
+    reasons = {exclusion.frame.sha256: exclusion.reason for exclusion in excluded}
+    inputs = [
+        RunInput(
+            role=str(frame.info.frame_type),
+            sha256=frame.sha256,
+            path=str(frame.path),
+            excluded=reasons.get(frame.sha256),
+            borrowed=frame.sha256 in borrowed,
+        )
+        for frame in (*kept, *(exclusion.frame for exclusion in excluded))
+    ]
+    with home.sessions.begin() as session:
+        record_inputs(session, run_id=run_id, inputs=inputs)
+    return []
+
+
+def measure(home: Home, run_id: int) -> list[int]:
+    """Measure gain and read noise of every amplifier."""
+    from ccdcore.photon_transfer import measure_gain
+
+    biases, flats = _used(home, run_id, FrameType.BIAS), _used(home, run_id, FrameType.FLAT)
+    recipe = home.settings.recipes.gain
+    try:
+        results = measure_gain(biases, flats, method=recipe.method, region=recipe.region)
+    except InsufficientDataError as error:
+        _leave_out(home, run_id, "gain", [*biases, *flats], str(error))
+        return []
+    if flats and all(result.gain_e_per_adu is None for result in results):
+        _leave_out(home, run_id, "gain", flats, "; ".join(results[0].notes) or "the flats form no pair")
+    return _record_results(home, run_id, results, [*biases, *flats])
+
+
+def make_master_bias(home: Home, run_id: int) -> list[int]:
+    """Combine the biases of the set."""
+    from ccdcore.masters import master_bias
+
+    recipe = home.settings.recipes.bias
+    biases = _used(home, run_id, FrameType.BIAS, borrowed=False)
+    if not _enough(home, run_id, "bias", biases, recipe.min_frames):
+        return []
+    master = master_bias(biases, recipe=recipe, noise_adu=_measured(home, run_id, "read_noise_adu"))
+    return [publish_master(home, run_id, master, filter_name=None)]
+
+
+def make_master_dark(home: Home, run_id: int) -> list[int]:
+    """Combine the darks of the set, bias-subtracted and per second."""
+    from ccdcore.masters import master_dark
+
+    recipe = home.settings.recipes.dark
+    darks = _used(home, run_id, FrameType.DARK)
+    if not _enough(home, run_id, "dark", darks, recipe.min_frames):
+        return []
+    bias = _bias_for(home, run_id, "dark", darks)
+    if bias is None:
+        return []
+    noise, gain = _measured(home, run_id, "read_noise_adu"), _measured(home, run_id, "gain")
+    master = master_dark(darks, bias=bias, recipe=recipe, noise_adu=noise, gain=gain)
+    return [publish_master(home, run_id, master, filter_name=None, bias=bias)]
+
+
+def make_master_flats(home: Home, run_id: int) -> list[int]:
+    """Combine the flats of the set, one master a filter."""
+    from ccdcore.masters import master_flat
+
+    recipe = home.settings.recipes.flat
+    groups: dict[str | None, list[SeriesFrame]] = {}
+    for frame in _used(home, run_id, FrameType.FLAT):
+        groups.setdefault(frame.info.filter, []).append(frame)
+    made = []
+    for filter_name, flats in groups.items():
+        if not _enough(home, run_id, "flat", flats, recipe.min_frames):
+            continue
+        bias = _bias_for(home, run_id, "flat", flats)
+        if bias is None:
+            continue
+        noise, gain = _measured(home, run_id, "read_noise_adu"), _measured(home, run_id, "gain")
+        master = master_flat(flats, bias=bias, recipe=recipe, noise_adu=noise, gain=gain)
+        made.append(publish_master(home, run_id, master, filter_name=filter_name, bias=bias))
+    return made
+
+
+def release(home: Home, run_id: int) -> list[int]:
+    """Show the run's results to users, in place of older ones of the same set."""
+    with home.sessions.begin() as session:
+        finish_run(session, run_id=run_id, now=now())
+    refresh_references(home)
+    return [run_id]
+
+
+STEPS = (
+    Step("series health", judge_frames),
+    Step("gain and read noise", measure),
+    Step("master bias", make_master_bias),
+    Step("master dark", make_master_dark),
+    Step("master flat", make_master_flats),
+    Step("pictures", draw_pictures),
+    Step("release", release),
+)
+"""What is done to a calibration set, in order: each a task for Prefect, a call for the local engine."""
+
+
+def _used(home: Home, run_id: int, kind: FrameType, *, borrowed: bool = True) -> list[SeriesFrame]:
+    with home.reading() as session:
+        inputs = run_inputs(session, run_id)
+    used = [one for one in inputs if one.role == kind and one.excluded is None]
+    return [one.frame for one in used if borrowed or not one.borrowed]
+
+
+def _leave_out(home: Home, run_id: int, product: str, frames: Sequence[SeriesFrame], reason: str) -> None:
+    """Record that a product was not made of these frames, and why."""
+    inputs = [
+        RunInput(role=f"for {product}", sha256=frame.sha256, path=str(frame.path), excluded=reason) for frame in frames
+    ]
+    with home.sessions.begin() as session:
+        record_inputs(session, run_id=run_id, inputs=inputs)
+
+
+def _enough(home: Home, run_id: int, kind: str, frames: Sequence[SeriesFrame], fewest: int) -> bool:
+    if frames and len(frames) < fewest:
+        reason = f"no master {kind} of {len(frames)}: at least {fewest} are needed, see [recipes.{kind}] min_frames"
+        _leave_out(home, run_id, f"master {kind}", frames, reason)
+    return len(frames) >= fewest
+
+
+def _bias_for(home: Home, run_id: int, kind: str, frames: Sequence[SeriesFrame]) -> Master | None:
+    """Return the bias image to subtract: the run's own master, else one of the few or borrowed biases there are."""
+    from ccdcore.master_file import read_master
+    from ccdcore.masters import master_bias
+
+    with home.reading() as session:
+        own = next((row for row in run_masters(session, run_id) if row.kind == FrameType.BIAS), None)
+    if own is not None:
+        return read_master(home.path / own.path)
+    biases = _used(home, run_id, FrameType.BIAS)
+    if not biases:
+        nights = home.settings.nights.reach_nights
+        reason = f"no master {kind} without biases: none in this window, nor within {nights} nights of it"
+        _leave_out(home, run_id, f"master {kind}", frames, reason)
+        return None
+    return master_bias(biases, recipe=home.settings.recipes.bias, noise_adu=_measured(home, run_id, "read_noise_adu"))
+
+
+def _measured(home: Home, run_id: int, quantity: str) -> dict[str, float] | None:
+    """Return what this run measured, by amplifier; None where it did not."""
+    with home.reading() as session:
+        measured = run_measurements(session, run_id)
+    return {row.amplifier: row.value for row in measured if row.quantity == quantity} or None
+
+
+def _record_results(
+    home: Home, run_id: int, results: Sequence[PhotonTransfer], frames: Sequence[SeriesFrame]
+) -> list[int]:
+    times = [frame.info.date_obs.timestamp() for frame in frames if frame.info.date_obs]
+    temperatures = [t for frame in frames if (t := frame.info.ccd_temperature_c) is not None]
+    common: dict[str, Any] = {
+        "observed_at": datetime.fromtimestamp(fmean(times), tz=UTC) if times else now(),
+        "ccd_temperature_c": median(temperatures) if temperatures else None,
+    }
+    with home.sessions.begin() as session:
+        run = get_run(session, run_id)
+        measurements = [
+            measurement
+            for result in results
+            for measurement in _measurements(result, common, _earlier_gain(session, run, result, common))
+        ]
+        return record_measurements(session, run_id=run_id, measurements=measurements)
+
+
+def _earlier_gain(session: Session, run: RunRow, result: PhotonTransfer, common: dict[str, Any]) -> GainOnRecord | None:
+    """Return the last gain on record where this result has none, so that its read noise has electrons too."""
+    if result.gain_e_per_adu is not None:
+        return None
+    return latest_gain(
+        session,
+        instrument=run.instrument,
+        configuration=run.configuration,
+        amplifier=result.amplifier,
+        before=common["observed_at"],
+    )
+
+
+def _measurements(result: PhotonTransfer, common: dict[str, Any], earlier: GainOnRecord | None) -> list[NewMeasurement]:
+    details = {name: value for name, value in asdict(result).items() if name in _DETAILS}
+    curve = [[p.mean_adu, p.variance_adu2, p.variance_uncertainty_adu2] for p in result.curve]
+    read_noise, uncertainty, details_e = result.read_noise_e, result.read_noise_uncertainty, details
+    if earlier is not None:
+        read_noise = result.read_noise_adu * earlier.gain_e_per_adu
+        relative = (result.read_noise_adu_uncertainty / result.read_noise_adu) ** 2
+        relative += ((earlier.gain_uncertainty or 0.0) / earlier.gain_e_per_adu) ** 2
+        uncertainty = read_noise * relative**0.5
+        note = f"electrons by the gain of {earlier.observed_at:%Y-%m-%d} (measurement {earlier.measurement_id})"
+        details_e = {**details, "notes": [*result.notes, note]}
+    rows = [
+        ("gain", "e/ADU", result.gain_e_per_adu, result.gain_uncertainty, {**details, "curve": curve}),
+        ("read_noise", "e", read_noise, uncertainty, details_e),
+        ("read_noise_adu", "ADU", result.read_noise_adu, result.read_noise_adu_uncertainty, details),
+        ("bias_level", "ADU", result.bias_level_adu, None, details),
+    ]
+    return [
+        NewMeasurement(quantity, unit, result.amplifier, value, error, result.method, details=extra, **common)
+        for quantity, unit, value, error, extra in rows
+        if value is not None
+    ]
+
+
+_DETAILS = ("level_range_adu", "n_bias", "n_flat", "n_flat_pairs", "n_pixels", "chi2_per_dof", "notes")
