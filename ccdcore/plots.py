@@ -1,0 +1,311 @@
+"""Pictures for reports: frame, master and residual; histogram; photon transfer; trend.
+
+Every function returns a matplotlib `Figure` of its own, so that they may run in any thread; `png` gives its bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from astropy.visualization import ZScaleInterval
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from PIL import Image as PillowImage
+
+from ccdcore.instrument import Limits
+from ccdcore.photon_transfer import PhotonTransfer
+
+Image = npt.NDArray[Any]
+TrendRow = tuple[datetime, float, float | None, str]
+"""Time, value, 1-σ uncertainty or None, name of the amplifier."""
+
+COLOURS = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
+"""Okabe and Ito's palette, told apart by colour-blind readers."""
+MARKERS = "o", "s", "^", "D", "v", "P", "X"
+
+_UNIT_LABELS = {"adu": "ADU", "adu/s": "ADU/s", "": "relative response"}
+_MASKED = "#BBD7EA"
+
+_WIDTH = 9.0
+"""Inches."""
+_DPI = 100
+_MOST_CELLS = 24_000
+"""Cells that an image is reduced to: noise does not compress, so they make the size of the file."""
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as PNG of 128 colours, a third of the size of a full one."""
+    full, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(full, format="png", dpi=_DPI, pil_kwargs={"compress_level": 1})
+    with PillowImage.open(full) as picture:
+        picture.convert("RGB").quantize(128).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+def frame_master_residual(
+    frame: Image, master_value: Image, residual: Image, *, title: str, unit: str = "adu"
+) -> Figure:
+    """Show a frame, the master and what is left of the frame when the master is taken from it.
+
+    Parameters
+    ----------
+    frame : ndarray, shape (rows, columns)
+        A raw frame, in ADU.
+    master_value, residual : ndarray
+        Of the same shape, in ``unit``.
+    title : str
+        Above all three.
+    unit : str
+        ``"adu"``, ``"adu/s"``, or ``""`` for a flat's response.
+
+    Returns
+    -------
+    Figure
+        Three images, each between its own ZScale limits; side by side, or one
+        above the other where they are wide. Large images are averaged in blocks.
+    """
+    rows, columns = frame.shape
+    wide = columns > 2 * rows
+    blocks = _block(frame.shape)
+    figure = Figure(
+        figsize=(_WIDTH, 5.4 if wide else 1.6 + 2.6 * min(rows / columns, 2)), dpi=_DPI, layout="constrained"
+    )
+    figure.suptitle(title)
+    axes = figure.subplots(3, 1, sharex=True) if wide else figure.subplots(1, 3, sharey=True)
+    panels = ("frame", frame, "adu"), ("master", master_value, unit), ("residual", residual, unit)
+    for axis, (name, image, of) in zip(axes, panels, strict=True):
+        small = _reduced(image, blocks)
+        low, high = _zscale(small)
+        shown = axis.imshow(
+            small,
+            cmap=colormaps["gray"].with_extremes(bad=_MASKED),
+            vmin=low,
+            vmax=high,
+            origin="lower",
+            aspect="auto" if wide else "equal",
+            interpolation="nearest",
+            extent=(0.5, columns + 0.5, 0.5, rows + 0.5),
+        )
+        axis.set_title(name if np.isfinite(small).all() else f"{name} (masked pixels blue)", fontsize="medium")
+        bar = figure.colorbar(
+            shown, ax=axis, label=_UNIT_LABELS.get(of, of), orientation="vertical" if wide else "horizontal"
+        )
+        bar.ax.ticklabel_format(axis="y" if wide else "x", useOffset=False)
+        bar.ax.locator_params(nbins=4)
+    note = "" if blocks == (1, 1) else f", each cell the mean of {blocks[1]} × {blocks[0]}"
+    figure.supxlabel(f"column (pixels{note})", fontsize="medium")
+    figure.supylabel("row (pixels)", fontsize="medium")
+    return figure
+
+
+def histogram(values: Image, *, title: str, unit: str = "adu", quantity: str = "residual") -> Figure:
+    """Show how pixel values are distributed, beside a Gaussian of the same width.
+
+    Parameters
+    ----------
+    values : ndarray
+        Of any shape; NaN are left out. The range is the median ± 8 σ; what is
+        outside is counted in the legend.
+    title : str
+        Above the figure.
+    unit, quantity : str
+        For the axis of values.
+
+    Returns
+    -------
+    Figure
+        Number of pixels, logarithmic: a straight tail of cosmic rays or a second population shows.
+    """
+    finite = values[np.isfinite(values)].astype(np.float64)
+    figure = Figure(figsize=(_WIDTH * 0.75, 4.0), dpi=_DPI, layout="constrained")
+    axis = figure.subplots()
+    axis.set(title=title, xlabel=_label(quantity, unit), ylabel="pixels", yscale="log")
+    if finite.size == 0:
+        _say(axis, "no finite value")
+        return figure
+    edges = _bins(finite)
+    inside = finite[(finite >= edges[0]) & (finite < edges[-1])]
+    counts, _ = np.histogram(inside, edges)
+    mean, sigma = float(inside.mean()), float(inside.std())
+    label = f"mean {mean:.4g}, σ {sigma:.3g}, {finite.size - inside.size} of {finite.size} outside"
+    axis.stairs(counts, edges, fill=True, color=COLOURS[5], label=label)
+    if sigma > 0:
+        x = np.linspace(edges[0], edges[-1], 400)
+        expected = inside.size * (edges[1] - edges[0]) / (sigma * math.sqrt(2 * math.pi))
+        axis.plot(x, expected * np.exp(-(((x - mean) / sigma) ** 2) / 2), color=COLOURS[1], label="Gaussian of this σ")
+    axis.set_ylim(0.5, 8 * max(1, counts.max()))
+    axis.legend(loc="upper right", fontsize="small")
+    return figure
+
+
+def variance_against_mean(results: Sequence[PhotonTransfer], *, title: str) -> Figure:
+    """Show the photon transfer curve of each amplifier with the line of its gain and read noise.
+
+    Parameters
+    ----------
+    results : sequence of PhotonTransfer
+        One for each amplifier.
+    title : str
+        Above the figure.
+
+    Returns
+    -------
+    Figure
+        Variance of one frame (ADU²) against mean signal (ADU), logarithmic where they span a decade.
+    """
+    figure = Figure(figsize=(_WIDTH * 0.75, 4.8), dpi=_DPI, layout="constrained")
+    axis = figure.subplots()
+    axis.set(title=title, xlabel="mean signal (ADU)", ylabel="variance of one frame (ADU²)")
+    drawn = [result for result in results if result.curve]
+    if not drawn:
+        _say(axis, "no flats: no photon transfer curve")
+        return figure
+    for number, result in enumerate(drawn):
+        _transfer_curve(axis, result, number)
+    means = [point.mean_adu for result in drawn for point in result.curve]
+    variances = [point.variance_adu2 for result in drawn for point in result.curve]
+    if min(means) > 0 and min(variances) > 0 and max(means) > 10 * min(means):
+        axis.set(xscale="log", yscale="log")
+    axis.plot([], [], color="0.3", linewidth=1, label="read noise² + mean / gain")
+    axis.legend(loc="upper left", fontsize="small")
+    axis.grid(alpha=0.3)
+    return figure
+
+
+def trend(
+    rows: Iterable[TrendRow], *, quantity: str, unit: str, limits: Limits | None = None, title: str | None = None
+) -> Figure:
+    """Show values with their uncertainties against time, one colour and marker an amplifier.
+
+    Parameters
+    ----------
+    rows : iterable of (datetime, float, float or None, str)
+        Time (UTC-aware), value, 1-σ uncertainty, name of the amplifier.
+    quantity, unit : str
+        For the axis of values.
+    limits : Limits, optional
+        Specification limits, drawn as dashed lines.
+    title : str, optional
+        Above the figure; the quantity if not given.
+
+    Returns
+    -------
+    Figure
+    """
+    rows = sorted(rows, key=lambda row: row[0])
+    figure = Figure(figsize=(_WIDTH, 4.0), dpi=_DPI, layout="constrained")
+    axis = figure.subplots()
+    axis.set(title=title or quantity, xlabel="time (UTC)", ylabel=_label(quantity, unit))
+    if not rows:
+        _say(axis, "no measurement on record")
+        return figure
+    for number, amplifier in enumerate(dict.fromkeys(row[3] for row in rows)):
+        when, values, uncertainties = zip(*(row[:3] for row in rows if row[3] == amplifier), strict=True)
+        axis.errorbar(
+            [time.astimezone(UTC) for time in when],
+            values,
+            [uncertainty or 0.0 for uncertainty in uncertainties],
+            fmt=MARKERS[number % len(MARKERS)],
+            color=COLOURS[number % len(COLOURS)],
+            markersize=4,
+            capsize=2,
+            label=f"amplifier {amplifier}",
+        )
+    drawn = [limit for limit in ((limits.min, limits.max) if limits else ()) if limit is not None]
+    for number, limit in enumerate(drawn):
+        axis.axhline(limit, color="0.35", linestyle="--", label=None if number else "specification")
+    if rows[0][0] == rows[-1][0]:
+        axis.set_xlim(rows[0][0] - timedelta(days=1), rows[0][0] + timedelta(days=1))  # type: ignore[arg-type]
+    locator = AutoDateLocator(tz=UTC)  # type: ignore[no-untyped-call]
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
+    axis.ticklabel_format(axis="y", useOffset=False)
+    figure.legend(loc="outside right upper", fontsize="small")
+    axis.grid(alpha=0.3)
+    return figure
+
+
+def _transfer_curve(axis: Axes, result: PhotonTransfer, number: int) -> None:
+    mean = np.array([point.mean_adu for point in result.curve])
+    colour = COLOURS[number % len(COLOURS)]
+    label = f"amplifier {result.amplifier}"
+    if result.gain_e_per_adu is not None:
+        label += f": gain {_plus_minus(result.gain_e_per_adu, result.gain_uncertainty)} e⁻/ADU"
+        x = np.geomspace(mean.min(), mean.max(), 200) if mean.min() > 0 else np.linspace(mean.min(), mean.max(), 200)
+        axis.plot(x, result.read_noise_adu**2 + x / result.gain_e_per_adu, color=colour, linewidth=1)
+    axis.errorbar(
+        mean,
+        [point.variance_adu2 for point in result.curve],
+        [point.variance_uncertainty_adu2 for point in result.curve],
+        fmt=MARKERS[number % len(MARKERS)],
+        color=colour,
+        markersize=4,
+        capsize=2,
+        label=label,
+    )
+
+
+def _block(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the block (rows, columns) that brings an image to at most `_MOST_CELLS` cells, square if it can be."""
+    rows, columns = shape
+    size = max(1.0, math.sqrt(rows * columns / _MOST_CELLS))
+    height = min(math.ceil(size), max(1, rows // 48))
+    return height, math.ceil(rows / height * columns / _MOST_CELLS) if size > 1 else 1
+
+
+def _reduced(image: Image, block: tuple[int, int]) -> Image:
+    """Average an image in blocks, NaN left out; a last block that is not full is averaged over what there is."""
+    cells = image.astype(np.float64)
+    known = np.isfinite(cells)
+    cells = np.where(known, cells, 0.0)
+    starts = [np.arange(0, size, step) for size, step in zip(image.shape, block, strict=True)]
+    total, n = (
+        np.add.reduceat(np.add.reduceat(part, starts[1], 1), starts[0], 0) for part in (cells, known.astype(int))
+    )
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / n)
+
+
+def _zscale(image: Image) -> tuple[float, float]:
+    finite = image[np.isfinite(image)]
+    if finite.size == 0:
+        return 0.0, 1.0
+    low, high = ZScaleInterval().get_limits(finite)
+    return float(low), float(high)
+
+
+def _bins(values: Image) -> Image:
+    """Return the edges of bins over the median ± 8 σ; whole numbers stand in the middle of theirs."""
+    low, middle, high = np.percentile(values, (15.87, 50, 84.13))
+    whole = bool((values == np.rint(values)).all())
+    sigma = max((high - low) / 2, 0.5 if whole else 1e-6 * max(1.0, abs(middle)))
+    width = 16 * sigma / 120
+    if whole:
+        width = max(1.0, float(np.rint(width)))
+        middle = np.rint(middle) - 0.5 * width
+    n = math.ceil(8 * sigma / width)
+    return np.asarray(middle + width * np.arange(-n, n + 1))
+
+
+def _label(quantity: str, unit: str) -> str:
+    return f"{quantity} ({_UNIT_LABELS.get(unit, unit)})"
+
+
+def _plus_minus(value: float, uncertainty: float | None) -> str:
+    """Write a value with two digits of its uncertainty."""
+    if not uncertainty:
+        return f"{value:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(uncertainty)))
+    return f"{value:.{digits}f} ± {uncertainty:.{digits}f}"
+
+
+def _say(axis: Axes, text: str) -> None:
+    axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center")
