@@ -132,7 +132,8 @@ _QUERY = (
         Measurement.amplifier,
         Measurement.filter,
         Measurement.method,
-        Measurement.details,
+        # Picked out by the database: the details may carry a whole photon transfer curve.
+        *(Measurement.details[name].as_integer().label(name) for name in ("n_bias", "n_flat", "n_flat_pairs")),
         Measurement.ccd_temperature_c,
         Measurement.remark,
         Measurement.run_id,
@@ -155,19 +156,18 @@ def _entries(session: Session, instrument: str | None) -> dict[int, tuple[str, d
 
 
 def _trend_row(row: RowMapping, instrument: str, spec: Mapping[str, Any]) -> TrendRow:
-    values: dict[str, Any] = {str(name): value for name, value in row.items() if name != "instrument_id"}
-    details = values.pop("details")
     limits = limits_of(spec, quantity=row["quantity"], unit=row["unit"])
     return TrendRow(
-        **values,
+        **{name: row[name] for name in _STORED},
         instrument=instrument,
-        n_bias=details.get("n_bias"),
-        n_flat=details.get("n_flat"),
-        n_flat_pairs=details.get("n_flat_pairs"),
         verdict=judge(row["value"], limits=limits, remark=row["remark"]),
         limit_min=limits.min,
         limit_max=limits.max,
     )
+
+
+_STORED = tuple(name for name in TrendRow.__dataclass_fields__ if name in _QUERY.selected_columns)
+"""The columns of a row that are stored; the others follow from the entry in force."""
 
 
 def limits_of(spec: Mapping[str, Any], *, quantity: str, unit: str) -> Limits:
