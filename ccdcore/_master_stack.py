@@ -54,8 +54,9 @@ def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: M
     from ccdcore.fits_io import read_image
     from ccdcore.overscan import subtract_overscan
 
-    data = frame.data if isinstance(frame, Frame) else read_image(frame.path)
-    pixels: Image = subtract_overscan(data, frame.amplifiers)
+    pixels: Image = frame.data if isinstance(frame, Frame) else read_image(frame.path)
+    if any(amplifier.overscan is not None for amplifier in frame.amplifiers):
+        pixels = subtract_overscan(pixels, frame.amplifiers)
     for master in filter(None, (bias, dark)):
         if master.value.shape != pixels.shape:
             raise InsufficientDataError(
