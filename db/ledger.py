@@ -7,7 +7,7 @@ after losing it (the file changed, or somebody else took over) is not heard.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, CursorResult, and_, func, or_, select, upd
 from sqlalchemy.orm import Session
 
 from db.models import File, FileState, Frame
-from db.upsert import insert
+from db.statements import batches, insert
 
 MAX_TRIES = 3
 """Claims that a file gets before it is put into quarantine."""
@@ -173,7 +173,7 @@ def mark_ready(session: Session, file_ids: Collection[int], *, now: datetime) ->
     settled = and_(File.state.in_(_WAITING), rested)
     return sum(
         _move(session, and_(File.id.in_(ids), settled), state=FileState.READY, state_since=now, lease_until=None)
-        for ids in _batches(file_ids)
+        for ids in batches(file_ids)
     )
 
 
@@ -207,16 +207,10 @@ def claim_files(
     """
     free = or_(File.state != FileState.CLAIMED, File.lease_until <= now)
     claimed = []
-    for ids in _batches(file_ids):
+    for ids in batches(file_ids):
         query = select(File.id).where(File.id.in_(ids), free).with_for_update(skip_locked=True)
         claimed += _claim(session, query, owner=owner, lease_until=lease_until, now=now)
     return claimed
-
-
-def _batches(ids: Collection[int], size: int = 10_000) -> Iterator[list[int]]:
-    """Cut a long list, since a statement takes only so many parameters."""
-    ordered = sorted(ids)
-    return (ordered[start : start + size] for start in range(0, len(ordered), size))
 
 
 def _claim(session: Session, query: Any, *, owner: str, lease_until: datetime, now: datetime) -> list[FileRow]:
@@ -282,7 +276,7 @@ def retry(session: Session, file_ids: Collection[int], *, now: datetime) -> int:
     aside = File.state == FileState.QUARANTINED
     return sum(
         _move(session, and_(File.id.in_(ids), aside), state=FileState.READY, state_since=now, reason=None, tries=0)
-        for ids in _batches(file_ids)
+        for ids in batches(file_ids)
     )
 
 

@@ -18,7 +18,7 @@ from ccdcore.instrument import FrameType, Instrument
 from db import models
 from db.models import Outcome
 from db.rows import plain
-from db.upsert import insert
+from db.statements import insert
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

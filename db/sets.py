@@ -21,6 +21,7 @@ from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
 from ccdcore.statistics import FrameStatistics
 from db.models import CalibrationSet, File, FileState, Frame, Measurement, Outcome, Run
+from db.statements import batches
 
 _PAUSE_S = 3600.0
 """An interval as long as this is a pause between series, not the rhythm of one."""
@@ -287,16 +288,12 @@ class FileFrame:
 
 def frames_of_files(session: Session, file_ids: Collection[int]) -> list[FileFrame]:
     """Return what these files hold, in the order of their paths."""
-    query = (
-        select(File.root, File.relative_path, File.state, File.reason, Frame.frame_type, Frame.calibration_set_id)
-        .outerjoin(Frame, File.frame_id == Frame.id)
-        .order_by(File.root, File.relative_path)
-    )
-    wanted = sorted(file_ids)
-    found = []
-    for start in range(0, len(wanted), 10_000):  # a statement takes only so many parameters
-        for root, below, state, reason, kind, set_id in session.execute(
-            query.where(File.id.in_(wanted[start : start + 10_000]))
-        ):
-            found.append(FileFrame(Path(root) / below, state, reason, FrameType(kind) if kind else None, set_id))
-    return found
+    query = select(
+        File.root, File.relative_path, File.state, File.reason, Frame.frame_type, Frame.calibration_set_id
+    ).outerjoin(Frame, File.frame_id == Frame.id)
+    found = [row for ids in batches(file_ids) for row in session.execute(query.where(File.id.in_(ids)))]
+    held = [
+        FileFrame(Path(root) / below, state, reason, None if kind is None else FrameType(kind), set_id)
+        for root, below, state, reason, kind, set_id in found
+    ]
+    return sorted(held, key=lambda one: one.path)
