@@ -38,7 +38,7 @@ def configuration_slug(cards: Cards, shape: tuple[int, int], entry: Instrument |
         The matching entry of the configuration.
     """
     if entry is not None and entry.configuration:
-        values = ((keyword.lower(), cards.get(key(keyword))) for keyword in entry.configuration)
+        values = ((keyword.lower(), cards.get(key(keyword), "none")) for keyword in entry.configuration)
         return slug("_".join(f"{keyword}{_setting(value)}" for keyword, value in values))
     parts = ["bin{}x{}".format(*_binning(cards))]
     for prefix, keywords in READ_SETTINGS:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
+from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyWarning
 
 from ccdcore.errors import FrameReadError
@@ -53,11 +54,13 @@ _CHUNK = 2**20
 _DECODING_ERRORS = (
     ValueError,
     TypeError,
-    KeyError,
-    IndexError,
-    OverflowError,
+    LookupError,
+    ArithmeticError,
     RuntimeError,
+    EOFError,
+    zlib.error,
     fits.VerifyError,
+    CfitsioException,
 )
 
 
@@ -201,7 +204,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("xb") as stream:
+        with temporary.open("wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -238,11 +241,12 @@ def _regular_file(path: Path) -> io.BufferedReader:
 def _opened(path: Path) -> Iterator[BinaryIO]:
     """Give the checked, decompressed content; what goes wrong while it is decoded becomes a `FrameReadError`."""
     with _file_errors(path), _regular_file(path) as file, warnings.catch_warnings():
-        # astropy warns of blemishes (odd keywords, missing padding) that do no harm.
+        # astropy warns of blemishes (odd keywords, bytes after the last unit) that do no harm. Filters belong to
+        # the whole process: where threads read at the same time, the worst is that such a warning is shown.
         warnings.simplefilter("ignore", AstropyWarning)
-        magic = file.read(len(_GZIP_MAGIC))
+        zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
         file.seek(0)
-        stream = _decompressed(path, file) if magic and _GZIP_MAGIC.startswith(magic) else file
+        stream = _decompressed(path, file) if zipped else file
         if missing := check_structure(stream, path):
             stream.seek(0)
             stream = io.BytesIO(stream.read() + bytes(missing))
@@ -271,6 +275,8 @@ def _verify_checksums(path: Path, stream: BinaryIO) -> None:
     stream.seek(0)
     hdus = fits.open(stream, memmap=False, disable_image_compression=True)
     for number, hdu in enumerate(hdus):
+        if not hasattr(hdu, "verify_datasum"):  # astropy's stand-in for a unit that it cannot make out
+            raise FrameReadError(path, f"is damaged: unit {number} is of no known kind")
         for keyword, verify in (("DATASUM", hdu.verify_datasum), ("CHECKSUM", hdu.verify_checksum)):
             if hdu.header.get(keyword) and not verify():
                 raise FrameReadError(

@@ -71,7 +71,7 @@ def _check_beginning(stream: BinaryIO, path: Path) -> None:
     if not beginning.strip(b"\0"):
         raise FrameReadError(path, "is not written yet: it is empty or begins with zeros", incomplete=True)
     if not beginning.startswith(_FIRST):
-        incomplete = _FIRST.startswith(beginning)
+        incomplete = len(beginning) < len(_FIRST)
         raise FrameReadError(path, f"is not a FITS file: it begins with {beginning[:16]!r}", incomplete=incomplete)
     if len(beginning) == _CARD and _value(beginning) != "T":
         raise FrameReadError(path, "is not a standard FITS file: it says SIMPLE = F")
