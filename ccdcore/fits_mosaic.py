@@ -91,7 +91,10 @@ def find_mosaic(path: Path, hdus: Iterable[Any]) -> Mosaic:
     if len({rows for rows, _ in shapes}) > 1:
         rows = ", ".join(str(rows) for rows, _ in shapes)
         raise FrameReadError(path, f"has image extensions of {rows} rows, which cannot stand side by side")
-    return Mosaic(_values(primary.header) | _values(units[0].header), tuple(units), shapes)
+    cards = _values(primary.header)
+    if units[0] is not primary:
+        cards |= _values(units[0].header)
+    return Mosaic(cards, tuple(units), shapes)
 
 
 def _has_pixels(unit: Any) -> bool:

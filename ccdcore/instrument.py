@@ -64,8 +64,9 @@ class Instrument:
     valid_from, valid_to : datetime, optional
         The half-open span of observation time the entry is for, time-zone aware.
     header : mapping of str to str
-        Name of an `ExposureInfo` field (``date_obs``, ``exposure_time``,
-        ``ccd_temperature``, ``filter``, …) → the keyword that carries it.
+        What a card says (``date_obs``, ``exposure_time``, ``ccd_temperature``,
+        ``filter``, ``object``, ``longitude``, ``gain``, ``read_noise``) → the
+        keyword that carries it; it comes before those of `ccdcore.dialects`.
     exposure_time_unit_s : float
         Seconds per unit of the exposure time card.
     frame_type : mapping of FrameType to FrameRule
