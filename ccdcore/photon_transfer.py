@@ -25,9 +25,10 @@ from ccdcore.errors import InsufficientDataError, SectionError
 from ccdcore.frame import Frame
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
+from ccdcore.series import SeriesFrame
 from ccdcore.statistics import cut
 
-Image = Frame | Path | str | npt.NDArray[Any]
+Image = Frame | SeriesFrame | Path | str | npt.NDArray[Any]
 
 _EXPOSURE_TOLERANCE = 0.01
 _FRAMES_HELD = 2
@@ -121,7 +122,7 @@ def measure_gain(
 
     Parameters
     ----------
-    bias, flat : sequence of Frame, path or ndarray
+    bias, flat : sequence of Frame, SeriesFrame, path or ndarray
         Raw frames in ADU, in the order they were taken. Paths are read one at
         a time. Flats of several filters and exposure times may be mixed:
         pairs are formed of consecutive ones of equal filter and exposure time
@@ -194,6 +195,10 @@ def _usable(images: Sequence[Image], kind: str, notes: list[str]) -> Iterator[_E
 
 
 def _exposure(image: Image, number: int, kind: str) -> _Exposure:
+    if isinstance(image, SeriesFrame):
+        from ccdcore.fits_io import read_image
+
+        return _Exposure(number, image.path.name, read_image(image.path), image.info, image.amplifiers)
     if isinstance(image, (str, Path)):
         from ccdcore.fits_io import read_frame
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 RESTART_SECONDS = 10.0
 """Time between two starts of an observer of the same root."""
 
+_STOP_SECONDS = 5.0
+
 _EVENTS: list[type[FileSystemEvent]] = [
     FileClosedEvent,
     FileCreatedEvent,
@@ -178,7 +180,7 @@ class ObservedRoot:
         observer, self._observer = self._observer, None
         if observer is not None:
             observer.stop()
-            observer.join()
+            observer.join(_STOP_SECONDS)
 
     def _start(self) -> None:
         if self._polling:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 def draw_pictures(home: Home, run_id: int) -> list[int]:
     """Draw what the report shows: each master beside a frame and its residual, histograms, variance against mean."""
-    from ccdcore import plots
     from ccdcore.fits_io import read_image, write_bytes
     from ccdcore.master_check import residual
     from ccdcore.master_file import read_master
+    from ccdcore.plots import frame_master_residual, histogram, png, variance_against_mean
 
     with home.reading() as session:
         measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
@@ -31,14 +31,14 @@ def draw_pictures(home: Home, run_id: int) -> list[int]:
         master, title = read[row.id], _title(row)
         first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)
         left = residual(first, master, bias=None if row.kind == FrameType.BIAS else bias)
-        figures[f"{title} frames"] = plots.frame_master_residual(
-            read_image(first.path), master.value, left, title=title
+        figures[f"{title} frames"] = frame_master_residual(
+            read_image(first.path), master.value, left, title=title, unit=master.unit
         )
-        figures[f"{title} histogram"] = plots.histogram(left, title=f"{title}: residual of the first frame")
+        figures[f"{title} histogram"] = histogram(left, title=f"{title}: residual of the first frame", unit=master.unit)
     if transfers := [one for one in _transfers(measured) if one.curve]:
-        figures["photon transfer"] = plots.variance_against_mean(transfers, title="Variance against mean")
+        figures["photon transfer"] = variance_against_mean(transfers, title="Variance against mean")
     for name, figure in figures.items():
-        write_bytes(home.path / picture_path(run_id=run_id, name=name), plots.png(figure))
+        write_bytes(home.path / picture_path(run_id=run_id, name=name), png(figure))
     return []
 
 

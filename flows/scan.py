@@ -70,11 +70,10 @@ class Tree:
         directories = [top or self.root]
         while directories:
             for entry in self._entries(directories.pop()):
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or not self._contains(entry.path):
                     continue
                 if _is_directory(entry):
-                    if self._contains(_with_slash(entry.path)):
-                        directories.append(entry.path)
+                    directories.append(entry.path)
                 elif self._is_included(entry.name) and (sighting := self.sight(entry.path)):
                     yield entry.path, sighting
 

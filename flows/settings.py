@@ -178,6 +178,20 @@ def find_home(home: str | None) -> Path:
     return Path(home or os.environ.get("CCDWATCH_HOME") or "~/ccdwatch").expanduser().absolute()
 
 
+def prefect_api_url(settings: Settings) -> str:
+    """Return the address of the Prefect API: the configured one, else the one that `up` hands to its parts.
+
+    Raises
+    ------
+    SettingsError
+        If neither is there.
+    """
+    url = settings.prefect.api_url or os.environ.get("PREFECT_API_URL")
+    if url is None:
+        raise SettingsError(f"{settings.home}: no Prefect server is known: set [prefect] api_url, or type ccdwatch up")
+    return url
+
+
 def load_settings(home: Path, *, watch: tuple[Path, ...] = ()) -> Settings:
     """Read ``HOME/ccdwatch.toml``, where there is one, and validate it.
 

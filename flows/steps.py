@@ -7,7 +7,7 @@ files, and records what it made; ids go out, never arrays. Nothing of a run show
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from datetime import UTC, datetime
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
@@ -103,7 +103,7 @@ def make_master_dark(home: Home, run_id: int) -> list[int]:
     if bias is None:
         return []
     noise, gain = _measured(home, run_id, "read_noise_adu"), _measured(home, run_id, "gain")
-    master = master_dark(darks, bias=bias, recipe=recipe, noise_adu=noise, gain=gain)
+    master = master_dark(darks, bias=bias, recipe=recipe, noise_adu=noise, gain_e_per_adu=gain)
     return [publish_master(home, run_id, master, filter_name=None, bias=bias)]
 
 
@@ -123,7 +123,7 @@ def make_master_flats(home: Home, run_id: int) -> list[int]:
         if bias is None:
             continue
         noise, gain = _measured(home, run_id, "read_noise_adu"), _measured(home, run_id, "gain")
-        master = master_flat(flats, bias=bias, recipe=recipe, noise_adu=noise, gain=gain)
+        master = master_flat(flats, bias=bias, recipe=recipe, noise_adu=noise, gain_e_per_adu=gain)
         made.append(publish_master(home, run_id, master, filter_name=filter_name, bias=bias))
     return made
 
@@ -230,7 +230,7 @@ def _earlier_gain(session: Session, run: RunRow, result: PhotonTransfer, common:
 
 def _measurements(result: PhotonTransfer, common: dict[str, Any], earlier: GainOnRecord | None) -> list[NewMeasurement]:
     details = {name: value for name, value in asdict(result).items() if name in _DETAILS}
-    curve = [[p.mean_adu, p.variance_adu2, p.variance_uncertainty_adu2] for p in result.curve]
+    curve = [astuple(point) for point in result.curve]
     read_noise, uncertainty, details_e = result.read_noise_e, result.read_noise_uncertainty, details
     if earlier is not None:
         read_noise = result.read_noise_adu * earlier.gain_e_per_adu

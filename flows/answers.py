@@ -1,0 +1,87 @@
+"""What the listing commands ask the record."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from db import listings
+from db import masters as masters_on_record
+from db import provenance as origins
+from db import trends as history
+from flows.home import read_home
+
+Rows = list[dict[str, Any]]
+
+
+def trends(home: Path, *, since: datetime | None, until: datetime | None, plot: Path | None, **which: Any) -> Rows:
+    """Return measurements, oldest first, and draw them where a picture is asked for."""
+    with read_home(home).reading() as session:
+        rows = history.trends(session, since=_utc(since), until=_utc(until), **which)
+    if plot is not None:
+        _draw(rows, plot)
+    return [row.as_dict() for row in rows]
+
+
+def frames(home: Path, *, since: datetime | None, until: datetime | None, **which: Any) -> Rows:
+    """Return the frames on record, oldest first."""
+    with read_home(home).reading() as session:
+        return [row.as_dict() for row in listings.frames(session, since=_utc(since), until=_utc(until), **which)]
+
+
+def masters(home: Path, **which: Any) -> Rows:
+    """Return the masters on record, in order of observation, their paths whole."""
+    with read_home(home).reading() as session:
+        rows = [row.as_dict() for row in masters_on_record.masters(session, **which)]
+    return [{**row, "path": str(home / row["path"])} for row in rows]
+
+
+def runs(home: Path, **which: Any) -> Rows:
+    """Return the runs on record, oldest first."""
+    with read_home(home).reading() as session:
+        return [row.as_dict() for row in listings.runs(session, **which)]
+
+
+def print_provenance(home: Path, identifier: str, *, as_json: bool) -> None:
+    """Print where something came from."""
+    with read_home(home).reading() as session:
+        tree = origins.provenance(session, identifier)
+    if as_json:
+        print(json.dumps(tree, indent=2, allow_nan=False))  # noqa: T201 - the command line speaks here
+        return
+    from rich.console import Console
+    from rich.tree import Tree
+
+    top = Tree(identifier)
+    _grow(top, tree)
+    console = Console()
+    Console(width=None if console.is_terminal else 1000, markup=False, highlight=False).print(top)
+
+
+def _grow(branch: Any, value: Any) -> None:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value, start=1)
+    for name, below in pairs:
+        if isinstance(below, dict | list) and below:
+            _grow(branch.add(str(name)), below)
+        else:
+            branch.add(f"{name}: {below}")
+
+
+def _draw(rows: list[history.TrendRow], path: Path) -> None:
+    from ccdcore.instrument import Limits
+    from ccdcore.plots import png, trend
+    from flows.settings import SettingsError
+
+    quantities = {(row.quantity, row.unit) for row in rows}
+    if len(quantities) != 1:
+        raise SettingsError(f"{path}: a plot shows one quantity: type for example ccdwatch trends gain --plot {path}")
+    quantity, unit = quantities.pop()
+    points = [(row.observed_at, row.value, row.uncertainty, f"{row.instrument} {row.amplifier}") for row in rows]
+    limits = Limits(rows[-1].limit_min, rows[-1].limit_max)
+    path.write_bytes(png(trend(points, quantity=quantity.replace("_", " "), unit=unit, limits=limits)))
+
+
+def _utc(when: datetime | None) -> datetime | None:
+    return when and when.replace(tzinfo=UTC)
