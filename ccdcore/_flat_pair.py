@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import erf, exp, pi, sqrt
+from itertools import pairwise
+from math import sqrt
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter
+from scipy.special import erf
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -30,12 +32,9 @@ BOX = 16
 CLIP_SIGMA = 3.5
 """Cosmic rays are left out beyond this many σ; a wider limit lets more faint ones hide in bright light."""
 
-_TRUNCATION = 1 - CLIP_SIGMA * sqrt(2 / pi) * exp(-(CLIP_SIGMA**2) / 2) / erf(CLIP_SIGMA / sqrt(2))
-"""Variance of a normal distribution cut at ±CLIP_SIGMA, over that of the whole: 0.99389."""
-
 _WIDE_CLIP_SIGMA = 5.0
 _CHI2_MEDIAN = 0.454936
-_BINS = 16
+_BINS = 48
 _PIXELS_PER_BIN = 100
 _BOXES_PER_STRIP = 4
 _FIRST_LOOK_PIXELS = 2**19
@@ -147,23 +146,39 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
         Only evenly spaced strips of a large frame.
     """
     edges = _group_edges(pair, gain)
-    sums = np.zeros((5, edges.size + 1))
+    sums = np.zeros((6, edges.size + 1))
     n_candidates = 0
     for part in _strips(pair, gain, _stride(pair) if quick else 1):
         group = np.searchsorted(edges, part.neighbourhood)
-        weights = (None, part.dof, part.value**2, part.level * part.dof, part.variance**2 * part.dof)
+        variance = part.variance * part.dof
+        weights = (None, part.dof, part.value**2, part.level * part.dof, variance, part.variance * variance)
         sums += [np.bincount(group, weight, minlength=edges.size + 1) for weight in weights]
         n_candidates += part.n_candidates
-    n, dof, squares, levels, variances2 = sums[:, sums[1] > 1]
+    n, dof, squares, levels, variances, variances2 = sums[:, sums[1] > 1]
     f1, f2 = pair.factors
+    measured = untruncated(squares / variances, CLIP_SIGMA) * variances / dof
     return PairPoints(
         mean=f1 * f2 * levels / dof,
-        variance=squares / dof / _TRUNCATION / 2 - ((f1**2 + f2**2) / 2 - 1) * pair.bias_variance,
+        variance=measured / 2 - ((f1**2 + f2**2) / 2 - 1) * pair.bias_variance,
         # Var(Σe²) = 2 Σ V²(1 − h) for normal residuals with h of their degrees of freedom fitted away.
         uncertainty=np.sqrt(2 * variances2) / dof / 2,
         n_pixels=n.astype(np.int64),
         rejected_fraction=1 - float(n.sum()) / max(n_candidates, 1),
     )
+
+
+def untruncated(ratio: npt.NDArray[np.float64], limit: float) -> npt.NDArray[np.float64]:
+    """Return true over model variance, from that of normal data cut at ``limit`` times the model's σ.
+
+    A normal distribution cut at ±k of its own σ keeps the fraction
+    1 − 2 k φ(k) / (2 Φ(k) − 1) of its variance, 0.99389 at k = 3.5; k itself
+    depends on the true variance, so this is repeated.
+    """
+    true = ratio
+    for _ in range(5):
+        k = limit / np.sqrt(np.maximum(true, 1e-6))
+        true = ratio / (1 - k * np.sqrt(2 / np.pi) * np.exp(-(k**2) / 2) / erf(k / np.sqrt(2)))
+    return true
 
 
 def _stride(pair: FlatPair) -> int:
@@ -242,7 +257,8 @@ class Boxes:
 
     def sum(self, image: Array) -> Array:
         """Return the sum over each box."""
-        by_row = np.add.reduceat(image, self.rows[:-1], axis=0)
+        # Slices add up several times faster than np.add.reduceat along the rows.
+        by_row = np.stack([image[low:high].sum(axis=0) for low, high in pairwise(self.rows)])
         summed: Array = np.add.reduceat(by_row, self.columns[:-1], axis=1)
         return summed
 

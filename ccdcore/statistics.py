@@ -125,11 +125,11 @@ class Histogram:
         """Robust scatter: half the width of the central 68.27 %.
 
         Unlike the median absolute deviation it does not jump in steps of
-        0.741 ADU on whole numbers. Never below the scatter of rounding, so
-        that limits made of it do not reject what is only a digit away.
+        0.741 ADU on whole numbers; nor does it fall below 0.34 of their step,
+        so that limits made of it do not reject what is only a digit away.
         """
         low, high = self.quantile([0.158655, 0.841345])
-        return float(max((high - low) / 2, self.step * QUANTISATION_VARIANCE**0.5))
+        return float(high - low) / 2
 
     def trimmed_mean(self, fraction: float) -> float:
         """Return the mean of what is left when ``fraction`` of the values is cut off at each end."""
