@@ -136,7 +136,8 @@ class MasterStack:
         noise = np.zeros(self.inside.shape)
         for amplifier in self.frames[0].amplifiers:
             difference = (first - second)[amplifier.data.slices]
-            noise[amplifier.data.slices] = sigma_clipped_stats(difference, sigma=5.0, maxiters=5)[2] / np.sqrt(2)
+            scatter = sigma_clipped_stats(difference, sigma=5.0, maxiters=1, stdfunc="mad_std")[2]
+            noise[amplifier.data.slices] = scatter / np.sqrt(2)
         return noise
 
     def medians(self) -> npt.NDArray[np.float64]:
