@@ -260,7 +260,8 @@ def _block(shape: tuple[int, ...]) -> tuple[int, int]:
     rows, columns = shape
     size = max(1.0, math.sqrt(rows * columns / _MOST_CELLS))
     height = min(math.ceil(size), max(1, rows // 48))
-    return height, math.ceil(rows / height * columns / _MOST_CELLS) if size > 1 else 1
+    width = min(columns, math.ceil(math.ceil(rows / height) * columns / _MOST_CELLS))
+    return math.ceil(rows * math.ceil(columns / width) / _MOST_CELLS), width
 
 
 def _reduced(image: Image, block: tuple[int, int]) -> Image:
