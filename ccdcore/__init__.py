@@ -1,1 +1,44 @@
 """Science of CCD calibration frames: photon transfer and combining, on arrays and frames."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ccdcore.combine import combine
+    from ccdcore.fits_io import inventory, read_frame
+    from ccdcore.masters import master_bias, master_dark, master_flat
+    from ccdcore.photon_transfer import measure_gain
+    from ccdcore.statistics import imstat
+
+_HOMES = {
+    "combine": "ccdcore.combine",
+    "imstat": "ccdcore.statistics",
+    "inventory": "ccdcore.fits_io",
+    "master_bias": "ccdcore.masters",
+    "master_dark": "ccdcore.masters",
+    "master_flat": "ccdcore.masters",
+    "measure_gain": "ccdcore.photon_transfer",
+    "read_frame": "ccdcore.fits_io",
+}
+
+__all__ = [
+    "combine",
+    "imstat",
+    "inventory",
+    "master_bias",
+    "master_dark",
+    "master_flat",
+    "measure_gain",
+    "read_frame",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public function when it is first asked for: the light processes need none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ccdcore' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value  # `combine` is a module too: from now on the name is the function's
+    return value

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
-from functools import partial
 
 from ccdcore.errors import FrameReadError
 from ccdcore.frame import Frame
@@ -40,13 +38,13 @@ def register_files(
     """
     owner = f"{HOST}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     looked_at = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while batch := _claim(home, owner, file_ids):
-            for _ in pool.map(partial(_register, home, owner), batch):
-                looked_at += 1
-                if progress:
-                    progress(1)
-            file_ids = None if file_ids is None else set(file_ids) - {file.id for file in batch}
+    while batch := _claim(home, owner, file_ids):
+        for file in batch:
+            _register(home, owner, file)
+            looked_at += 1
+            if progress:
+                progress(1)
+        file_ids = None if file_ids is None else set(file_ids) - {file.id for file in batch}
     return looked_at
 
 

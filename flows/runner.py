@@ -34,7 +34,7 @@ PRELOADED = (
     "flows.calibrate",
     "flows.ingest",
     "prefect.flow_engine",
-    "scipy.ndimage",
+    "scipy.stats",
 )
 
 

@@ -1,7 +1,7 @@
 """What is done to a calibration set: plain functions of ids, in one list.
 
 Each step takes the open home and the id of its run, reads what it needs from the record and from
-files, and records what it made; ids go out, never arrays. Nothing of a run shows before its last step.
+files, and records what it made; ids go out, never arrays. Nothing of a run shows before its release.
 """
 
 from __future__ import annotations
@@ -142,10 +142,13 @@ STEPS = (
     Step("master bias", make_master_bias),
     Step("master dark", make_master_dark),
     Step("master flat", make_master_flats),
-    Step("pictures", draw_pictures),
     Step("release", release),
+    Step("pictures", draw_pictures),
 )
-"""What is done to a calibration set, in order: each a task for Prefect, a call for the local engine."""
+"""What is done to a calibration set, in order: each a task for Prefect, a call for the local engine.
+
+Pictures come last: numbers do not wait for them.
+"""
 
 
 def _used(home: Home, run_id: int, kind: FrameType, *, borrowed: bool = True) -> list[SeriesFrame]:
