@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.base import DatabaseError
@@ -53,8 +53,8 @@ def make_engine(url: str) -> Engine:
             f"{shown}: no driver for this address ({error}): write sqlite:///ccdwatch.db, or"
             " postgresql+psycopg://user@host/name with pip install 'ccdwatch[postgresql]'"
         ) from error
-    except (OperationalError, sqlite3.DatabaseError) as error:
-        cause = str(getattr(error, "orig", error)).strip()
+    except DBAPIError as error:
+        cause = str(error.orig).strip()
         raise DatabaseError(
             f"{shown}: cannot open the database ({cause}): check [database] url, that the server runs or"
             " the folder exists, and that you may write there"

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Enum, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import BigInteger, Enum, ForeignKey, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, PathText
@@ -44,7 +44,8 @@ class File(Base):
         Index(None, "state", "changed_at"),
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    # PostgreSQL spends a number on every file that is observed, whether it is new or not.
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     host: Mapped[str]
     root: Mapped[str] = mapped_column(PathText)
     relative_path: Mapped[str] = mapped_column(PathText)

@@ -20,7 +20,8 @@ from db.base import Base, UnknownIdError
 from db.models import CalibrationSet, File, Frame, Instrument, Master, Measurement, Run, RunInput
 from db.rows import plain
 
-_SHA256 = re.compile(r"[0-9a-f]{8,64}")
+_HASH_DIGITS = 8
+_SHA256 = re.compile(rf"[0-9a-f]{{{_HASH_DIGITS},64}}")
 _INGREDIENTS = {"bias": ("bias",), "dark": ("bias", "dark"), "flat": ("bias", "flat")}
 """Kind of a master → roles of the inputs it is made of."""
 
@@ -54,9 +55,9 @@ def provenance(session: Session, id_text: str) -> dict[str, Any]:
 
 
 def _find(session: Session, text: str) -> tuple[type[Base], Callable[[Session, Any], dict[str, Any]], int]:
-    kind, _, number = text.rpartition(":")
-    if number.isdecimal() and (kind or "measurement") in _KINDS and len(number) < 10:
-        return *_KINDS[kind or "measurement"], int(number)
+    kind, _, number = (text if ":" in text or len(text) >= _HASH_DIGITS else f"measurement:{text}").partition(":")
+    if kind in _KINDS and number.isdecimal() and len(number) < 10:  # what an id column can hold
+        return *_KINDS[kind], int(number)
     if _SHA256.fullmatch(text) is None:
         raise UnknownIdError(
             f"{text} is no id: write measurement:12, master:3, run:5, frame:7, or eight or more digits of a SHA-256"

@@ -101,7 +101,7 @@ def upgrade() -> None:
 
     op.create_table(
         "file",
-        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("host", sa.String(), nullable=False),
         sa.Column("root", sa.Text(), nullable=False),
         sa.Column("relative_path", sa.Text(), nullable=False),

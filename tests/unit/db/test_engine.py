@@ -1,0 +1,164 @@
+"""Opening, upgrading, checking and copying the database; many writers at once."""
+
+import multiprocessing
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, create_engine, select, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, sessionmaker
+
+from db.base import Base, DatabaseError
+from db.engine import backup, check, make_engine, session_factory, upgrade
+from db.models import File, Frame
+from tests.support.on_record import HOST, NOON, add_frame, begin_run, sighting
+
+WRITERS = 4
+ROUNDS = 100
+
+
+@pytest.fixture
+def sqlite_engine(tmp_path: Path) -> Engine:
+    engine = make_engine(f"sqlite:///{tmp_path}/ccdwatch.db")
+    upgrade(engine)
+    return engine
+
+
+def test_the_newest_schema_is_what_the_models_say(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, Base.metadata) == []
+    assert check(engine) == []
+
+
+def test_an_empty_database_is_told_to_be_upgraded(database_url: str) -> None:
+    engine = make_engine(database_url)
+    assert check(engine) == ["the schema is at revision none, not at 0001: type ccdwatch db upgrade"]
+    engine.dispose()
+
+
+def test_upgrading_again_keeps_what_is_on_record(engine: Engine, sessions: sessionmaker[Session]) -> None:
+    with sessions.begin() as session:
+        add_frame(session, "a")
+    upgrade(engine)
+    with sessions() as session:
+        assert len(session.scalars(select(Frame)).all()) == 1
+
+
+def test_an_upgrade_that_would_leave_orphans_is_refused(sqlite_engine: Engine) -> None:
+    with sqlite_engine.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('0001')"))
+    raw = sqlite3.connect(str(sqlite_engine.url.database))
+    raw.execute("INSERT INTO run_input (run_id, role, borrowed) VALUES (99, 'bias', 0)")
+    raw.commit()
+    raw.close()
+    with pytest.raises(DatabaseError, match="not upgraded: row 1 of run_input points to a row of run"):
+        upgrade(sqlite_engine)
+    assert check(sqlite_engine) == ["row 1 of run_input points to a row of run that does not exist"]
+
+
+def test_rows_that_point_to_nothing_are_refused(session: Session) -> None:
+    with pytest.raises(IntegrityError):
+        begin_run(session, 99)
+
+
+def test_sqlite_is_set_up_to_lose_nothing(sqlite_engine: Engine) -> None:
+    with sqlite_engine.connect() as connection:
+        settings = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        ]
+    assert settings == ["wal", 2, 1, 30_000]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("ccdwatch.db", "is no database address: write sqlite:///ccdwatch.db"),
+        ("nosuch://host/name", "nosuch://host/name: no driver for this address"),
+        ("sqlite:////no/such/folder/x.db", "cannot open the database .*unable to open.*the folder exists"),
+        ("postgresql+psycopg://me:secret@127.0.0.1:1/x", r"me:\*\*\*@127.0.0.1:1/x: cannot open the database"),
+    ],
+)
+def test_a_wrong_url_says_what_to_type(url: str, message: str) -> None:
+    with pytest.raises(DatabaseError, match=message) as caught:
+        make_engine(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "frame.fits"
+    path.write_bytes(b"SIMPLE  =                    T" * 100)
+    with pytest.raises(DatabaseError, match=r"frame\.fits: cannot open the database \(file is not a database\)"):
+        make_engine(f"sqlite:///{path}")
+
+
+def test_a_reader_does_not_wait_for_a_writer(sqlite_engine: Engine) -> None:
+    reading = session_factory(sqlite_engine, read_only=True)
+    with session_factory(sqlite_engine).begin() as writer:
+        add_frame(writer, "a")
+        with reading() as reader:
+            assert reader.scalars(select(Frame)).all() == []
+    with reading() as reader:
+        assert len(reader.scalars(select(Frame)).all()) == 1
+
+
+def test_a_copy_is_one_whole_file(sqlite_engine: Engine, tmp_path: Path) -> None:
+    with session_factory(sqlite_engine).begin() as session:
+        add_frame(session, "a")
+        target = tmp_path / "copy.db"
+    with session_factory(sqlite_engine).begin() as writer:
+        add_frame(writer, "b")
+        backup(sqlite_engine, target)
+    assert sorted(path.name for path in tmp_path.glob("copy*")) == ["copy.db"]
+    copy = make_engine(f"sqlite:///{target}")
+    assert check(copy) == []
+    with session_factory(copy)() as session:
+        assert len(session.scalars(select(Frame)).all()) == 1
+    copy.dispose()
+
+
+def test_a_copy_overwrites_nothing(sqlite_engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "copy.db").write_text("mine")
+    with pytest.raises(DatabaseError, match=r"copy\.db exists: give the copy a new name"):
+        backup(sqlite_engine, tmp_path / "copy.db")
+    with pytest.raises(DatabaseError, match=r"nowhere/copy\.db: the copy could not be written"):
+        backup(sqlite_engine, tmp_path / "nowhere" / "copy.db")
+
+
+def test_postgresql_is_copied_by_its_own_tool(tmp_path: Path) -> None:
+    engine = create_engine("postgresql+psycopg://me:secret@127.0.0.1:1/x")  # connects to nothing
+    with pytest.raises(DatabaseError, match=r"me:\*\*\*@.* is no SQLite file: copy it with pg_dump"):
+        backup(engine, tmp_path / "copy.db")
+
+
+def _read_then_write(url: str, barrier: object) -> None:
+    engine = make_engine(url)
+    sessions = session_factory(engine)
+    barrier.wait()  # type: ignore[attr-defined]
+    for _ in range(ROUNDS):
+        with sessions.begin() as session:
+            tries = session.scalars(select(File.tries).with_for_update()).one()
+            session.execute(update(File).values(tries=tries + 1))
+    engine.dispose()
+
+
+def test_processes_that_read_then_write_never_fail(database_url: str, engine: Engine) -> None:
+    from db import ledger
+
+    with session_factory(engine).begin() as session:
+        ledger.observe(session, [sighting()], host=HOST, now=NOON)
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(WRITERS)
+    writers = [context.Process(target=_read_then_write, args=(database_url, barrier)) for _ in range(WRITERS)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert [writer.exitcode for writer in writers] == [0] * WRITERS
+    with session_factory(engine)() as session:
+        assert session.scalars(select(File.tries)).one() == WRITERS * ROUNDS

@@ -1,0 +1,149 @@
+"""The history of measurements, and their verdicts."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import insert
+from sqlalchemy.orm import Session, sessionmaker
+
+from ccdcore.instrument import Instrument, Limits
+from db import models
+from db.records import finish_run, record_measurements, sync_instruments
+from db.results import NewMeasurement
+from db.trends import judge, limits_of, trends
+from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, set_of
+
+DAY = timedelta(days=1)
+SPEC = {"gain_e_per_adu": {"min": 0.9, "max": 1.1}, "read_noise_e": {"min": None, "max": 3.0}}
+
+
+def finished(session: Session, name: str, *measurements: NewMeasurement, digest: str = "d1", **changes: object) -> int:
+    """A finished run of the set of a frame, and what it measured."""
+    run_id = begin_run(session, set_of(session, add_frame(session, name, **changes)), digest=digest)  # type: ignore[arg-type]
+    record_measurements(session, run_id=run_id, measurements=measurements)
+    finish_run(session, run_id=run_id, now=NOON)
+    return run_id
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit", "key"),
+    [
+        ("gain", "e/ADU", "gain_e_per_adu"),
+        ("read_noise", "e", "read_noise_e"),
+        ("read_noise_adu", "ADU", "read_noise_adu"),
+        ("bias_level", "ADU", "bias_level_adu"),
+    ],
+)
+def test_limits_are_named_with_their_unit(quantity: str, unit: str, key: str) -> None:
+    assert limits_of({key: {"min": 1.0, "max": 2.0}}, quantity=quantity, unit=unit) == Limits(1.0, 2.0)
+    assert limits_of({}, quantity=quantity, unit=unit) == Limits()
+
+
+@pytest.mark.parametrize(
+    ("value", "limits", "remark", "verdict"),
+    [
+        (1.0, Limits(0.9, 1.1), None, "ok"),
+        (1.1, Limits(0.9, 1.1), None, "ok"),
+        (1.2, Limits(0.9, 1.1), None, "bad"),
+        (1.2, Limits(0.9, 1.1), "odd", "bad"),
+        (1.0, Limits(0.9, 1.1), "odd", "suspect"),
+        (1.0, Limits(), "odd", "suspect"),
+        (1.0, Limits(), None, "unjudged"),
+        (1.0, Limits(min=0.9), None, "ok"),
+    ],
+)
+def test_a_verdict_weighs_limits_before_remarks(value: float, limits: Limits, remark: str | None, verdict: str) -> None:
+    assert judge(value, limits=limits, remark=remark) == verdict
+
+
+def test_a_row_says_all_as_plain_json(session: Session) -> None:
+    entry = Instrument("m2-ml", spec={"gain_e_per_adu": Limits(0.9, 1.1)})
+    run_id = finished(session, "a", gain(filter="r", ccd_temperature_c=-80.0), entry=entry)
+    (row,) = trends(session)
+    assert json.loads(json.dumps(row.as_dict(), allow_nan=False)) == {
+        "id": row.id,
+        "quantity": "gain",
+        "value": 0.97,
+        "uncertainty": 0.004,
+        "unit": "e/ADU",
+        "instrument": "m2-ml",
+        "configuration": "bin1x1",
+        "night": "2022-09-19",
+        "observed_at": "2022-09-19T12:00:00+00:00",
+        "amplifier": "1",
+        "filter": "r",
+        "method": "binned",
+        "n_bias": 10,
+        "n_flat": 8,
+        "n_flat_pairs": 4,
+        "ccd_temperature_c": -80.0,
+        "verdict": "ok",
+        "remark": None,
+        "limit_min": 0.9,
+        "limit_max": 1.1,
+        "run_id": run_id,
+        "flow_run_id": None,
+        "engine": "local",
+        "superseded": False,
+    }
+
+
+def test_new_limits_judge_old_measurements_again(session: Session) -> None:
+    entry = Instrument("m2-ml", spec={"gain_e_per_adu": Limits(0.9, 1.1)})
+    finished(session, "a", gain(details={}), entry=entry)
+    before = trends(session)[0]
+    sync_instruments(session, [Instrument("m2-ml", spec={"gain_e_per_adu": Limits(0.98, 1.1)})], now=NOON)
+    after = trends(session)[0]
+    assert (before.verdict, after.verdict, after.limit_min, after.n_bias) == ("ok", "bad", 0.98, None)
+
+
+def test_rows_come_oldest_first_and_are_picked_by_what_is_asked(session: Session) -> None:
+    finished(session, "a", gain(1.0, observed_at=NOON + DAY), gain(2.0, amplifier="2"))
+    finished(session, "b", gain(3.0, quantity="read_noise", unit="e", observed_at=NOON - DAY), instrument="other")
+    finished(session, "c", gain(4.0, observed_at=NOON + 2 * DAY), configuration="bin2x2", night=NIGHT + DAY)
+
+    def values(**wanted: object) -> list[float]:
+        return [row.value for row in trends(session, **wanted)]  # type: ignore[arg-type]
+
+    assert values() == [3.0, 2.0, 1.0, 4.0]
+    assert values(quantity="gain") == [2.0, 1.0, 4.0]
+    assert values(instrument="other") == [3.0]
+    assert values(instrument="nobody") == []
+    assert values(amplifier="2") == [2.0]
+    assert values(configuration="bin2x2") == [4.0]
+    assert values(since=NOON, until=NOON + 2 * DAY) == [2.0, 1.0]
+
+
+def test_only_standing_results_show_unless_asked(session: Session) -> None:
+    finished(session, "a", gain(1.0), digest="1")
+    finished(session, "a", gain(2.0), digest="2")
+    unfinished = begin_run(session, set_of(session, add_frame(session, "a")), digest="3")
+    record_measurements(session, run_id=unfinished, measurements=[gain(3.0)])
+    assert [(row.value, row.superseded) for row in trends(session)] == [(2.0, False)]
+    assert [(row.value, row.superseded) for row in trends(session, superseded=True)] == [(1.0, True), (2.0, False)]
+
+
+def test_a_time_without_a_zone_is_refused(session: Session) -> None:
+    with pytest.raises(Exception, match="has no time zone: give it as UTC"):
+        trends(session, since=datetime(2022, 9, 19))  # noqa: DTZ001
+
+
+def test_a_year_of_one_amplifier_is_read_by_index(sessions: sessionmaker[Session]) -> None:
+    """Whatever else is on record, only the rows asked for are touched: the plan says so."""
+    with sessions() as session:
+        if session.get_bind().dialect.name != "sqlite":
+            pytest.skip("the plan of PostgreSQL depends on its statistics")
+        statements: list[str] = []
+        connection = session.connection()
+        session.execute(
+            insert(models.Instrument), [{"name": "i", "digest": "", "entry": {}, "spec": {}, "recorded_at": NOON}]
+        )
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.set_trace_callback(statements.append)
+        trends(session, instrument="i", amplifier="1", since=datetime(2022, 1, 1, tzinfo=UTC))
+        driver.set_trace_callback(None)
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statements[-1]}")]
+    index = "ix_measurement_instrument_id_amplifier_observed_at"
+    assert f"SEARCH measurement USING INDEX {index} (instrument_id=? AND amplifier=? AND observed_at>?)" in plan
