@@ -30,7 +30,6 @@ PRELOADED = (
     "ccdcore.photon_transfer",
     "ccdcore.plots",
     "ccdcore.series_health",
-    "ccdproc",
     "flows.calibrate",
     "flows.ingest",
     "prefect.flow_engine",
