@@ -7,25 +7,32 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-_STABLE = 0.15
-"""At least half of the flats are this near the median, and the trend is less than this, where the lamp is stable."""
+_NEAR = 0.15
 
-_FLUX_TOLERANCE = 0.035
-"""Relative deviation that a flat may have: of 11 flats of a lamp with 1 % scatter it costs none in 99 % of series."""
+_TOLERANCE = 0.036
+"""Of 11 flats of a lamp with 1 % scatter this costs none in 99 % of series."""
 
-_UNSTEADY = 0.018
-"""Scatter beyond what a 1 % lamp shows by chance: such a lamp is judged by its own scatter, to 4 σ."""
+_LAMP = 0.01
+"""Relative scatter of an ordinary lamp; that found from n flats may by chance be higher by the factor 1 + 2/√n."""
+
+_SET_SCATTER, _SET_TREND = 0.03, 0.1
+"""Scatter and change that only levels set on purpose, or the sky, have."""
+
+_FEWEST_FOR_A_LINE = 5
+_CLEARLY_LESS = 0.7
 
 
 def off_trend(flux: Array, floor_adu: float = 0.0) -> Array:
     """Return how far each flat of a series is off the trend of a stable lamp.
 
     The lamp is stable where at least half of the flats are within 15 % of
-    the median and their trend changes by less than that over the series;
-    else nobody is judged. The trend is the median of these flats or, from
-    five of them on, the straight line of Theil and Sen, whichever leaves
-    less scatter. A flat is off where it deviates by more than 3.5 % (or 4 σ
-    of the scatter, where the lamp is less steady than about 1 %).
+    the median, and these scatter about their trend, and change with it, no
+    more than a lamp does; else (a ramp, a twilight) nobody is judged. The
+    trend is their median, or the straight line of Theil and Sen through five
+    or more of them if it leaves clearly less scatter. A flat is off where it
+    deviates from the trend by more than 3.6 %, more than 1.5 times what the
+    trend changes (short ramps), more than 4 σ of a lamp that is plainly less
+    steady than 1 %, and more than the floor.
 
     Parameters
     ----------
@@ -43,32 +50,36 @@ def off_trend(flux: Array, floor_adu: float = 0.0) -> Array:
     usual = float(np.median(flux))
     if usual <= 0:
         return nobody
-    near = np.abs(flux / usual - 1) <= _STABLE
+    near = np.abs(flux / usual - 1) <= _NEAR
     if near.sum() < flux.size / 2:
         return nobody
     trend, scatter = _trend(flux, near)
-    if trend.min() <= 0 or np.ptp(trend) > _STABLE * usual:
+    change, count = float(np.ptp(trend[near])) / usual, int(near.sum())
+    if change > _SET_TREND or scatter > (_SET_SCATTER if count >= _FEWEST_FOR_A_LINE else _LAMP):
         return nobody
-    deviations = flux / trend - 1
-    tolerance = 4 * scatter if scatter > _UNSTEADY else _FLUX_TOLERANCE
-    return np.where(np.abs(deviations) > np.maximum(tolerance, floor_adu / trend), deviations, 0.0)
+    tolerance = 4 * scatter if scatter > _LAMP * (1 + 2 / count**0.5) else _TOLERANCE
+    limit = max(tolerance * usual, 1.5 * change * usual, floor_adu)
+    return np.where(np.abs(flux - trend) > limit, (flux - trend) / usual, 0.0)
+
+
+def robust_scatter(residuals: Array) -> Array:
+    """Return the 68th percentile of the absolute residuals along the first axis: σ, unmoved by a third of outliers."""
+    scatter: Array = np.percentile(np.abs(residuals), 68.27, axis=0, method="lower")
+    return scatter
 
 
 def _trend(flux: Array, near: npt.NDArray[np.bool_]) -> tuple[Array, float]:
-    """Return the trend of the flats ``near`` the median, and their relative scatter about it."""
+    """Return the trend of the flats ``near`` the median, and their scatter about it relative to the median."""
     from scipy.stats import theilslopes
 
     # The order stands for the time: a straggler after a pause would be a lever on the slope.
     order = np.arange(flux.size)
-    trends = [np.full(flux.size, np.median(flux[near]))]
-    if near.sum() >= 5:
+    usual = float(np.median(flux[near]))
+    scatter = float(robust_scatter(flux[near] / usual - 1))
+    if near.sum() >= _FEWEST_FOR_A_LINE:
         slope, intercept, _, _ = theilslopes(flux[near], order[near])
-        trends.append(intercept + slope * order)
-    scatters = [_scatter(flux[near] / trend[near] - 1) for trend in trends]
-    best = int(np.argmin(scatters))
-    return trends[best], scatters[best]
-
-
-def _scatter(residuals: Array) -> float:
-    """Return the 68th percentile of the absolute residuals: σ, unmoved by up to a third of outliers."""
-    return float(np.percentile(np.abs(residuals), 68.27, method="lower"))
+        line = intercept + slope * order
+        line_scatter = float(robust_scatter((flux - line)[near] / usual))
+        if line_scatter < _CLEARLY_LESS * scatter:
+            return line, line_scatter
+    return np.full(flux.size, usual), scatter

@@ -10,7 +10,7 @@ from statistics import median_low
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore._lamp_trend import off_trend
+from ccdcore._lamp_trend import off_trend, robust_scatter
 from ccdcore.instrument import FrameType
 from ccdcore.series import Exclusion, SeriesFrame, flat_groups, in_time_order, nominal_exposure
 
@@ -186,7 +186,7 @@ def _of_other_flux(frames: Sequence[SeriesFrame]) -> Reasons:
                     levels = _levels(biases, overscan=overscan)
                     flux -= np.median(levels, axis=0)
                     wander = _wander(levels)
-                reasons |= _off_trend(run, flux, 4 * wander)
+                reasons |= _off_trend(run, flux, 5 * wander)
     return reasons
 
 
@@ -210,8 +210,7 @@ def _wander(levels: Levels) -> Levels:
     """Return how much the bias level varies from frame to frame; a drift from night to night does not count."""
     if len(levels) < 2:
         return np.zeros(levels.shape[1])
-    scatter: Levels = 1.4826 / 2**0.5 * np.median(np.abs(np.diff(levels, axis=0)), axis=0)
-    return scatter
+    return robust_scatter(np.diff(levels, axis=0)) / 2**0.5
 
 
 def _without_pauses(group: Iterable[SeriesFrame]) -> list[list[SeriesFrame]]:
