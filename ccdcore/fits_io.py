@@ -96,7 +96,8 @@ def read_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrument
         mosaic = _mosaic(path, stream)
         data = mosaic.pixels()
     header = _describe(path, mosaic, instruments)
-    return Frame(path, data, header.info, header.amplifiers, pixel_sha256(data))
+    unit = str(header.cards.get("BUNIT", "adu")).strip().lower()
+    return Frame(path, data, header.info, header.amplifiers, pixel_sha256(data), unit)
 
 
 def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> FrameHeader:
@@ -314,7 +315,7 @@ def _describe(path: Path, mosaic: Mosaic, instruments: Sequence[Instrument]) -> 
     info = identify(cards, filename=path.name, shape=shape, instruments=instruments)
     entry = find_instrument(cards, instruments)
     if entry is None or not entry.amplifiers:
-        return FrameHeader(path, shape, info, mosaic.amplifiers)
+        return FrameHeader(path, shape, info, mosaic.amplifiers, cards)
     for amplifier in entry.amplifiers:
         for section in (amplifier.data, amplifier.overscan):
             if section is not None and not section.fits(shape):
@@ -323,4 +324,4 @@ def _describe(path: Path, mosaic: Mosaic, instruments: Sequence[Instrument]) -> 
                     f"amplifier {amplifier.name} of instrument {entry.name} has the section {section}, which does not "
                     f"fit its image of {shape[1]} columns and {shape[0]} rows: correct the entry, or its match",
                 )
-    return FrameHeader(path, shape, info, entry.amplifiers)
+    return FrameHeader(path, shape, info, entry.amplifiers, cards)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ccdcore.cards import Cards
 from ccdcore.geometry import Amplifier
 from ccdcore.header import ExposureInfo
 
@@ -22,7 +23,7 @@ class Frame:
     path : Path
         The file it was read from.
     data : ndarray, shape (rows, columns)
-        Pixel values in ADU, in the file's own type (BZERO applied), native byte order.
+        Pixel values, of a raw frame in ADU, in the file's own type (BZERO applied), native byte order.
     info : ExposureInfo
         What the header and the configuration say of it.
     amplifiers : tuple of Amplifier
@@ -30,6 +31,9 @@ class Frame:
     sha256 : str
         SHA-256 of the decoded pixels and their shape: the frame's identity,
         the same however the file is named or compressed.
+    unit : str
+        What BUNIT says of the pixel values, in small letters; ``""`` for pure
+        numbers (a master flat).
     """
 
     path: Path
@@ -37,6 +41,7 @@ class Frame:
     info: ExposureInfo
     amplifiers: tuple[Amplifier, ...]
     sha256: str
+    unit: str = "adu"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -59,9 +64,13 @@ class FrameHeader:
         What the header and the configuration say of it.
     amplifiers : tuple of Amplifier
         At least one; the whole image where nothing says otherwise.
+    cards : mapping of str to value
+        The cards of the primary header overlaid by those of the image
+        extension, keywords in capitals.
     """
 
     path: Path
     shape: tuple[int, int]
     info: ExposureInfo
     amplifiers: tuple[Amplifier, ...]
+    cards: Cards
