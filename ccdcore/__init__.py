@@ -6,14 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ccdcore.combine import combine
+    from ccdcore.combining import combine
     from ccdcore.fits_io import inventory, read_frame
     from ccdcore.masters import master_bias, master_dark, master_flat
     from ccdcore.photon_transfer import measure_gain
     from ccdcore.statistics import imstat
 
 _HOMES = {
-    "combine": "ccdcore.combine",
+    "combine": "ccdcore.combining",
     "imstat": "ccdcore.statistics",
     "inventory": "ccdcore.fits_io",
     "master_bias": "ccdcore.masters",
@@ -39,6 +39,4 @@ def __getattr__(name: str) -> Any:
     """Import a public function when it is first asked for: the light processes need none of them."""
     if name not in _HOMES:
         raise AttributeError(f"module 'ccdcore' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value  # `combine` is a module too: from now on the name is the function's
-    return value
+    return getattr(import_module(_HOMES[name]), name)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.stats import sigma_clipped_stats
 
-from ccdcore.combine import QUANTISATION_VARIANCE, CombinedImage, hold
+from ccdcore.combining import QUANTISATION_VARIANCE, CombinedImage, hold
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frame import Frame
 from ccdcore.master import MaskBit, Master, MasterInput, MasterKind

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore._master_stack import CalibrationFrame, common_variance, exposure_time, reduce_frame
-from ccdcore.combine import QUANTISATION_VARIANCE
+from ccdcore.combining import QUANTISATION_VARIANCE
 from ccdcore.master import MaskBit, Master
 
 Image = npt.NDArray[Any]

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore._master_stack import CalibrationFrame, MasterStack, PerAmplifier, exposure_time, reduce_frame
-from ccdcore.combine import CombinedImage, Progress, combine
+from ccdcore.combining import CombinedImage, Progress, combine
 from ccdcore.errors import InsufficientDataError
 from ccdcore.master import MaskBit, Master, MasterInput, MasterKind
 from ccdcore.master_check import check_master, residual

@@ -8,7 +8,7 @@ after losing it (the file changed, or somebody else took over) is not heard.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -29,13 +29,18 @@ _UNPROCESSED = (*_WAITING, FileState.READY, FileState.CLAIMED)
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A file as a scan found it: the watched directory, the path below it, and its signature."""
+    """A file as a scan found it: the watched directory, the path below it, and its signature.
+
+    ``ctime_ns`` is no part of the signature (a new hard link or mode changes it);
+    it tells when a file arrived that was moved here, or copied with its old mtime.
+    """
 
     root: str
     relative_path: str
     size: int
     mtime_ns: int
     inode: int
+    ctime_ns: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,7 @@ def observe(session: Session, sightings: Iterable[Sighting], *, host: str, now: 
 
 
 def _as_row(sighting: Sighting, *, host: str, now: datetime) -> dict[str, Any]:
-    modified = datetime.fromtimestamp(sighting.mtime_ns / 1e9, tz=UTC)
+    arrived = datetime.fromtimestamp(max(sighting.mtime_ns, sighting.ctime_ns) / 1e9, tz=UTC)
     return {
         "host": host,
         "root": sighting.root,
@@ -133,7 +138,7 @@ def _as_row(sighting: Sighting, *, host: str, now: datetime) -> dict[str, Any]:
         "state": FileState.SEEN,
         "state_since": now,
         # A camera's clock may be ahead of ours; nothing arrives in the future.
-        "changed_at": min(modified, now),
+        "changed_at": min(arrived, now),
         "first_seen_at": now,
         "tries": 0,
     }

@@ -33,6 +33,8 @@ class RunRow:
         As they were claimed.
     outcome, message : Outcome or None, str or None
         How it ended.
+    superseded : bool
+        Whether a newer run of the set took its place.
     """
 
     id: int
@@ -46,6 +48,7 @@ class RunRow:
     flow_run_id: str | None
     outcome: Outcome | None
     message: str | None
+    superseded: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ def _runs(session: Session, *where: Any) -> list[RunRow]:
             Run.flow_run_id,
             Run.outcome,
             Run.message,
+            Run.superseded_by_id.is_not(None),
         )
         .join(CalibrationSet)
         .where(*where)

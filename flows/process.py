@@ -22,7 +22,7 @@ from flows.prefect_api import PrefectApi
 from flows.reconcile import Plan, plans_of
 from flows.registration import register_files
 from flows.results import standing_results
-from flows.scan import Tree
+from flows.scan import Tree, sighting
 from flows.service import running_service
 from flows.settings import SettingsError
 
@@ -74,10 +74,8 @@ def _sightings(home: Home, path: Path) -> Iterable[Sighting]:
     root = next((d for d in home.settings.watch.directories if path.is_relative_to(d)), top)
     tree = Tree(str(root), include=home.settings.watch.include, exclude=str(home.path))
     if path.is_dir():
-        return [sighting for _, sighting in tree.walk(str(path))]
-    status = path.stat()
-    below = str(path.relative_to(root))
-    return [Sighting(str(root), below, status.st_size, status.st_mtime_ns, status.st_ino)]
+        return [found for _, found in tree.walk(str(path))]
+    return [sighting(str(root), str(path.relative_to(root)), path.stat())]
 
 
 def _on_ledger(home: Home, sightings: Sequence[Sighting]) -> list[FileRow]:

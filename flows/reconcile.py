@@ -83,11 +83,12 @@ def settles_at(summary: SetSummary, settle_seconds: float) -> datetime:
 def next_attempt(last: RunRow | None, ended_at: datetime | None, at: datetime) -> int | None:
     """Return the attempt to make after the last run on the same inputs; None where none is due.
 
-    A run that failed is tried again after half a minute, then a minute; one whose process was killed, at once.
+    A run that failed is tried again after half a minute, then a minute; one whose process was killed, at once;
+    so is one that other inputs superseded, where the inputs are again what they were (a frame came and went).
     """
     if last is None:
         return 1
-    if last.outcome is Outcome.ABANDONED:
+    if last.outcome is Outcome.ABANDONED or last.superseded:
         return last.attempt + 1
     if last.outcome is not Outcome.FAILED or last.attempt >= MAX_ATTEMPTS or ended_at is None:
         return None

@@ -63,7 +63,7 @@ class Tree:
             return None
         if not stat.S_ISREG(status.st_mode):
             return None
-        return Sighting(self.root, path[len(self._prefix) :], status.st_size, status.st_mtime_ns, status.st_ino)
+        return sighting(self.root, path[len(self._prefix) :], status)
 
     def walk(self, top: str | None = None) -> Iterator[tuple[str, Sighting]]:
         """Yield path and signature of every file that counts in ``top`` (the whole tree) and below."""
@@ -100,6 +100,13 @@ class Tree:
             return []
         self._unreadable.discard(directory)
         return found
+
+
+def sighting(root: str, relative_path: str, status: os.stat_result) -> Sighting:
+    """Return what the ledger is told of a file."""
+    return Sighting(
+        root, relative_path, status.st_size, status.st_mtime_ns, status.st_ino, ctime_ns=status.st_ctime_ns
+    )
 
 
 def is_open_for_writing(path: str) -> bool | None:

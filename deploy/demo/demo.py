@@ -43,7 +43,7 @@ def main() -> int:
     up = ["up", "--home", str(home), "--watch", str(incoming), "--port", str(free_port(4200))]
     service = subprocess.Popen([*ccdwatch(), *up])
     try:
-        wait_for(service, lambda: (home / "service.json").exists(), seconds=120, what="the service to be ready")
+        wait_for(service, (home / "service.json").exists, seconds=120, what="the service to be ready")
         say(f"Four frames of the ESIS camera land in {incoming}")
         for name in FRAMES:
             shutil.copy(next(arguments.frames.rglob(f"{name}.fit.gz")), incoming)

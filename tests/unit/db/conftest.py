@@ -1,6 +1,5 @@
 """A database of each kind to test on."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db.engine import make_engine, session_factory, upgrade
 
-POSTGRESQL = "CCDWATCH_TEST_POSTGRESQL"
-
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
@@ -19,9 +16,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/ccdwatch.db"
         return
-    url = os.environ.get(POSTGRESQL)
-    if not url:
-        pytest.skip(f"no PostgreSQL: set {POSTGRESQL} to the URL of an empty database")
+    url = request.getfixturevalue("postgresql_url")
     yield url
     engine = make_engine(url)
     with engine.begin() as connection:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ccdcore.combine import PRIOR_DEGREES_OF_FREEDOM, combine
+from ccdcore.combining import PRIOR_DEGREES_OF_FREEDOM, combine
 from ccdcore.errors import InsufficientDataError
 
 ROUNDING = np.sqrt(1 / 12)
