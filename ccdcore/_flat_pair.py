@@ -47,7 +47,7 @@ class FlatPair:
     Parameters
     ----------
     first, second : ndarray of float32, shape (rows, columns)
-        Signals in ADU, bias subtracted.
+        Signals in ADU, bias subtracted; NaN where a pixel is saturated.
     flux_ratio : float
         μ₁/μ₂.
     neighbourhood : ndarray of float32
@@ -56,7 +56,7 @@ class FlatPair:
     bias_variance : float
         Variance of one bias frame in ADU², rounding included.
     saturation : float
-        Signal at which a pixel saturates; infinite where none does.
+        Signal at which pixels saturate, so that those just below are left out too; infinite where none does.
     """
 
     first: Array
@@ -107,7 +107,7 @@ class _Residuals:
 
 
 def prepare(first: Array, second: Array, bias_variance: float, saturation: float) -> FlatPair | None:
-    """Compare the light of two flats; None where there is none above the noise."""
+    """Compare the light of two flats; None where there is none between noise and saturation."""
     # Cosmic rays are in one of the two only, so the lower value is free of them.
     lower = np.nan_to_num(np.minimum(first, second), nan=0.0, posinf=0.0, neginf=0.0)
     neighbourhood: Array = (9 * uniform_filter(lower, 3) - lower) / 8
@@ -115,17 +115,22 @@ def prepare(first: Array, second: Array, bias_variance: float, saturation: float
     reference = float(np.partition(neighbourhood, -n_brightest, axis=None)[-n_brightest])
     if reference < 5 * sqrt(bias_variance):
         return None
-    lit = (neighbourhood > reference / 3) & np.isfinite(first) & np.isfinite(second) & (second > 0)
+    lit = (neighbourhood > reference / 3) & (lower > reference / 6)
     if np.count_nonzero(lit) < _PIXELS_PER_BIN:
         return None
     ratio = float(np.median(first[lit] / second[lit]))
     return FlatPair(first, second, ratio, neighbourhood, bias_variance, saturation)
 
 
-def first_gain(pair: FlatPair) -> float:
-    """Return a rough gain from the median of Δ² in the brightest pixels, which outliers hardly move."""
+def first_gain(pair: FlatPair) -> float | None:
+    """Return a rough gain from the median of Δ² in the brightest pixels, which outliers hardly move.
+
+    None where too few pixels are safe from saturation.
+    """
     parts = list(_strips(pair, 1.0, _stride(pair), clip=False))
     value, level, dof = (np.concatenate([getattr(p, name) for p in parts]) for name in ("value", "level", "dof"))
+    if level.size < _PIXELS_PER_BIN:
+        return None
     bright = level > np.quantile(level, 0.99) / 3
     f1, f2 = pair.factors
     noise = _CHI2_MEDIAN * (f1**2 + f2**2) * pair.bias_variance
@@ -191,8 +196,9 @@ def _group_edges(pair: FlatPair, gain: float) -> npt.NDArray[np.float64]:
     sample = pair.neighbourhood.ravel()[:: _stride(pair)]
     dark = gain * pair.bias_variance
     lit = sample[sample > dark]
-    n_groups = int(np.clip(lit.size // _PIXELS_PER_BIN, 1, _BINS))
-    return np.unique(np.concatenate([[dark], np.quantile(lit, np.arange(1, n_groups) / n_groups)]))
+    n_groups = min(lit.size // _PIXELS_PER_BIN, _BINS)
+    inner = np.quantile(lit, np.arange(1, n_groups) / n_groups) if n_groups > 1 else np.empty(0)
+    return np.unique(np.concatenate([[dark], inner]))
 
 
 def _strips(pair: FlatPair, gain: float, stride: int, *, clip: bool = True) -> Iterator[_Residuals]:

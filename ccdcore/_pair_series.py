@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from itertools import chain
 from math import sqrt
 from typing import Any
 
@@ -10,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore import _flat_pair
+from ccdcore._exposures import Exposure
 from ccdcore._transfer_fit import SMALLEST_SLOPE, BiasNoise, TransferFit, fit_curve, straight_line
 from ccdcore.geometry import Amplifier
 from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level
@@ -25,6 +28,12 @@ def signed_difference(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.
     return difference
 
 
+def _limit(frame: npt.NDArray[Any]) -> float:
+    """Return the value that saturated pixels share; infinite where there are none."""
+    pile_up = Histogram.of(frame).pile_up
+    return np.inf if pile_up is None else pile_up
+
+
 def overlap_inflation(n_pairs: int, n_shared: int) -> float:
     """Return Var(mean) of squared differences over that of independent pairs.
 
@@ -34,53 +43,96 @@ def overlap_inflation(n_pairs: int, n_shared: int) -> float:
 
 
 @dataclass(slots=True)
-class BiasSeries:
-    """Biases of one amplifier: the noise of each pair, and the mean image free of cosmic rays."""
+class PairSeries(ABC):
+    """Pairs of one amplifier.
+
+    Parameters
+    ----------
+    amplifier : Amplifier
+        The amplifier; its data section are the pixels to measure.
+    used : list of tuple of int
+        Numbers of the two frames of each pair used.
+    remarks : list of str
+        Which pairs were left out, and why.
+    """
 
     amplifier: Amplifier
+    used: list[tuple[int, int]] = field(default_factory=list, kw_only=True)
+    remarks: list[str] = field(default_factory=list, kw_only=True)
+
+    def add(self, one: Exposure, two: Exposure) -> None:
+        """Take in a pair, or remark why it is no use."""
+        first, second = cut(one.data, self.amplifier.data), cut(two.data, self.amplifier.data)
+        reason: str | None
+        if np.array_equal(first, second):
+            reason = "their pixels are the same: one is a copy of the other"
+        elif not (np.isfinite(first) & np.isfinite(second)).any():
+            reason = "they have no finite pixel in common"
+        else:
+            levels = [self._overscan_level(exposure) for exposure in (one, two)]
+            reason = self._measure(first, second, levels)
+        if reason is None:
+            self.used.append((one.number, two.number))
+        else:
+            self.remarks.append(f"pair {one.name}, {two.name} left out: {reason}")
+
+    @abstractmethod
+    def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
+        """Take in the pixels and overscan levels of a pair, or return why it is no use."""
+
+    def _overscan_level(self, exposure: Exposure) -> float:
+        section = self.amplifier.overscan
+        return 0.0 if section is None else overscan_level(exposure.data, section)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames used."""
+        return len(set(chain.from_iterable(self.used)))
+
+    @property
+    def overlap(self) -> float:
+        """Inflation of the variance of a mean over the pairs, by frames they share."""
+        seconds = {second for _, second in self.used}
+        return overlap_inflation(len(self.used), sum(first in seconds for first, _ in self.used))
+
+
+@dataclass(slots=True)
+class BiasSeries(PairSeries):
+    """Biases of one amplifier: the noise of each pair, and the mean image free of cosmic rays."""
+
     _moments: list[ClippedMoments] = field(default_factory=list)
     _total: Any = 0.0
     _overscan: list[float] = field(default_factory=list)
     _whole: bool = True
 
-    def add(self, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> str | None:
-        """Take in two consecutive frames; return why not, if they are no use."""
-        one, two = cut(first, self.amplifier.data), cut(second, self.amplifier.data)
-        difference = signed_difference(one, two)
-        if not np.isfinite(difference).any():
-            return "they have no finite pixel in common"
+    def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
+        difference = signed_difference(first, second)
         histogram = Histogram.of(difference)
         moments = histogram.clipped(_BIAS_CLIP_SIGMA)
         if moments.variance == 0:
-            return "their pixels are the same: one is a copy of the other"
+            return "there is no noise in their difference"
         self._moments.append(moments)
         self._whole &= histogram.step == 1
         hit = np.abs(difference - moments.mean) > moments.limit
-        self._total = self._total + np.where(hit, 2.0 * np.minimum(one, two), one + two.astype(np.float64))
-        if self.amplifier.overscan is not None:
-            self._overscan += [overscan_level(frame, self.amplifier.overscan) for frame in (first, second)]
+        self._total = self._total + np.where(hit, 2.0 * np.minimum(first, second), first + second.astype(np.float64))
+        self._overscan += overscan
         return None
-
-    @property
-    def n_pairs(self) -> int:
-        """Pairs taken in."""
-        return len(self._moments)
 
     @property
     def mean(self) -> npt.NDArray[np.float32]:
         """The mean image in ADU."""
-        image: npt.NDArray[np.float32] = (self._total / (2 * self.n_pairs)).astype(np.float32)
+        image: npt.NDArray[np.float32] = (self._total / (2 * len(self._moments))).astype(np.float32)
         return image
 
     @property
     def level(self) -> float:
         """Mean of the mean image in ADU."""
-        return float(np.nanmean(self._total)) / (2 * self.n_pairs)
+        return float(np.nanmean(self._total)) / (2 * len(self._moments))
 
     @property
     def overscan(self) -> float:
         """Mean level of the overscan; 0 where there is none."""
-        return float(np.mean(self._overscan)) if self._overscan else 0.0
+        return float(np.mean(self._overscan))
 
     @property
     def noise(self) -> BiasNoise:
@@ -89,60 +141,52 @@ class BiasSeries:
         mean = float(variances.mean())
         expected = mean * np.sqrt(2 / np.array([m.n for m in self._moments]))
         chi2 = float(np.sum(((variances - mean) / expected) ** 2))
-        inflation = overlap_inflation(self.n_pairs, self.n_pairs - 1) * max(1.0, chi2 / max(self.n_pairs - 1, 1))
-        uncertainty = sqrt(float(np.sum(expected**2)) * inflation) / self.n_pairs
+        inflation = self.overlap * max(1.0, chi2 / max(len(self._moments) - 1, 1))
+        uncertainty = sqrt(float(np.sum(expected**2)) * inflation) / len(self._moments)
         return BiasNoise(mean / 2, uncertainty / 2, self._whole)
 
 
 @dataclass(slots=True)
-class FlatSeries:
+class FlatSeries(PairSeries):
     """Flats of one amplifier: the photon transfer points of each pair, and the fit to all of them."""
 
-    amplifier: Amplifier
     offset: npt.NDArray[np.float32]
-    overscan: float
     noise: BiasNoise
     points: list[_flat_pair.PairPoints] = field(default_factory=list)
-    used: list[tuple[int, int]] = field(default_factory=list)
     _gain: float | None = None
 
     @classmethod
     def after(cls, biases: BiasSeries) -> FlatSeries:
         """Begin a series of flats with what the biases have shown."""
-        return cls(biases.amplifier, biases.mean, biases.overscan, biases.noise)
+        return cls(biases.amplifier, biases.mean - np.float32(biases.overscan), biases.noise)
 
-    def add(self, first: npt.NDArray[Any], second: npt.NDArray[Any], numbers: tuple[int, int]) -> str | None:
-        """Take in two consecutive flats; return why not, if they are no use."""
-        signals = [self._signal(frame) for frame in (first, second)]
-        saturation = min(self._saturation(frame) for frame in (first, second))
+    def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
+        limit = min(_limit(first), _limit(second))
+        signals = []
+        for frame, level in zip((first, second), overscan, strict=True):
+            signal = frame - self.offset - np.float32(level)
+            signals.append(np.where(frame < limit, signal, np.float32(np.nan)))
+        saturation = limit - float(np.nanmean(self.offset)) - max(overscan)
         pair = _flat_pair.prepare(signals[0], signals[1], self.noise.variance, saturation)
-        if pair is None:
-            return "there is no light above the noise"
+        gain = None if pair is None else self._gain or self._rough_gain(pair)
+        if pair is None or gain is None:
+            return "there is no light above the noise, or all of it is saturated"
         if not 1 - _FLUX_TOLERANCE < pair.flux_ratio < 1 / (1 - _FLUX_TOLERANCE):
             return f"their flux differs by {100 * abs(pair.flux_ratio - 1):.0f} %, more than 10 %"
-        if self._gain is None:
-            rough = _flat_pair.measure(pair, _flat_pair.first_gain(pair), quick=True)
-            self._gain = 1 / max(straight_line([rough], self.noise.variance).slope, SMALLEST_SLOPE)
-        points = _flat_pair.measure(pair, self._gain)
+        points = _flat_pair.measure(pair, gain)
         if straight_line([points], self.noise.variance).slope < SMALLEST_SLOPE:
-            self._gain = None
-            return "there is no shot noise in their difference: they are averages or copies of one frame"
+            return "there is no shot noise in their difference: they are averages, or made of one frame"
         self.points.append(points)
-        self.used.append(numbers)
-        self._gain = 1 / straight_line(self.points, self.noise.variance).slope
+        self._gain = self._gain_of(self.points)
         return None
+
+    def _rough_gain(self, pair: _flat_pair.FlatPair) -> float | None:
+        gain = _flat_pair.first_gain(pair)
+        return None if gain is None else self._gain_of([_flat_pair.measure(pair, gain, quick=True)])
+
+    def _gain_of(self, points: list[_flat_pair.PairPoints]) -> float:
+        return 1 / max(straight_line(points, self.noise.variance).slope, SMALLEST_SLOPE)
 
     def fit(self) -> TransferFit:
         """Fit the points of all pairs."""
-        n_shared = sum(second in {first for first, _ in self.used} for _, second in self.used)
-        return fit_curve(self.points, self.noise, overlap_inflation(len(self.used), n_shared))
-
-    def _signal(self, frame: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        signal = cut(frame, self.amplifier.data) - self.offset
-        if self.amplifier.overscan is not None:
-            signal -= np.float32(overscan_level(frame, self.amplifier.overscan) - self.overscan)
-        return signal.astype(np.float32, copy=False)
-
-    def _saturation(self, frame: npt.NDArray[Any]) -> float:
-        limit = Histogram.of(cut(frame, self.amplifier.data)).pile_up
-        return np.inf if limit is None else limit - float(np.nanmean(self.offset))
+        return fit_curve(self.points, self.noise, self.overlap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -56,10 +56,15 @@ class TransferFit:
 
 
 def straight_line(points: Sequence[PairPoints], bias_variance: float) -> Line:
-    """Fit a straight line through the bias variance, weighted by the variance the noise model predicts."""
+    """Fit a straight line through the bias variance, weighted by the variance the noise model predicts.
+
+    Without any point the slope is 0 with infinite uncertainty.
+    """
     mean, variance, sigma = _joined(points)
     weight = mean / sigma**2
     norm = float(weight @ mean)
+    if norm == 0:
+        return Line(0.0, inf, 0.0, 0.0)
     slope = float(weight @ (variance - bias_variance)) / norm
     chi2 = float(np.sum(((variance - bias_variance - slope * mean) / sigma) ** 2))
     return Line(slope, 1 / sqrt(norm), -float(weight.sum()) / norm, chi2)
@@ -110,7 +115,12 @@ def _bent(points: Sequence[PairPoints], noise: BiasNoise, overlap: float, gain: 
     chi2_per_dof = float(np.sum(((variance - model(mean, slope, bend)) / sigma) ** 2)) / (mean.size - 2)
     of_slope, of_bend = np.sqrt(np.diag(covariance) * overlap * max(1.0, chi2_per_dof))
     to_a00 = slope / (gain * scale)
-    return TransferFit(gain / slope, gain / slope**2 * of_slope, chi2_per_dof, (bend * to_a00, of_bend * to_a00))
+    return TransferFit(
+        gain=float(gain / slope),
+        uncertainty=float(gain / slope**2 * of_slope),
+        chi2_per_dof=chi2_per_dof,
+        bend=(float(bend * to_a00), float(of_bend * to_a00)),
+    )
 
 
 def _joined(points: Sequence[PairPoints]) -> tuple[npt.NDArray[np.float64], ...]:

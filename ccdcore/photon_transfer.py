@@ -10,28 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, islice, pairwise
+from itertools import islice, pairwise
 from math import hypot, sqrt
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ccdcore._exposures import Exposure, Exposures, Image, channels
 from ccdcore._flat_pair import PairPoints
 from ccdcore._pair_series import BiasSeries, FlatSeries
 from ccdcore._transfer_fit import TransferFit
-from ccdcore.errors import InsufficientDataError, SectionError
-from ccdcore.frame import Frame
+from ccdcore.errors import InsufficientDataError
 from ccdcore.geometry import Amplifier, Section
-from ccdcore.header import ExposureInfo
-from ccdcore.series import SeriesFrame
 from ccdcore.statistics import cut
 
-Image = Frame | SeriesFrame | Path | str | npt.NDArray[Any]
-
-_EXPOSURE_TOLERANCE = 0.01
-_FRAMES_HELD = 2
 _CURVE_POINTS = 24
 _POOR_FIT = 3.0
 _MANY_REJECTED = 0.05
@@ -99,17 +92,6 @@ class PhotonTransfer:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Exposure:
-    """A frame as it comes from any kind of input."""
-
-    number: int
-    name: str
-    data: npt.NDArray[Any]
-    info: ExposureInfo | None
-    amplifiers: tuple[Amplifier, ...]
-
-
 def measure_gain(
     bias: Sequence[Image],
     flat: Sequence[Image],
@@ -160,153 +142,66 @@ def measure_gain(
     C = μ/g + B, with B the variance of the biases (all pairs of consecutive
     ones, cosmic rays clipped at 6 σ). The line is fitted to groups of pixels of
     equal light with B fixed, each weighted by the variance the model predicts.
-    Where C bends down significantly (3 σ, signals that span a factor of five) the fit is that of Astier et al. 2019
-    (A&A 629, A36), eq. 16: C = [exp(2 a₀₀ μ g) − 1]/(2 a₀₀ g²) + B. Uncertainties are
-    statistical, with the correlation of pairs that share a frame in them, and
-    times √(χ²/dof) where that is above 1.
+    Where C bends down significantly (3 σ, and the signals span a factor of
+    five) the fit is that of Astier et al. 2019 (A&A 629, A36), eq. 16:
+    C = [exp(2 a₀₀ μ g) − 1]/(2 a₀₀ g²) + B. Uncertainties are statistical, with
+    the correlation of pairs that share a frame in them, and times √(χ²/dof)
+    where that is above 1.
+
+    ``"pair"``: g = (ΣF − ΣB)/[Var(F₁ − F₂) − Var(B₁ − B₂)], read noise
+    g · std(B₁ − B₂)/√2. Its uncertainty is that of the noise only: it does not
+    know of lamp drift and cosmic rays.
     """
     if method not in ("auto", "pair", "binned"):
         raise ValueError(f"method {method!r} is unknown: write auto, pair or binned")
-    notes: list[str] = []
-    biases = _usable(bias, "bias", notes)
-    flats = _usable(flat, "flat", notes)
-    start = list(islice(biases, 2))
-    if len(start) < 2:
-        raise InsufficientDataError(
-            " ".join([f"read noise needs two raw biases, {len(start)} usable: add biases.", *notes])
-        )
-    channels = _channels(start[0], amplifiers, region)
+    exposures = Exposures()
+    biases = exposures.raw(bias, "bias")
     if method == "pair":
-        pair = list(islice(flats, 2))
-        _same_shape(start[0], *start, *pair)
-        return tuple(_textbook(channel, start, pair, notes) for channel in channels)
-    return _binned(channels, chain(start, biases), flats, notes)
-
-
-def _usable(images: Sequence[Image], kind: str, notes: list[str]) -> Iterator[_Exposure]:
-    """Yield the raw frames among the inputs, one at a time."""
-    for number, image in enumerate(images, start=1):
-        exposure = _exposure(image, number, kind)
-        averaged = 1 if exposure.info is None else exposure.info.n_averaged
-        if averaged > 1:
-            notes.append(f"{exposure.name} left out: an average of {averaged} exposures has too little noise")
-        else:
-            yield exposure
-
-
-def _exposure(image: Image, number: int, kind: str) -> _Exposure:
-    if isinstance(image, SeriesFrame):
-        from ccdcore.fits_io import read_image
-
-        return _Exposure(number, image.path.name, read_image(image.path), image.info, image.amplifiers)
-    if isinstance(image, (str, Path)):
-        from ccdcore.fits_io import read_frame
-
-        image = read_frame(Path(image))
-    if isinstance(image, Frame):
-        return _Exposure(number, image.path.name, image.data, image.info, image.amplifiers)
-    data = np.asarray(image)
-    if data.ndim != 2:
-        raise InsufficientDataError(f"{kind} {number} has shape {data.shape}: give images of two dimensions")
-    return _Exposure(number, f"{kind} {number}", data, None, ())
-
-
-def _channels(
-    first: _Exposure, amplifiers: Sequence[Amplifier] | None, region: str | Section | None
-) -> tuple[Amplifier, ...]:
-    """Return the amplifiers, their data sections cut to the region."""
-    rows, columns = first.data.shape
-    channels = tuple(amplifiers or first.amplifiers or (Amplifier("1", Section.whole((rows, columns))),))
-    if region is None:
-        return channels
-    section = Section.parse(region) if isinstance(region, str) else region
-    inside = tuple(
-        replace(channel, data=common)
-        for channel in channels
-        if (common := _intersection(channel.data, section)) is not None
-    )
-    if not inside:
-        raise SectionError(f"region {section} has no pixel in the data section of any amplifier")
-    return inside
-
-
-def _intersection(one: Section, two: Section) -> Section | None:
-    x1, x2 = max(one.x1, two.x1), min(one.x2, two.x2)
-    y1, y2 = max(one.y1, two.y1), min(one.y2, two.y2)
-    return Section(x1, x2, y1, y2) if x1 <= x2 and y1 <= y2 else None
-
-
-def _same_shape(first: _Exposure, *others: _Exposure) -> None:
-    for other in others:
-        if other.data.shape != first.data.shape:
-            raise InsufficientDataError(
-                f"{other.name} has shape {other.data.shape}, {first.name} {first.data.shape}: give frames of one size"
+        pair = list(islice(biases, 2))
+        if len(pair) == 2:
+            flats = list(islice(exposures.raw(flat, "flat"), 2))
+            return tuple(
+                _textbook(channel, pair, flats, exposures.notes) for channel in channels(pair[0], amplifiers, region)
             )
-
-
-def _flat_pairs(flats: Iterator[_Exposure], notes: list[str]) -> Iterator[tuple[_Exposure, _Exposure]]:
-    """Yield pairs of consecutive flats of one filter and exposure time, holding few frames at once."""
-    held: list[_Exposure] = []
-    alone: dict[int, str] = {}
-    for flat in flats:
-        partner = next((other for other in held if _comparable(other, flat)), None)
-        held = [*[other for other in held if other is not partner][1 - _FRAMES_HELD :], flat]
-        if partner is None:
-            alone[flat.number] = flat.name
-        else:
-            alone.pop(partner.number, None)
-            yield partner, flat
-    notes += [f"{name} left out: no other flat of its filter and exposure time" for name in alone.values()]
-
-
-def _comparable(one: _Exposure, two: _Exposure) -> bool:
-    if one.info is None or two.info is None:
-        return True
-    times = one.info.exposure_time_s, two.info.exposure_time_s
-    if times[0] is None or times[1] is None:
-        same_time = True
-    else:
-        same_time = abs(times[0] - times[1]) <= _EXPOSURE_TOLERANCE * max(times[0], times[1])
-    return one.info.filter == two.info.filter and same_time
-
-
-def _binned(
-    channels: Sequence[Amplifier], biases: Iterator[_Exposure], flats: Iterator[_Exposure], notes: list[str]
-) -> tuple[PhotonTransfer, ...]:
-    bias_series = [BiasSeries(channel) for channel in channels]
-    remarks: list[list[str]] = [[] for _ in channels]
-    n_bias = 1
-    for one, two in pairwise(biases):
-        _same_shape(one, two)
-        n_bias += 1
-        for of_bias, own in zip(bias_series, remarks, strict=True):
-            _remark(own, one, two, of_bias.add(one.data, two.data))
-        shape_of = two
-    for of_bias, own in zip(bias_series, remarks, strict=True):
-        if of_bias.n_pairs == 0:
-            raise InsufficientDataError(f"amplifier {of_bias.amplifier.name} has no usable pair of biases: {own[0]}")
-    flat_series = [FlatSeries.after(of_bias) for of_bias in bias_series]
-    for one, two in _flat_pairs(flats, notes):
-        _same_shape(shape_of, one, two)
-        for of_flat, own in zip(flat_series, remarks, strict=True):
-            _remark(own, one, two, of_flat.add(one.data, two.data, (one.number, two.number)))
-    return tuple(
-        _result(of_bias, of_flat, n_bias, [*notes, *own])
-        for of_bias, of_flat, own in zip(bias_series, flat_series, remarks, strict=True)
+    elif bias_series := _bias_series(biases, amplifiers, region):
+        flat_series = _flat_series(bias_series, exposures.flat_pairs(flat))
+        return tuple(_result(*both, exposures.notes) for both in zip(bias_series, flat_series, strict=True))
+    n_usable = len(bias) - len(exposures.notes)
+    raise InsufficientDataError(
+        " ".join([f"read noise needs two raw biases, {n_usable} usable: add biases.", *exposures.notes])
     )
 
 
-def _remark(remarks: list[str], one: _Exposure, two: _Exposure, reason: str | None) -> None:
-    if reason is not None:
-        remarks.append(f"pair {one.name}, {two.name} left out: {reason}")
+def _bias_series(
+    biases: Iterator[Exposure], amplifiers: Sequence[Amplifier] | None, region: str | Section | None
+) -> list[BiasSeries]:
+    """Take in all pairs of consecutive biases, for each amplifier; nothing where there is no pair."""
+    series: list[BiasSeries] = []
+    for one, two in pairwise(biases):
+        series = series or [BiasSeries(amplifier) for amplifier in channels(one, amplifiers, region)]
+        for amplifier in series:
+            amplifier.add(one, two)
+    for amplifier in series:
+        if not amplifier.used:
+            raise InsufficientDataError(
+                f"amplifier {amplifier.amplifier.name} has no usable pair of biases: {amplifier.remarks[0]}"
+            )
+    return series
 
 
-def _result(of_bias: BiasSeries, of_flat: FlatSeries, n_bias: int, notes: list[str]) -> PhotonTransfer:
-    read_noise, read_noise_uncertainty = of_flat.noise.read_noise
-    if read_noise == 0:
-        notes.append("the read noise is hidden by rounding to whole ADU")
+def _flat_series(bias_series: Sequence[BiasSeries], pairs: Iterator[tuple[Exposure, Exposure]]) -> list[FlatSeries]:
+    series = [FlatSeries.after(biases) for biases in bias_series]
+    for one, two in pairs:
+        for amplifier in series:
+            amplifier.add(one, two)
+    return series
+
+
+def _result(biases: BiasSeries, flats: FlatSeries, notes: Sequence[str]) -> PhotonTransfer:
+    read_noise, read_noise_uncertainty = flats.noise.read_noise
+    hidden = ["the read noise is hidden by rounding to whole ADU"] if read_noise == 0 else []
     result = PhotonTransfer(
-        amplifier=of_bias.amplifier.name,
+        amplifier=biases.amplifier.name,
         method="bias only",
         gain_e_per_adu=None,
         gain_uncertainty=None,
@@ -314,18 +209,18 @@ def _result(of_bias: BiasSeries, of_flat: FlatSeries, n_bias: int, notes: list[s
         read_noise_adu_uncertainty=read_noise_uncertainty,
         read_noise_e=None,
         read_noise_uncertainty=None,
-        bias_level_adu=of_bias.level,
+        bias_level_adu=biases.level,
         level_range_adu=None,
-        n_bias=n_bias,
+        n_bias=biases.n_frames,
         n_flat=0,
         n_flat_pairs=0,
         n_pixels=0,
-        notes=tuple(notes),
+        notes=(*notes, *biases.remarks, *flats.remarks, *hidden),
     )
-    if not of_flat.points:
+    if not flats.points:
         return result
-    fit = of_flat.fit()
-    means = np.concatenate([points.mean for points in of_flat.points])
+    fit = flats.fit()
+    means = np.concatenate([points.mean for points in flats.points])
     return replace(
         result,
         method="binned",
@@ -334,12 +229,12 @@ def _result(of_bias: BiasSeries, of_flat: FlatSeries, n_bias: int, notes: list[s
         read_noise_e=fit.gain * read_noise,
         read_noise_uncertainty=hypot(fit.gain * read_noise_uncertainty, read_noise * fit.uncertainty),
         level_range_adu=(float(means.min()), float(means.max())),
-        n_flat=len(set(chain.from_iterable(of_flat.used))),
-        n_flat_pairs=len(of_flat.points),
-        n_pixels=int(of_flat.points[0].n_pixels.sum()),
+        n_flat=flats.n_frames,
+        n_flat_pairs=len(flats.points),
+        n_pixels=int(flats.points[0].n_pixels.sum()),
         chi2_per_dof=fit.chi2_per_dof,
-        curve=_curve(of_flat.points),
-        notes=(*notes, *_fit_notes(fit, of_flat.points)),
+        curve=_curve(flats.points),
+        notes=(*result.notes, *_fit_notes(fit, flats.points)),
     )
 
 
@@ -357,7 +252,10 @@ def _fit_notes(fit: TransferFit, points: Sequence[PairPoints]) -> Iterator[str]:
         )
     rejected = max(p.rejected_fraction for p in points)
     if rejected > _MANY_REJECTED:
-        yield f"{100 * rejected:.0f} % of the pixels of a flat pair were left out as cosmic rays and their neighbours"
+        yield (
+            f"{100 * rejected:.0f} % of the pixels of a pair were left out as outliers or their neighbours: "
+            "many cosmic rays, or a light pattern that moved between flats"
+        )
 
 
 def _curve(points: Sequence[PairPoints]) -> tuple[PhotonTransferPoint, ...]:
@@ -375,56 +273,62 @@ def _curve(points: Sequence[PairPoints]) -> tuple[PhotonTransferPoint, ...]:
 
 
 def _textbook(
-    channel: Amplifier, biases: Sequence[_Exposure], flats: Sequence[_Exposure], notes: list[str]
+    channel: Amplifier, biases: Sequence[Exposure], flats: Sequence[Exposure], notes: Sequence[str]
 ) -> PhotonTransfer:
-    """Handbook of CCD Astronomy §4.3: whole amplifier, no clipping, no scaling, no rounding taken out.
-
-    The uncertainty of each variance of a difference d is that of normal noise
-    of any distribution over the pixels, Var(⟨d²⟩) = 2⟨σ⁴⟩/N with ⟨d⁴⟩/3 for ⟨σ⁴⟩.
-    """
-    frames = [cut(f.data, channel.data).astype(np.float64) for f in (*biases, *flats)]
-    finite = np.logical_and.reduce([np.isfinite(f) for f in frames])
+    """Handbook of CCD Astronomy §4.3: whole amplifier, no clipping, no scaling, no rounding taken out."""
+    frames = [cut(exposure.data, channel.data).astype(np.float64) for exposure in (*biases, *flats)]
+    finite = np.logical_and.reduce([np.isfinite(frame) for frame in frames])
     if not finite.any():
         raise InsufficientDataError(f"amplifier {channel.name} has no pixel that is finite in all frames")
-    frames = [f[finite] for f in frames]
+    frames = [frame[finite] for frame in frames]
     level = float(frames[0].mean() + frames[1].mean()) / 2
     bias_variance, of_bias = _variance(frames[0] - frames[1])
     read_noise = sqrt(bias_variance / 2)
-    read_noise_uncertainty = of_bias / (4 * read_noise) if read_noise else 0.0
-    gain = gain_uncertainty = None
-    if len(flats) == 2:
-        flat_variance, of_flat = _variance(frames[2] - frames[3])
-        light = float(frames[2].mean() + frames[3].mean()) - 2 * level
-        if flat_variance > bias_variance and light > 0:
-            gain = light / (flat_variance - bias_variance)
-            gain_uncertainty = gain * hypot(of_flat, of_bias) / (flat_variance - bias_variance)
-        else:
-            notes = [*notes, "no gain: the flats have no more noise, or no more light, than the biases"]
-    has_gain = gain is not None and gain_uncertainty is not None
-    return PhotonTransfer(
+    result = PhotonTransfer(
         amplifier=channel.name,
-        method="pair" if has_gain else "bias only",
-        gain_e_per_adu=gain,
-        gain_uncertainty=gain_uncertainty,
+        method="bias only",
+        gain_e_per_adu=None,
+        gain_uncertainty=None,
         read_noise_adu=read_noise,
-        read_noise_adu_uncertainty=read_noise_uncertainty,
-        read_noise_e=None if gain is None else gain * read_noise,
-        read_noise_uncertainty=(
-            None
-            if gain is None or gain_uncertainty is None
-            else hypot(gain * read_noise_uncertainty, read_noise * gain_uncertainty)
-        ),
+        read_noise_adu_uncertainty=of_bias / (4 * read_noise) if read_noise else 0.0,
+        read_noise_e=None,
+        read_noise_uncertainty=None,
         bias_level_adu=level,
         level_range_adu=None,
         n_bias=2,
-        n_flat=len(flats) if has_gain else 0,
-        n_flat_pairs=int(has_gain),
-        n_pixels=frames[0].size if has_gain else 0,
+        n_flat=0,
+        n_flat_pairs=0,
+        n_pixels=0,
         notes=tuple(notes),
+    )
+    if len(flats) < 2:
+        return replace(result, notes=(*notes, "no gain: it needs two raw flats"))
+    flat_variance, of_flat = _variance(frames[2] - frames[3])
+    light, noise = float(frames[2].mean() + frames[3].mean()) - 2 * level, flat_variance - bias_variance
+    if light <= 0 or noise <= 0:
+        return replace(
+            result, notes=(*notes, "no gain: the flats have no more light, or no more noise, than the biases")
+        )
+    gain = light / noise
+    gain_uncertainty = gain * hypot(of_flat, of_bias) / noise
+    return replace(
+        result,
+        method="pair",
+        gain_e_per_adu=gain,
+        gain_uncertainty=gain_uncertainty,
+        read_noise_e=gain * read_noise,
+        read_noise_uncertainty=hypot(gain * result.read_noise_adu_uncertainty, read_noise * gain_uncertainty),
+        level_range_adu=(light / 2, light / 2),
+        n_flat=2,
+        n_flat_pairs=1,
+        n_pixels=frames[0].size,
     )
 
 
 def _variance(difference: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Return the variance of a difference image and its 1-σ uncertainty."""
-    deviation2 = (difference - difference.mean()) ** 2
-    return float(deviation2.mean()), sqrt(2 / 3 * float((deviation2**2).mean()) / difference.size)
+    """Return the variance of a difference image and its 1-σ uncertainty.
+
+    Var(⟨d²⟩) = 2⟨σ⁴⟩/N for normal noise however σ differs between the pixels, with ⟨d⁴⟩ = 3⟨σ⁴⟩.
+    """
+    squares = (difference - difference.mean()) ** 2
+    return float(squares.mean()), sqrt(2 / 3 * float((squares**2).mean()) / difference.size)
