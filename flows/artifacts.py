@@ -50,6 +50,14 @@ def report(home: Home, run_id: int) -> str:
     return "\n\n".join(section for section in sections if section)
 
 
+def summary(home: Home, run_id: int) -> list[str]:
+    """Return what a run measured and made, a line each, for its log."""
+    with home.reading() as session:
+        measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
+    values = [f"amplifier {row.amplifier}: {row.quantity} {_value(row, 4)} {row.unit}" for row in measured]
+    return values + [f"master {row.kind} of {row.n_combined}: {row.path}" for row in masters]
+
+
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
@@ -90,7 +98,7 @@ def _pictures(home: Home, run_id: int) -> list[str]:
 def _masters(home: Home, masters: Sequence[MasterRow]) -> str:
     if not masters:
         return ""
-    header = ["master", "frames", "left out", "mean", "median", "std", "mad", "unit", "verdict", "file"]
+    header = ["master", "frames", "left out", "mean", "median", "std", "mad", "unit", "verdict"]
     rows = [
         [
             text(f"{row.kind} {row.filter or ''}".strip()),
@@ -98,12 +106,13 @@ def _masters(home: Home, masters: Sequence[MasterRow]) -> str:
             str(row.n_excluded),
             *(f"{row.statistics[name]:.4g}" for name in ("mean", "median", "std", "mad")),
             row.unit or "–",
-            f"**{row.verdict}**" + (f" {text(row.remark)}" if row.remark else ""),
-            text(home.path / row.path),
+            f"**{row.verdict}**",
         ]
         for row in masters
     ]
-    return "## Masters\n\n" + _table(header, rows)
+    remarks = [f"* {row.kind}: {text(row.remark)}" for row in masters if row.remark]
+    files = [f"* {text(home.path / row.path)}" for row in masters]
+    return "\n\n".join(["## Masters", _table(header, rows), "\n".join(remarks + files)])
 
 
 def _left_out(inputs: Sequence[UsedFrame]) -> str:
@@ -112,18 +121,18 @@ def _left_out(inputs: Sequence[UsedFrame]) -> str:
 
 
 def _series(inputs: Sequence[UsedFrame]) -> str:
-    header = ["file", "type", "time (UTC)", "exposure (s)", "amplifier", "min", "max", "median", "level", "noise"]
+    header = ["file", "type", "UTC", "s", "amp", "min", "max", "median", "level", "noise"]
     rows = []
     for one in inputs:
         if one.role.startswith("for "):
             continue
         info = one.frame.info
-        when = f"{info.date_obs:%Y-%m-%d %H:%M:%S}" if info.date_obs else "–"
+        when = f"{info.date_obs:%m-%d %H:%M:%S}" if info.date_obs else "–"
         exposure = "–" if info.exposure_time_s is None else f"{info.exposure_time_s:g}"
         role = one.role + (" (borrowed)" if one.borrowed else "") + (" (left out)" if one.excluded else "")
         rows += [
             [text(one.frame.path.name), role, when, exposure, text(s.amplifier)]
-            + [f"{value:.1f}" for value in (s.minimum, s.maximum, s.median, s.level, s.noise)]
+            + [f"{s.minimum:.0f}", f"{s.maximum:.0f}", f"{s.median:.1f}", f"{s.level:.1f}", f"{s.noise:.2f}"]
             for s in one.frame.statistics
         ]
     more = f"\n\n… and {len(rows) - MOST_ROWS} more rows" if len(rows) > MOST_ROWS else ""

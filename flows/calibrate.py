@@ -6,7 +6,7 @@ from prefect import Task, flow, get_run_logger
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from flows.artifacts import publish_report
+from flows.artifacts import publish_report, summary
 from flows.home import cached_home
 from flows.local import recording_failure
 from flows.reconcile import begin_run
@@ -51,4 +51,6 @@ def calibrate(home: str, set_id: int, digest: str, attempt: int) -> None:
     with recording_failure(opened, run_id, reraise=True):
         for step in TASKS:
             step(home, run_id)
+    for line in summary(opened, run_id):
+        logger.info(line)
     publish_report(opened, run_id)
