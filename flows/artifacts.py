@@ -9,6 +9,7 @@ from datetime import datetime
 
 from prefect.artifacts import create_markdown_artifact
 
+from ccdcore.statistics import FrameStatistics
 from db.listings import frames as frames_on_record
 from db.runs import MasterRow, MeasurementRow, RunRow, UsedFrame, get_run, run_inputs, run_masters, run_measurements
 from flows.home import Home
@@ -130,13 +131,14 @@ def _series(inputs: Sequence[UsedFrame]) -> str:
         when = f"{info.date_obs:%m-%d %H:%M:%S}" if info.date_obs else "–"
         exposure = "–" if info.exposure_time_s is None else f"{info.exposure_time_s:g}"
         role = one.role + (" (borrowed)" if one.borrowed else "") + (" (left out)" if one.excluded else "")
-        rows += [
-            [text(one.frame.path.name), role, when, exposure, text(s.amplifier)]
-            + [f"{s.minimum:.0f}", f"{s.maximum:.0f}", f"{s.median:.1f}", f"{s.level:.1f}", f"{s.noise:.2f}"]
-            for s in one.frame.statistics
-        ]
+        rows += [[text(one.frame.path.name), role, when, exposure, *_statistics(of)] for of in one.frame.statistics]
     more = f"\n\n… and {len(rows) - MOST_ROWS} more rows" if len(rows) > MOST_ROWS else ""
     return "## Series (ADU)\n\n" + _table(header, rows[:MOST_ROWS]) + more
+
+
+def _statistics(of: FrameStatistics) -> list[str]:
+    numbers = f"{of.minimum:.0f} {of.maximum:.0f} {of.median:.1f} {of.level:.1f} {of.noise:.2f}"
+    return [text(of.amplifier), *numbers.split()]
 
 
 def publish_registration(home: Home, *, since: datetime) -> None:
