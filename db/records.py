@@ -12,7 +12,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import and_, delete, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, true, update
 
 from ccdcore.instrument import FrameType, Instrument
 from db import models
@@ -276,7 +276,8 @@ def record_master(session: Session, *, run_id: int, master: NewMaster) -> int:
 def finish_run(session: Session, *, run_id: int, now: datetime) -> bool:
     """Show a run's results to users, in place of those of older runs of its set.
 
-    A run that a newer one has overtaken is superseded by it from the start.
+    A run that a newer one has overtaken is superseded by it from the start. Results of a set that has lost all
+    its frames, because other rules identified them anew, give way to those of the set that took some of them in.
 
     Returns
     -------
@@ -291,9 +292,24 @@ def finish_run(session: Session, *, run_id: int, now: datetime) -> bool:
         return False
     done = select(run.id).where(run.calibration_set_id == set_id, run.outcome == Outcome.DONE)
     newest = session.scalars(done.order_by(run.id.desc()).limit(1)).one()
-    older = session.scalars(done.where(run.superseded_by_id.is_(None), run.id < newest)).all()
-    session.execute(update(run).where(run.id.in_(older)).values(superseded_by_id=newest))
+    of_set = or_(run.calibration_set_id == set_id, _moved_to(set_id))
+    older = run.outcome == Outcome.DONE, run.superseded_by_id.is_(None), run.id < newest, of_set
+    session.execute(
+        update(run).where(*older).values(superseded_by_id=newest).execution_options(synchronize_session=False)
+    )
     return True
+
+
+def _moved_to(set_id: int) -> ColumnElement[bool]:
+    """Whether a run is one of a set without frames, and used some that are now in the set ``set_id``."""
+    run, used, frame = models.Run, models.RunInput, models.Frame
+    left = select(frame.id).where(frame.calibration_set_id == run.calibration_set_id)
+    moved = (
+        select(used.id)
+        .join(frame, used.frame_id == frame.id)
+        .where(used.run_id == run.id, used.borrowed.is_(False), frame.calibration_set_id == set_id)
+    )
+    return and_(~left.exists(), moved.exists())
 
 
 def fail_run(session: Session, *, run_id: int, message: str, now: datetime) -> bool:

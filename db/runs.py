@@ -31,8 +31,8 @@ class RunRow:
         First night of the set's window, which names it.
     digest, attempt, engine, flow_run_id : str, int, str, str or None
         As they were claimed.
-    outcome, message : Outcome or None, str or None
-        How it ended.
+    outcome, message, ended_at : Outcome or None, str or None, datetime or None
+        How and when it ended.
     superseded : bool
         Whether a newer run of the set took its place.
     """
@@ -48,6 +48,7 @@ class RunRow:
     flow_run_id: str | None
     outcome: Outcome | None
     message: str | None
+    ended_at: datetime | None
     superseded: bool
 
 
@@ -127,6 +128,7 @@ def _runs(session: Session, *where: Any) -> list[RunRow]:
             Run.flow_run_id,
             Run.outcome,
             Run.message,
+            Run.ended_at,
             Run.superseded_by_id.is_not(None),
         )
         .join(CalibrationSet)

@@ -80,7 +80,7 @@ def settles_at(summary: SetSummary, settle_seconds: float) -> datetime:
     return summary.last_joined_at + timedelta(seconds=wait)
 
 
-def next_attempt(last: RunRow | None, ended_at: datetime | None, at: datetime) -> int | None:
+def next_attempt(last: RunRow | None, at: datetime) -> int | None:
     """Return the attempt to make after the last run on the same inputs; None where none is due.
 
     A run that failed is tried again after half a minute, then a minute; one whose process was killed, at once;
@@ -90,9 +90,9 @@ def next_attempt(last: RunRow | None, ended_at: datetime | None, at: datetime) -
         return 1
     if last.outcome is Outcome.ABANDONED or last.superseded:
         return last.attempt + 1
-    if last.outcome is not Outcome.FAILED or last.attempt >= MAX_ATTEMPTS or ended_at is None:
+    if last.outcome is not Outcome.FAILED or last.attempt >= MAX_ATTEMPTS or last.ended_at is None:
         return None
-    return last.attempt + 1 if at >= ended_at + timedelta(seconds=30 * 2 ** (last.attempt - 1)) else None
+    return last.attempt + 1 if at >= last.ended_at + timedelta(seconds=30 * 2 ** (last.attempt - 1)) else None
 
 
 def plan(
@@ -102,8 +102,7 @@ def plan(
     own, borrowed = frames_of_set(session, settings, summary.id)
     digest = inputs_digest(settings, summary.instrument, own, borrowed)
     last = find_run(session, set_id=summary.id, digest=digest)
-    ended_at = summary.latest_run.ended_at if last and summary.latest_run else None
-    attempt = next_attempt(last, ended_at, at)
+    attempt = next_attempt(last, at)
     if attempt is None and retry and last is not None and last.outcome is Outcome.FAILED:
         attempt = last.attempt + 1
     if attempt is None:
