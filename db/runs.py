@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -135,7 +135,8 @@ def _runs(session: Session, *where: Any) -> list[RunRow]:
         .where(*where)
         .order_by(Run.id.desc())
     )
-    return [RunRow(*row) for row in session.execute(query)]
+    found: Sequence[Any] = session.execute(query).all()
+    return [RunRow(*row) for row in found]
 
 
 def run_inputs(session: Session, run_id: int) -> list[UsedFrame]:

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccdcore.series import SeriesFrame
@@ -47,7 +48,7 @@ def publish_master(
         run_id=run_id,
     )
     frames = [one.frame for one in inputs if one.excluded is None]
-    remarks = _check(master, frames, measured, bias)
+    remarks = _check(master, frames, reliable(home, measured), bias)
     write_hdulist(home.path / path, master_hdulist(master, _cards(run, measured, filter_name)))
     row = NewMaster(
         kind=master.kind,
@@ -74,11 +75,16 @@ def _check(
 
     used = {one.sha256 for one in master.inputs}
     held_out = [frame for frame in frames if frame.sha256 in used][len(used) // 2]
-    noise, gain = mean_of(measured, "read_noise_adu"), mean_of(measured, "gain")
+    noise, gain = _mean_of(measured, "read_noise_adu"), _mean_of(measured, "gain")
     return check_master(master, held_out, bias=bias, noise_adu=noise, gain_e_per_adu=gain)
 
 
-def mean_of(measured: Sequence[MeasurementRow], quantity: str) -> float | None:
+def reliable(home: Home, measured: list[MeasurementRow]) -> list[MeasurementRow]:
+    """Return the measurements that masters may rely on: not those of the textbook pair, which one cosmic ray spoils."""
+    return [] if home.settings.recipes.gain.method == "pair" else measured
+
+
+def _mean_of(measured: Sequence[MeasurementRow], quantity: str) -> float | None:
     """Return the mean of a quantity over the amplifiers; None where it was not measured."""
     values = [row.value for row in measured if row.quantity == quantity]
     return sum(values) / len(values) if values else None
@@ -120,24 +126,34 @@ def _statistics(master: Master) -> dict[str, Any]:
 
 
 def refresh_references(home: Home) -> None:
-    """Make ``reference/`` hold the current good master of each kind, each file replaced at once."""
+    """Make ``reference/`` hold the current good master of each kind, each file replaced at once, and nothing else."""
+    # Listed first: what another run puts there now is not in it.
+    found = set((home.path / "reference").rglob("master_*.fits"))
     with home.reading() as session:
         current = current_reference(session)
-    for one in current:
-        target = home.path / reference_path(
+    targets = {
+        home.path
+        / reference_path(
             instrument=one.instrument, kind=one.kind, configuration=one.configuration, filter_name=one.filter
-        )
-        source = home.path / one.path
-        if not source.exists() or (target.exists() and target.samefile(source)):
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        temporary.unlink(missing_ok=True)
-        try:
-            temporary.hardlink_to(source)
-        except OSError:  # file systems without hard links
-            shutil.copyfile(source, temporary)
-        temporary.replace(target)
+        ): home.path / one.path
+        for one in current
+    }
+    for target, source in targets.items():
+        if source.exists() and not (target.exists() and target.samefile(source)):
+            _put(source, target)
+    for outdated in found - targets.keys():
+        outdated.unlink(missing_ok=True)
+
+
+def _put(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        temporary.hardlink_to(source)
+    except OSError:  # file systems without hard links
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)
 
 
 def sweep(home: Home) -> list[str]:
@@ -145,41 +161,45 @@ def sweep(home: Home) -> list[str]:
 
     Returns what was done, in words. Only files of ours, below the home, and only those of runs that are over.
     """
-    import psutil
+    return give_up_lost_runs(home) + _remove_strays(home)
 
-    def is_gone(run: OpenRun) -> bool:
-        if run.host != HOST:
-            return False
-        try:
-            return bool(abs(psutil.Process(run.pid).create_time() - run.pid_started) > 1)
-        except psutil.NoSuchProcess:
-            return True
 
+def give_up_lost_runs(home: Home) -> list[str]:
+    """End the runs whose process on this machine is gone, so that they are made again; return that in words."""
     with home.reading() as session:
-        gone = [run for run in open_runs(session) if is_gone(run)]
-    done = []
+        gone = [run for run in open_runs(session) if run.host == HOST and _is_gone(run)]
     for run in gone:
         with home.sessions.begin() as session:
             abandon_run(session, run_id=run.id, now=now())
         shutil.rmtree(home.path / picture_path(run_id=run.id, name="any").parent, ignore_errors=True)
-        done.append(f"run {run.id} was cut short; it will be made again")
-    return done + _remove_strays(home)
+    return [f"run {run.id} was cut short; it will be made again" for run in gone]
+
+
+def _is_gone(run: OpenRun) -> bool:
+    import psutil
+
+    try:
+        return bool(abs(psutil.Process(run.pid).create_time() - run.pid_started) > 1)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _remove_strays(home: Home) -> list[str]:
+    # Listed first: what a run that begins now writes is not in it.
+    found = sorted((home.path / "masters").rglob("*"))
     with home.reading() as session:
         known = master_paths(session)
         open_ids = {run.id for run in open_runs(session)}
     removed = []
-    for path in sorted((home.path / "masters").rglob("*")):
+    for path in found:
         relative = path.relative_to(home.path).as_posix()
         if path.is_dir() or relative in known:
             continue
         match = _OF_RUN.search(path.name.removeprefix(".").split(".fits")[0])
         if match and int(match[1]) in open_ids:
             continue
-        path.unlink()
+        path.unlink(missing_ok=True)
         removed.append(f"{relative} belonged to no record and was removed")
     for path in (home.path / "reference").rglob(".*.tmp"):
-        path.unlink()
+        path.unlink(missing_ok=True)
     return removed

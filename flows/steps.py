@@ -7,7 +7,7 @@ files, and records what it made; ids go out, never arrays. Nothing of a run show
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import UTC, datetime
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from db.runs import RunRow, get_run, run_inputs, run_masters, run_measurements
 from db.sets import GainOnRecord, latest_gain
 from flows.home import Home, now
 from flows.pictures import draw_pictures
-from flows.publishing import publish_master, refresh_references
+from flows.publishing import publish_master, refresh_references, reliable
 from flows.reconcile import frames_of_set
 
 if TYPE_CHECKING:
@@ -74,8 +74,9 @@ def measure(home: Home, run_id: int) -> list[int]:
     except InsufficientDataError as error:
         _leave_out(home, run_id, "gain", [*biases, *flats], str(error))
         return []
-    if flats and all(result.gain_e_per_adu is None for result in results):
-        _leave_out(home, run_id, "gain", flats, "; ".join(results[0].notes) or "the flats form no pair")
+    if all(result.gain_e_per_adu is None for result in results):
+        for flat in flats:
+            _leave_out(home, run_id, "gain", [flat], _why_no_gain(flat, results[0].notes))
     return _record_results(home, run_id, results, [*biases, *flats])
 
 
@@ -151,6 +152,12 @@ Pictures come last: numbers do not wait for them.
 """
 
 
+def _why_no_gain(flat: SeriesFrame, notes: Sequence[str]) -> str:
+    """Return what a measurement without a gain says of one of its flats, else all it says."""
+    about = [note for note in notes if flat.path.name in note]
+    return "; ".join(about or notes) or "the flats form no pair"
+
+
 def _used(home: Home, run_id: int, kind: FrameType, *, borrowed: bool = True) -> list[SeriesFrame]:
     with home.reading() as session:
         inputs = run_inputs(session, run_id)
@@ -185,17 +192,19 @@ def _bias_for(home: Home, run_id: int, kind: str, frames: Sequence[SeriesFrame])
         return read_master(home.path / own.path)
     biases = _used(home, run_id, FrameType.BIAS)
     if not biases:
-        nights = home.settings.nights.reach_nights
-        reason = f"no master {kind} without biases: none in this window, nor within {nights} nights of it"
+        with home.reading() as session:
+            configuration = get_run(session, run_id).configuration
+        reach = home.settings.nights.reach_nights
+        reason = f"no master {kind} without biases: none of {configuration} in this window or within {reach} nights"
         _leave_out(home, run_id, f"master {kind}", frames, reason)
         return None
     return master_bias(biases, recipe=home.settings.recipes.bias, noise_adu=_measured(home, run_id, "read_noise_adu"))
 
 
 def _measured(home: Home, run_id: int, quantity: str) -> dict[str, float] | None:
-    """Return what this run measured, by amplifier; None where it did not."""
+    """Return what this run measured that masters may rely on, by amplifier; None where there is nothing."""
     with home.reading() as session:
-        measured = run_measurements(session, run_id)
+        measured = reliable(home, run_measurements(session, run_id))
     return {row.amplifier: row.value for row in measured if row.quantity == quantity} or None
 
 
@@ -209,13 +218,20 @@ def _record_results(
         "ccd_temperature_c": median(temperatures) if temperatures else None,
     }
     with home.sessions.begin() as session:
-        run = get_run(session, run_id)
+        run, borrowing = get_run(session, run_id), _borrowing(session, run_id)
         measurements = [
             measurement
-            for result in results
+            for result in (replace(result, notes=(*result.notes, *borrowing)) for result in results)
             for measurement in _measurements(result, common, _earlier_gain(session, run, result, common))
         ]
         return record_measurements(session, run_id=run_id, measurements=measurements)
+
+
+def _borrowing(session: Session, run_id: int) -> list[str]:
+    """Return in words which biases were borrowed."""
+    lent = [one for one in run_inputs(session, run_id) if one.borrowed and one.excluded is None]
+    dates = sorted({f"{one.frame.info.date_obs:%Y-%m-%d}" for one in lent if one.frame.info.date_obs})
+    return [f"biases borrowed from another window, of {', '.join(dates)}"] if lent else []
 
 
 def _earlier_gain(session: Session, run: RunRow, result: PhotonTransfer, common: dict[str, Any]) -> GainOnRecord | None:
