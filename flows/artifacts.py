@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
 
+from ccdcore.header import ExposureInfo
 from ccdcore.statistics import FrameStatistics
 from db.listings import frames as frames_on_record
 from db.runs import MasterRow, MeasurementRow, RunRow, UsedFrame, get_run, run_inputs, run_masters, run_measurements
@@ -73,17 +75,21 @@ def _value(row: MeasurementRow | None, digits: int = 3) -> str:
 def _results(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str:
     if not measured:
         return "No gain and no read noise: see the frames left out."
-    rows = []
+    rows, remarks = [], {}
     for amplifier in dict.fromkeys(row.amplifier for row in measured):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
-        used = next(iter(of.values())).details
-        verdict = verdict_of(home.settings, run.instrument, of.values())
-        counts = f"{used['n_bias']} biases, {used['n_flat_pairs']} flat pairs"
         values = [_value(of.get("gain"), 4), _value(of.get("read_noise")), _value(of.get("read_noise_adu"))]
-        rows.append([text(amplifier), *values, next(iter(of.values())).method, counts, f"**{verdict}**"])
-    header = ["amplifier", "gain (e⁻/ADU)", "read noise (e⁻)", "read noise (ADU)", "method", "from", "verdict"]
-    notes = dict.fromkeys(note for row in measured for note in row.details["notes"])
-    return "\n\n".join(["## Gain and read noise", _table(header, rows), *(f"* {text(note)}" for note in notes)])
+        rows.append([text(amplifier), *values, f"**{verdict_of(home.settings, run.instrument, of.values())}**"])
+        any_of = next(iter(of.values()))
+        remarks[f"method {any_of.method}, {_counts(any_of.details)}"] = None
+    header = ["amplifier", "gain (e⁻/ADU)", "read noise (e⁻)", "read noise (ADU)", "verdict"]
+    remarks |= dict.fromkeys(note for row in measured for note in row.details["notes"])
+    lines = "\n".join(f"* {text(remark)}" for remark in remarks)
+    return "\n\n".join(["## Gain and read noise", _table(header, rows), lines])
+
+
+def _counts(details: Mapping[str, int]) -> str:
+    return f"{details['n_bias']} biases, {details['n_flat']} flats in {details['n_flat_pairs']} pairs"
 
 
 def _pictures(home: Home, run_id: int) -> list[str]:
@@ -122,23 +128,38 @@ def _left_out(inputs: Sequence[UsedFrame]) -> str:
 
 
 def _series(inputs: Sequence[UsedFrame]) -> str:
-    header = ["file", "type", "UTC", "s", "amp", "min", "max", "median", "level", "noise"]
-    rows = []
-    for one in inputs:
-        if one.role.startswith("for "):
-            continue
-        info = one.frame.info
-        when = f"{info.date_obs:%m-%d %H:%M:%S}" if info.date_obs else "–"
-        exposure = "–" if info.exposure_time_s is None else f"{info.exposure_time_s:g}"
-        role = one.role + (" (borrowed)" if one.borrowed else "") + (" (left out)" if one.excluded else "")
-        rows += [[text(one.frame.path.name), role, when, exposure, *_statistics(of)] for of in one.frame.statistics]
-    more = f"\n\n… and {len(rows) - MOST_ROWS} more rows" if len(rows) > MOST_ROWS else ""
-    return "## Series (ADU)\n\n" + _table(header, rows[:MOST_ROWS]) + more
+    """Return two narrow tables: what each frame is, and its statistics."""
+    frames = [one for one in inputs if not one.role.startswith("for ")]
+    taken = [[text(one.frame.path.name), _role(one), *_exposure(one.frame.info)] for one in frames]
+    counted = [[text(one.frame.path.name), *_statistics(of)] for one in frames for of in one.frame.statistics]
+    return "\n\n".join(
+        [
+            "## Series",
+            _table(["file", "type", "UTC", "exposure (s)"], taken[:MOST_ROWS]),
+            _more(len(taken)),
+            "### Statistics (ADU)",
+            _table(["file", "amplifier", "min", "max", "median", "level", "noise"], counted[:MOST_ROWS]),
+            _more(len(counted)),
+        ]
+    )
+
+
+def _role(one: UsedFrame) -> str:
+    return one.role + (" (borrowed)" if one.borrowed else "") + (" (left out)" if one.excluded else "")
+
+
+def _exposure(info: ExposureInfo) -> list[str]:
+    when = f"{info.date_obs:%Y-%m-%d %H:%M:%S}" if info.date_obs else "–"
+    return [when, "–" if info.exposure_time_s is None else f"{info.exposure_time_s:g}"]
 
 
 def _statistics(of: FrameStatistics) -> list[str]:
     numbers = f"{of.minimum:.0f} {of.maximum:.0f} {of.median:.1f} {of.level:.1f} {of.noise:.2f}"
     return [text(of.amplifier), *numbers.split()]
+
+
+def _more(n_rows: int) -> str:
+    return f"… and {n_rows - MOST_ROWS} more rows" if n_rows > MOST_ROWS else ""
 
 
 def publish_registration(home: Home, *, since: datetime) -> None:
@@ -147,15 +168,11 @@ def publish_registration(home: Home, *, since: datetime) -> None:
         frames = [one for one in frames_on_record(session) if one.registered_at >= since]
     if not frames:
         return
-    rows = [
-        [
-            text(one.paths[0] if one.paths else one.sha256[:12]),
-            one.frame_type,
-            text(one.frame_type_reason),
-            text(one.instrument),
-        ]
+    lines = [
+        f"* {text(Path(one.paths[0]).name if one.paths else one.sha256[:12])}: **{one.frame_type}** of "
+        f"{text(one.instrument)}, by {text(one.frame_type_reason)}"
         for one in frames[:MOST_ROWS]
     ]
-    more = f"\n\n… and {len(frames) - MOST_ROWS} more" if len(frames) > MOST_ROWS else ""
-    table = _table(["file", "type", "because", "instrument"], rows)
-    create_markdown_artifact(f"# {len(frames)} new frames\n\n{table}{more}", key="registered-frames")
+    title = f"# {len(frames)} new frame{'s'[: len(frames) != 1]}"
+    content = "\n\n".join([title, "\n".join(lines), _more(len(frames))])
+    create_markdown_artifact(content, key="registered-frames")

@@ -41,6 +41,7 @@ def main() -> int:
     shutil.copy(HERE / "ccdwatch.toml", home)
     say("Starting the service (its Prefect database is made first; later starts are quicker)")
     up = ["up", "--home", str(home), "--watch", str(incoming), "--port", str(free_port(4200))]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C: the service with it
     service = subprocess.Popen([*ccdwatch(), *up])
     try:
         wait_for(service, (home / "service.json").exists, seconds=120, what="the service to be ready")
