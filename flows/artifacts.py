@@ -75,7 +75,8 @@ def _value(row: MeasurementRow | None, digits: int = 3) -> str:
 def _results(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str:
     if not measured:
         return "No gain and no read noise: see the frames left out."
-    rows, remarks = [], {}
+    rows: list[list[str]] = []
+    remarks: dict[str, None] = {}
     for amplifier in dict.fromkeys(row.amplifier for row in measured):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
         values = [_value(of.get("gain"), 4), _value(of.get("read_noise")), _value(of.get("read_noise_adu"))]
