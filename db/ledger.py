@@ -248,6 +248,18 @@ def _give_up(session: Session, free: ColumnElement[bool], *, now: datetime) -> N
     )
 
 
+def claimants(session: Session, *, host: str) -> set[str]:
+    """Return who has claimed files of ``host``."""
+    claimed = select(File.claimed_by).where(File.state == FileState.CLAIMED, File.host == host)
+    return {owner for owner in session.scalars(claimed.distinct()) if owner}
+
+
+def release(session: Session, *, owner: str, now: datetime) -> int:
+    """Offer the files that ``owner`` has claimed to others, for it is gone; return how many."""
+    claimed = and_(File.state == FileState.CLAIMED, File.claimed_by == owner)
+    return _move(session, claimed, state=FileState.READY, state_since=now, claimed_by=None, lease_until=None)
+
+
 def finish(session: Session, file_id: int, *, owner: str, frame_id: int, file_sha256: str, now: datetime) -> bool:
     """Record what the file holds; return False where ``owner`` has lost it, so that nothing is recorded."""
     values = {"reason": None, "tries": 0, "frame_id": frame_id, "file_sha256": file_sha256}
@@ -304,6 +316,12 @@ def counts(session: Session) -> dict[FileState, int]:
     """Return how many files are in each state."""
     found = dict(session.execute(select(File.state, func.count()).group_by(File.state)).all())
     return {state: found.get(state, 0) for state in FileState}
+
+
+def quarantined(session: Session, *, limit: int) -> list[FileRow]:
+    """Return the files that were put into quarantine last, the newest in front."""
+    query = select(*_COLUMNS).where(File.state == FileState.QUARANTINED)
+    return [FileRow(*row) for row in session.execute(query.order_by(File.state_since.desc(), File.id).limit(limit))]
 
 
 def oldest_unprocessed(session: Session) -> datetime | None:

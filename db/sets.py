@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -101,24 +101,29 @@ class GainOnRecord:
     observed_at: datetime
 
 
-def _on_disk(host: str) -> ColumnElement[bool]:
+def on_disk(host: str) -> ColumnElement[bool]:
     """Whether a file of ``host`` holds the frame: one whose file was edited since has left its set."""
     return select(File.id).where(File.frame_id == Frame.id, File.host == host).exists()
 
 
 def set_frames(session: Session, set_id: int, *, host: str) -> list[SeriesFrame]:
     """Return the frames of a set whose pixels can be read on ``host``, in order of observation."""
-    # Of several files with the same frame, the one seen last is the likeliest to be there still.
-    held = aliased(File)
-    newest = select(func.max(held.id)).where(held.frame_id == Frame.id, held.host == host).scalar_subquery()
     query = (
         select(Frame, File.root, File.relative_path)
-        .join(File, File.id == newest)
-        .where(Frame.calibration_set_id == set_id)
-        .order_by(Frame.date_obs, Frame.id)
+        .join(File, File.frame_id == Frame.id)
+        .where(Frame.calibration_set_id == set_id, File.host == host)
+        .order_by(Frame.date_obs, Frame.id, File.id.desc())
         .execution_options(populate_existing=True)
     )
-    return [series_frame(frame, Path(root) / below) for frame, root, below in session.execute(query)]
+    held: dict[int, tuple[Frame, list[Path]]] = {}
+    for frame, root, below in session.execute(query):
+        held.setdefault(frame.id, (frame, []))[1].append(Path(root) / below)
+    return [series_frame(frame, _one_of(paths)) for frame, paths in held.values()]
+
+
+def _one_of(paths: Sequence[Path]) -> Path:
+    """Return the file to read a frame from: of several, the one seen last that is still there."""
+    return paths[0] if len(paths) == 1 else next((path for path in paths if path.exists()), paths[0])
 
 
 def series_frame(frame: Frame, path: Path) -> SeriesFrame:
@@ -168,7 +173,7 @@ def nearest_bias_set(session: Session, *, set_id: int, reach_nights: int, host: 
             CalibrationSet.id != set_id,
             Frame.frame_type == FrameType.BIAS,
             Frame.night.between(first - reach, last + reach),
-            _on_disk(host),
+            on_disk(host),
         )
         .group_by(CalibrationSet.id)
         .having(func.count() > 1)
@@ -194,7 +199,7 @@ def set_summaries(session: Session, *, host: str, since: date | None = None) -> 
     frames = (
         select(Frame.calibration_set_id, Frame.joined_at, Frame.registered_at, Frame.frame_type)
         .join(CalibrationSet)
-        .where(*in_reach, _on_disk(host))
+        .where(*in_reach, on_disk(host))
     )
     for set_id, joined_at, registered_at, frame_type in session.execute(frames):
         arrivals[set_id or 0].append((joined_at, registered_at, FrameType(frame_type)))
@@ -274,10 +279,12 @@ def latest_gain(
 class FileFrame:
     """A file and, once it has been read, what its frame was taken for and the set it went to."""
 
+    file_id: int
     path: Path
     state: FileState
     reason: str | None
     frame_type: FrameType | None
+    frame_type_reason: str | None
     set_id: int | None
 
     @property
@@ -289,11 +296,18 @@ class FileFrame:
 def frames_of_files(session: Session, file_ids: Collection[int]) -> list[FileFrame]:
     """Return what these files hold, in the order of their paths."""
     query = select(
-        File.root, File.relative_path, File.state, File.reason, Frame.frame_type, Frame.calibration_set_id
+        File.id,
+        File.root,
+        File.relative_path,
+        File.state,
+        File.reason,
+        Frame.frame_type,
+        Frame.frame_type_reason,
+        Frame.calibration_set_id,
     ).outerjoin(Frame, File.frame_id == Frame.id)
     found = [row for ids in batches(file_ids) for row in session.execute(query.where(File.id.in_(ids)))]
     held = [
-        FileFrame(Path(root) / below, state, reason, None if kind is None else FrameType(kind), set_id)
-        for root, below, state, reason, kind, set_id in found
+        FileFrame(key, Path(root) / below, state, reason, None if kind is None else FrameType(kind), because, set_id)
+        for key, root, below, state, reason, kind, because, set_id in found
     ]
     return sorted(held, key=lambda one: one.path)

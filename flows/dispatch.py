@@ -14,11 +14,10 @@ from threading import Event
 
 from db import ledger
 from db.models import FileState
-from db.records import fail_run
 from flows.home import HOST, Home, now
 from flows.naming import run_name, run_tags
 from flows.prefect_api import PrefectApi, PrefectUnavailableError
-from flows.reconcile import Plan, begin_run, reconcile
+from flows.reconcile import Plan, reconcile, record_stillborn
 from flows.watcher import Watcher
 
 logger = logging.getLogger(__name__)
@@ -92,7 +91,7 @@ class Dispatcher:
         if asked is not None:
             state = self.api.state(asked[0])
             if state is not None and state.is_final:
-                self._record_stillborn(plan, asked[0], state.message or state.type.lower())
+                record_stillborn(self.home, plan, flow_run_id=asked[0], message=state.message or state.type.lower())
                 del self._asked[plan.key]
                 return
             if at - asked[1] < ASK_AGAIN_AFTER:
@@ -111,19 +110,6 @@ class Dispatcher:
         )
         self._asked[plan.key] = flow_run_id, at
         logger.info("asked for %s (attempt %d): flow run %s", plan.key, plan.attempt, flow_run_id)
-
-    def _record_stillborn(self, plan: Plan, flow_run_id: str, message: str) -> None:
-        run_id = begin_run(
-            self.home,
-            set_id=plan.set_id,
-            digest=plan.digest,
-            attempt=plan.attempt,
-            engine="prefect",
-            flow_run_id=flow_run_id,
-        )
-        if run_id is not None:
-            with self.home.sessions.begin() as session:
-                fail_run(session, run_id=run_id, message=f"ended before it began: {message}", now=now())
 
 
 def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) -> None:

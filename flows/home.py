@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+import psutil
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -20,6 +21,14 @@ from flows.settings import Settings, SettingsError, load_settings
 
 HOST = socket.gethostname()
 """Name of this machine in the record."""
+
+
+def is_gone(pid: int, started: float) -> bool:
+    """Whether the process of this number that started then (seconds since 1970) has ended on this machine."""
+    try:
+        return abs(psutil.Process(pid).create_time() - started) > 1
+    except psutil.NoSuchProcess:
+        return True
 
 
 def now() -> datetime:

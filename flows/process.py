@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ from db.ledger import FileRow, Sighting
 from db.models import FileState, Outcome
 from db.rows import readable
 from db.runs import find_run
-from db.sets import FileFrame, frames_of_files
+from db.sets import FileFrame, frames_of_files, open_runs
 from flows.home import HOST, Home, now
 from flows.local import run_locally
 from flows.naming import run_name, run_tags
 from flows.prefect_api import PrefectApi
-from flows.reconcile import Plan, plans_of
-from flows.registration import register_files
+from flows.publishing import give_up_lost_runs
+from flows.reconcile import Plan, plans_of, record_stillborn
+from flows.registration import free_lost_claims, register_files
 from flows.results import standing_results
 from flows.scan import Tree, sighting
 from flows.service import running_service
@@ -45,7 +47,8 @@ def process(home: Home, paths: Sequence[Path], *, progress: Progress = lambda *_
     Returns
     -------
     dict
-        ``characterisations``, ``masters``, ``excluded``, ``failed`` and ``other``, as plain JSON values.
+        ``characterisations``, ``masters``, ``excluded``, ``failed`` and ``other``, as plain JSON values;
+        ``other_reasons`` says why other frames are no calibration frames, and how many for each reason.
 
     Raises
     ------
@@ -58,11 +61,11 @@ def process(home: Home, paths: Sequence[Path], *, progress: Progress = lambda *_
         held = frames_of_files(session, [file.id for file in files])
     set_ids = {frame.set_id for frame in held if frame.set_id is not None}
     failed = [_failure(frame) for frame in held if frame.state is not FileState.DONE]
-    failed += _make_runs(home, plans_of(home, set_ids, now()), progress)
+    failed += _make_runs(home, set_ids, progress)
     results = standing_results(home, set_ids)
     results["excluded"] += [_without_date(frame) for frame in held if frame.is_calibration and frame.set_id is None]
-    other = sum(frame.frame_type is FrameType.OTHER for frame in held)
-    return {**results, "failed": failed, "other": other}
+    reasons = Counter(frame.frame_type_reason for frame in held if frame.frame_type is FrameType.OTHER)
+    return {**results, "failed": failed, "other": reasons.total(), "other_reasons": dict(reasons.most_common())}
 
 
 def _sightings(home: Home, path: Path) -> Iterable[Sighting]:
@@ -96,20 +99,28 @@ def _register(home: Home, files: Sequence[FileRow], progress: Progress) -> None:
         done += n
         progress("reading frames", done, len(todo))
 
-    register_files(home, file_ids=todo, progress=count)
-    while todo and _claimed_by_others(home, todo):
-        time.sleep(0.2)
+    left: Collection[int] = todo
+    while left:
+        free_lost_claims(home)
+        register_files(home, file_ids=left, progress=count)
+        left = _not_read(home, todo)
+        if left:
+            time.sleep(0.2)
 
 
-def _claimed_by_others(home: Home, file_ids: Iterable[int]) -> bool:
+def _not_read(home: Home, file_ids: Collection[int]) -> list[int]:
+    """Return the files that others have claimed, or had."""
     with home.reading() as session:
-        return any(frame.state is FileState.CLAIMED for frame in frames_of_files(session, list(file_ids)))
+        held = frames_of_files(session, file_ids)
+    return [frame.file_id for frame in held if frame.state in {FileState.CLAIMED, FileState.READY}]
 
 
-def _make_runs(home: Home, plans: Sequence[Plan], progress: Progress) -> list[dict[str, Any]]:
+def _make_runs(home: Home, set_ids: Collection[int], progress: Progress) -> list[dict[str, Any]]:
     """Make the runs by the Prefect of the service on this home, else by the local engine; return what failed."""
+    _wait_for_others(home, set_ids)
     service = running_service(home.path)
     failed = []
+    plans = plans_of(home, set_ids, now())
     for number, plan in enumerate(plans):
         name = run_name(plan.instrument, plan.night, plan.configuration)
         progress(name, number, len(plans))
@@ -122,6 +133,17 @@ def _make_runs(home: Home, plans: Sequence[Plan], progress: Progress) -> list[di
         if message is not None:
             failed.append({"path": name, "reason": message})
     return failed
+
+
+def _wait_for_others(home: Home, set_ids: Collection[int]) -> None:
+    """Wait for the runs on these sets that are under way on this machine; those whose process is gone are given up."""
+    while True:
+        give_up_lost_runs(home)
+        with home.reading() as session:
+            at_work = [run for run in open_runs(session) if run.host == HOST and run.calibration_set_id in set_ids]
+        if not at_work:
+            return
+        time.sleep(0.3)
 
 
 def _say_step(progress: Progress, name: str, number: int, total: int, step: str) -> None:
@@ -138,6 +160,7 @@ def _run_by_prefect(home: Home, api: PrefectApi, plan: Plan) -> None:
     )
     while (state := api.state(flow_run_id)) is not None and not state.is_final:
         time.sleep(0.3)
+    record_stillborn(home, plan, flow_run_id=flow_run_id, message=state.message if state else "Prefect lost it")
 
 
 def _wait_for_end(home: Home, plan: Plan) -> str | None:
@@ -146,7 +169,7 @@ def _wait_for_end(home: Home, plan: Plan) -> str | None:
         with home.reading() as session:
             run = find_run(session, set_id=plan.set_id, digest=plan.digest, attempt=plan.attempt)
         if run is None:
-            return "the run ended before it began: see its page in the Prefect UI, and type ccdwatch process again"
+            return "frames came or went before the run began: type ccdwatch process again"
         if run.outcome is not None:
             return None if run.outcome is Outcome.DONE else run.message
         time.sleep(0.3)

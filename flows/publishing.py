@@ -15,9 +15,10 @@ from db.masters import current_reference
 from db.records import abandon_run, record_master
 from db.results import NewMaster, Verdict
 from db.runs import MeasurementRow, RunRow, get_run, master_paths, run_inputs, run_measurements
-from db.sets import OpenRun, open_runs
-from flows.home import HOST, Home, now
+from db.sets import open_runs
+from flows.home import HOST, Home, is_gone, now
 from flows.naming import master_path, picture_path, reference_path
+from flows.registration import free_lost_claims
 
 if TYPE_CHECKING:
     from ccdcore.master import Master
@@ -157,31 +158,23 @@ def _put(source: Path, target: Path) -> None:
 
 
 def sweep(home: Home) -> list[str]:
-    """Tidy up after a crash: give up runs whose process is gone, remove files that no record knows.
+    """Tidy up after a crash: give up the work of processes that are gone, remove files that no record knows.
 
     Returns what was done, in words. Only files of ours, below the home, and only those of runs that are over.
     """
+    free_lost_claims(home)
     return give_up_lost_runs(home) + _remove_strays(home)
 
 
 def give_up_lost_runs(home: Home) -> list[str]:
     """End the runs whose process on this machine is gone, so that they are made again; return that in words."""
     with home.reading() as session:
-        gone = [run for run in open_runs(session) if run.host == HOST and _is_gone(run)]
+        gone = [run for run in open_runs(session) if run.host == HOST and is_gone(run.pid, run.pid_started)]
     for run in gone:
         with home.sessions.begin() as session:
             abandon_run(session, run_id=run.id, now=now())
         shutil.rmtree(home.path / picture_path(run_id=run.id, name="any").parent, ignore_errors=True)
     return [f"run {run.id} was cut short; it will be made again" for run in gone]
-
-
-def _is_gone(run: OpenRun) -> bool:
-    import psutil
-
-    try:
-        return bool(abs(psutil.Process(run.pid).create_time() - run.pid_started) > 1)
-    except psutil.NoSuchProcess:
-        return True
 
 
 def _remove_strays(home: Home) -> list[str]:

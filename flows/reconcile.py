@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
 from db.models import Outcome
-from db.records import claim_run
+from db.records import claim_run, fail_run
 from db.runs import RunRow, find_run
 from db.sets import SetSummary, nearest_bias_set, set_frames, set_summaries
 from flows.home import HOST, Home, now
@@ -184,6 +184,21 @@ def begin_run(
             pid_started=process.create_time(),
             now=now(),
         )
+
+
+def record_stillborn(home: Home, plan: Plan, *, flow_run_id: str, message: str) -> None:
+    """Put on record that Prefect ended a run before it began, so that the next one is asked for by another key."""
+    run_id = begin_run(
+        home,
+        set_id=plan.set_id,
+        digest=plan.digest,
+        attempt=plan.attempt,
+        engine="prefect",
+        flow_run_id=flow_run_id,
+    )
+    if run_id is not None:
+        with home.sessions.begin() as session:
+            fail_run(session, run_id=run_id, message=f"ended before it began: {message}", now=now())
 
 
 @cache

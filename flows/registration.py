@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from datetime import date, timedelta
+
+import psutil
 
 from ccdcore.errors import FrameReadError
 from ccdcore.frame import Frame
@@ -14,7 +15,8 @@ from ccdcore.series import night_of, window_of
 from db import ledger
 from db.ledger import FileRow
 from db.records import register_frame
-from flows.home import HOST, Home, now
+from db.statements import batches
+from flows.home import HOST, Home, is_gone, now
 
 LEASE = timedelta(minutes=10)
 BATCH = 64
@@ -36,26 +38,45 @@ def register_files(
     progress : callable, optional
         Told how many files were done since it was last told.
     """
-    owner = f"{HOST}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    process = psutil.Process()
+    owner = f"{HOST}:{process.pid}:{process.create_time()}:{uuid.uuid4().hex[:8]}"
     looked_at = 0
-    while batch := _claim(home, owner, file_ids):
+    for batch in _claims(home, owner, file_ids):
         for file in batch:
             _register(home, owner, file)
             looked_at += 1
             if progress:
                 progress(1)
-        file_ids = None if file_ids is None else set(file_ids) - {file.id for file in batch}
     return looked_at
 
 
-def _claim(home: Home, owner: str, file_ids: Collection[int] | None) -> list[FileRow]:
-    with home.sessions.begin() as session:
-        if file_ids is None:
-            return ledger.claim_ready(
+def free_lost_claims(home: Home) -> None:
+    """Offer to others what was claimed by processes of this machine that are gone, without waiting for their leases."""
+    with home.reading() as session:
+        owners = ledger.claimants(session, host=HOST)
+    for owner in owners:
+        pid, started = owner.split(":")[-3:-1]
+        if is_gone(int(pid), float(started)):
+            with home.sessions.begin() as session:
+                ledger.release(session, owner=owner, now=now())
+
+
+def _claims(home: Home, owner: str, file_ids: Collection[int] | None) -> Iterator[list[FileRow]]:
+    """Claim in batches the files given, but for those that somebody works on, or all that are ready."""
+    if file_ids is not None:
+        for some in batches(file_ids, BATCH):
+            with home.sessions.begin() as session:
+                batch = ledger.claim_files(session, some, owner=owner, lease_until=now() + LEASE, now=now())
+            yield batch
+        return
+    while True:
+        with home.sessions.begin() as session:
+            batch = ledger.claim_ready(
                 session, host=HOST, owner=owner, limit=BATCH, lease_until=now() + LEASE, now=now()
             )
-        some = sorted(file_ids)[:BATCH]
-        return ledger.claim_files(session, some, owner=owner, lease_until=now() + LEASE, now=now()) if some else []
+        if not batch:
+            return
+        yield batch
 
 
 def _register(home: Home, owner: str, file: FileRow) -> None:
