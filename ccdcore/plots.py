@@ -286,14 +286,17 @@ def _zscale(image: Image) -> tuple[float, float]:
 
 
 def _bins(values: Image) -> Image:
-    """Return the edges of bins over the median ± 8 σ; whole numbers stand in the middle of theirs."""
+    """Return the edges of bins over the median ± 8 σ; whole and half numbers stand in the middle of theirs.
+
+    The residual of one of two frames comes in halves.
+    """
     low, middle, high = np.percentile(values, (15.87, 50, 84.13))
-    whole = bool((values == np.rint(values)).all())
-    sigma = max((high - low) / 2, 0.5 if whole else 1e-6 * max(1.0, abs(middle)))
+    step = next((step for step in (1.0, 0.5) if bool((values / step == np.rint(values / step)).all())), 0.0)
+    sigma = max((high - low) / 2, step / 2, 1e-6 * max(1.0, abs(middle)))
     width = 16 * sigma / 120
-    if whole:
-        width = max(1.0, float(np.rint(width)))
-        middle = np.rint(middle) - 0.5 * width
+    if step:
+        width = step * max(1.0, float(np.rint(width / step)))
+        middle = step * np.rint(middle / step) - width / 2
     n = math.ceil(8 * sigma / width)
     return np.asarray(middle + width * np.arange(-n, n + 1))
 
