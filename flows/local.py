@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ccdcore.errors import CcdError
 from db.records import fail_run
 from flows.home import Home, now
 from flows.reconcile import Plan, begin_run
@@ -51,7 +52,8 @@ def recording_failure(home: Home, run_id: int, *, reraise: bool = False) -> Iter
     try:
         yield
     except Exception as error:
+        message = str(error) if isinstance(error, CcdError) else f"{type(error).__name__}: {error}"
         with home.sessions.begin() as session:
-            fail_run(session, run_id=run_id, message=f"{type(error).__name__}: {error}", now=now())
+            fail_run(session, run_id=run_id, message=message, now=now())
         if reraise:
             raise

@@ -7,7 +7,7 @@ import tomllib
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -226,23 +226,34 @@ def load_settings(home: Path, *, watch: tuple[Path, ...] = ()) -> Settings:
     return settings.model_copy(update={"watch": settings.watch.model_copy(update={"directories": directories})})
 
 
+_WORDS = {
+    "model_type": "should be a table of keys",
+    "dataclass_type": "should be a table of keys",
+    "dict_type": "should be a table of keys",
+    "tuple_type": "should be a list in brackets; an instrument begins with [[instrument]]",
+    "string_pattern_mismatch": "should be 1 to 48 letters, digits and . _ + -",
+}
+"""What is allowed, where pydantic's words are about Python."""
+
+
 def _first_problem(error: ValidationError) -> str:
     """Return the first problem pydantic found, as key, value, and what is allowed."""
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"] if part != "[key]")
     if problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
         return f"unknown key {key}: {_allowed_keys(problem['loc'])}"
-    return f"{key} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+    if problem["type"] == "missing":
+        return f"{key} is missing: give it"
+    allowed = _WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{key} = {problem['input']!r}: {allowed}"
 
 
 def _allowed_keys(location: tuple[int | str, ...]) -> str:
     """Return the keys that are allowed where an unknown one was met, for the message."""
-    model: type[BaseModel] = Settings
+    table: type = Settings
     for part in location[:-1]:
-        field = model.model_fields.get(str(part))
-        annotation = field.annotation if field else None
-        candidates = (annotation, *getattr(annotation, "__args__", ()))
-        model = next((c for c in candidates if isinstance(c, type) and hasattr(c, "__annotations__")), model)
-    return "known keys here are " + ", ".join(
-        name for name in get_type_hints(model) if name not in {"home", "model_config"}
-    )
+        annotation = get_type_hints(table).get(str(part))
+        candidates = (annotation, *get_args(annotation))
+        table = next((c for c in candidates if isinstance(c, type) and get_type_hints(c)), table)
+    names = [name for name in get_type_hints(table) if name not in {"home", "model_config"}]
+    return "known keys here are " + ", ".join(names)

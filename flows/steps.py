@@ -77,7 +77,8 @@ def measure(home: Home, run_id: int) -> list[int]:
     if all(result.gain_e_per_adu is None for result in results):
         for flat in flats:
             _leave_out(home, run_id, "gain", [flat], _why_no_gain(flat, results[0].notes))
-    return _record_results(home, run_id, results, [*biases, *flats])
+    own = _used(home, run_id, FrameType.BIAS, borrowed=False)
+    return _record_results(home, run_id, results, [*own, *flats])
 
 
 def make_master_bias(home: Home, run_id: int) -> list[int]:

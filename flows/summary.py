@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from flows.tables import show
+from flows.words import number_of, one_line
 
 _RESULTS = ("instrument", "night", "configuration", "amplifier", "gain", "read noise", "read noise ADU", "verdict")
 _MASTERS = ("kind", "filter", "frames", "left_out", "verdict", "path")
+_MOST_NAMES = 3
 
 
 def print_summary(results: Mapping[str, Any]) -> None:
-    """Print gain and read noise, masters, what was left out and what failed."""
+    """Print gain and read noise, masters, what was left out and what failed, and what the other frames are."""
     rows = [
         {
             **row,
@@ -22,15 +25,42 @@ def print_summary(results: Mapping[str, Any]) -> None:
         }
         for row in results["characterisations"]
     ]
-    show(rows, format_name="table", columns=_RESULTS, empty="no gain and no read noise: no set has the frames for it")
+    show(rows, format_name="table", columns=_RESULTS, empty=_why_nothing(results))
+    _lines(dict.fromkeys(f"{row['night']}: {note}" for row in rows for note in row["notes"]))
     masters = [{**row, "frames": row["n_combined"], "left_out": row["n_excluded"]} for row in results["masters"]]
     show(masters, format_name="table", columns=_MASTERS, empty="no masters")
-    for what in ("excluded", "failed"):
+    for what, title in (("excluded", "left out"), ("failed", "failed")):
         if results[what]:
-            print(f"{what}:")  # noqa: T201 - the command line speaks here
-            show(results[what], format_name="table", columns=("path", "reason"), empty="")
+            _lines([f"{title}:"])
+            show(_by_reason(results[what]), format_name="table", columns=("n", "reason", "files"), empty="")
     if results["other"]:
-        print(f"{results['other']} other frames (science and the like)")  # noqa: T201
+        why = (f"{n} × {one_line(reason)}" for reason, n in results["other_reasons"].items())
+        _lines([f"{number_of(results['other'], 'other frame')} (science and the like): {'; '.join(why)}"])
+
+
+def _why_nothing(results: Mapping[str, Any]) -> str:
+    if results["excluded"] or results["failed"]:
+        return "no gain and no read noise: the reasons are below"
+    if results["other"]:
+        return "no gain and no read noise: none of these is a calibration frame"
+    return "no frames here: which names count is said by include in [watch] of ccdwatch.toml"
+
+
+def _by_reason(rows: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        names.setdefault(row["reason"], []).append(one_line(Path(row["path"]).name))
+    return [{"n": len(of), "reason": one_line(reason), "files": _some(of)} for reason, of in names.items()]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line)  # noqa: T201 - the command line speaks here
 
 
 def _value(value: float | None, uncertainty: float | None, unit: str) -> str | None:
