@@ -89,6 +89,19 @@ def frames(
     return [FrameOnRecord(paths=tuple(paths[row["id"]]), **row) for row in found]
 
 
+def frame_shapes(
+    session: Session, *, instrument: str, since: datetime | None, until: datetime | None
+) -> dict[tuple[int, int], int]:
+    """Return how many frames of an instrument, observed in a half-open span of time, have (rows, columns)."""
+    where = [Frame.instrument == instrument]
+    if since is not None:
+        where.append(Frame.date_obs >= since)
+    if until is not None:
+        where.append(Frame.date_obs < until)
+    query = select(Frame.rows, Frame.columns, func.count()).where(*where).group_by(Frame.rows, Frame.columns)
+    return {(rows, columns): n for rows, columns, n in session.execute(query.order_by(Frame.rows, Frame.columns))}
+
+
 def _paths(files: Iterable[tuple[int | None, str, str]]) -> dict[int | None, list[str]]:
     paths: dict[int | None, list[str]] = defaultdict(list)
     for frame_id, root, below in files:

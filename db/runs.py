@@ -8,13 +8,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ccdcore.series import SeriesFrame
 from db import models
 from db.models import CalibrationSet, Frame, Measurement, Outcome, Run
-from db.sets import series_frame
+from db.sets import on_disk, series_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,28 @@ class RunRow:
     message: str | None
     ended_at: datetime | None
     superseded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StandingRun:
+    """A run whose results stand, and what they were made with.
+
+    Parameters
+    ----------
+    id, instrument, configuration, night : int, str, str, date
+        As in `RunRow`.
+    recipes : dict
+        The options it ran with (`ccdcore.recipe.Recipes.describe`).
+    entries : frozenset of str
+        Digests of the instrument entries that the frames of its set were read with; empty text where none matched.
+    """
+
+    id: int
+    instrument: str
+    configuration: str
+    night: date
+    recipes: dict[str, Any]
+    entries: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +134,43 @@ def standing_runs(session: Session, set_ids: Collection[int]) -> list[RunRow]:
     """Return the runs whose results stand for these sets, by night."""
     where = (Run.calibration_set_id.in_(set_ids), Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None))
     return sorted(_runs(session, *where), key=lambda run: (run.night, run.instrument, run.configuration))
+
+
+def unfinished_runs(session: Session) -> list[RunRow]:
+    """Return the runs that have begun and not ended, the newest in front."""
+    return _runs(session, Run.outcome.is_(None))
+
+
+def failed_runs(session: Session) -> list[RunRow]:
+    """Return the runs that failed and that no other run of their set came after, the newest in front."""
+    newest = select(func.max(Run.id)).group_by(Run.calibration_set_id)
+    return _runs(session, Run.id.in_(newest), Run.outcome == Outcome.FAILED)
+
+
+def made_with(session: Session, *, host: str) -> list[StandingRun]:
+    """Return what the standing results were made with, by night, as far as their frames are on ``host``."""
+    read_with = (
+        select(Frame.calibration_set_id, models.Instrument.digest)
+        .join(models.Instrument, Frame.instrument_id == models.Instrument.id)
+        .where(Frame.calibration_set_id.is_not(None), on_disk(host))
+        .distinct()
+    )
+    entries: dict[int | None, set[str]] = {}
+    for set_id, digest in session.execute(read_with):
+        entries.setdefault(set_id, set()).add(digest)
+    runs = (
+        select(Run, CalibrationSet)
+        .join(CalibrationSet)
+        .where(Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None))
+        .order_by(CalibrationSet.window_first_night, Run.id)
+    )
+    return [
+        StandingRun(
+            run.id, of.instrument, of.configuration, of.window_first_night, run.recipes, frozenset(entries[of.id])
+        )
+        for run, of in session.execute(runs)
+        if of.id in entries
+    ]
 
 
 def _runs(session: Session, *where: Any) -> list[RunRow]:

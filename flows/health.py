@@ -1,0 +1,147 @@
+"""How a home is doing: its service, its files, its runs, what is missing or stale."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db import ledger
+from db.ledger import FileRow
+from db.models import FileState
+from db.rows import Row
+from db.runs import RunRow, StandingRun, failed_runs, made_with, unfinished_runs
+from flows.home import HOST, Home, now
+from flows.prefect_api import PrefectApi
+from flows.reconcile import Plan, reconcile
+from flows.service import running_service
+from flows.settings import Settings
+from flows.words import number_of
+
+LEAST_FREE_BYTES = 2**30
+LAST_QUARANTINED = 10
+
+Facts = tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Health(Row):
+    """How a home is doing.
+
+    Parameters
+    ----------
+    home : str
+        The directory.
+    free_bytes : int
+        Space that is left on its disk.
+    prefect_ui_url : str or None
+        Address of the service that runs on it; None where none does.
+    prefect_answers : bool
+        Whether that service's Prefect answers.
+    files : mapping of str to int
+        Files on the ledger, by state.
+    oldest_unprocessed : datetime or None
+        When the file arrived that has waited longest to be done.
+    quarantined : tuple of mapping
+        The last files that were put into quarantine: path and reason.
+    open_runs, failed_runs : tuple of mapping
+        Runs under way, and those that failed and were not made again: run, set and message.
+    due : tuple of mapping
+        Sets whose run ought to be made now.
+    stale : tuple of mapping
+        Sets whose results were made by another recipe or entry than those in force: run, set and what changed.
+    identified_otherwise : int
+        Files whose frames were identified by other rules than those in force.
+    """
+
+    home: str
+    free_bytes: int
+    prefect_ui_url: str | None
+    prefect_answers: bool
+    files: Mapping[str, int]
+    oldest_unprocessed: datetime | None
+    quarantined: Facts
+    open_runs: Facts
+    failed_runs: Facts
+    due: Facts
+    stale: Facts
+    identified_otherwise: int
+
+    @property
+    def problems(self) -> list[str]:
+        """What makes it ill, in words; a home where no service runs is not ill for that."""
+        n_quarantined = self.files[FileState.QUARANTINED]
+        found = {
+            f"{number_of(n_quarantined, 'file')} in quarantine": n_quarantined > 0,
+            number_of(len(self.failed_runs), "failed run"): bool(self.failed_runs),
+            "the service's Prefect does not answer": self.prefect_ui_url is not None and not self.prefect_answers,
+            "less than 1 GiB of disk is free": self.free_bytes < LEAST_FREE_BYTES,
+        }
+        return [problem for problem, is_so in found.items() if is_so]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values, with ``healthy`` and ``problems`` in front."""
+        return {"healthy": not self.problems, "problems": self.problems, **Row.as_dict(self)}
+
+
+def health(home: Home) -> Health:
+    """Look how a home is doing."""
+    service = running_service(home.path)
+    answers = service is not None and _answers(service.prefect_api_url)
+    plans, _ = reconcile(home, now())
+    with home.reading() as session:
+        return Health(
+            home=str(home.path),
+            free_bytes=shutil.disk_usage(home.path).free,
+            prefect_ui_url=None if service is None else service.prefect_ui_url,
+            prefect_answers=answers,
+            files={str(state): n for state, n in ledger.counts(session).items()},
+            oldest_unprocessed=ledger.oldest_unprocessed(session),
+            quarantined=tuple(map(_file, ledger.quarantined(session, limit=LAST_QUARANTINED))),
+            open_runs=tuple(map(_run, unfinished_runs(session))),
+            failed_runs=tuple(map(_run, failed_runs(session))),
+            due=tuple(map(_set, plans)),
+            stale=_stale(session, home.settings),
+            identified_otherwise=len(
+                ledger.identified_otherwise(session, host=HOST, identified_with=home.identified_with)
+            ),
+        )
+
+
+def _answers(api_url: str) -> bool:
+    with PrefectApi(api_url) as api:
+        return api.is_ready()
+
+
+def _file(file: FileRow) -> dict[str, Any]:
+    return {"path": str(file.path), "reason": file.reason}
+
+
+def _run(run: RunRow) -> dict[str, Any]:
+    return {"run_id": run.id, **_set(run), "message": run.message}
+
+
+def _set(one: RunRow | StandingRun | Plan) -> dict[str, Any]:
+    return {"instrument": one.instrument, "night": one.night, "configuration": one.configuration}
+
+
+def _stale(session: Session, settings: Settings) -> Facts:
+    recipes = settings.recipes.describe()
+    stale = []
+    for run in made_with(session, host=HOST):
+        changed = ["the recipe"] if run.recipes != recipes else []
+        if not _is_read_with(settings, run.instrument, run.entries):
+            changed.append("the instrument entry")
+        if changed:
+            stale.append({"run_id": run.id, **_set(run), "changed": " and ".join(changed)})
+    return tuple(stale)
+
+
+def _is_read_with(settings: Settings, instrument: str, entries: frozenset[str]) -> bool:
+    """Whether the entries that frames were read with are all in force."""
+    in_force = {entry.digest for entry in settings.instruments if entry.name == instrument}
+    return entries <= (in_force or {""})

@@ -1,0 +1,208 @@
+"""What `doctor` looks at: configuration, folders, database, programs, port, amplifiers, limits of the system."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import psutil
+from packaging.requirements import Requirement
+from sqlalchemy import Engine
+from sqlalchemy.exc import DatabaseError as BrokenDatabaseError
+
+from ccdcore.instrument import Instrument
+from db.base import DatabaseError
+from db.engine import check, make_engine, session_factory
+from db.listings import frame_shapes
+from flows.service import ADDRESS, running_service
+from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings
+from flows.words import number_of
+
+PORT = 4200
+WATCH_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
+PROGRAMS = ("prefect", "fastapi")
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smbfs", "smb3", "afpfs", "afs", "ncpfs", "webdav", "davfs", "fuse.sshfs", "fuse.davfs2"}
+    | {"ceph", "fuse.ceph", "glusterfs", "fuse.glusterfs", "lustre", "gpfs", "beegfs", "fuse.s3fs", "fuse.rclone"}
+)
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found: of ``warn`` and ``FAIL`` the text ends with what to do."""
+
+    level: Level
+    text: str
+
+
+def findings(home: Path) -> Iterator[Finding]:
+    """Check the set-up of a home; nothing is changed or made."""
+    yield _home(home)
+    yield from _programs()
+    try:
+        settings = load_settings(home)
+    except SettingsError as error:
+        yield Finding(Level.FAIL, f"configuration {error}: correct the file")
+        return
+    yield _configuration(settings)
+    yield from _directories(settings)
+    yield from _database(settings)
+    yield _port(settings)
+    yield from _watches(settings)
+
+
+def _home(home: Path) -> Finding:
+    try:
+        nearest = next(path for path in (home, *home.parents) if path.exists())
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        return Finding(Level.FAIL, f"home {home}: cannot be written ({error.strerror}): give another one with --home")
+    if nearest != home:
+        return Finding(Level.OK, f"home {home}: not there yet, will be made")
+    return Finding(Level.OK, f"home {home}: can be written")
+
+
+def _programs() -> Iterator[Finding]:
+    """Compare what is installed with what the package asks for; nothing is imported for it."""
+    wanted = {one.name: one for one in map(Requirement, requires("ccdwatch") or ())}
+    for name in PROGRAMS:
+        fit = wanted[name].specifier
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            installed = "missing"
+        if installed != "missing" and installed in fit:
+            yield Finding(Level.OK, f"{name} {installed}")
+        else:
+            yield Finding(Level.FAIL, f"{name} {installed}, but it must be {fit}: pip install '{name}{fit}'")
+
+
+def _configuration(settings: Settings) -> Finding:
+    path = settings.home / CONFIG_NAME
+    read = f"configuration {path}" if path.exists() else f"configuration: no {path}, so the defaults hold"
+    return Finding(Level.OK, read)
+
+
+def _up(settings: Settings) -> str:
+    return f"ccdwatch up --home {settings.home}"
+
+
+def _directories(settings: Settings) -> Iterator[Finding]:
+    directories = settings.watch.directories
+    if not directories:
+        yield Finding(
+            Level.WARN, f"watched folders: none in the configuration: ccdwatch up --home {settings.home} --watch DIR"
+        )
+    for directory in directories:
+        if not directory.is_dir():
+            where = settings.home / CONFIG_NAME
+            yield Finding(Level.FAIL, f"watched folder {directory}: not there: make it, or correct {where}")
+        elif not os.access(directory, os.R_OK | os.X_OK):
+            yield Finding(Level.FAIL, f"watched folder {directory}: cannot be read: chmod o+rx {directory}")
+        else:
+            yield Finding(Level.OK, f"watched folder {directory}")
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    if settings.database_url.startswith("sqlite:///"):
+        path = Path(settings.database_url.removeprefix("sqlite:///"))
+        yield from _file_system(path)
+        if not path.exists():
+            yield Finding(Level.OK, f"database {path}: not there yet, will be made")
+            return
+    try:
+        engine = make_engine(settings.database_url)
+    except DatabaseError as error:
+        yield Finding(Level.FAIL, f"database {error}")
+        return
+    try:
+        yield from _record(engine, settings)
+    finally:
+        engine.dispose()
+
+
+def _file_system(path: Path) -> Iterator[Finding]:
+    """Tell where SQLite's locks and its shared memory do not work."""
+    mounts = {Path(one.mountpoint): one.fstype for one in psutil.disk_partitions(all=True)}
+    folders = (path.resolve(), *path.resolve().parents)
+    kind = next((mounts[folder] for folder in folders if folder in mounts), "")
+    if kind.lower() in NETWORK_FILE_SYSTEMS:
+        text = f"database {path}: SQLite on a network file system ({kind}) loses data"
+        yield Finding(Level.FAIL, f"{text}: give --home a local disk, or [database] url a PostgreSQL server")
+
+
+def _record(engine: Engine, settings: Settings) -> Iterator[Finding]:
+    shown = engine.url.render_as_string()
+    try:
+        problems = check(engine)
+        if problems:
+            yield from (Finding(Level.FAIL, f"database {shown}: {problem}") for problem in problems)
+            return
+        yield Finding(Level.OK, f"database {shown}: schema up to date, integrity ok")
+        yield from _amplifiers(engine, settings)
+    except BrokenDatabaseError as error:
+        yield Finding(Level.FAIL, f"database {shown}: is damaged ({error.orig}): restore a backup")
+
+
+def _amplifiers(engine: Engine, settings: Settings) -> Iterator[Finding]:
+    for entry in settings.instruments:
+        with session_factory(engine, read_only=True)() as session:
+            shapes = frame_shapes(session, instrument=entry.name, since=entry.valid_from, until=entry.valid_to)
+        for shape, n in shapes.items():
+            yield from _misfits(entry, shape, n)
+
+
+def _misfits(entry: Instrument, shape: tuple[int, int], n: int) -> Iterator[Finding]:
+    for amplifier in entry.amplifiers:
+        for section in (amplifier.data, amplifier.overscan):
+            if section is not None and not section.fits(shape):
+                text = (
+                    f"amplifier {amplifier.name} of {entry.name}: {section} lies outside {number_of(n, 'frame')} on"
+                    f" record, of {shape[1]} columns and {shape[0]} rows: correct amplifiers, or match, of the entry"
+                )
+                yield Finding(Level.FAIL, text)
+
+
+def _port(settings: Settings) -> Finding:
+    running = running_service(settings.home)
+    if running is not None:
+        return Finding(Level.OK, f"a service runs on this home: {running.prefect_ui_url}")
+    if settings.prefect.api_url is not None:
+        return Finding(Level.OK, f"Prefect server of your own: {settings.prefect.api_url}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((ADDRESS, PORT))
+        except OSError:
+            return Finding(
+                Level.WARN,
+                f"port {PORT}: taken by another program: ccdwatch up --home {settings.home} --port {PORT + 1}",
+            )
+    return Finding(Level.OK, f"port {PORT}: free")
+
+
+def _watches(settings: Settings) -> Iterator[Finding]:
+    if settings.watch.polling or not WATCH_LIMIT.exists():
+        return
+    limit = int(WATCH_LIMIT.read_text())
+    n = sum(1 for directory in settings.watch.directories for _ in os.walk(directory))
+    if n > limit:
+        more = f"sudo sysctl fs.inotify.max_user_watches={2 * n}, or [watch] polling = true"
+        yield Finding(Level.FAIL, f"{n} folders to watch, but the system's limit is {limit}: {more}")
+    else:
+        yield Finding(Level.OK, f"{number_of(n, 'folder')} to watch, of {limit} that the system allows")

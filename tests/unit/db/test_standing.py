@@ -1,0 +1,65 @@
+"""What `status` and `doctor` ask the record."""
+
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from ccdcore.instrument import FrameType
+from db import ledger
+from db.listings import frame_shapes
+from db.models import Frame, Instrument
+from db.records import fail_run, finish_run
+from db.runs import failed_runs, made_with, unfinished_runs
+from tests.support.on_record import HOST, NIGHT, NOON, add_frame, begin_run, set_of, sighting
+
+SECOND = timedelta(seconds=1)
+
+
+def test_a_failed_run_stands_until_another_one_of_its_set_begins(session: Session) -> None:
+    set_id = set_of(session, add_frame(session, "a"))
+    first = begin_run(session, set_id)
+    assert [run.id for run in unfinished_runs(session)] == [first]
+    fail_run(session, run_id=first, message="no light", now=NOON)
+    assert [(run.id, run.message) for run in failed_runs(session)] == [(first, "no light")]
+    second = begin_run(session, set_id, attempt=2)
+    assert failed_runs(session) == []
+    assert [run.id for run in unfinished_runs(session)] == [second]
+
+
+def test_results_stand_with_the_recipes_and_entries_they_were_made_with(session: Session) -> None:
+    frame_id = add_frame(session, "a")
+    add_frame(session, "b", FrameType.FLAT)
+    entry = Instrument(name="m2-ml", digest="e1", entry={}, spec={}, recorded_at=NOON)
+    session.add(entry)
+    session.flush()
+    session.get_one(Frame, frame_id).instrument_id = entry.id
+    set_id = set_of(session, frame_id)
+    elsewhere = set_of(session, add_frame(session, "c", host="elsewhere", configuration="bin2x2"))
+    sets = ((set_id, "d1"), (set_id, "d2"), (elsewhere, "d3"))
+    done = [begin_run(session, one, digest=digest) for one, digest in sets]
+    for run_id in done:
+        finish_run(session, run_id=run_id, now=NOON)
+    begin_run(session, set_id, digest="d4")
+    (standing,) = made_with(session, host=HOST)
+    assert (standing.instrument, standing.night) == ("m2-ml", NIGHT)
+    assert standing.id == done[1]
+    assert standing.recipes == {"version": 1}
+    assert standing.entries == {"e1", ""}
+
+
+def test_the_files_quarantined_last_come_first(session: Session) -> None:
+    files = ledger.observe(session, [sighting(f"{n}.fits") for n in range(3)], host=HOST, now=NOON)
+    for seconds, file in enumerate(files):
+        when = NOON + seconds * SECOND
+        ledger.quarantine(session, file.id, owner=None, reason=f"reason {seconds}", now=when)
+    assert [file.reason for file in ledger.quarantined(session, limit=2)] == ["reason 2", "reason 1"]
+
+
+def test_shapes_are_counted_within_a_span_of_time(session: Session) -> None:
+    for number in range(3):
+        add_frame(session, f"small {number}", date_obs=NOON + number * SECOND)
+    add_frame(session, "large", shape=(20, 48), date_obs=NOON)
+    shapes = frame_shapes(session, instrument="m2-ml", since=None, until=None)
+    assert shapes == {(10, 24): 3, (20, 48): 1}
+    assert frame_shapes(session, instrument="m2-ml", since=NOON + SECOND, until=NOON + 2 * SECOND) == {(10, 24): 1}
+    assert frame_shapes(session, instrument="m3", since=None, until=None) == {}

@@ -1,0 +1,400 @@
+"""What `status` and `doctor` say of a home, ill and well."""
+
+import json
+import re
+import shutil
+import socket
+import sqlite3
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import PackageNotFoundError
+from os import getpid
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from db import ledger
+from flows import health, setup_checks
+from flows.doctor import MOST_LINES, doctor, status
+from flows.home import HOST, now, open_home
+from flows.local import recording_failure
+from flows.process import process
+from flows.reconcile import begin_run, plans_of
+from flows.registration import register_files
+from flows.scan import Tree
+from flows.settings import SettingsError
+from tests.support.simulate import simple_night
+
+Ask = Callable[..., tuple[bool, list[str]]]
+ENTRY = '[[instrument]]\nname = "testcam"\nmatch = { INSTRUME = "testcam" }\n'
+
+
+@pytest.fixture(scope="module")
+def processed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home where one night has been worked on."""
+    directory = tmp_path_factory.mktemp("processed")
+    simple_night(directory / "raw", n_bias=3, n_flat=2)
+    home = open_home(directory / "home")
+    assert process(home, [directory / "raw"])["failed"] == []
+    home.engine.dispose()
+    return directory / "home"
+
+
+@pytest.fixture
+def home(processed: Path, tmp_path: Path) -> Path:
+    """A copy of it to make ill."""
+    return shutil.copytree(processed, tmp_path / "home")
+
+
+@pytest.fixture
+def ask(capsys: pytest.CaptureFixture[str]) -> Ask:
+    """What a question answers, and the lines it prints."""
+
+    def answer(question: Callable[..., bool], *args: object, **options: object) -> tuple[bool, list[str]]:
+        capsys.readouterr()
+        is_well = question(*args, **options)
+        said = capsys.readouterr()
+        assert said.err == ""
+        return is_well, said.out.splitlines()
+
+    return answer
+
+
+def write(home: Path, text: str) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "ccdwatch.toml").write_text(text)
+
+
+def facts(home: Path, ask: Ask) -> dict[str, Any]:
+    is_healthy, lines = ask(status, home, as_json=True)
+    found: dict[str, Any] = json.loads("\n".join(lines))
+    assert found["healthy"] is is_healthy
+    return found
+
+
+def begin(home: Path) -> tuple[Any, int]:
+    """Begin the run that a set needs."""
+    opened = open_home(home)
+    (plan,) = plans_of(opened, [1], now())
+    run_id = begin_run(opened, set_id=1, digest=plan.digest, attempt=plan.attempt, engine="local", flow_run_id=None)
+    assert run_id is not None
+    return opened, run_id
+
+
+# status
+
+
+def test_a_home_that_was_worked_on_is_healthy(home: Path, ask: Ask) -> None:
+    is_healthy, lines = ask(status, home, as_json=False)
+    assert is_healthy
+    assert lines[0] == "healthy"
+    assert re.fullmatch(rf"home {home}: \d+\.\d GiB free", lines[1])
+    assert lines[2:] == [f"no service runs on this home: ccdwatch up --home {home}", "files: 5 done"]
+    found = facts(home, ask)
+    assert found["files"]["done"] == 5
+    assert not any(found[name] for name in ("quarantined", "open_runs", "failed_runs", "due", "stale"))
+
+
+def test_a_home_that_is_none_cannot_be_asked(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="nothing is on record here"):
+        status(tmp_path / "home", as_json=False)
+
+
+def test_quarantined_files_are_named_with_the_reason(home: Path, tmp_path: Path, ask: Ask) -> None:
+    write(home, "[watch]\nquiet_seconds = 0\n")  # what is cut off will not be completed
+    for index in range(MOST_LINES + 1):
+        (tmp_path / f"broken\n{index:02}.fits").write_bytes(b"no FITS")
+    process(open_home(home), [*tmp_path.glob("broken*")])
+    is_healthy, lines = ask(status, home, as_json=False)
+    assert not is_healthy
+    assert lines[0] == "not healthy: 11 files in quarantine"
+    quarantined = [line for line in lines if line.startswith("quarantine: ")]
+    assert len(quarantined) == MOST_LINES
+    assert all(re.match(rf"quarantine: {tmp_path}/broken \d\d\.fits: \w", line) for line in quarantined)
+    assert "files: 5 done, 11 quarantined" in lines
+
+
+def test_a_failed_run_is_told_until_another_one_follows(home: Path, ask: Ask) -> None:
+    write(home, "[recipes.bias]\nclip_sigma = 6.5\n")
+    opened, run_id = begin(home)
+    found = facts(home, ask)
+    assert [run["run_id"] for run in found["open_runs"]] == [run_id]
+    assert found["healthy"]
+    with recording_failure(opened, run_id):
+        raise ValueError("the lamp\nwas off")
+    is_healthy, lines = ask(status, home, as_json=False)
+    assert not is_healthy
+    assert lines[0] == "not healthy: 1 failed run"
+    assert "failed run: testcam 2022-09-19 bin1x1: ValueError: the lamp was off" in lines
+    _, second = begin(home)
+    found = facts(home, ask)
+    assert (found["healthy"], found["failed_runs"]) == (True, [])
+    assert [run["run_id"] for run in found["open_runs"]] == [second]
+
+
+@pytest.mark.parametrize(
+    ("configuration", "changed"),
+    [
+        ("[recipes.flat]\nclip_sigma = 4.0\n", "the recipe"),
+        (ENTRY, "the instrument entry"),
+        (f"{ENTRY}[recipes.gain]\nmethod = 'pair'\n", "the recipe and the instrument entry"),
+    ],
+)
+def test_results_made_by_other_rules_are_stale(home: Path, ask: Ask, configuration: str, changed: str) -> None:
+    write(home, configuration)
+    is_healthy, lines = ask(status, home, as_json=False)
+    assert is_healthy
+    assert any(line.startswith(f"stale: 1 set of 2022-09-19 to 2022-09-19, {changed} changed since") for line in lines)
+    (stale,) = facts(home, ask)["stale"]
+    assert (stale["run_id"], stale["instrument"], stale["night"]) == (1, "testcam", "2022-09-19")
+    process(open_home(home), [home_raw(home)])
+    assert facts(home, ask)["stale"] == []
+
+
+def home_raw(home: Path) -> Path:
+    """The raw frames that a home has on its ledger."""
+    with open_home(home).reading() as session:
+        return Path(ledger.sightings(session, host=HOST)[0].root)
+
+
+def test_limits_make_nothing_stale(home: Path, ask: Ask) -> None:
+    write(home, ENTRY)
+    process(open_home(home), [home_raw(home)])
+    write(home, f"{ENTRY}spec = {{ gain_e_per_adu = {{ max = 1.0 }} }}\n")
+    assert facts(home, ask)["stale"] == []
+
+
+def test_frames_identified_by_other_rules_are_counted(home: Path, ask: Ask) -> None:
+    write(home, "[nights]\nlongitude_deg = 10\n")
+    _, lines = ask(status, home, as_json=False)
+    assert any(line.startswith("stale: 5 frames, identified by other rules than those in force") for line in lines)
+
+
+def test_a_set_without_results_is_due(tmp_path: Path, ask: Ask) -> None:
+    path, raw = tmp_path / "home", tmp_path / "raw"
+    write(path, "[watch]\nsettle_seconds = 0\n")
+    simple_night(raw, n_bias=2, n_flat=0)
+    home = open_home(path)
+    tree = Tree(str(raw), include=["*.fits"], exclude=str(path))
+    with home.sessions.begin() as session:
+        files = ledger.observe(session, [sighting for _, sighting in tree.walk()], host=HOST, now=now())
+    assert "oldest file not done yet: of 20" in "\n".join(ask(status, path, as_json=False)[1])
+    register_files(home, file_ids=[file.id for file in files])
+    is_healthy, lines = ask(status, path, as_json=False)
+    assert is_healthy
+    assert "to be calibrated: testcam 2022-09-19 bin1x1" in lines
+
+
+def pretend_service(home: Path, port: int) -> None:
+    url = f"http://127.0.0.1:{port}"
+    content = {"pid": getpid(), "prefect_api_url": f"{url}/api", "prefect_ui_url": url}
+    (home / "service.json").write_text(json.dumps(content))
+
+
+def test_a_service_whose_prefect_is_silent_is_ill(home: Path, ask: Ask) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens
+        port = taken.getsockname()[1]
+        pretend_service(home, port)
+        is_healthy, lines = ask(status, home, as_json=False)
+    assert not is_healthy
+    assert lines[0] == "not healthy: the service's Prefect does not answer"
+    assert f"service at http://127.0.0.1:{port}: Prefect does not answer" in lines
+
+
+def test_a_service_whose_prefect_answers_is_well(home: Path, ask: Ask) -> None:
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/api/health" else 404)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Healthy) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        pretend_service(home, server.server_port)
+        is_healthy, lines = ask(status, home, as_json=False)
+        _, examined = ask(doctor, home)
+        server.shutdown()
+        thread.join()
+    assert is_healthy
+    assert f"service at http://127.0.0.1:{server.server_port}: Prefect answers" in lines
+    assert f"ok   a service runs on this home: http://127.0.0.1:{server.server_port}" in examined
+
+
+def test_a_disk_that_is_nearly_full_is_ill(home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30 - 1))
+    assert ask(status, home, as_json=False)[1][0] == "not healthy: less than 1 GiB of disk is free"
+    monkeypatch.setattr(health.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30))
+    assert facts(home, ask)["healthy"]
+
+
+# doctor
+
+
+@pytest.fixture(autouse=True)
+def free_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(setup_checks, "PORT", probe.getsockname()[1])
+
+
+def bad(lines: list[str]) -> list[str]:
+    return [line for line in lines if not line.startswith("ok ")]
+
+
+def test_a_set_up_that_is_right(home: Path, ask: Ask) -> None:
+    write(home, f'{ENTRY}amplifiers = [{{ name = "1", data = "[1:256,1:64]" }}]\n[watch]\ndirectories = ["{home}"]\n')
+    is_right, lines = ask(doctor, home)
+    assert is_right
+    assert bad(lines) == []
+    said = "\n".join(lines)
+    for word in (f"home {home}: can be written", "prefect 3.", "fastapi 0.", f"configuration {home}/ccdwatch.toml"):
+        assert f"ok   {word}" in said
+    assert f"ok   database sqlite:///{home}/ccdwatch.db: schema up to date, integrity ok" in lines
+    assert f"ok   watched folder {home}" in lines
+    assert f"ok   port {setup_checks.PORT}: free" in lines
+
+
+def test_a_home_that_is_not_there_yet_is_right_and_stays_away(tmp_path: Path, ask: Ask) -> None:
+    path = tmp_path / "deep" / "home"
+    is_right, lines = ask(doctor, path)
+    assert is_right
+    assert not path.parent.exists()
+    assert f"ok   home {path}: not there yet, will be made" in lines
+    assert f"ok   configuration: no {path}/ccdwatch.toml, so the defaults hold" in lines
+    assert f"ok   database {path}/ccdwatch.db: not there yet, will be made" in lines
+    assert bad(lines) == [f"warn watched folders: none in the configuration: ccdwatch up --home {path} --watch DIR"]
+
+
+def test_a_home_that_cannot_be_written(tmp_path: Path, ask: Ask) -> None:
+    (tmp_path / "file").touch()
+    is_right, lines = ask(doctor, tmp_path / "file" / "home")
+    assert not is_right
+    assert (
+        lines[0] == f"FAIL home {tmp_path}/file/home: cannot be written (Not a directory): give another one with --home"
+    )
+
+
+def test_a_configuration_that_cannot_be_used(tmp_path: Path, ask: Ask) -> None:
+    write(tmp_path / "home", "[watch]\nquiet_seconds = 'long'\n")
+    is_right, lines = ask(doctor, tmp_path / "home")
+    assert not is_right
+    assert re.match(
+        r"FAIL configuration .*ccdwatch\.toml: watch\.quiet_seconds = 'long': .*: correct the file", lines[-1]
+    )
+
+
+def test_watched_folders_that_cannot_be_watched(tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, closed = tmp_path / "home", tmp_path / "closed"
+    closed.mkdir()
+    write(path, f"[watch]\ndirectories = ['{tmp_path}/nowhere', '{closed}']\n")
+    monkeypatch.setattr(setup_checks.os, "access", lambda *_: False)
+    is_right, lines = ask(doctor, path)
+    assert not is_right
+    assert bad(lines) == [
+        f"FAIL watched folder {tmp_path}/nowhere: not there: make it, or correct {path}/ccdwatch.toml",
+        f"FAIL watched folder {closed}: cannot be read: chmod o+rx {closed}",
+    ]
+
+
+def test_sqlite_on_a_network_file_system(home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = [SimpleNamespace(mountpoint="/", fstype="ext4"), SimpleNamespace(mountpoint=str(home), fstype="nfs4")]
+    monkeypatch.setattr(setup_checks.psutil, "disk_partitions", lambda **_: mounts)
+    is_right, lines = ask(doctor, home)
+    assert not is_right
+    assert any("SQLite on a network file system (nfs4) loses data: give --home a local disk" in line for line in lines)
+    write(home, f"[database]\nurl = 'sqlite:///{home.parent}/elsewhere.db'\n")
+    assert ask(doctor, home)[0]
+
+
+def test_a_database_that_is_none(home: Path, ask: Ask) -> None:
+    (home / "ccdwatch.db").write_bytes(b"no database" * 1000)
+    is_right, lines = ask(doctor, home)
+    assert not is_right
+    assert any(re.match(r"FAIL database .*cannot open the database \(file is not a database\)", line) for line in lines)
+
+
+def test_a_damaged_database(home: Path, ask: Ask) -> None:
+    database = home / "ccdwatch.db"
+    content = bytearray(database.read_bytes())
+    content[4096 * 2 : 4096 * 12] = b"\xff" * 4096 * 10
+    database.write_bytes(content)
+    is_right, lines = ask(doctor, home)
+    assert not is_right
+    assert any(line.startswith("FAIL database") and line.endswith("restore a backup") for line in lines)
+
+
+def test_a_schema_that_is_behind(home: Path, ask: Ask) -> None:
+    (home / "ccdwatch.db").unlink()
+    sqlite3.connect(home / "ccdwatch.db").close()
+    (home / "ccdwatch.db").touch()
+    is_right, lines = ask(doctor, home)
+    assert not is_right
+    assert any("the schema is at revision none" in line and "type ccdwatch db upgrade" in line for line in lines)
+
+
+def test_programs_that_do_not_fit(home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "prefect":
+            raise PackageNotFoundError(name)
+        return "0.155.0"
+
+    monkeypatch.setattr(setup_checks, "version", version)
+    is_right, lines = ask(doctor, home)
+    assert not is_right
+    prefect, fastapi = [line for line in lines if line.startswith("FAIL")]
+    assert re.fullmatch(r"FAIL prefect missing, but it must be \S+: pip install 'prefect[<>=.,\d]+'", prefect)
+    assert re.fullmatch(r"FAIL fastapi 0\.155\.0, but it must be \S+: pip install 'fastapi[<>=.,\d]+'", fastapi)
+
+
+def test_a_port_that_is_taken_is_a_warning(home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        monkeypatch.setattr(setup_checks, "PORT", port)
+        is_right, lines = ask(doctor, home)
+        assert is_right
+        assert f"warn port {port}: taken by another program: ccdwatch up --home {home} --port {port + 1}" in lines
+        write(home, "[prefect]\napi_url = 'http://127.0.0.1:1/api'\n")
+        assert "ok   Prefect server of your own: http://127.0.0.1:1/api" in ask(doctor, home)[1]
+
+
+def test_amplifiers_that_do_not_fit_the_frames_on_record(home: Path, ask: Ask) -> None:
+    amplifiers = 'amplifiers = [{ name = "A", data = "[1:200,1:64]", overscan = "[201:260,1:64]" }]\n'
+    write(home, ENTRY + amplifiers)
+    is_right, lines = ask(doctor, home)
+    assert not is_right
+    assert (
+        "FAIL amplifier A of testcam: [201:260,1:64] lies outside 5 frames on record, of 256 columns and 64 rows:"
+        " correct amplifiers, or match, of the entry" in lines
+    )
+    write(home, f"{ENTRY}valid_from = 2023-01-01T00:00:00Z\n{amplifiers}")
+    assert ask(doctor, home)[0]
+    write(home, f"{ENTRY}valid_to = 2022-01-01T00:00:00Z\n{amplifiers}")
+    assert ask(doctor, home)[0]
+
+
+def test_more_folders_than_the_system_watches(tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = tmp_path / "limit"
+    limit.write_text("3\n")
+    monkeypatch.setattr(setup_checks, "WATCH_LIMIT", limit)
+    (tmp_path / "raw" / "a" / "b").mkdir(parents=True)
+    watch = f"[watch]\ndirectories = ['{tmp_path}/raw']\n"
+    write(tmp_path / "home", watch)
+    assert "ok   3 folders to watch, of 3 that the system allows" in ask(doctor, tmp_path / "home")[1]
+    (tmp_path / "raw" / "c").mkdir()
+    is_right, lines = ask(doctor, tmp_path / "home")
+    assert not is_right
+    assert lines[-1] == (
+        "FAIL 4 folders to watch, but the system's limit is 3:"
+        " sudo sysctl fs.inotify.max_user_watches=8, or [watch] polling = true"
+    )
+    write(tmp_path / "home", f"{watch}polling = true\n")
+    assert ask(doctor, tmp_path / "home")[0]
