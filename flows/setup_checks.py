@@ -58,7 +58,9 @@ def findings(home: Path) -> Iterator[Finding]:
     except SettingsError as error:
         yield Finding(Level.FAIL, f"configuration {error}: correct the file")
         return
-    yield _configuration(settings)
+    path = home / CONFIG_NAME
+    none = f"configuration: no {path}, so the defaults hold"
+    yield Finding(Level.OK, f"configuration {path}" if path.exists() else none)
     yield from _directories(settings)
     yield from _database(settings)
     yield _port(settings)
@@ -84,18 +86,11 @@ def _programs() -> Iterator[Finding]:
         fit = wanted[name].specifier
         try:
             installed = version(name)
+            is_fit = installed in fit
         except PackageNotFoundError:
-            installed = "missing"
-        if installed != "missing" and installed in fit:
-            yield Finding(Level.OK, f"{name} {installed}")
-        else:
-            yield Finding(Level.FAIL, f"{name} {installed}, but it must be {fit}: pip install '{name}{fit}'")
-
-
-def _configuration(settings: Settings) -> Finding:
-    path = settings.home / CONFIG_NAME
-    read = f"configuration {path}" if path.exists() else f"configuration: no {path}, so the defaults hold"
-    return Finding(Level.OK, read)
+            installed, is_fit = "missing", False
+        problem = f"{name} {installed}, but it must be {fit}: pip install '{name}{fit}'"
+        yield Finding(Level.OK, f"{name} {installed}") if is_fit else Finding(Level.FAIL, problem)
 
 
 def _up(settings: Settings) -> str:
@@ -168,14 +163,14 @@ def _amplifiers(engine: Engine, settings: Settings) -> Iterator[Finding]:
 
 
 def _misfits(entry: Instrument, shape: tuple[int, int], n: int) -> Iterator[Finding]:
-    for amplifier in entry.amplifiers:
-        for section in (amplifier.data, amplifier.overscan):
-            if section is not None and not section.fits(shape):
-                text = (
-                    f"amplifier {amplifier.name} of {entry.name}: {section} lies outside {number_of(n, 'frame')} on"
-                    f" record, of {shape[1]} columns and {shape[0]} rows: correct amplifiers, or match, of the entry"
-                )
-                yield Finding(Level.FAIL, text)
+    sections = [(one.name, section) for one in entry.amplifiers for section in (one.data, one.overscan) if section]
+    for name, section in sections:
+        if not section.fits(shape):
+            outside = (
+                f"{section} lies outside {number_of(n, 'frame')} on record, of {shape[1]} columns and {shape[0]} rows"
+            )
+            todo = "correct amplifiers, or match, of the entry"
+            yield Finding(Level.FAIL, f"amplifier {name} of {entry.name}: {outside}: {todo}")
 
 
 def _port(settings: Settings) -> Finding:
