@@ -16,6 +16,9 @@ from db.base import DatabaseError
 if TYPE_CHECKING:
     from alembic.config import Config
 
+HEAD = "0001"
+"""The newest revision of the schema, known without importing Alembic."""
+
 _BUSY_SECONDS = 30
 _UPGRADE_LOCK = 0xCCD
 """Key of the PostgreSQL advisory lock that lets one machine at a time change the schema."""
@@ -138,6 +141,24 @@ def _foreign_key_problems(connection: Connection) -> list[str]:
         f"row {row} of {table} points to a row of {parent} that does not exist"
         for table, row, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check")
     ]
+
+
+def require_schema(engine: Engine) -> None:
+    """Make sure that the schema is the newest one, quickly.
+
+    Raises
+    ------
+    DatabaseError
+        If it is not: with what to type.
+    """
+    try:
+        with engine.execution_options(read_only=True).connect() as connection:
+            revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    except DBAPIError:
+        revision = None
+    if revision != HEAD:
+        shown = engine.url.render_as_string()
+        raise DatabaseError(f"{shown}: the schema is at revision {revision}, not at {HEAD}: type ccdwatch db upgrade")
 
 
 def check(engine: Engine) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ from ccdcore.errors import CcdError, FrameReadError
 from ccdcore.fits_io import read_frame, read_header
 from ccdcore.frame import FrameHeader
 from ccdcore.geometry import Amplifier, Section
-from ccdcore.header import ExposureInfo
-from ccdcore.series import night_of
 from ccdcore.statistics import imstat
 from db.rows import plain
 from flows.progress import progress_bar
@@ -162,7 +159,7 @@ def _described(path: Path, header: FrameHeader, nights: NightSettings) -> dict[s
         "instrument_because": info.instrument_reason,
         "configuration": info.configuration,
         "amplifiers": "; ".join(map(_amplifier, header.amplifiers)),
-        "night": _night(info, nights),
+        "night": nights.night_of(info),
         "date_obs": info.date_obs,
         "exposure_time_s": info.exposure_time_s,
         "ccd_temperature_c": info.ccd_temperature_c,
@@ -174,16 +171,6 @@ def _described(path: Path, header: FrameHeader, nights: NightSettings) -> dict[s
 def _amplifier(amplifier: Amplifier) -> str:
     overscan = f" overscan {amplifier.overscan}" if amplifier.overscan else ""
     return f"{amplifier.name} {amplifier.data}{overscan}"
-
-
-def _night(info: ExposureInfo, nights: NightSettings) -> date | None:
-    if info.date_obs is None:
-        return None
-    longitude = next((one for one in (nights.longitude_deg, info.longitude_deg) if one is not None), 0.0)
-    try:
-        return night_of(info.date_obs, longitude)
-    except OverflowError:  # a header may say the year 1
-        return None
 
 
 def _require_format(fmt: str | None) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from ccdcore.recipe import VERSION
-from db.engine import make_engine, session_factory, upgrade
+from db.engine import make_engine, require_schema, session_factory, upgrade
 from db.records import sync_instruments
 from flows.settings import Settings, SettingsError, load_settings
 
@@ -109,7 +109,9 @@ def read_home(path: Path) -> Home:
     settings = load_settings(path)
     if settings.database_url.startswith("sqlite:///") and not Path(settings.database_url[10:]).exists():
         raise SettingsError(f"{path}: nothing is on record here: type ccdwatch process DIR, or give another --home")
-    return Home(settings, make_engine(settings.database_url))
+    home = Home(settings, make_engine(settings.database_url))
+    require_schema(home.engine)
+    return home
 
 
 @lru_cache(maxsize=1)

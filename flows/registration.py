@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 
 import psutil
 
 from ccdcore.errors import FrameReadError
 from ccdcore.frame import Frame
-from ccdcore.instrument import FrameType, Instrument
-from ccdcore.series import night_of, window_of
+from ccdcore.instrument import Instrument
+from ccdcore.series import window_of
 from db import ledger
 from db.ledger import FileRow
 from db.records import register_frame
@@ -102,7 +102,8 @@ def _read_and_record(home: Home, owner: str, file: FileRow) -> None:
     status = file.path.stat()
     if (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns):
         raise FrameReadError(file.path, "changed while it was read", incomplete=True)
-    night, window = _night_and_window(home, frame)
+    nights = home.settings.nights
+    night = nights.night_of(frame.info)
     instrument = _entry(home, frame)
     with home.sessions.begin() as session:
         frame_id = register_frame(
@@ -114,23 +115,13 @@ def _read_and_record(home: Home, owner: str, file: FileRow) -> None:
             statistics=statistics,
             instrument=instrument,
             night=night,
-            window_first_night=window,
-            window_nights=home.settings.nights.window_nights,
+            window_first_night=night and window_of(night, nights.window_nights),
+            window_nights=nights.window_nights,
             identified_with=home.identified_with,
             joined_at=file.changed_at,
             now=now(),
         )
         ledger.finish(session, file.id, owner=owner, frame_id=frame_id, file_sha256=content, now=now())
-
-
-def _night_and_window(home: Home, frame: Frame) -> tuple[date | None, date | None]:
-    info = frame.info
-    if info.date_obs is None or info.frame_type is FrameType.OTHER:
-        return None, None
-    nights = home.settings.nights
-    longitude = next((value for value in (nights.longitude_deg, info.longitude_deg) if value is not None), 0.0)
-    night = night_of(info.date_obs, longitude)
-    return night, window_of(night, nights.window_nights)
 
 
 def _entry(home: Home, frame: Frame) -> Instrument | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
@@ -13,8 +13,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ccdcore.errors import CcdError
 from ccdcore.geometry import Amplifier, Section
+from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameRule, FrameType, Instrument, Limits
 from ccdcore.recipe import Recipes
+from ccdcore.series import night_of
 
 CONFIG_NAME = "ccdwatch.toml"
 
@@ -67,6 +69,16 @@ class NightSettings(_Strict):
     longitude_deg: Annotated[float, Field(ge=-360, le=360)] | None = None
     window_nights: Annotated[int, Field(ge=1, le=366)] = 1
     reach_nights: Annotated[int, Field(ge=0, le=366)] = 7
+
+    def night_of(self, info: ExposureInfo) -> date | None:
+        """Return the night of a frame by this longitude, else its header's, else 0; None for an unknown time."""
+        if info.date_obs is None:
+            return None
+        known = [one for one in (self.longitude_deg, info.longitude_deg) if one is not None]
+        try:
+            return night_of(info.date_obs, known[0] if known else 0.0)
+        except OverflowError:  # a header may say the year 1
+            return None
 
 
 class DatabaseSettings(_Strict):

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from flows.words import one_line
+
 FORMATS = ("table", "json", "csv", "ecsv", "votable")
 _UNITS = {"e/ADU": "electron / adu", "e": "electron", "ADU": "adu"}
 
@@ -46,7 +48,7 @@ def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
         return
     table = Table(box=box.SIMPLE, pad_edge=False)
     for name in columns:
-        numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
+        numeric = all(_is_number(row.get(name)) for row in rows)
         table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in columns))
@@ -55,14 +57,25 @@ def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
     Console(width=None if console.is_terminal else 1000, markup=False, highlight=False).print(table)
 
 
+def _is_number(value: object) -> bool:
+    """Whether a cell holds a number, a formatted one too, or nothing."""
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return False
+        return True
+    return isinstance(value, int | float | None)
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return str(value)
+        return ", ".join(one_line(str(part)) for part in value)
+    return one_line(str(value))
 
 
 def _write_astropy(rows: Sequence[Mapping[str, Any]], format_name: str) -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.base import Base, DatabaseError
-from db.engine import backup, check, make_engine, session_factory, upgrade
+from db.engine import HEAD, _alembic_config, backup, check, make_engine, require_schema, session_factory, upgrade
 from db.models import File, Frame
 from tests.support.on_record import HOST, NOON, add_frame, begin_run, sighting
 
@@ -162,3 +163,17 @@ def test_processes_that_read_then_write_never_fail(database_url: str, engine: En
     assert [writer.exitcode for writer in writers] == [0] * WRITERS
     with session_factory(engine)() as session:
         assert session.scalars(select(File.tries)).one() == WRITERS * ROUNDS
+
+
+def test_the_newest_revision_is_known_without_alembic(engine: Engine) -> None:
+    assert [script.revision for script in ScriptDirectory.from_config(_alembic_config()).get_revisions("heads")] == [
+        HEAD
+    ]
+    require_schema(engine)
+
+
+def test_an_older_schema_is_named_with_what_to_type(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    with pytest.raises(DatabaseError, match=f"at revision 0000, not at {HEAD}: type ccdwatch db upgrade"):
+        require_schema(engine)
