@@ -4,46 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-from flows.tables import FORMATS, show
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-FORMAT = click.option(
-    "--format", "format_name", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
-)
-SINCE = click.option("--since", type=click.DateTime(), help="Only what was observed from this time (UTC) on.")
-UNTIL = click.option("--until", type=click.DateTime(), help="Only what was observed before this time (UTC).")
-INSTRUMENT = click.option("--instrument", help="Only this instrument.")
-SUPERSEDED = click.option("--superseded", is_flag=True, help="Also what newer results took the place of.")
-
-
-def _home(function: F) -> F:
-    option = click.option(
-        "--home",
-        metavar="DIR",
-        callback=lambda _context, _parameter, value: _find_home(value),
-        help="The home directory of the service.  [default: $CCDWATCH_HOME, else ~/ccdwatch]",
-    )
-    return option(function)
-
-
-def _find_home(value: str | None) -> Path:
-    from flows.settings import find_home
-
-    return find_home(value)
-
-
-def say(line: str) -> None:
-    """Tell the person who looks on; results go to standard output, all else here."""
-    click.echo(line, err=True)
+from flows.cli_options import PATHS, home_option, say
+from flows.cli_tables import COMMANDS
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -60,7 +26,7 @@ def cli() -> None:
 
 
 @cli.command()
-@_home
+@home_option
 @click.option(
     "--watch",
     "directories",
@@ -89,7 +55,7 @@ def up(home: Path, directories: tuple[Path, ...], port: int) -> None:
 
 
 @cli.command()
-@_home
+@home_option
 @click.option(
     "--watch",
     "directories",
@@ -111,7 +77,7 @@ def watch(home: Path, directories: tuple[Path, ...]) -> None:
 
 
 @cli.command()
-@_home
+@home_option
 def serve(home: Path) -> None:
     r"""Run the flows that Prefect schedules: a part of the service.
 
@@ -126,7 +92,7 @@ def serve(home: Path) -> None:
 
 @cli.command()
 @PATHS
-@_home
+@home_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def process(paths: tuple[Path, ...], home: Path, as_json: bool) -> None:
     r"""Work on these files and folders now: measure, build masters, record; print the results.
@@ -153,7 +119,7 @@ def process(paths: tuple[Path, ...], home: Path, as_json: bool) -> None:
 
 @cli.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@_home
+@home_option
 def init(directory: Path, home: Path) -> None:
     r"""Look at a folder of frames, print what was recognised, and write a starting ccdwatch.toml.
 
@@ -167,200 +133,7 @@ def init(directory: Path, home: Path) -> None:
 
 
 @cli.command()
-@PATHS
-@_home
-@FORMAT
-def identify(paths: tuple[Path, ...], home: Path, format_name: str) -> None:
-    r"""Say what each frame is, and why it was taken so.
-
-    \b
-    Example:
-      ccdwatch identify bias_001.fits --format json
-    """
-    from flows.frame_tables import identified
-
-    rows, failed = identified(home, paths)
-    columns = ("file", "type", "because", "instrument", "configuration", "amplifiers", "night")
-    show(rows, format_name=format_name, columns=columns, empty="no files")
-    sys.exit(1 if failed else 0)
-
-
-@cli.command()
-@PATHS
-@_home
-@click.option("--fmt", default=".3f", show_default=True, help="Format of the numbers in the table.")
-@click.option("--region", metavar="SECTION", help="Only these pixels: [x1:x2,y1:y2].")
-@FORMAT
-def imstat(paths: tuple[Path, ...], home: Path, fmt: str, region: str | None, format_name: str) -> None:
-    r"""Print statistics of images.
-
-    \b
-    Example:
-      ccdwatch imstat flat_*.fits --region "[100:200,1:50]"
-    """
-    from flows.frame_tables import image_statistics
-
-    rows, failed = image_statistics(home, paths, fmt=fmt if format_name == "table" else None, region=region)
-    columns = ("file", "npix", "min", "max", "mean", "median", "mode", "std", "mad", "unit")
-    show(rows, format_name=format_name, columns=columns, empty="no files")
-    sys.exit(1 if failed else 0)
-
-
-@cli.command()
-@click.argument("quantity", required=False)
-@_home
-@INSTRUMENT
-@click.option("--amplifier", help="Only this amplifier.")
-@click.option("--configuration", help="Only this read-out configuration.")
-@SINCE
-@UNTIL
-@SUPERSEDED
-@FORMAT
-@click.option(
-    "--plot", metavar="FILE.png", type=click.Path(path_type=Path), help="Draw it, with error bars and limits."
-)
-def trends(
-    quantity: str | None,
-    home: Path,
-    since: datetime | None,
-    until: datetime | None,
-    format_name: str,
-    plot: Path | None,
-    **which: Any,
-) -> None:
-    r"""Print the history of a quantity: gain, read_noise, read_noise_adu, bias_level; of all without one.
-
-    \b
-    Example:
-      ccdwatch trends gain --since 2022-01-01 --plot gain.png
-    """
-    from flows import answers
-
-    rows = answers.trends(home, quantity=quantity, since=since, until=until, plot=plot, **which)
-    columns = (
-        "id",
-        "night",
-        "instrument",
-        "configuration",
-        "amplifier",
-        "quantity",
-        "value",
-        "uncertainty",
-        "unit",
-        "method",
-        "limit_min",
-        "limit_max",
-        "verdict",
-    )
-    show(rows, format_name=format_name, columns=columns, empty="nothing of this on record")
-
-
-@cli.command()
-@_home
-@INSTRUMENT
-@click.option(
-    "--type", "frame_type", type=click.Choice(["bias", "dark", "flat", "other"]), help="Only frames of this type."
-)
-@SINCE
-@UNTIL
-@FORMAT
-def frames(home: Path, format_name: str, **which: Any) -> None:
-    r"""List the frames on record.
-
-    \b
-    Example:
-      ccdwatch frames --type flat --format csv
-    """
-    from flows import answers
-
-    columns = (
-        "id",
-        "night",
-        "frame_type",
-        "frame_type_reason",
-        "instrument",
-        "configuration",
-        "exposure_time_s",
-        "filter",
-        "paths",
-    )
-    show(answers.frames(home, **which), format_name=format_name, columns=columns, empty="no frames on record")
-
-
-@cli.command()
-@_home
-@INSTRUMENT
-@click.option("--kind", type=click.Choice(["bias", "dark", "flat"]), help="Only masters of this kind.")
-@SUPERSEDED
-@FORMAT
-def masters(home: Path, format_name: str, **which: Any) -> None:
-    r"""List the masters on record.
-
-    \b
-    Example:
-      ccdwatch masters --kind flat
-    """
-    from flows import answers
-
-    columns = (
-        "master_id",
-        "night",
-        "kind",
-        "instrument",
-        "configuration",
-        "filter",
-        "n_combined",
-        "n_excluded",
-        "verdict",
-        "path",
-    )
-    show(answers.masters(home, **which), format_name=format_name, columns=columns, empty="no masters on record")
-
-
-@cli.command()
-@_home
-@INSTRUMENT
-@SUPERSEDED
-@FORMAT
-def runs(home: Path, format_name: str, **which: Any) -> None:
-    r"""List the runs on record.
-
-    \b
-    Example:
-      ccdwatch runs --format json
-    """
-    from flows import answers
-
-    columns = ("id", "night", "instrument", "configuration", "outcome", "message", "engine", "began_at", "ended_at")
-    show(answers.runs(home, **which), format_name=format_name, columns=columns, empty="no runs on record")
-
-
-@cli.command()
-@click.argument("identifier", metavar="ID")
-@_home
-@click.option(
-    "--format",
-    "format_name",
-    type=click.Choice(["tree", "json"]),
-    default="tree",
-    show_default=True,
-    help="How to print it.",
-)
-def provenance(identifier: str, home: Path, format_name: str) -> None:
-    r"""Say where a number or a file came from, down to the raw files' SHA-256.
-
-    \b
-    Example:
-      ccdwatch provenance 12            measurement 12
-      ccdwatch provenance master:3
-    """
-    from flows import answers
-
-    answers.print_provenance(home, identifier, as_json=format_name == "json")
-
-
-@cli.command()
-@_home
+@home_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(home: Path, as_json: bool) -> None:
     r"""Say whether the service is healthy: its parts, the files that wait, the sets that lack results.
@@ -375,7 +148,7 @@ def status(home: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@_home
+@home_option
 def doctor(home: Path) -> None:
     r"""Check the set-up: home, configuration, directories, database, programs.
 
@@ -399,7 +172,7 @@ def db() -> None:
 
 
 @db.command()
-@_home
+@home_option
 def upgrade(home: Path) -> None:
     r"""Bring the schema up to date.
 
@@ -413,7 +186,7 @@ def upgrade(home: Path) -> None:
 
 
 @db.command()
-@_home
+@home_option
 def check(home: Path) -> None:
     r"""Check integrity, references and schema.
 
@@ -431,7 +204,7 @@ def check(home: Path) -> None:
 
 @db.command()
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
-@_home
+@home_option
 def backup(target: Path, home: Path) -> None:
     r"""Copy the database while it is in use.
 
@@ -444,6 +217,10 @@ def backup(target: Path, home: Path) -> None:
 
     copy_to(read_home(home).engine, target.absolute())
     say(f"{target}: written")
+
+
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 def main() -> None:
