@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import date
 from pathlib import Path
@@ -12,6 +13,15 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 def slug(text: str) -> str:
     """Return ``text`` as part of a file name: at most 48 of ``[A-Za-z0-9._+-]``, never hidden, never empty."""
     return _UNSAFE.sub("-", text).strip("-.")[:48] or "unknown"
+
+
+def _unique_slug(text: str) -> str:
+    """Return a `slug` that no other text has: marked by a hash where it is not the text itself."""
+    plain = slug(text)
+    if plain == text:
+        return plain
+    mark = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:4]
+    return f"{plain[:43]}-{mark}"
 
 
 def run_name(instrument: str, night: date, configuration: str) -> str:
@@ -29,13 +39,13 @@ def master_path(
 ) -> Path:
     """Path of a master below the home; the run's id makes it unique."""
     name = "_".join([*_product_words(kind, configuration, filter_name), f"r{run_id}"])
-    return Path("masters") / slug(instrument) / night.isoformat() / f"{name}.fits"
+    return Path("masters") / _unique_slug(instrument) / night.isoformat() / f"{name}.fits"
 
 
 def reference_path(*, instrument: str, kind: str, configuration: str, filter_name: str | None) -> Path:
     """Path below the home of the current good master of its kind."""
     name = "_".join(["master", *_product_words(kind, configuration, filter_name)])
-    return Path("reference") / slug(instrument) / f"{name}.fits"
+    return Path("reference") / _unique_slug(instrument) / f"{name}.fits"
 
 
 def picture_path(*, run_id: int, name: str) -> Path:
@@ -44,7 +54,7 @@ def picture_path(*, run_id: int, name: str) -> Path:
 
 
 def _product_words(kind: str, configuration: str, filter_name: str | None) -> list[str]:
-    words = [kind, slug(configuration)]
+    words = [kind, _unique_slug(configuration)]
     if filter_name:
-        words.append(slug(filter_name))
+        words.append(_unique_slug(filter_name))
     return words
