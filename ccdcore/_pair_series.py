@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from itertools import chain
-from math import sqrt
+from math import hypot, sqrt
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,10 @@ from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level
 
 _BIAS_CLIP_SIGMA = 6.0
 _FLUX_TOLERANCE = 0.1
+
+_LEVEL_FLOOR = 1.0
+_LEVEL_FLOOR_WITH_OVERSCAN = 0.2
+"""Least 1-σ difference in ADU between the level of the biases and that under a flat."""
 
 
 def signed_difference(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -103,6 +107,7 @@ class BiasSeries(PairSeries):
     _moments: list[ClippedMoments] = field(default_factory=list)
     _total: Any = 0.0
     _overscan: list[float] = field(default_factory=list)
+    _steps: list[float] = field(default_factory=list)
     _whole: bool = True
 
     def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
@@ -116,6 +121,7 @@ class BiasSeries(PairSeries):
         hit = np.abs(difference - moments.mean) > moments.limit
         self._total = self._total + np.where(hit, 2.0 * np.minimum(first, second), first + second.astype(np.float64))
         self._overscan += overscan
+        self._steps.append(moments.mean - (overscan[0] - overscan[1]))
         return None
 
     @property
@@ -135,6 +141,12 @@ class BiasSeries(PairSeries):
         return float(np.mean(self._overscan))
 
     @property
+    def level_uncertainty(self) -> float:
+        """How well the level under a flat is known, in ADU: the wander of the biases, and what exposures add to it."""
+        wander = float(np.std(np.cumsum([0.0, *self._steps])))
+        return hypot(wander, _LEVEL_FLOOR if self.amplifier.overscan is None else _LEVEL_FLOOR_WITH_OVERSCAN)
+
+    @property
     def noise(self) -> BiasNoise:
         """Noise of one frame, of all pairs; scatter between the pairs beyond the expected widens the uncertainty."""
         variances = np.array([m.variance for m in self._moments])
@@ -152,13 +164,15 @@ class FlatSeries(PairSeries):
 
     offset: npt.NDArray[np.float32]
     noise: BiasNoise
+    level_uncertainty: float
     points: list[_flat_pair.PairPoints] = field(default_factory=list)
     _gain: float | None = None
 
     @classmethod
     def after(cls, biases: BiasSeries) -> FlatSeries:
         """Begin a series of flats with what the biases have shown."""
-        return cls(biases.amplifier, biases.mean - np.float32(biases.overscan), biases.noise)
+        offset = biases.mean - np.float32(biases.overscan)
+        return cls(biases.amplifier, offset, biases.noise, biases.level_uncertainty)
 
     def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
         limit = min(_limit(first), _limit(second))
@@ -189,4 +203,4 @@ class FlatSeries(PairSeries):
 
     def fit(self) -> TransferFit:
         """Fit the points of all pairs."""
-        return fit_curve(self.points, self.noise, self.overlap)
+        return fit_curve(self.points, self.noise, self.overlap, self.level_uncertainty)

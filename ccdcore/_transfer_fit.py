@@ -37,7 +37,7 @@ class BiasNoise:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Slope of C = μ · slope + B in 1/gain, its 1-σ uncertainty with B known exactly, ∂slope/∂B, and χ²."""
+    """Slope of C = (μ + c) · slope + B in 1/gain, its 1-σ uncertainty with B known exactly, ∂slope/∂B, and χ²."""
 
     slope: float
     uncertainty: float
@@ -55,22 +55,38 @@ class TransferFit:
     bend: tuple[float, float] | None = None
 
 
-def straight_line(points: Sequence[PairPoints], bias_variance: float) -> Line:
+def straight_line(points: Sequence[PairPoints], bias_variance: float, level_uncertainty: float = 0.0) -> Line:
     """Fit a straight line through the bias variance, weighted by the variance the noise model predicts.
 
-    Without any point the slope is 0 with infinite uncertainty.
+    Parameters
+    ----------
+    points : sequence of PairPoints
+        Of all pairs. Without any point the slope is 0 with infinite uncertainty.
+    bias_variance : float
+        Variance at no light, in ADU².
+    level_uncertainty : float
+        1-σ prior, in ADU, of the offset c of all signals: the bias level under a
+        flat is not that of a bias. 0 for no offset.
     """
     mean, variance, sigma = _joined(points)
-    weight = mean / sigma**2
-    norm = float(weight @ mean)
-    if norm == 0:
+    excess = variance - bias_variance
+    design = np.stack([mean, np.ones_like(mean)]) / sigma
+    normal = design @ design.T
+    if normal[0, 0] == 0:
         return Line(0.0, inf, 0.0, 0.0)
-    slope = float(weight @ (variance - bias_variance)) / norm
-    chi2 = float(np.sum(((variance - bias_variance - slope * mean) / sigma) ** 2))
-    return Line(slope, 1 / sqrt(norm), -float(weight.sum()) / norm, chi2)
+    slope = float(design[0] @ (excess / sigma)) / float(normal[0, 0])
+    if level_uncertainty > 0:
+        normal[1, 1] += 1 / (level_uncertainty * slope) ** 2  # the fit's second parameter is c · slope
+        covariance = np.linalg.inv(normal)
+    else:
+        covariance = np.diag([1 / normal[0, 0], 0.0])
+    slope, rise = covariance @ design @ (excess / sigma)
+    chi2 = float(np.sum(((excess - slope * mean - rise) / sigma) ** 2))
+    by_bias = -float(covariance[0] @ design @ (1 / sigma))
+    return Line(float(slope), float(np.sqrt(covariance[0, 0])), by_bias, chi2)
 
 
-def fit_curve(points: Sequence[PairPoints], noise: BiasNoise, overlap: float) -> TransferFit:
+def fit_curve(points: Sequence[PairPoints], noise: BiasNoise, overlap: float, level_uncertainty: float) -> TransferFit:
     """Fit a straight line, or eq. 16 of Astier et al. 2019 where the curve bends down significantly.
 
     A bend is told from a slope only where the signals span a factor of five.
@@ -84,36 +100,45 @@ def fit_curve(points: Sequence[PairPoints], noise: BiasNoise, overlap: float) ->
         Variance at no light.
     overlap : float
         How much the variance of a mean grows by pairs that share a frame.
+    level_uncertainty : float
+        1-σ prior of the offset of all signals, in ADU.
     """
-    line = straight_line(points, noise.variance)
+    line = straight_line(points, noise.variance, level_uncertainty)
     signals = np.concatenate([p.mean for p in points])
     n = signals.size
     if np.quantile(signals, 0.1) * _BEND_RANGE < signals.max():
-        curve = _bent(points, noise, overlap, 1 / line.slope)
+        curve = _bent(points, noise, overlap, 1 / line.slope, level_uncertainty)
         if curve.bend is not None and curve.bend[0] < -_BEND_SIGMA * curve.bend[1]:
             return curve
-    chi2_per_dof = line.chi2 / (n - 1) if n > 1 else None
+    chi2_per_dof = line.chi2 / (n - 2) if n > 2 else None
     statistical = line.uncertainty**2 * overlap * max(1.0, chi2_per_dof or 1.0)
     of_slope = sqrt(statistical + (line.by_bias * noise.uncertainty) ** 2)
     return TransferFit(1 / line.slope, of_slope / line.slope**2, chi2_per_dof)
 
 
-def _bent(points: Sequence[PairPoints], noise: BiasNoise, overlap: float, gain: float) -> TransferFit:
+def _bent(
+    points: Sequence[PairPoints], noise: BiasNoise, overlap: float, gain: float, level_uncertainty: float
+) -> TransferFit:
     from scipy.optimize import curve_fit
 
     mean, variance, sigma = _joined(points)
     scale = float(np.abs(mean).max())
 
-    # Both parameters near one: slope · gain, and the bend a₀₀ μ g at the highest signal.
-    def model(signal: npt.NDArray[np.float64], slope: float, bend: float) -> npt.NDArray[np.float64]:
-        exponent = np.clip(2 * bend * signal / scale, -50, 50)
+    # All parameters near one: slope · gain, the bend a₀₀ μ g at the highest signal, the offset over its prior,
+    # which is one more observation: of 0 ± 1.
+    def model(signal: npt.NDArray[np.float64], slope: float, bend: float, offset: float) -> npt.NDArray[np.float64]:
+        light = signal + offset * level_uncertainty
+        exponent = np.clip(2 * bend * light / scale, -50, 50)
         growth = np.expm1(exponent) / np.where(exponent == 0, 1, exponent)
-        curved: npt.NDArray[np.float64] = signal * slope / gain * np.where(exponent == 0, 1, growth) + noise.variance
-        return curved
+        curved = light * slope / gain * np.where(exponent == 0, 1, growth) + noise.variance
+        return np.append(curved, offset)
 
-    (slope, bend), covariance = curve_fit(model, mean, variance, (1.0, -0.01), sigma=sigma, absolute_sigma=True)
-    chi2_per_dof = float(np.sum(((variance - model(mean, slope, bend)) / sigma) ** 2)) / (mean.size - 2)
-    of_slope, of_bend = np.sqrt(np.diag(covariance) * overlap * max(1.0, chi2_per_dof))
+    observed, errors = np.append(variance, 0.0), np.append(sigma, 1.0)
+    (slope, bend, offset), covariance = curve_fit(
+        model, mean, observed, (1.0, -0.01, 0.0), sigma=errors, absolute_sigma=True
+    )
+    chi2_per_dof = float(np.sum(((observed - model(mean, slope, bend, offset)) / errors) ** 2)) / (mean.size - 2)
+    of_slope, of_bend, _ = np.sqrt(np.diag(covariance) * overlap * max(1.0, chi2_per_dof))
     to_a00 = slope / (gain * scale)
     return TransferFit(
         gain=float(gain / slope),
