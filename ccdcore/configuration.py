@@ -9,16 +9,20 @@ from ccdcore.dialects import (
     BINNING,
     BINNING_PAIR,
     GAIN_IS_A_SETTING_BESIDE,
+    MOST_E_PER_ADU,
     READ_SETTINGS,
-    WINDOW_ORIGIN,
+    WINDOW_ORIGINS,
     WINDOW_RECTANGLES,
 )
 from ccdcore.instrument import Instrument
 
 
 def gain_is_a_setting(cards: Cards) -> bool:
-    """Whether the card GAIN is a camera's setting instead of electrons per ADU."""
-    return any(keyword in cards for keyword in GAIN_IS_A_SETTING_BESIDE)
+    """Whether the card GAIN is a camera's setting (a word, or a number of its own) instead of electrons per ADU."""
+    if "GAIN" not in cards or any(keyword in cards for keyword in GAIN_IS_A_SETTING_BESIDE):
+        return "GAIN" in cards
+    gain = number(cards["GAIN"])
+    return not 0 < gain <= MOST_E_PER_ADU if gain is not None else bool(str(cards["GAIN"]).strip())
 
 
 def configuration_slug(cards: Cards, shape: tuple[int, int], entry: Instrument | None) -> str:
@@ -60,16 +64,18 @@ def _binning(cards: Cards) -> tuple[int, int]:
         if x is not None:
             return x, y or x
     for keyword in BINNING_PAIR:
-        factors = re.fullmatch(r"\s*(\d+)[\sx,]+(\d+)\s*", str(cards.get(keyword, "")), re.IGNORECASE)
+        factors = re.fullmatch(r"\s*(\d+)(?:[\sx,]+(\d+))?\s*", str(cards.get(keyword, "")), re.IGNORECASE)
         if factors is not None:
-            return int(factors[1]), int(factors[2])
+            return int(factors[1]), int(factors[2] or factors[1])
     return 1, 1
 
 
 def _window(cards: Cards, shape: tuple[int, int]) -> list[str]:
     """Name the window where the header says that it is not the whole detector; no two windows mix."""
-    origin = [value_of(cards, (keyword,), number) or 0 for keyword in WINDOW_ORIGIN]
-    if any(origin):
-        return ["{}x{}+{:g}+{:g}".format(shape[1], shape[0], *origin)]
+    for *keywords, first in WINDOW_ORIGINS:
+        origin = [value_of(cards, (str(keyword),), number) for keyword in keywords]
+        offsets = [0.0 if value is None else value - float(first) for value in origin]
+        if any(offsets):
+            return ["{}x{}+{:g}+{:g}".format(shape[1], shape[0], *offsets)]
     whole, part = (re.findall(r"\d+", str(cards.get(keyword, ""))) for keyword in WINDOW_RECTANGLES)
     return ["-".join(["window", *part])] if whole and part and whole != part else []

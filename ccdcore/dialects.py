@@ -2,6 +2,10 @@
 
 Data only. Keywords stand in order of preference; the first whose value can be
 used wins. ESO's hierarchical keywords are written without ``HIERARCH``.
+
+Known are MaxIm DL and ASCOM, SBIG CCDOPS and CCDSoft, N.I.N.A. and INDI, Andor
+Solis, ESO, IRAF/NOAO, ING and NOT, Liverpool and LCO, Gemini, Keck and Lick,
+Apache Point (ARC), SDSS and DESI, LSST, Subaru, HST.
 """
 
 from __future__ import annotations
@@ -10,53 +14,78 @@ import re
 from collections.abc import Mapping
 
 KEYWORDS: Mapping[str, tuple[str, ...]] = {
-    # Andor's FRAME is the start of the exposure; elsewhere it is a frame type.
-    "date_obs": ("DATE-OBS", "DATE_OBS", "DATE-BEG", "FRAME", "MJD-OBS", "DATE"),
-    "time_obs": ("TIME-OBS", "TIME-BEG", "UTSTART", "UTC-OBS", "UT-OBS", "UT", "UTC"),
-    "exposure_time": ("EXPTIME", "EXPOSURE", "EXP_TIME", "EXPOSED", "ITIME"),
-    "ccd_temperature": ("CCD-TEMP", "CCDTEMP", "CCD_TEMP", "DET-TEMP", "DETTEMP", "CCDATEMP", "TEMPERAT", "TEMP"),
-    "filter": ("FILTER", "FILTERS", "FILTNAM", "INSFILTE", "WFFBAND", "ESO INS FILT1 NAME"),
-    "longitude": (
-        "LONGITUD",
-        "SITELONG",
-        "OBSGEO-L",
-        "LONG-OBS",
-        "OBS-LONG",
-        "GEOLON",
-        "LONG",
-        "ESO TEL GEOLON",
+    # Andor's FRAME is the start of the exposure; elsewhere it is a frame type. DATE is that of the file.
+    "date_obs": (
+        *("DATE-OBS", "DATE_OBS", "DATE-BEG", "FRAME"),
+        *("MJD-OBS", "MJD_OBS", "MJD-BEG", "MJD", "JD-OBS", "JD", "DATE"),
     ),
+    "time_obs": (
+        *("TIME-OBS", "TIME_OBS", "TIME-BEG", "UTSTART", "UTC-OBS", "UT-OBS", "UT", "UTC"),
+        *("UTSHUT", "EXPSTART", "ST-UT"),
+    ),
+    "exposure_time": (
+        *("EXPTIME", "EXPOSURE", "EXP_TIME", "EXPOSED", "ELAPTIME", "ELAPSED", "ITIME", "TTIME"),
+        *("ESO DET WIN1 DIT1", "EXPOINUS"),
+    ),
+    "ccd_temperature": (
+        *("CCD-TEMP", "CCDTEMP", "CCD_TEMP", "DET-TEMP", "DETTEMP", "CCDATEMP", "TEMPDET", "TEMPERAT", "TEMP"),
+    ),
+    "filter": ("FILTER", "FILTERS", "FILTNAM", "INSFILTE", "WFFBAND", "JAGFBAND", "FILTER01", "ESO INS FILT1 NAME"),
+    "longitude": ("LONGITUD", "SITELONG", "OBSGEO-L", "LONG-OBS", "OBS-LONG", "GEOLON", "LONG", "ESO TEL GEOLON"),
     # ESO's "DET OUT1 GAIN" is ADU per electron and must never stand here.
     "gain": ("EGAIN", "E-GAIN", "ESO DET OUT1 CONAD", "GAIN"),
     "read_noise": ("RDNOISE", "READNOIS", "READNOISE", "RON", "ESO DET OUT1 RON"),
     "n_averaged": ("NCOMBINE", "NUMAVG", "AVGFCTR", "SNAPSHOT"),
     "instrument": ("INSTRUME", "HEAD", "CAM_ID", "CAMERA", "CAMNAME", "DETECTOR", "DETNAM", "DETNAME", "CCDNAME"),
-    "object": ("OBJECT", "OBJNAME"),
-    "frame_type": ("IMAGETYP", "IMAGETYPE", "OBSTYPE", "FRAMETYP", "EXPTYPE", "FRAME", "ESO DPR TYPE"),
+    "object": ("OBJECT", "OBJNAME", "TARGNAME"),
+    "frame_type": (
+        *("IMAGETYP", "IMAGETYPE", "IMGTYPE", "IMG_TYPE", "IMTYPE", "OBSTYPE", "FRAMETYP", "EXPTYPE", "FLAVOR"),
+        *("DATA-TYP", "FRAME", "ESO DPR TYPE", "PICTTYPE"),
+    ),
 }
 
-FILTER_WHEELS = (("FILTER1", "FILTER2", "FILTER3"), ("ALFLTNM", "FAFLTNM", "FBFLTNM"))
+UNIT_S: Mapping[str, float] = {"EXPOINUS": 1e-6}
+"""Exposure time cards that are not in seconds."""
+
+TIME_SCALES: Mapping[str, str] = {
+    **dict.fromkeys(("utc", "ut", "ut1", "gmt", "z"), "utc"),
+    **{"tai": "tai", "iat": "tai", "tt": "tt", "tdt": "tt", "et": "tt", "tdb": "tdb", "tcg": "tcg", "tcb": "tcb"},
+}
+"""TIMESYS in small letters → the scale as astropy names it. Local time says nothing of UTC."""
+
+FILTER_WHEELS = (
+    ("FILTER1", "FILTER2", "FILTER3"),
+    ("ALFLTNM", "FAFLTNM", "FBFLTNM"),
+)
 """Cameras with several wheels: the filters in the beam are those that are not open."""
 
 OPEN_FILTERS = frozenset({"", "open", "free", "clear", "empty", "air", "none", "n/a"})
+"""Names of no filter; numbers may follow (Gemini's ``open1-6``)."""
 
 BINNING = (
     ("XBINNING", "YBINNING"),
     ("CCDXBIN", "CCDYBIN"),
+    ("CCDBIN1", "CCDBIN2"),
     ("DETXBIN", "DETYBIN"),
     ("HBIN", "VBIN"),
     ("BINX", "BINY"),
     ("XBIN", "YBIN"),
+    ("CBIN", "RBIN"),
+    ("COLBIN", "ROWBIN"),
+    ("BIN-FCT1", "BIN-FCT2"),
+    ("BINAXIS1", "BINAXIS2"),
     ("ESO DET WIN1 BINX", "ESO DET WIN1 BINY"),
 )
 BINNING_PAIR = ("CCDSUM", "BINNING")
-"""Both factors in one card: ``'2 2'``, ``'2x2'``."""
+"""Both factors in one card: ``'2 2'``, ``'2x2'``, ``'2,2'``; or one for both."""
 
 READ_SETTINGS = (
-    ("", ("READOUTM", "ESO DET READ CLOCK", "CCDSPEED")),
+    ("", ("READOUTM", "ESO DET READ CLOCK", "CCDSPEED", "READRATE", "RDSPEED", "CONFMODE")),
     ("readtime", ("READTIME",)),
-    ("", ("PREAMP", "GAINMODE")),
-    ("", ("OUTPTAMP",)),
+    ("", ("PREAMP", "GAINMODE", "GAINSET")),
+    ("", ("OUTPTAMP", "READAMPS", "AMPLMODE", "AMPMODE", "CCDAMP")),
+    ("emgain", ("EMREALGN", "EMGAIN")),
+    ("ccdgain", ("CCDGAIN",)),
     ("gain", ("GAIN",)),
     ("offset", ("OFFSET",)),
 )
@@ -65,27 +94,64 @@ READ_SETTINGS = (
 GAIN_IS_A_SETTING_BESIDE = ("EGAIN", "OFFSET")
 """CMOS cameras write their gain setting as GAIN, beside OFFSET or the gain proper, EGAIN."""
 
-WINDOW_ORIGIN = ("XORGSUBF", "YORGSUBF")
+MOST_E_PER_ADU = 30.0
+"""No camera has a gain above this; a larger GAIN is a setting."""
+
+WINDOW_ORIGINS = (
+    ("XORGSUBF", "YORGSUBF", 0),
+    ("CCDWXOFF", "CCDWYOFF", 0),
+    ("BEGX", "BEGY", 1),
+    ("ESO DET WIN1 STRX", "ESO DET WIN1 STRY", 1),
+)
+"""First column and row that were read, and how the detector's first is counted."""
+
 WINDOW_RECTANGLES = ("IMGRECT", "SUBRECT")
 """Andor: the detector, and the part of it that was read."""
 
-COMBINED_FLAG = "COMBINED"
-COMBINED_WORDS = re.compile(r"\b(?:master|combined|stacked)\b", re.IGNORECASE)
-"""How type cards say that a frame is no raw one."""
+DATA_SECTIONS, BIAS_SECTIONS = ("DATASEC", "TRIMSEC", "DSEC", "TSEC"), ("BIASSEC", "BSEC")
+"""Where the light is, and the overscan, in pixels of the image; for several amplifiers with a number or letter.
 
-COMPANIONS = frozenset({"UNCERT", "MASK", "NCOMBINE", "ERR", "DQ", "VAR", "BPM"})
+CCDSEC, CSEC and DETSEC are places on the detector, not in the image.
+"""
+
+NO_SECTION = frozenset({"", "unknown", "undefined", "none", "n/a", "[0:0,0:0]"})
+"""How section cards say nothing."""
+
+COMBINED_FLAGS = ("COMBINED", "ISMASTER")
+COMBINED_WORDS = re.compile(r"\b(?:masters?|combined|stacked|coadd(?:ed)?|super ?(?:bias|dark|flat))\b")
+"""How a type card, OBJECT or a file name says that a frame is no raw one."""
+
+PRODUCT_CARDS = ("ESO PRO CATG", "PROCTYPE")
+"""Cards that only speak of products, or are ``raw``."""
+
+REDUCTION_CARDS = ("ZEROCOR", "BIASCOR", "DARKCOR", "FLATCOR", "CALSTAT")
+"""IRAF and MaxIm DL write here what was subtracted and divided; in a raw frame they are missing, empty or false."""
+
+COMPANIONS = frozenset({"UNCERT", "MASK", "NCOMBINE", "ERR", "DQ", "VAR", "BPM", "IVAR", "SAMP", "TIME"})
 """Names of image extensions that say something of the pixels instead of being pixels."""
 
-_CALIBRATIONS = r"(?P<dark>dark ?flats?|flat ?darks?|darks?{not_dark})|(?P<flat>[a-z]*flats?(?: ?fields?)?|twilight)"
+TYPE_CODES: Mapping[str, tuple[str, ...]] = {"PICTTYPE": ("unknown", "light", "bias", "dark", "flat")}
+"""SBIG's frame type as a number from 0."""
+
+NO_TYPE = frozenset({"unknown", "undefined", "none", "n a"})
+"""Words of a type card that says nothing."""
+
+_CALIBRATIONS = (
+    r"(?P<dark>dark ?flats?|flat ?darks?|darks?{not_dark})"
+    r"|(?P<flat>[a-z]*flats?(?: ?(?:fields?|lamps?))?{not_done}|twilights?)"
+)
+_DONE = r"(?! ?(?:sub|subtracted|cor|corr|corrected|div|divided|removed|reduced|fielded)\b)"
 
 TYPE_CARD_WORDS = re.compile(
-    rf"\b(?:{_CALIBRATIONS.format(not_dark='')}"
+    rf"\b(?:{_CALIBRATIONS.format(not_dark='', not_done='')}"
     r"|(?P<bias>bias(?:es)?|zeros?|offset)"
-    r"|(?P<other>arcs?|comp(?:arison)?|wave|focus|acq(?:uisition)?|std|standard))\b"
+    r"|(?P<other>arcs?(?: ?lamps?)?|comp(?:arison)?|contbars|wave|focus(?:ing)?|acq(?:uisition)?|std|standard"
+    r"|fe|spot|ppump))\b"
 )
 """Frame types as type cards spell them; a value with none of these words is weak evidence for "other"."""
 
 NAME_WORDS = re.compile(
-    rf"\b(?:{_CALIBRATIONS.format(not_dark='(?! (?:nebula|cloud|lane|matter))')}|(?P<bias>bias(?:es)?|zeros?))\b"
+    rf"\b(?:{_CALIBRATIONS.format(not_dark='(?! (?:nebula|cloud|lane|matter|energy))' + _DONE, not_done=_DONE)}"
+    rf"|(?P<bias>bias(?:es)?|zeros?){_DONE})\b"
 )
-"""Frame types as OBJECT and file names spell them."""
+"""Frame types as OBJECT and file names spell them; a name may also say what was done to a frame."""

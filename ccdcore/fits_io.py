@@ -22,6 +22,7 @@ from astropy.io import fits
 from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyWarning
 
+from ccdcore.amplifiers import header_amplifiers
 from ccdcore.errors import FrameReadError
 from ccdcore.fits_mosaic import Mosaic, find_mosaic
 from ccdcore.fits_structure import MAX_BYTES, check_structure
@@ -69,7 +70,9 @@ def read_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrument
 
     Plain files, (1, rows, columns) cubes, gzip and fpack are decoded; several
     image extensions stand side by side in the order of the file, one amplifier
-    each. An image in the primary unit is the frame, whatever follows it.
+    or more each. An image in the primary unit is the frame, whatever follows it.
+    Amplifiers are those of the instrument's entry, else of section cards
+    (`ccdcore.amplifiers.header_amplifiers`), else the whole image.
 
     Parameters
     ----------
@@ -97,7 +100,7 @@ def read_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrument
         data = mosaic.pixels()
     header = _describe(path, mosaic, instruments)
     unit = str(header.cards.get("BUNIT", "adu")).strip().lower()
-    return Frame(path, data, header.info, header.amplifiers, pixel_sha256(data), unit)
+    return Frame(path, data, header.info, header.amplifiers, pixel_sha256(data), unit, header.amplifiers_reason)
 
 
 def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> FrameHeader:
@@ -248,9 +251,10 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
         file.seek(0)
         stream = _decompressed(path, file) if zipped else file
-        if missing := check_structure(stream, path):
+        blemishes = check_structure(stream, path)
+        if blemishes:
             stream.seek(0)
-            stream = io.BytesIO(stream.read() + bytes(missing))
+            stream = io.BytesIO(blemishes.mended(stream.read()))
         try:
             yield stream
         except _DECODING_ERRORS as error:
@@ -315,7 +319,8 @@ def _describe(path: Path, mosaic: Mosaic, instruments: Sequence[Instrument]) -> 
     info = identify(cards, filename=path.name, shape=shape, instruments=instruments)
     entry = find_instrument(cards, instruments)
     if entry is None or not entry.amplifiers:
-        return FrameHeader(path, shape, info, mosaic.amplifiers, cards)
+        amplifiers, reason = header_amplifiers(mosaic.images)
+        return FrameHeader(path, shape, info, amplifiers, cards, reason)
     for amplifier in entry.amplifiers:
         for section in (amplifier.data, amplifier.overscan):
             if section is not None and not section.fits(shape):
@@ -324,4 +329,4 @@ def _describe(path: Path, mosaic: Mosaic, instruments: Sequence[Instrument]) -> 
                     f"amplifier {amplifier.name} of instrument {entry.name} has the section {section}, which does not "
                     f"fit its image of {shape[1]} columns and {shape[0]} rows: correct the entry, or its match",
                 )
-    return FrameHeader(path, shape, info, entry.amplifiers, cards)
+    return FrameHeader(path, shape, info, entry.amplifiers, cards, f"entry {entry.name}")

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
-from ccdcore.cards import Cards, number
+from ccdcore.amplifiers import Unit
+from ccdcore.cards import Cards, Several, number
 from ccdcore.dialects import COMPANIONS
 from ccdcore.errors import FrameReadError
-from ccdcore.geometry import Amplifier, Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,17 @@ class Mosaic:
         return self.shapes[0][0], sum(columns for _, columns in self.shapes)
 
     @property
-    def amplifiers(self) -> tuple[Amplifier, ...]:
-        """One for each unit, named by EXTNAME where those tell them apart, else by number."""
+    def images(self) -> tuple[Unit, ...]:
+        """What is known of each unit, named by EXTNAME where those tell them apart, else by number.
+
+        Section cards of a mosaic are those of its extensions; the primary's are of the whole detector.
+        """
         names = [unit.name for unit in self.units]
         if len(names) == 1 or len(set(names)) < len(names) or "" in names:
             names = [str(index) for index in range(1, len(names) + 1)]
-        amplifiers, before = [], 0
-        for name, (rows, columns) in zip(names, self.shapes, strict=True):
-            amplifiers.append(Amplifier(name, Section(before + 1, before + columns, 1, rows)))
-            before += columns
-        return tuple(amplifiers)
+        cards = [self.cards] if len(names) == 1 else [_values(unit.header) for unit in self.units]
+        before = np.cumsum([0, *(columns for _, columns in self.shapes)]).tolist()
+        return tuple(Unit(*of) for of in zip(names, cards, self.shapes, before[:-1], strict=True))
 
     def pixels(self) -> npt.NDArray[Any]:
         """Decode the pixels, in their physical type and native byte order."""
@@ -117,12 +118,15 @@ def _plane(path: Path, shape: Sequence[int]) -> tuple[int, int]:
 
 
 def _values(header: fits.Header) -> dict[str, object]:
-    values: dict[str, object] = {}
+    values: dict[str, list[object]] = {}
     for card in header.cards:
         try:
             value = card.value
         except (fits.VerifyError, ValueError):  # one garbled card does not spoil the others
             continue
-        if card.keyword not in {"", "COMMENT", "HISTORY"} and not isinstance(value, fits.card.Undefined):
-            values.setdefault(card.keyword.upper(), value)
-    return values
+        if card.keyword in {"", "COMMENT", "HISTORY"} or isinstance(value, fits.card.Undefined):
+            continue
+        known = values.setdefault(card.keyword.upper(), [])
+        if value not in known:
+            known.append(value)
+    return {keyword: each[0] if len(each) == 1 else Several(tuple(each)) for keyword, each in values.items()}

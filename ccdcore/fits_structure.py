@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import BinaryIO
@@ -23,7 +24,33 @@ _NEXT = b"XTENSION"
 _Header = dict[str, str]
 
 
-def check_structure(stream: BinaryIO, path: Path) -> int:
+@dataclass(slots=True)
+class Blemishes:
+    """What is not as the standard wants it, and does no harm once it is mended.
+
+    Parameters
+    ----------
+    headers_with_nul : list of slice
+        Headers, in bytes of the stream, that hold NUL where blanks belong.
+    missing_bytes : int
+        Padding that is missing at the end; some writers leave it out.
+    """
+
+    headers_with_nul: list[slice] = field(default_factory=list)
+    missing_bytes: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.headers_with_nul or self.missing_bytes)
+
+    def mended(self, content: bytes) -> bytes:
+        """Return the content of a stream without them."""
+        mended = bytearray(content)
+        for header in self.headers_with_nul:
+            mended[header] = mended[header].replace(b"\0", b" ")
+        return bytes(mended + bytes(self.missing_bytes))
+
+
+def check_structure(stream: BinaryIO, path: Path) -> Blemishes:
     """Follow headers and data from one to the next, to the end of the file.
 
     Parameters
@@ -35,9 +62,8 @@ def check_structure(stream: BinaryIO, path: Path) -> int:
 
     Returns
     -------
-    int
-        Bytes of padding that are missing at the end (some writers leave it
-        out); 0 for a file of whole blocks.
+    Blemishes
+        What must be mended before a library decodes the stream; false where nothing must.
 
     Raises
     ------
@@ -47,10 +73,12 @@ def check_structure(stream: BinaryIO, path: Path) -> int:
     """
     size = stream.seek(0, os.SEEK_END)
     _check_beginning(stream, path)
-    start, promised = 0, 0
+    start, promised, blemishes = 0, 0, Blemishes()
     for number in range(MAX_HDUS):
         stream.seek(start)
-        header = _read_header(stream, path, number)
+        header, has_nul = _read_header(stream, path, number)
+        if has_nul:
+            blemishes.headers_with_nul.append(slice(start, stream.tell()))
         promised = promised or _promised_extensions(header)
         data_bytes = _data_bytes(header, path, number)
         end = stream.tell() + data_bytes
@@ -61,7 +89,8 @@ def check_structure(stream: BinaryIO, path: Path) -> int:
         if not _extension_follows(stream):
             if number < promised:
                 raise FrameReadError(path, f"is cut off: {number} of {promised} extensions", incomplete=True)
-            return max(0, start - size)
+            blemishes.missing_bytes = max(0, start - size)
+            return blemishes
     raise FrameReadError(path, f"has more than {MAX_HDUS} header and data units, which no camera writes")
 
 
@@ -87,16 +116,19 @@ def _extension_follows(stream: BinaryIO) -> bool:
     return bool(beginning) and _NEXT.startswith(beginning)
 
 
-def _read_header(stream: BinaryIO, path: Path, number: int) -> _Header:
-    """Return keyword → value (undecoded), and leave the stream behind the header's last block."""
+def _read_header(stream: BinaryIO, path: Path, number: int) -> tuple[_Header, bool]:
+    """Return keyword → value (undecoded) and whether there are NULs, and leave the stream behind the last block."""
     header: _Header = {}
+    has_nul = False
     for _ in range(_MAX_CARDS * _CARD // BLOCK):
-        block = stream.read(BLOCK)
+        raw = stream.read(BLOCK)
+        block = raw.replace(b"\0", b" ")
+        has_nul |= block != raw
         for position in range(0, len(block), _CARD):
             card = block[position : position + _CARD]
             keyword = card[:8].rstrip().decode("latin-1")
             if keyword == "END" and len(block) == BLOCK:
-                return header
+                return header, has_nul
             header.setdefault(keyword, _value(card))
         if len(block) < BLOCK:
             raise FrameReadError(path, f"is cut off in the header of unit {number}", incomplete=True)

@@ -34,6 +34,8 @@ class Frame:
     unit : str
         What BUNIT says of the pixel values, in small letters; ``""`` for pure
         numbers (a master flat).
+    amplifiers_reason : str
+        The evidence for the amplifiers, in words.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class Frame:
     amplifiers: tuple[Amplifier, ...]
     sha256: str
     unit: str = "adu"
+    amplifiers_reason: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -67,6 +70,8 @@ class FrameHeader:
     cards : mapping of str to value
         The cards of the primary header overlaid by those of the image
         extension, keywords in capitals.
+    amplifiers_reason : str
+        The evidence for the amplifiers, in words.
     """
 
     path: Path
@@ -74,3 +79,4 @@ class FrameHeader:
     info: ExposureInfo
     amplifiers: tuple[Amplifier, ...]
     cards: Cards
+    amplifiers_reason: str = ""

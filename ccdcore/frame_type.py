@@ -7,13 +7,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from ccdcore.cards import Cards, key
-from ccdcore.dialects import COMBINED_FLAG, COMBINED_WORDS, KEYWORDS, NAME_WORDS, TYPE_CARD_WORDS
+from ccdcore.cards import Cards, Several, key, number
+from ccdcore.dialects import (
+    COMBINED_FLAGS,
+    COMBINED_WORDS,
+    KEYWORDS,
+    NAME_WORDS,
+    NO_TYPE,
+    PRODUCT_CARDS,
+    REDUCTION_CARDS,
+    TYPE_CARD_WORDS,
+    TYPE_CODES,
+)
 from ccdcore.instrument import FrameRule, FrameType, Instrument
 
 _LONGEST_BIAS_S = 0.1
-_LEAST_WORD = re.compile(r"[A-Za-z]{3}")
+_LEAST_WORD = re.compile(r"[A-Za-z]{2}")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_NOT_DONE = frozenset({"", "f", "false", "0", "no", "none", "omit"})
 _EXTENSIONS = re.compile(r"(\.(fits?|fts|gz|fz))+$", re.IGNORECASE)
 
 
@@ -38,8 +49,9 @@ def classify(
     The evidence, strongest first: a rule of the instrument's entry; a type card
     (IMAGETYP, OBSTYPE, ESO DPR TYPE, …); OBJECT; the file name; a zero exposure.
     A type card that names no calibration ("Light Frame", "object") is
-    outranked by an OBJECT or file name that says flat or bias. Where the
-    evidence is unclear the type is `FrameType.OTHER`.
+    outranked by an OBJECT or file name that says flat or bias. Masters and
+    reduced frames are no raw ones, whatever else the header says; they and
+    frames whose evidence is unclear are `FrameType.OTHER`.
 
     Parameters
     ----------
@@ -55,6 +67,8 @@ def classify(
         The matching entry of the configuration.
     """
     ruled = _by_rule(cards, filename, entry)
+    if ruled is None and (made := _made_of_frames(cards, object_card, filename)):
+        return FrameType.OTHER, made
     return ruled or _by_evidence(cards, list(_names(object_card, filename)), exposure_time_s)
 
 
@@ -92,8 +106,6 @@ def _described(rule: FrameRule) -> str:
 
 
 def _by_evidence(cards: Cards, hints: list[_Claim], exposure_time_s: float | None) -> tuple[FrameType, str]:
-    if combined := _combined(cards):
-        return FrameType.OTHER, f"{combined}: a combined frame, not a raw one"
     statements = list(_type_cards(cards))
     definite = [claim for claim in statements if claim.kind is not None]
     if len({claim.kind for claim in definite}) > 1:
@@ -111,34 +123,66 @@ def _by_evidence(cards: Cards, hints: list[_Claim], exposure_time_s: float | Non
 
 def _type_cards(cards: Cards) -> Iterator[_Claim]:
     for keyword in KEYWORDS["frame_type"]:
-        value = str(cards.get(keyword, ""))
-        if _LEAST_WORD.search(value):  # Andor's FRAME holds a date
-            yield _Claim(_spoken(TYPE_CARD_WORDS, value), f"{keyword} = {value.strip()!r}")
+        for value in _values(cards, keyword):
+            said = _decoded(keyword, value)
+            if _LEAST_WORD.search(said) and _plain(said) not in NO_TYPE:  # Andor's FRAME holds a date
+                yield _Claim(_spoken(TYPE_CARD_WORDS, said), f"{keyword} = {_quoted(value)}")
+
+
+def _values(cards: Cards, keyword: str) -> tuple[object, ...]:
+    value = cards.get(keyword, "")
+    return value.values if isinstance(value, Several) else (value,)
+
+
+def _decoded(keyword: str, value: object) -> str:
+    """Return what a type card says, in words where it is the code of one."""
+    words, code = TYPE_CODES.get(keyword, ()), number(value)
+    return words[int(code)] if code is not None and 0 <= code < len(words) else str(value)
+
+
+def _quoted(value: object) -> str:
+    return repr(value.strip() if isinstance(value, str) else value)
 
 
 def _names(object_card: tuple[str, str] | None, filename: str) -> Iterator[_Claim]:
     """Claims of OBJECT and the file name, as far as those say anything."""
-    stem = _EXTENSIONS.sub("", filename)
-    named = [(object_card[1], f"{object_card[0]} = {object_card[1]!r}")] if object_card else []
-    for said, evidence in [*named, (stem, f"the file name {filename!r}")]:
+    for said, evidence in _called(object_card, filename):
         if kind := _spoken(NAME_WORDS, said):
             yield _Claim(kind, evidence)
 
 
+def _called(object_card: tuple[str, str] | None, filename: str) -> list[tuple[str, str]]:
+    named = [(object_card[1], f"{object_card[0]} = {object_card[1]!r}")] if object_card else []
+    return [*named, (_EXTENSIONS.sub("", filename), f"the file name {filename!r}")]
+
+
+def _plain(said: str) -> str:
+    return " ".join(_WORD.findall(said)).lower()
+
+
 def _spoken(words: re.Pattern[str], said: str) -> FrameType | None:
     """Return the one type that ``said`` names; None for none, or for several."""
-    plain = " ".join(_WORD.findall(said)).lower()
-    kinds = {match.lastgroup for match in words.finditer(plain)}
+    kinds = {match.lastgroup for match in words.finditer(_plain(said))}
     kinds = kinds - {"other"} or kinds
     return FrameType(kinds.pop() or "other") if len(kinds) == 1 else None
 
 
-def _combined(cards: Cards) -> str | None:
-    if cards.get(COMBINED_FLAG) is True:
-        return f"{COMBINED_FLAG} = T"
-    for keyword in KEYWORDS["frame_type"]:
-        if COMBINED_WORDS.search(str(cards.get(keyword, ""))):
-            return f"{keyword} = {cards[keyword]!r}"
+def _made_of_frames(cards: Cards, object_card: tuple[str, str] | None, filename: str) -> str | None:
+    """Say why a frame is no raw one: a master, a product, or reduced already."""
+    for keyword in COMBINED_FLAGS:
+        if cards.get(keyword) is True:
+            return f"{keyword} = T: a combined frame, not a raw one"
+    for keyword in PRODUCT_CARDS:
+        if _plain(str(cards.get(keyword, ""))) not in {"", "raw"}:
+            return f"{keyword} = {_quoted(cards[keyword])}: a product, not a raw frame"
+    for keyword in REDUCTION_CARDS:
+        if _folded(cards.get(keyword, "")) not in _NOT_DONE:
+            return f"{keyword} = {_quoted(cards[keyword])}: reduced already, not a raw frame"
+    typed = [(str(cards.get(keyword, "")), keyword) for keyword in KEYWORDS["frame_type"]]
+    named = [(said, f"{keyword} = {_quoted(cards.get(keyword))}") for said, keyword in typed]
+    for said, evidence in [*named, *_called(object_card, filename)]:
+        if COMBINED_WORDS.search(_plain(said)):
+            return f"{evidence}: a combined frame, not a raw one"
     return None
 
 

@@ -64,6 +64,15 @@ class Section:
         """Whether the section lies inside an array of ``shape`` (rows, columns)."""
         return self.y2 <= shape[0] and self.x2 <= shape[1]
 
+    def overlaps(self, other: Section) -> bool:
+        """Whether the two have pixels in common."""
+        columns = self.x1 <= other.x2 and other.x1 <= self.x2
+        return columns and self.y1 <= other.y2 and other.y1 <= self.y2
+
+    def moved(self, columns: int) -> Section:
+        """Return the section this many columns to the right."""
+        return Section(self.x1 + columns, self.x2 + columns, self.y1, self.y2)
+
     def __str__(self) -> str:
         return f"[{self.x1}:{self.x2},{self.y1}:{self.y2}]"
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from ccdcore.cards import Cards, angle, count, find, key, moment, number, slug, text, value_of
+from ccdcore.cards import Cards, Several, angle, count, find, key, moment, number, slug, text, value_of
 from ccdcore.configuration import configuration_slug, gain_is_a_setting
-from ccdcore.dialects import FILTER_WHEELS, KEYWORDS, OPEN_FILTERS
+from ccdcore.dialects import FILTER_WHEELS, KEYWORDS, OPEN_FILTERS, UNIT_S
 from ccdcore.frame_type import classify, holds
 from ccdcore.instrument import FrameRule, FrameType, Instrument
 
 _T = TypeVar("_T")
+_KELVIN = 273.15
+_WARMEST_C = 60.0
+"""No detector works above this; a larger number is in kelvin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,8 @@ class ExposureInfo:
     frame_type : FrameType
         Bias, dark, flat or other.
     frame_type_reason : str
-        The evidence it was taken from, in words.
+        The evidence it was taken from, in words; and which cards of time,
+        exposure and the like cannot be used.
     instrument : str
         Name of the matching entry, else taken from the header.
     instrument_reason : str
@@ -92,7 +96,8 @@ def identify(
     Returns
     -------
     ExposureInfo
-        With None for what the header does not say.
+        With None for what the header does not say, or says twice in different
+        ways.
     """
     entry = find_instrument(cards, instruments)
     instrument, instrument_reason = _instrument_name(cards, entry)
@@ -104,13 +109,15 @@ def identify(
         exposure_time_s=exposure_time_s,
         entry=entry,
     )
+    date_obs = _date_obs(cards, entry)
+    doubts = _doubts(cards, {"date_obs": date_obs, "exposure_time": exposure_time_s}, entry)
     return ExposureInfo(
         frame_type=frame_type,
-        frame_type_reason=frame_type_reason,
+        frame_type_reason="; ".join([frame_type_reason, *doubts]),
         instrument=instrument,
         instrument_reason=instrument_reason,
         configuration=configuration_slug(cards, shape, entry),
-        date_obs=_date_obs(cards, entry),
+        date_obs=date_obs,
         exposure_time_s=exposure_time_s,
         ccd_temperature_c=_value(cards, "ccd_temperature", _celsius, entry),
         filter=_filter(cards, entry),
@@ -129,6 +136,23 @@ def _keywords(name: str, entry: Instrument | None) -> tuple[str, ...]:
 
 def _value(cards: Cards, name: str, convert: Callable[[object], _T | None], entry: Instrument | None) -> _T | None:
     return value_of(cards, _keywords(name, entry), convert)
+
+
+def _doubts(cards: Cards, found: dict[str, object], entry: Instrument | None) -> Iterator[str]:
+    """Say which cards could not be used, in words."""
+    repeated = {word for name in KEYWORDS for word in _keywords(name, entry) if isinstance(cards.get(word), Several)}
+    for keyword in sorted(repeated):
+        yield f"{keyword} stands more than once, as {cards[keyword]}"
+    for name, value in found.items():
+        said = find(cards, _keywords(name, entry), _figures)
+        if value is None and said is not None:
+            scale = f" (TIMESYS = {cards['TIMESYS']!r})" if name == "date_obs" and "TIMESYS" in cards else ""
+            yield f"{said[0]} = {said[1]!r}{scale} cannot be used"
+
+
+def _figures(value: object) -> object | None:
+    """Return a value that has figures in it, and so ought to have been read."""
+    return value if any(map(str.isdigit, str(value))) else None
 
 
 def _belongs(cards: Cards, entry: Instrument) -> bool:
@@ -153,8 +177,11 @@ def _date_obs(cards: Cards, entry: Instrument | None) -> datetime | None:
 
 
 def _exposure_time(cards: Cards, entry: Instrument | None) -> float | None:
-    exposure = _value(cards, "exposure_time", _not_negative, entry)
-    return None if exposure is None else exposure * (entry.exposure_time_unit_s if entry is not None else 1.0)
+    found = find(cards, _keywords("exposure_time", entry), _not_negative)
+    if found is None:
+        return None
+    unit = entry.exposure_time_unit_s if entry is not None else 1.0
+    return found[1] * UNIT_S.get(found[0], unit)
 
 
 def _filter(cards: Cards, entry: Instrument | None) -> str | None:
@@ -164,7 +191,9 @@ def _filter(cards: Cards, entry: Instrument | None) -> str | None:
     for wheels in FILTER_WHEELS:
         names = [str(cards[wheel]).strip() for wheel in wheels if wheel in cards]
         if names:
-            return "+".join(name for name in names if name.lower() not in OPEN_FILTERS) or "open"
+            return (
+                "+".join(name for name in names if name.lower().rstrip("0123456789-_ ") not in OPEN_FILTERS) or "open"
+            )
     return None
 
 
@@ -185,6 +214,8 @@ def _positive(value: object) -> float | None:
 
 
 def _celsius(value: object) -> float | None:
-    """Return a temperature in °C; None for the numbers that drivers write when they do not know it."""
+    """Return a temperature in °C, also from kelvin; None for numbers that drivers write when they do not know it."""
     result = number(value)
-    return result if result is not None and -273.15 < result < 100 else None
+    if result is not None and _WARMEST_C < result < _KELVIN + _WARMEST_C:
+        return result - _KELVIN
+    return result if result is not None and -_KELVIN < result <= _WARMEST_C else None

@@ -95,7 +95,10 @@ def _of_other_layout(frames: Sequence[SeriesFrame]) -> Reasons:
 
 def _layout(frame: SeriesFrame) -> str:
     rows, columns = frame.shape
-    names = ", ".join(each.amplifier for each in frame.statistics)
+    names = ", ".join(
+        amplifier.name + (f" with overscan {amplifier.overscan}" if amplifier.overscan else "")
+        for amplifier in frame.amplifiers
+    )
     return f"{rows} × {columns} pixels (amplifier{'s' if len(frame.statistics) > 1 else ''} {names})"
 
 

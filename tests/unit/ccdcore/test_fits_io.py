@@ -322,6 +322,25 @@ def test_one_garbled_card_does_not_spoil_the_others(save):
     assert (frame.info.frame_type, frame.info.exposure_time_s) == ("flat", None)
 
 
+def test_headers_padded_with_nul_are_read(save):
+    content = encoded(primary(IMAGETYP="flat", EXPTIME=3.0))
+    cards = [content[start : start + 80].rstrip().ljust(80, b"\0") for start in range(0, 2880, 80)]
+    value = content.replace(b"'flat    '", b"'flat\0\0\0\0'")
+    for with_nul in (b"".join(cards) + content[2880:], value, value.rstrip(b"\0")):
+        frame = read_frame(save(with_nul))
+        assert (frame.info.frame_type, frame.info.exposure_time_s) == ("flat", 3.0)
+        assert frame.sha256 == pixel_sha256(PIXELS)
+
+
+def test_a_card_that_stands_twice_is_no_value(save):
+    hdu = primary(IMAGETYP="flat", FILTER="V")
+    for keyword, value in (("EXPTIME", 3.0), ("EXPTIME", 5.0), ("FILTER", "V")):
+        hdu.header.append((keyword, value))
+    info = read_frame(save(encoded(hdu))).info
+    assert (info.exposure_time_s, info.filter) == (None, "V")
+    assert info.frame_type_reason == "IMAGETYP = 'flat'; EXPTIME stands more than once, as 3.0 and 5.0"
+
+
 # Inventory
 
 

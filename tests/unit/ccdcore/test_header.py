@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdcore.cards import angle, count, moment, number, slug
-from ccdcore.dialects import BINNING, BINNING_PAIR, KEYWORDS, WINDOW_ORIGIN, WINDOW_RECTANGLES
+from ccdcore.cards import Several, angle, count, moment, number, slug
+from ccdcore.dialects import (
+    BINNING,
+    BINNING_PAIR,
+    KEYWORDS,
+    PRODUCT_CARDS,
+    REDUCTION_CARDS,
+    WINDOW_ORIGINS,
+    WINDOW_RECTANGLES,
+)
 from ccdcore.header import ExposureInfo, find_instrument, identify
 from ccdcore.instrument import FrameRule, FrameType, Instrument
 
@@ -181,6 +189,12 @@ def test_instrument_from_the_header(cards, name):
         ({"GAIN": 1.3}, "bin1x1"),
         ({"XORGSUBF": 10, "YORGSUBF": 20}, "bin1x1_2048x100+10+20"),
         ({"XORGSUBF": 0, "YORGSUBF": 0}, "bin1x1"),
+        ({"BEGX": 1, "BEGY": 1}, "bin1x1"),
+        ({"BEGX": 101, "BEGY": 1}, "bin1x1_2048x100+100+0"),
+        ({"BINNING": 2}, "bin2x2"),
+        ({"GAIN": 120}, "bin1x1_gain120"),
+        ({"GAIN": 0}, "bin1x1_gain0"),
+        ({"GAIN": "high"}, "bin1x1_gainhigh"),
         ({"IMGRECT": "1, 1024,1024, 1", "SUBRECT": "1, 1024,1024,1"}, "bin1x1"),
         ({"IMGRECT": "1, 1024,1024, 1", "SUBRECT": "1, 512,1024, 1"}, "bin1x1_window-1-512-1024-1"),
     ],
@@ -238,6 +252,13 @@ def test_fields_of_a_cmos_camera():
         ({"EXPTIME": float("nan")}, "exposure_time_s", None),
         ({"TEMP": "-80,1"}, "ccd_temperature_c", -80.1),
         ({"TEMP": -999}, "ccd_temperature_c", None),
+        ({"TEMP": 173.15}, "ccd_temperature_c", pytest.approx(-100)),
+        ({"TEMP": 293.15}, "ccd_temperature_c", pytest.approx(20)),
+        ({"TEMP": 25.0}, "ccd_temperature_c", 25.0),
+        ({"TEMP": 999}, "ccd_temperature_c", None),
+        ({"FILTER1": "open1-6", "FILTER2": "open2-8"}, "filter", "open"),
+        ({"GAIN": 120}, "header_gain_e_per_adu", None),
+        ({"GAIN": "high"}, "header_gain_e_per_adu", None),
         ({"FILTER": ""}, "filter", None),
         ({"FAFLTNM": "g' 480", "FBFLTNM": "Open", "ALFLTNM": "Open"}, "filter", "g' 480"),
         ({"FILTER1": "R", "FILTER2": "ND1"}, "filter", "R+ND1"),
@@ -266,6 +287,19 @@ def test_one_field(cards, field, value):
         ({"MJD-OBS": 59605.75}, "2022-01-26T18:00:00"),
         ({"DATE-OBS": "2022-01-26T19:03:08", "TIMESYS": "UTC"}, "2022-01-26T19:03:08"),
         ({"DATE-OBS": "2022-01-26T19:03:45", "TIMESYS": "TAI"}, "2022-01-26T19:03:08"),
+        ({"DATE-OBS": "24/01/92"}, "1992-01-24T00:00:00"),
+        ({"DATE-OBS": "24/01/92", "UT": " 3:04:05.5"}, "1992-01-24T03:04:05.5"),
+        ({"DATE-OBS": "2022/01/26 19:03:08"}, "2022-01-26T19:03:08"),
+        ({"DATE-OBS": "01/24/92"}, None),
+        ({"DATE-OBS": "24/01/12"}, None),
+        ({"JD": 2459606.25}, "2022-01-26T18:00:00"),
+        ({"JD-OBS": "2459606,25"}, "2022-01-26T18:00:00"),
+        ({"MJD-OBS": 59605.75, "TIMESYS": "TAI"}, "2022-01-26T17:59:23"),
+        ({"DATE-OBS": "2022-01-26T19:04:17.184", "TIMESYS": "TT"}, "2022-01-26T19:03:08"),
+        ({"DATE-OBS": "2022-01-26T19:03:08", "TIMESYS": "UTC approximate"}, "2022-01-26T19:03:08"),
+        ({"DATE-OBS": "2022-01-26T19:03:08", "TIMESYS": ""}, "2022-01-26T19:03:08"),
+        ({"DATE-OBS": "2022-01-26T19:03:08", "TIMESYS": "LOCAL"}, None),
+        ({"DATE-OBS": Several(("2022-01-26", "2022-01-27"))}, None),
         ({"DATE-OBS": "0000-00-00T00:00:00"}, None),
         ({"DATE-OBS": 20220126}, None),
         ({"MJD-OBS": -1e300}, None),
@@ -275,6 +309,34 @@ def test_one_field(cards, field, value):
 def test_begin_of_the_exposure(cards, expected):
     found = info(cards).date_obs
     assert found == (expected and datetime.fromisoformat(expected).replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("cards", "doubt"),
+    [
+        ({"EXPTIME": Several((3.0, 5.0))}, "EXPTIME stands more than once, as 3.0 and 5.0"),
+        ({"FILTER": Several(("V", "R"))}, "FILTER stands more than once, as 'V' and 'R'"),
+        ({"EXPTIME": "3 s"}, "EXPTIME = '3 s' cannot be used"),
+        ({"DATE-OBS": "24/01/12"}, "DATE-OBS = '24/01/12' cannot be used"),
+        ({"DATE-OBS": "2022-01-26T19:03:08", "TIMESYS": "local"}, "(TIMESYS = 'local') cannot be used"),
+    ],
+)
+def test_cards_that_cannot_be_used_are_said(cards, doubt):
+    found = info(cards | {"IMAGETYP": "flat"})
+    assert found.frame_type == "flat"
+    assert found.frame_type_reason.startswith("IMAGETYP = 'flat'; ")
+    assert found.frame_type_reason.endswith(doubt)
+    assert (found.exposure_time_s, found.filter, found.date_obs) == (None, None, None)
+
+
+def test_a_card_that_stands_twice_gives_way_to_one_that_stands_once():
+    assert info({"EXPTIME": Several((3.0, 5.0)), "EXPOSURE": 5.0}).exposure_time_s == 5.0
+
+
+def test_two_types_in_one_header_are_unclear():
+    found = info({"IMAGETYP": Several(("flat", "bias"))})
+    assert found.frame_type == "other"
+    assert found.frame_type_reason.startswith("unclear: IMAGETYP = 'flat' but IMAGETYP = 'bias'")
 
 
 def test_a_date_without_a_zone_is_refused_by_the_type():
@@ -331,13 +393,26 @@ def test_long_slugs_stay_different():
     assert slug("x" * 60 + "1") != slug("x" * 60 + "2")
 
 
-CHOSEN = (*BINNING_PAIR, *WINDOW_ORIGIN, *WINDOW_RECTANGLES, "OFFSET", "TIMESYS", "READTIME")
+ORIGINS = tuple(keyword for *keywords, _ in WINDOW_ORIGINS for keyword in keywords)
+CHOSEN = (
+    *BINNING_PAIR,
+    *ORIGINS,
+    *WINDOW_RECTANGLES,
+    *REDUCTION_CARDS,
+    *PRODUCT_CARDS,
+    "OFFSET",
+    "TIMESYS",
+    "READTIME",
+)
 
 
 @given(
     st.dictionaries(
         st.sampled_from([keyword for keywords in (*KEYWORDS.values(), *BINNING, CHOSEN) for keyword in keywords]),
-        st.one_of(st.text(), st.floats(), st.integers(), st.booleans(), st.none(), st.complex_numbers()),
+        st.one_of(
+            *(st.text(), st.floats(), st.integers(), st.booleans(), st.none(), st.complex_numbers()),
+            st.builds(Several, st.tuples(st.text(), st.floats())),
+        ),
     )
 )
 def test_no_header_stops_identification(cards):

@@ -294,6 +294,14 @@ def test_another_shape_is_excluded_with_both_shapes_told() -> None:
     }
 
 
+def test_another_overscan_is_excluded() -> None:
+    odd = frame("odd", BIAS, frame_type=FrameType.BIAS)
+    amplifier = Amplifier("A", Section(1, 190, 1, 100), Section(191, 200, 1, 100))
+    said = reasons([*biases(), replace(odd, amplifiers=(amplifier,))])
+    assert said.keys() == {"odd"}
+    assert said["odd"].startswith("100 × 200 pixels (amplifier A with overscan [191:200,1:100]), where 5 of 6 frames")
+
+
 def test_other_amplifiers_are_excluded() -> None:
     frames = [*biases(), frame("odd", [BIAS, BIAS], frame_type=FrameType.BIAS)]
     assert "100 × 200 pixels (amplifiers A, B)" in reasons(frames)["odd"]

@@ -52,6 +52,7 @@ def test_every_frame_of_a_folder_is_identified_with_the_reason(home: Path, tmp_p
         "instrument_because": "HEAD = 'DU970P_BV'",
         "configuration": "bin1x1_readtime1e-06",
         "amplifiers": "1 [1:2048,1:100]",
+        "amplifiers_because": "the whole image: no header card names a section",
         "night": "2022-09-21",
         "date_obs": "2022-09-21T19:00:00+00:00",
         "exposure_time_s": 8.0,
@@ -67,6 +68,7 @@ def test_the_entries_and_the_longitude_of_the_home_are_used(home: Path, night: S
     (row,), _ = identified(home, night.flats)
     assert row["instrument"] == "small-camera"
     assert row["amplifiers"] == "left [1:100,1:64] overscan [101:110,1:64]; right [120:256,1:64]"
+    assert row["amplifiers_because"] == "entry small-camera"
     assert row["filter"] == "V"
     assert row["night"] == "2022-09-18"  # 18 h UTC is 8 h in the morning there
 
