@@ -10,11 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdcore.series import SeriesFrame
+from ccdcore.instrument import FrameType
+from ccdcore.series import SeriesFrame, stand_in_note
 from db.masters import current_reference
 from db.records import abandon_run, record_master
 from db.results import NewMaster, Verdict
-from db.runs import MeasurementRow, RunRow, get_run, master_paths, run_inputs, run_measurements
+from db.runs import MeasurementRow, RunRow, UsedFrame, get_run, master_paths, run_inputs, run_measurements
 from db.sets import open_runs
 from flows.home import HOST, Home, is_gone, now
 from flows.naming import master_path, picture_path, reference_path
@@ -39,7 +40,8 @@ def publish_master(
     with home.reading() as session:
         run = get_run(session, run_id)
         measured = run_measurements(session, run_id)
-        inputs = [one for one in run_inputs(session, run_id) if one.role == master.kind]
+        of_run = run_inputs(session, run_id)
+    inputs = [one for one in of_run if one.role == master.kind]
     path = master_path(
         instrument=run.instrument,
         night=run.night,
@@ -62,10 +64,16 @@ def publish_master(
         verdict=_verdict(remarks),
         valid_from=min((one.date_obs for one in master.inputs if one.date_obs), default=now()),
         statistics=_statistics(master),
-        remark="; ".join(remarks) or None,
+        remark="; ".join(filter(None, [*remarks, stand_ins_of(of_run)])) or None,
     )
     with home.sessions.begin() as session:
         return record_master(session, run_id=run_id, master=row)
+
+
+def stand_ins_of(inputs: Sequence[UsedFrame]) -> str | None:
+    """Say which darks a run used in place of biases; None where it used none."""
+    used = [one.frame for one in inputs if one.role == FrameType.BIAS and one.excluded is None]
+    return stand_in_note(frame for frame in used if frame.info.frame_type is FrameType.DARK)
 
 
 def _check(

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from ccdcore.errors import InsufficientDataError
 from ccdcore.instrument import FrameType
-from ccdcore.series import SeriesFrame
+from ccdcore.series import SeriesFrame, with_stand_ins
 from db.records import finish_run, record_inputs, record_measurements
 from db.results import NewMeasurement, RunInput
 from db.runs import RunRow, get_run, run_inputs, run_masters, run_measurements
 from db.sets import GainOnRecord, latest_gain
 from flows.home import Home, now
 from flows.pictures import draw_pictures
-from flows.publishing import publish_master, refresh_references, reliable
+from flows.publishing import publish_master, refresh_references, reliable, stand_ins_of
 from flows.reconcile import frames_of_set
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
 
     with home.reading() as session:
         own, from_elsewhere = frames_of_set(session, home.settings, get_run(session, run_id).set_id)
-    kept, excluded = judge_series([*own, *from_elsewhere])
+    kept, excluded = judge_series(with_stand_ins([*own, *from_elsewhere]))
     borrowed = {frame.sha256 for frame in from_elsewhere}
     reasons = {exclusion.frame.sha256: exclusion.reason for exclusion in excluded}
     inputs = [
@@ -219,20 +219,22 @@ def _record_results(
         "ccd_temperature_c": median(temperatures) if temperatures else None,
     }
     with home.sessions.begin() as session:
-        run, borrowing = get_run(session, run_id), _borrowing(session, run_id)
+        run, of_biases = get_run(session, run_id), _about_biases(session, run_id)
         measurements = [
             measurement
-            for result in (replace(result, notes=(*result.notes, *borrowing)) for result in results)
+            for result in (replace(result, notes=(*result.notes, *of_biases)) for result in results)
             for measurement in _measurements(result, common, _earlier_gain(session, run, result, common))
         ]
         return record_measurements(session, run_id=run_id, measurements=measurements)
 
 
-def _borrowing(session: Session, run_id: int) -> list[str]:
-    """Return in words which biases were borrowed."""
-    lent = [one for one in run_inputs(session, run_id) if one.borrowed and one.excluded is None]
+def _about_biases(session: Session, run_id: int) -> list[str]:
+    """Return in words which biases were borrowed, and which frames are darks that stand in for biases."""
+    inputs = run_inputs(session, run_id)
+    lent = [one for one in inputs if one.borrowed and one.excluded is None]
     dates = sorted({f"{one.frame.info.date_obs:%Y-%m-%d}" for one in lent if one.frame.info.date_obs})
-    return [f"biases borrowed from another window, of {', '.join(dates)}"] if lent else []
+    borrowed = f"biases borrowed from another window, of {', '.join(dates)}" if lent else None
+    return [note for note in (borrowed, stand_ins_of(inputs)) if note]
 
 
 def _earlier_gain(session: Session, run: RunRow, result: PhotonTransfer, common: dict[str, Any]) -> GainOnRecord | None:

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
-from ccdcore.series import SeriesFrame, flat_groups, in_time_order, night_of, nominal_exposure, window_of
+from ccdcore.series import (
+    SeriesFrame,
+    flat_groups,
+    in_time_order,
+    night_of,
+    nominal_exposure,
+    stand_in_note,
+    window_of,
+    with_stand_ins,
+)
 from tests.support.simulate import NOTEBOOK_NIGHTS
 
 LA_SILLA = -70.73
@@ -141,6 +150,49 @@ def test_flats_are_grouped_by_filter_and_exposure_time() -> None:
 )
 def test_nominal_exposures_have_three_digits(exposure: float | None, nominal: float | None) -> None:
     assert nominal_exposure(frame("1.fits", exposure_time_s=exposure)) == nominal
+
+
+def darks(*exposures: float | None) -> list[SeriesFrame]:
+    kind = FrameType.DARK
+    return [frame(f"dark{n}.fits", frame_type=kind, exposure_time_s=each) for n, each in enumerate(exposures)]
+
+
+def stand_ins(frames: list[SeriesFrame]) -> list[str]:
+    after = with_stand_ins(frames)
+    assert [one.sha256 for one in after] == [one.sha256 for one in frames]
+    return [new.path.name for old, new in zip(frames, after, strict=True) if new != old]
+
+
+BIAS = frame("bias.fits", frame_type=FrameType.BIAS, exposure_time_s=0.0)
+
+
+@pytest.mark.parametrize(
+    ("frames", "expected"),
+    [
+        ([*darks(0.1, 0.05, 60.0), frame("flat.fits")], ["dark0.fits", "dark1.fits"]),
+        ([*darks(0.1, 0.05), BIAS], []),
+        ([*darks(0.1, 60.0), frame("flat.fits")], []),  # one gives no read noise
+        ([*darks(5.0, 5.001, 60.0), frame("flat.fits")], ["dark0.fits", "dark1.fits"]),
+        ([*darks(5.0, 5.0, 0.01, 0.02), frame("flat.fits")], ["dark2.fits", "dark3.fits"]),
+        ([*darks(5.0, 5.0), frame("a.fits"), frame("b.fits", exposure_time_s=9.0)], []),
+        ([*darks(None, None), frame("flat.fits", exposure_time_s=None)], []),
+        (darks(0.1, 0.1), ["dark0.fits", "dark1.fits"]),
+        (darks(60.0, 60.0), []),
+    ],
+)
+def test_darks_stand_in_for_biases_where_there_are_none(frames: list[SeriesFrame], expected: list[str]) -> None:
+    assert stand_ins(frames) == expected
+    changed = [one for one in with_stand_ins(frames) if one.path.name in expected]
+    assert {one.info.frame_type for one in changed} <= {FrameType.BIAS}
+
+
+def test_it_is_said_which_darks_stand_in() -> None:
+    assert stand_in_note([]) is None
+    assert stand_in_note(darks(0.1, 0.05)) == "no biases: 2 darks of 0.05 to 0.1 s stand in for them"
+    assert stand_in_note(darks(5.0, 5.0)) == (
+        "no biases: 2 darks of 5 s, as long as the flats, stand in for them: "
+        "the bias level and the read noise include the dark signal and its noise"
+    )
 
 
 def test_nights_are_known_without_the_heavy_packages() -> None:
