@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, CursorResult, and_, func, or_, select, upd
 from sqlalchemy.orm import Session
 
 from db.models import File, FileState, Frame
+from db.rows import readable
 from db.statements import batches, insert
 
 MAX_TRIES = 3
@@ -236,7 +237,7 @@ def _claim(session: Session, query: Any, *, owner: str, lease_until: datetime, n
 
 
 def _give_up(session: Session, free: ColumnElement[bool], *, now: datetime) -> None:
-    why = f"given up after {MAX_TRIES} tries; when the cause is gone, type ccdwatch retry"
+    why = f"given up after {MAX_TRIES} tries; when the cause is gone, type ccdwatch process and its path"
     _move(
         session,
         and_(free, File.tries >= MAX_TRIES),
@@ -268,7 +269,9 @@ def finish(session: Session, file_id: int, *, owner: str, frame_id: int, file_sh
 
 def quarantine(session: Session, file_id: int, *, owner: str | None, reason: str, now: datetime) -> bool:
     """Set a file aside that cannot be used; ``owner`` is None for a file that nobody has claimed."""
-    return _settle(session, file_id, owner=owner, state=FileState.QUARANTINED, now=now, reason=reason, frame_id=None)
+    return _settle(
+        session, file_id, owner=owner, state=FileState.QUARANTINED, now=now, reason=readable(reason), frame_id=None
+    )
 
 
 def return_to_settling(
@@ -276,7 +279,13 @@ def return_to_settling(
 ) -> bool:
     """Let an incomplete file wait for more bytes; it is not ready again before ``rest_until``."""
     return _settle(
-        session, file_id, owner=owner, state=FileState.SETTLING, now=now, reason=reason, lease_until=rest_until
+        session,
+        file_id,
+        owner=owner,
+        state=FileState.SETTLING,
+        now=now,
+        reason=readable(reason),
+        lease_until=rest_until,
     )
 
 

@@ -127,7 +127,6 @@ def _one_of(paths: Sequence[Path]) -> Path:
 
 
 def series_frame(frame: Frame, path: Path) -> SeriesFrame:
-    """Return a recorded frame as the value that ccdcore works on, its pixels at ``path``."""
     """Return a frame on record as ccdcore sees it, with its pixels at ``path``."""
     known = {name: getattr(frame, name) for name in ExposureInfo.__dataclass_fields__}
     return SeriesFrame(
