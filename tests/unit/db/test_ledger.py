@@ -118,7 +118,7 @@ def test_an_expired_claim_is_taken_over_and_at_last_given_up(session: Session, r
     assert claim(session, now=now) == []
     row = session.scalars(select(File)).one()
     assert (row.id, row.state, row.claimed_by) == (ready, FileState.QUARANTINED, None)
-    assert row.reason == "given up after 3 tries; when the cause is gone, type ccdwatch retry"
+    assert row.reason == "given up after 3 tries; when the cause is gone, type ccdwatch process and its path"
 
 
 def test_who_lost_a_file_is_not_heard(session: Session, ready: int) -> None:
@@ -140,7 +140,7 @@ def test_an_incomplete_file_rests_and_keeps_its_reason(session: Session, ready: 
         assert ledger.mark_ready(session, [ready], now=now) == 1
     assert claim(session, now=now) == []
     reason = session.scalars(select(File.reason)).one()
-    assert reason == "half a frame: given up after 3 tries; when the cause is gone, type ccdwatch retry"
+    assert reason == "half a frame: given up after 3 tries; when the cause is gone, type ccdwatch process and its path"
 
 
 def test_a_file_in_quarantine_is_tried_again_on_request(session: Session, ready: int) -> None:
