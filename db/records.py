@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, true, update
 from ccdcore.instrument import FrameType, Instrument
 from db import models
 from db.models import Outcome
-from db.rows import plain
+from db.rows import plain, readable
 from db.statements import insert
 
 if TYPE_CHECKING:
@@ -142,10 +142,10 @@ def register_frame(
 
 
 def _column(value: Any) -> Any:
-    """Return ``value`` as a column takes it: no database agrees with another on NaN."""
+    """Return ``value`` as a column takes it: databases differ on NaN, and text may quote a file name of any bytes."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return str(value) if isinstance(value, FrameType) else value
+    return readable(value) if isinstance(value, str) else value
 
 
 def _set_id(session: Session, **key: object) -> int:
@@ -230,7 +230,7 @@ def record_inputs(session: Session, *, run_id: int, inputs: Sequence[RunInput]) 
                 frame_id=frame_id,
                 master_id=one.master_id,
                 role=one.role,
-                excluded=one.excluded,
+                excluded=_column(one.excluded),
                 borrowed=one.borrowed,
                 path=one.path,
                 file_sha256=hashes.get((frame_id, one.path or "")),
@@ -266,7 +266,7 @@ def record_measurements(session: Session, *, run_id: int, measurements: Sequence
 def record_master(session: Session, *, run_id: int, master: NewMaster) -> int:
     """Record a master that a run has written; return its id."""
     fields = {name: getattr(master, name) for name in master.__dataclass_fields__}
-    fields["statistics"] = plain(master.statistics)
+    fields |= {"statistics": plain(master.statistics), "remark": _column(master.remark)}
     row = models.Master(run_id=run_id, **fields)
     session.add(row)
     session.flush()
@@ -338,7 +338,7 @@ def _end(session: Session, *, run_id: int, outcome: Outcome, message: str | None
     ended = (
         update(run)
         .where(run.id == run_id, run.outcome.is_(None))
-        .values(outcome=outcome, message=message, ended_at=now)
+        .values(outcome=outcome, message=_column(message), ended_at=now)
         .returning(run.id)
     )
     return session.scalar(ended) is not None

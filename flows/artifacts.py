@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from html import escape
 from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact
@@ -18,14 +19,15 @@ from flows.home import Home
 from flows.naming import picture_path
 from flows.results import verdict_of
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~-])")
+_PUNCTUATION = re.compile(r"([!-%'-/:;=?@\[-`{-~])")
+"""All of ASCII's but for & < >: a colon or a dot is enough for an address to become a link."""
 MOST_ROWS = 100
 
 
 def text(value: object) -> str:
     """Return a header value or path as harmless Markdown text: it shows as it is and does nothing."""
-    plain = "".join(c if c.isprintable() else " " for c in str(value))
-    return _MARKDOWN.sub(r"\\\1", plain).replace("<", "&lt;").replace(">", "&gt;")
+    plain = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    return escape(_PUNCTUATION.sub(r"\\\1", plain), quote=False)
 
 
 def publish_report(home: Home, run_id: int) -> None:

@@ -457,6 +457,18 @@ def test_broken_files_are_named_and_the_rest_is_done(place: Place) -> None:
     assert names(place.process(status=1)["failed"]) == set(broken) - {"cut.fits"}
 
 
+def test_file_names_may_be_any_bytes(place: Place) -> None:
+    truth = simple_night(place.frames, n_flat=1)
+    for path in truth.paths:
+        path.rename(path.with_name("\udcff" + path.name))
+    (place.frames / "\udcfe.fits").write_text("hello")
+    answer = place.process(status=1)
+    assert [row["path"] for row in answer["failed"]] == [f"{place.frames}/\\udcfe.fits"]
+    assert names(answer["excluded"]) == {"\\udcff" + truth.flats[0].name}
+    assert answer["characterisations"][0]["n_bias"] == 5
+    assert "\\udcff" + truth.flats[0].name in place.summary()
+
+
 def test_other_frames_are_counted_and_said_why(place: Place) -> None:
     truth = simple_night(place.frames, n_bias=12, n_flat=0)
     edit_cards(truth.biases[:8], IMAGETYP="Light Frame")

@@ -1,5 +1,6 @@
 """Short ways to put something on record."""
 
+import os
 from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 
@@ -24,7 +25,7 @@ STATISTICS = FrameStatistics("1", 200, 290.0, 310.0, 300.0, 300.1, 2.9, 0.0, 299
 
 
 def hash_of(name: str) -> str:
-    return sha256(name.encode()).hexdigest()
+    return sha256(os.fsencode(name)).hexdigest()
 
 
 def sighting(path: str = "a.fits", *, size: int = 2880, at: datetime = NOON, inode: int = 7) -> Sighting:

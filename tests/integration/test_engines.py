@@ -1,0 +1,161 @@
+"""The same frames through Prefect and through the local engine: the same steps, the same record."""
+
+import gc
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from prefect import State
+from prefect.artifacts import Artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import TaskRunFilter
+from prefect.testing.utilities import prefect_test_harness
+from sqlalchemy import select
+
+from db import ledger
+from db.base import Base
+from flows.calibrate import calibrate
+from flows.home import HOST, Home, now, open_home
+from flows.ingest import ingest
+from flows.process import process
+from flows.reconcile import Plan, plans_of
+from flows.scan import Tree
+from flows.steps import STEPS
+from tests.support.simulate import SeriesTruth, simple_night
+
+# Prefect leaves some of its clients' sockets to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+OF_THE_RUNNING = {
+    "frame": {"registered_at"},
+    "instrument": {"recorded_at"},
+    "master": {"sha256"},  # checksum cards carry the time of writing
+    "run": {"began_at", "ended_at", "engine", "flow_run_id", "pid", "pid_started"},
+}
+COMPARED = ("calibration_set", "frame", "instrument", "master", "measurement", "run", "run_input")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prefect() -> Iterator[None]:
+    """A Prefect server for this module."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        gc.collect()
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> SeriesTruth:
+    return simple_night(tmp_path_factory.mktemp("night"), n_dark=3)
+
+
+@pytest.fixture(scope="module")
+def local(night: SeriesTruth, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home where the local engine did the work."""
+    home = open_home(tmp_path_factory.mktemp("local"))
+    process(home, [night.paths[0].parent])
+    return home
+
+
+@pytest.fixture(scope="module")
+def flowed(night: SeriesTruth, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home where Prefect's flows did the same."""
+    home = open_home(tmp_path_factory.mktemp("flowed"))
+    plan = ingested(home, night.paths[0].parent)
+    assert run(home, plan).is_completed()
+    return home
+
+
+def ingested(home: Home, folder: Path) -> Plan:
+    """Do what the watcher does, then let the flow register the frames; return the run that is missing."""
+    tree = Tree(str(folder), include=home.settings.watch.include, exclude=str(home.path))
+    with home.sessions.begin() as session:
+        seen = ledger.observe(session, [found for _, found in tree.walk()], host=HOST, now=now())
+        ledger.mark_ready(session, [file.id for file in seen], now=now())
+    state = ingest(str(home.path), return_state=True)
+    assert state.is_completed()
+    (plan,) = plans_of(home, range(100), now())
+    return plan
+
+
+def run(home: Home, plan: Plan) -> State[Any]:
+    state: State[Any] = calibrate(
+        home=str(home.path), set_id=plan.set_id, digest=plan.digest, attempt=plan.attempt, return_state=True
+    )
+    return state
+
+
+def table(home: Home, name: str) -> list[dict[str, Any]]:
+    of = Base.metadata.tables[name]
+    with home.reading() as session:
+        rows = session.execute(select(of).order_by(of.c.id)).mappings().all()
+    return [dict(row) for row in rows]
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_both_engines_write_the_same_record(name: str, local: Home, flowed: Home) -> None:
+    left_out = OF_THE_RUNNING.get(name, set())
+    one, two = (
+        [{column: value for column, value in row.items() if column not in left_out} for row in table(home, name)]
+        for home in (local, flowed)
+    )
+    assert one == two
+    assert one
+
+
+def test_both_engines_write_the_same_masters(local: Home, flowed: Home) -> None:
+    paths = [row["path"] for row in table(local, "master")]
+    assert len(paths) == 3
+    for path in paths:
+        with fits.open(local.path / path) as one, fits.open(flowed.path / path) as two:
+            difference = fits.FITSDiff(one, two, ignore_keywords=["CHECKSUM"], ignore_comments=["CHECKSUM", "DATASUM"])
+            assert difference.identical, difference.report()
+            assert [hdu.name for hdu in one] == ["PRIMARY", "UNCERT", "MASK", "NCOMBINE", "PROVENANCE"]
+            assert np.isfinite(one[0].data).all()
+
+
+def test_the_record_says_which_engine_it_was(local: Home, flowed: Home) -> None:
+    ((one,), (two,)) = (table(home, "run") for home in (local, flowed))
+    assert (one["engine"], one["flow_run_id"]) == ("local", None)
+    assert two["engine"] == "prefect"
+    with get_client(sync_client=True) as client:
+        shown = client.read_flow_run(two["flow_run_id"])
+        tasks = client.read_task_runs(task_run_filter=TaskRunFilter(flow_run_id={"any_": [shown.id]}))  # type: ignore[arg-type]
+    assert shown.state is not None
+    assert shown.state.is_completed()
+    assert {task.name for task in tasks} == {step.name for step in STEPS}
+
+
+def test_the_report_is_shown_beside_the_run(flowed: Home) -> None:
+    artifact = Artifact.get("report-testcam-bin1x1")
+    assert artifact is not None
+    for expected in ("## Gain and read noise", "data:image/png;base64,", "## Masters", "bias\\_20220919"):
+        assert expected in str(artifact.data)
+    registered = Artifact.get("registered-frames")
+    assert registered is not None
+    assert str(registered.data).startswith("# 12 new frames")
+
+
+def test_a_run_that_was_made_is_not_made_again(flowed: Home) -> None:
+    (made,) = table(flowed, "run")
+    plan = Plan(made["calibration_set_id"], "", now().date(), "", made["digest"], made["attempt"])
+    assert run(flowed, plan).is_completed()
+    assert table(flowed, "run") == [made]
+
+
+def test_a_step_that_fails_ends_the_run_in_failure_with_the_file_named(tmp_path: Path) -> None:
+    truth = simple_night(tmp_path / "frames")
+    home = open_home(tmp_path / "home")
+    plan = ingested(home, tmp_path / "frames")
+    truth.flats[0].unlink()
+    state = run(home, plan)
+    assert state.is_failed()
+    assert str(truth.flats[0]) in str(state.message)
+    (failed,) = table(home, "run")
+    assert failed["outcome"] == "failed"
+    assert str(truth.flats[0]) in failed["message"]
+    assert failed["ended_at"] is not None
