@@ -9,6 +9,8 @@ from typing import Any, Self
 
 import httpx
 
+from flows.settings import prefect_auth
+
 DEPLOYMENT = "ccdwatch"
 """Name of the deployment of each of our flows."""
 
@@ -59,7 +61,7 @@ class FlowRunState:
 
 
 class PrefectApi:
-    """A client of the Prefect server's HTTP API.
+    """A client of the Prefect server's HTTP API; it authenticates itself as Prefect's own clients do.
 
     Parameters
     ----------
@@ -69,7 +71,7 @@ class PrefectApi:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._client = httpx.Client(base_url=url, timeout=10, trust_env=False)
+        self._client = httpx.Client(base_url=url, auth=prefect_auth(), timeout=10, trust_env=False)
         self._deployments: dict[str, str] = {}
 
     def __enter__(self) -> Self:

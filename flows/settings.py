@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tomllib
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -88,9 +89,11 @@ class DatabaseSettings(_Strict):
 
 
 class PrefectSettings(_Strict):
-    """``[prefect]``: a Prefect server of one's own instead of the one that ``up`` starts."""
+    """``[prefect]``: a Prefect server of one's own instead of the one that ``up`` starts, and where steps run."""
 
     api_url: str | None = None
+    task_runner: Literal["threads", "dask"] = "threads"
+    dask_address: str | None = None
 
 
 class AmplifierSettings(_Strict):
@@ -188,6 +191,20 @@ class Settings(_Strict):
 def find_home(home: str | None) -> Path:
     """Return the home: the option, else ``CCDWATCH_HOME``, else ``~/ccdwatch``."""
     return Path(home or os.environ.get("CCDWATCH_HOME") or "~/ccdwatch").expanduser().absolute()
+
+
+def host_name() -> str:
+    """Return the name that files are on record under: ``CCDWATCH_HOST``, else this machine's.
+
+    Machines that see the same frames under the same paths share a name.
+    """
+    return os.environ.get("CCDWATCH_HOST") or socket.gethostname()
+
+
+def prefect_auth() -> tuple[str, str] | None:
+    """Return user and password of ``PREFECT_API_AUTH_STRING``, which Prefect's own clients send too; None without."""
+    user, colon, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
+    return (user, password) if colon else None
 
 
 def prefect_api_url(settings: Settings) -> str:
