@@ -16,7 +16,7 @@ from db.models import FileState, Outcome
 from db.rows import readable
 from db.runs import find_run
 from db.sets import FileFrame, frames_of_files, open_runs
-from flows.home import HOST, Home, now
+from flows.home import HOST, MACHINE, Home, now
 from flows.local import run_locally
 from flows.naming import run_name, run_tags
 from flows.prefect_api import PrefectApi
@@ -140,7 +140,7 @@ def _wait_for_others(home: Home, set_ids: Collection[int]) -> None:
     while True:
         give_up_lost_runs(home)
         with home.reading() as session:
-            at_work = [run for run in open_runs(session) if run.host == HOST and run.calibration_set_id in set_ids]
+            at_work = [run for run in open_runs(session) if run.host == MACHINE and run.calibration_set_id in set_ids]
         if not at_work:
             return
         time.sleep(0.3)

@@ -17,7 +17,7 @@ from db.records import abandon_run, record_master
 from db.results import NewMaster, Verdict
 from db.runs import MeasurementRow, RunRow, UsedFrame, get_run, master_paths, run_inputs, run_measurements
 from db.sets import open_runs
-from flows.home import HOST, Home, is_gone, now
+from flows.home import MACHINE, Home, is_gone, now
 from flows.naming import master_path, picture_path, reference_path
 from flows.registration import free_lost_claims
 
@@ -177,7 +177,7 @@ def sweep(home: Home) -> list[str]:
 def give_up_lost_runs(home: Home) -> list[str]:
     """End the runs whose process on this machine is gone, so that they are made again; return that in words."""
     with home.reading() as session:
-        gone = [run for run in open_runs(session) if run.host == HOST and is_gone(run.pid, run.pid_started)]
+        gone = [run for run in open_runs(session) if run.host == MACHINE and is_gone(run.pid, run.pid_started)]
     for run in gone:
         with home.sessions.begin() as session:
             abandon_run(session, run_id=run.id, now=now())

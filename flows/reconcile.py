@@ -25,7 +25,7 @@ from db.models import Outcome
 from db.records import claim_run, fail_run
 from db.runs import RunRow, find_run
 from db.sets import SetSummary, nearest_bias_set, set_frames, set_summaries
-from flows.home import HOST, Home, now
+from flows.home import HOST, MACHINE, Home, now
 from flows.settings import Settings
 
 MAX_ATTEMPTS = 3
@@ -179,7 +179,7 @@ def begin_run(
             flow_run_id=flow_run_id,
             recipes=home.settings.recipes.describe(),
             software=_software(),
-            host=HOST,
+            host=MACHINE,
             pid=process.pid,
             pid_started=process.create_time(),
             now=now(),

@@ -16,7 +16,7 @@ from db import ledger
 from db.ledger import FileRow
 from db.records import register_frame
 from db.statements import batches
-from flows.home import HOST, Home, is_gone, now
+from flows.home import HOST, MACHINE, Home, is_gone, now
 
 LEASE = timedelta(minutes=10)
 BATCH = 64
@@ -39,7 +39,7 @@ def register_files(
         Told how many files were done since it was last told.
     """
     process = psutil.Process()
-    owner = f"{HOST}:{process.pid}:{process.create_time()}:{uuid.uuid4().hex[:8]}"
+    owner = f"{MACHINE}:{process.pid}:{process.create_time()}:{uuid.uuid4().hex[:8]}"
     looked_at = 0
     for batch in _claims(home, owner, file_ids):
         for file in batch:
@@ -55,8 +55,8 @@ def free_lost_claims(home: Home) -> None:
     with home.reading() as session:
         owners = ledger.claimants(session, host=HOST)
     for owner in owners:
-        pid, started = owner.split(":")[-3:-1]
-        if is_gone(int(pid), float(started)):
+        machine, pid, started, _ = owner.rsplit(":", 3)
+        if machine == MACHINE and is_gone(int(pid), float(started)):
             with home.sessions.begin() as session:
                 ledger.release(session, owner=owner, now=now())
 
