@@ -87,7 +87,7 @@ def serve(home: Path) -> None:
     """
     from flows import service
 
-    service.run_serve(home)
+    service.run_serve(home, say=say)
 
 
 @cli.command()

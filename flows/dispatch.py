@@ -14,6 +14,8 @@ from threading import Event
 
 from db import ledger
 from db.models import FileState
+from db.records import fail_run
+from db.sets import open_runs
 from flows.home import HOST, Home, now
 from flows.naming import run_name, run_tags
 from flows.prefect_api import PrefectApi, PrefectUnavailableError
@@ -79,11 +81,23 @@ class Dispatcher:
         self._ingest = flow_run_id, at
 
     def _reconcile(self, at: datetime) -> None:
+        self._end_runs_that_prefect_ended(at)
         plans, later = reconcile(self.home, at)
         for plan in plans:
             self._ask_for_calibration(plan, at)
         busy = at + timedelta(seconds=2) if plans else at + RECONCILE_EVERY
         self._reconcile_at = min(busy, later or busy)
+
+    def _end_runs_that_prefect_ended(self, at: datetime) -> None:
+        """End on record the runs whose process died in the middle, on whichever machine: Prefect saw it."""
+        with self.home.reading() as session:
+            under_way = {run.id: run.flow_run_id for run in open_runs(session) if run.flow_run_id}
+        for run_id, flow_run_id in under_way.items():
+            state = self.api.state(flow_run_id)
+            if state is not None and state.is_final:
+                message = f"ended in the middle: {state.message or state.type.lower()}"
+                with self.home.sessions.begin() as session:
+                    fail_run(session, run_id=run_id, message=message, now=at)
 
     def _ask_for_calibration(self, plan: Plan, at: datetime) -> None:
         """Ask for the run of a plan, once a minute at most; where it ended before it began, that attempt has failed."""

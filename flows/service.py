@@ -93,9 +93,11 @@ def run_watch(path: Path, directories: tuple[Path, ...], *, say: Say) -> None:
     watch(home, prefect_api_url(home.settings), stop=_stop_event(), say=say)
 
 
-def run_serve(path: Path) -> None:
+def run_serve(path: Path, *, say: Say) -> None:
     """Run the flows that Prefect schedules until SIGTERM or SIGINT."""
     home = open_home(path)
+    for line in sweep(home):
+        say(line)
     api_url = prefect_api_url(home.settings)
     os.environ.update(prefect_environment(home.path, api_url))  # before Prefect is imported: it reads them then
     from flows.runner import serve
