@@ -17,6 +17,7 @@ from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameRule, FrameType, Instrument, Limits
 from ccdcore.recipe import Recipes
+from flows.words import one_line
 from ccdcore.series import night_of
 
 CONFIG_NAME = "ccdwatch.toml"
@@ -250,7 +251,7 @@ def load_settings(home: Path, *, watch: tuple[Path, ...] = ()) -> Settings:
     try:
         settings = Settings(home=home, **content)
     except ValidationError as error:
-        raise SettingsError(f"{path}: {_first_problem(error)}") from None
+        raise SettingsError(one_line(f"{path}: {_first_problem(error)}")) from None
     directories = tuple((home / d.expanduser()).resolve() for d in settings.watch.directories)
     return settings.model_copy(update={"watch": settings.watch.model_copy(update={"directories": directories})})
 
