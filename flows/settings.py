@@ -17,8 +17,8 @@ from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameRule, FrameType, Instrument, Limits
 from ccdcore.recipe import Recipes
-from flows.words import one_line
 from ccdcore.series import night_of
+from flows.words import one_line
 
 CONFIG_NAME = "ccdwatch.toml"
 
