@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from math import inf
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ccdcore.geometry import Amplifier
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
-from ccdcore.statistics import FrameStatistics
+
+if TYPE_CHECKING:
+    from ccdcore.statistics import FrameStatistics
 
 _MJD_0 = date(1858, 11, 17).toordinal()
 

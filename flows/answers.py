@@ -57,7 +57,7 @@ def print_provenance(home: Path, identifier: str, *, as_json: bool) -> None:
     top = Tree(identifier)
     _grow(top, tree)
     console = Console()
-    Console(width=None if console.is_terminal else 1000, markup=False, highlight=False).print(top)
+    Console(width=None if console.is_terminal else 1000, markup=False, highlight=False, emoji=False).print(top)
 
 
 def _grow(branch: Any, value: Any) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from flows.words import one_line
 
 FORMATS = ("table", "json", "csv", "ecsv", "votable")
+_OF_THAT_UNIT = ("value", "uncertainty", "limit_min", "limit_max")
+"""Columns whose unit is that of the column ``unit``, as long as all rows agree in it."""
 _UNITS = {"e/ADU": "electron / adu", "e": "electron", "ADU": "adu"}
 
 
@@ -54,7 +56,7 @@ def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
         table.add_row(*(_cell(row.get(name)) for name in columns))
     console = Console()
     # Piped into another program, a line stays a line.
-    Console(width=None if console.is_terminal else 1000, markup=False, highlight=False).print(table)
+    Console(width=None if console.is_terminal else 1000, markup=False, highlight=False, emoji=False).print(table)
 
 
 def _is_number(value: object) -> bool:
@@ -79,25 +81,30 @@ def _cell(value: object) -> str:
 
 
 def _write_astropy(rows: Sequence[Mapping[str, Any]], format_name: str) -> None:
-    import numpy as np
-    from astropy.table import MaskedColumn, Table
+    from astropy.table import Table
+    from astropy.units import Unit
 
+    units = {str(row.get("unit")) for row in rows}
+    unit = _UNITS.get(units.pop()) if len(units) == 1 else None
+    if unit and format_name == "votable":  # VOUnits has no electron; a unit in quotes is one's own
+        unit = Unit(unit.replace("electron", "'electron'"), format="vounit")
     table = Table()
     for name in rows[0]:
         values = [_flat(row[name]) for row in rows]
-        known = [value for value in values if value is not None]
-        filler = type(known[0])() if known else ""
-        mask = [value is None for value in values]
-        table[name] = MaskedColumn([filler if value is None else value for value in values], mask=mask)
-    units = {row.get("unit") for row in rows}
-    if len(units) == 1 and (unit := _UNITS.get(str(units.pop()))):
-        for name in ("value", "uncertainty", "limit_min", "limit_max"):
-            if name in table.colnames:
-                table[name] = MaskedColumn(np.ma.asarray(table[name]).astype(float), unit=unit)
+        table[name] = _column(values, filler=0.0, unit=unit) if name in _OF_THAT_UNIT else _column(values)
     if format_name == "votable":
         table.write(sys.stdout.buffer, format="votable")
     else:
         table.write(sys.stdout, format=f"ascii.{format_name}")
+
+
+def _column(values: Sequence[Any], *, filler: Any = "", unit: Any = None) -> Any:
+    """Return a column with None masked; a filler stands below the mask, of the type that the others have."""
+    from astropy.table import MaskedColumn
+
+    filler = next((type(value)() for value in values if value is not None), filler)
+    filled = [filler if value is None else value for value in values]
+    return MaskedColumn(filled, mask=[value is None for value in values], unit=unit)
 
 
 def _flat(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
@@ -31,18 +32,26 @@ def _refuse(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
+def printed(function: Callable[[], object]) -> tuple[bytes, str]:
+    """Call a function; return what it wrote to standard output and standard error."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with patch.object(sys, "stdout", out), patch.object(sys, "stderr", err):
+        function()
+    return out.buffer.getvalue(), err.buffer.getvalue().decode()  # type: ignore[attr-defined]
+
+
 def ccdwatch(*words: object) -> Said:
     """Type ``ccdwatch`` and these words."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     status: int | str | None = 0
-    with (
-        patch.object(sys, "argv", ["ccdwatch", *map(str, words)]),
-        patch.object(sys, "stdout", out),
-        patch.object(sys, "stderr", err),
-    ):
+
+    def run() -> None:
+        nonlocal status
         try:
             main()
         except SystemExit as end:
             status = end.code
+
+    with patch.object(sys, "argv", ["ccdwatch", *map(str, words)]):
+        out, err = printed(run)
     assert isinstance(status, int)
-    return Said(status, out.buffer.getvalue(), err.buffer.getvalue().decode())  # type: ignore[attr-defined]
+    return Said(status, out, err)
