@@ -15,7 +15,7 @@ from flows.cli_tables import COMMANDS
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="ccdwatch")
 def cli() -> None:
-    r"""Watch directories for CCD calibration frames; measure gain and read noise, build masters, keep the history.
+    """Watch directories for CCD calibration frames; measure gain and read noise, build masters, keep the history.
 
     \b
     Example:
@@ -43,7 +43,7 @@ def cli() -> None:
     help="Port of the Prefect server and its UI.",
 )
 def up(home: Path, directories: tuple[Path, ...], port: int) -> None:
-    r"""Run the whole service on this machine until Ctrl-C or SIGTERM.
+    """Run the whole service on this machine until Ctrl-C or SIGTERM.
 
     \b
     Example:
@@ -65,7 +65,7 @@ def up(home: Path, directories: tuple[Path, ...], port: int) -> None:
     help="Directory to watch.  [default: those of ccdwatch.toml]",
 )
 def watch(home: Path, directories: tuple[Path, ...]) -> None:
-    r"""See files land and ask Prefect for the runs that are missing: a part of the service.
+    """See files land and ask Prefect for the runs that are missing: a part of the service.
 
     \b
     Example:
@@ -79,7 +79,7 @@ def watch(home: Path, directories: tuple[Path, ...]) -> None:
 @cli.command()
 @home_option
 def serve(home: Path) -> None:
-    r"""Run the flows that Prefect schedules: a part of the service.
+    """Run the flows that Prefect schedules: a part of the service.
 
     \b
     Example:
@@ -95,7 +95,7 @@ def serve(home: Path) -> None:
 @home_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def process(paths: tuple[Path, ...], home: Path, as_json: bool) -> None:
-    r"""Work on these files and folders now: measure, build masters, record; print the results.
+    """Work on these files and folders now: measure, build masters, record; print the results.
 
     \b
     Example:
@@ -121,7 +121,7 @@ def process(paths: tuple[Path, ...], home: Path, as_json: bool) -> None:
 @click.argument("directory", type=click.Path(path_type=Path))
 @home_option
 def init(directory: Path, home: Path) -> None:
-    r"""Look at a folder of frames, print what was recognised, and write a starting ccdwatch.toml.
+    """Look at a folder of frames, print what was recognised, and write a starting ccdwatch.toml.
 
     \b
     Example:
@@ -136,7 +136,7 @@ def init(directory: Path, home: Path) -> None:
 @home_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(home: Path, as_json: bool) -> None:
-    r"""Say whether the service is healthy: its parts, the files that wait, the sets that lack results.
+    """Say whether the service is healthy: its parts, the files that wait, the sets that lack results.
 
     \b
     Example:
@@ -150,7 +150,7 @@ def status(home: Path, as_json: bool) -> None:
 @cli.command()
 @home_option
 def doctor(home: Path) -> None:
-    r"""Check the set-up: home, configuration, directories, database, programs.
+    """Check the set-up: home, configuration, directories, database, programs.
 
     \b
     Example:
@@ -163,7 +163,7 @@ def doctor(home: Path) -> None:
 
 @cli.group()
 def db() -> None:
-    r"""Look after the database.
+    """Look after the database.
 
     \b
     Example:
@@ -174,7 +174,7 @@ def db() -> None:
 @db.command()
 @home_option
 def upgrade(home: Path) -> None:
-    r"""Bring the schema up to date.
+    """Bring the schema up to date.
 
     \b
     Example:
@@ -188,7 +188,7 @@ def upgrade(home: Path) -> None:
 @db.command()
 @home_option
 def check(home: Path) -> None:
-    r"""Check integrity, references and schema.
+    """Check integrity, references and schema.
 
     \b
     Example:
@@ -206,7 +206,7 @@ def check(home: Path) -> None:
 @click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
 @home_option
 def backup(target: Path, home: Path) -> None:
-    r"""Copy the database while it is in use.
+    """Copy the database while it is in use.
 
     \b
     Example:
@@ -226,7 +226,7 @@ for command in COMMANDS:
 def main() -> None:
     """Run the command line; what cannot start says so in one line, with status 2."""
     try:
-        cli(standalone_mode=True)
+        cli(prog_name="ccdwatch")
     except Exception as error:
         if not _is_expected(error):
             raise

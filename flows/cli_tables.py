@@ -26,7 +26,7 @@ SUPERSEDED = click.option("--superseded", is_flag=True, help="Also what newer re
 @home_option
 @FORMAT
 def identify(paths: tuple[Path, ...], home: Path, format_name: str) -> None:
-    r"""Say what each frame is, and why it was taken so.
+    """Say what each frame is, and why it was taken so.
 
     \b
     Example:
@@ -47,7 +47,7 @@ def identify(paths: tuple[Path, ...], home: Path, format_name: str) -> None:
 @click.option("--region", metavar="SECTION", help="Only these pixels: [x1:x2,y1:y2].")
 @FORMAT
 def imstat(paths: tuple[Path, ...], home: Path, fmt: str, region: str | None, format_name: str) -> None:
-    r"""Print statistics of images.
+    """Print statistics of images.
 
     \b
     Example:
@@ -83,7 +83,7 @@ def trends(
     plot: Path | None,
     **which: Any,
 ) -> None:
-    r"""Print the history of a quantity: gain, read_noise, read_noise_adu, bias_level; of all without one.
+    """Print the history of a quantity: gain, read_noise, read_noise_adu, bias_level; of all without one.
 
     \b
     Example:
@@ -120,7 +120,7 @@ def trends(
 @UNTIL
 @FORMAT
 def frames(home: Path, format_name: str, **which: Any) -> None:
-    r"""List the frames on record.
+    """List the frames on record.
 
     \b
     Example:
@@ -149,7 +149,7 @@ def frames(home: Path, format_name: str, **which: Any) -> None:
 @SUPERSEDED
 @FORMAT
 def masters(home: Path, format_name: str, **which: Any) -> None:
-    r"""List the masters on record.
+    """List the masters on record.
 
     \b
     Example:
@@ -178,7 +178,7 @@ def masters(home: Path, format_name: str, **which: Any) -> None:
 @SUPERSEDED
 @FORMAT
 def runs(home: Path, format_name: str, **which: Any) -> None:
-    r"""List the runs on record.
+    """List the runs on record.
 
     \b
     Example:
@@ -202,7 +202,7 @@ def runs(home: Path, format_name: str, **which: Any) -> None:
     help="How to print it.",
 )
 def provenance(identifier: str, home: Path, format_name: str) -> None:
-    r"""Say where a number or a file came from, down to the raw files' SHA-256.
+    """Say where a number or a file came from, down to the raw files' SHA-256.
 
     \b
     Example:

@@ -1,36 +1,174 @@
-"""How the light processes speak to a Prefect server that asks for a password."""
+"""The light client of Prefect's API, against a server of our own that says what is asked of it."""
 
 import base64
+import json
+import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from flows.prefect_api import PrefectApi
+from flows.prefect_api import FINAL_STATES, FlowRunState, PrefectApi, PrefectUnavailableError, prefect_environment
+
+
+@dataclass
+class Server:
+    """What was asked, and what is answered: path → (status, body)."""
+
+    url: str = ""
+    asked: list[tuple[str, str, Any]] = field(default_factory=list)
+    authorised: list[str | None] = field(default_factory=list)
+    answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+
+    def answer(self, path: str, body: object, status: int = 200) -> None:
+        self.answers["/api" + path] = status, body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
 @pytest.fixture
-def guarded() -> Iterator[str]:
-    """The address of a server that lets in ``observer`` with the password ``a:b`` only."""
-    expected = "Basic " + base64.b64encode(b"observer:a:b").decode()
+def server() -> Iterator[Server]:
+    state = Server()
 
-    class Guard(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200 if self.headers.get("Authorization") == expected else 401)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            state.authorised.append(self.headers.get("Authorization"))
+            state.asked.append((self.command, self.path, json.loads(body) if body else None))
+            status, answer = state.answers.get(self.path, (404, b"{}"))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
+            self.wfile.write(answer)
+
+        do_POST = do_GET  # noqa: N815 - the name that http.server calls
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            pass
 
-    with HTTPServer(("127.0.0.1", 0), Guard) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/api"
-        server.shutdown()
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.url = f"http://127.0.0.1:{http.server_port}/api"
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield state
+    http.shutdown()
+    thread.join()
+    http.server_close()
 
 
-@pytest.mark.parametrize(("auth", "is_let_in"), [("observer:a:b", True), ("observer:c", False), ("", False)])
-def test_the_auth_string_is_sent(guarded: str, auth: str, is_let_in: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_AUTH_STRING", auth)
-    with PrefectApi(guarded) as api:
-        assert api.is_ready() is is_let_in
+@pytest.fixture
+def api(server: Server) -> Iterator[PrefectApi]:
+    server.answer("/health", True)
+    server.answer("/deployments/name/calibrate/ccdwatch", {"id": "d1"})
+    server.answer("/deployments/d1/create_flow_run", {"id": "r1"}, 201)
+    with PrefectApi(server.url) as client:
+        yield client
+
+
+def submit(api: PrefectApi, key: str = "k") -> str:
+    return api.submit("calibrate", name="n", parameters={"set_id": 1}, tags=["m2-ml"], idempotency_key=key)
+
+
+def test_a_run_is_asked_for_with_its_key(api: PrefectApi, server: Server) -> None:
+    assert submit(api) == "r1"
+    assert server.asked[-1] == (
+        "POST",
+        "/api/deployments/d1/create_flow_run",
+        {
+            "name": "n",
+            "parameters": {"set_id": 1},
+            "tags": ["m2-ml"],
+            "idempotency_key": "k",
+            "state": {"type": "SCHEDULED"},
+        },
+    )
+
+
+def test_a_deployment_is_looked_up_once(api: PrefectApi, server: Server) -> None:
+    submit(api)
+    submit(api, "other")
+    assert [path for method, path, _ in server.asked if method == "GET"] == ["/api/deployments/name/calibrate/ccdwatch"]
+
+
+def test_a_new_server_has_new_ids(api: PrefectApi, server: Server) -> None:
+    submit(api)
+    server.answer("/deployments/d1/create_flow_run", {}, 404)
+    server.answer("/deployments/name/calibrate/ccdwatch", {"id": "d2"})
+    server.answer("/deployments/d2/create_flow_run", {"id": "r2"}, 201)
+    with pytest.raises(PrefectUnavailableError, match="d1/create_flow_run"):
+        submit(api)
+    assert submit(api) == "r2"
+
+
+@pytest.mark.parametrize("kind", [*sorted(FINAL_STATES), "RUNNING", "PENDING", "SCHEDULED", "PAUSED", "CANCELLING"])
+def test_states_are_final_or_not(api: PrefectApi, server: Server, kind: str) -> None:
+    server.answer("/flow_runs/r1", {"state": {"type": kind, "message": "why"}})
+    state = api.state("r1")
+    assert state == FlowRunState(kind, "why")
+    assert state is not None
+    assert state.is_final == (kind in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
+
+
+def test_a_run_without_a_state_is_pending(api: PrefectApi, server: Server) -> None:
+    server.answer("/flow_runs/r1", {"state": None})
+    assert api.state("r1") == FlowRunState("PENDING", "")
+
+
+def test_a_run_that_the_server_does_not_know_has_no_state(api: PrefectApi) -> None:
+    assert api.state("r9") is None
+
+
+def test_a_run_can_be_marked_as_crashed(api: PrefectApi, server: Server) -> None:
+    server.answer("/flow_runs/r1/set_state", {"status": "ACCEPT"}, 201)
+    api.mark_crashed("r1", "gone")
+    assert server.asked[-1][2] == {"state": {"type": "CRASHED", "message": "gone"}, "force": True}
+
+
+@pytest.mark.parametrize(("status", "body"), [(500, b"{}"), (502, b"bad gateway"), (200, b"<html>")])
+def test_an_answer_that_is_none_can_be_asked_for_again(
+    api: PrefectApi, server: Server, status: int, body: bytes
+) -> None:
+    server.answer("/flow_runs/r1", body, status)
+    with pytest.raises(PrefectUnavailableError, match=rf"GET {server.url}/flow_runs/r1: "):
+        api.state("r1")
+
+
+def test_a_server_that_is_away_is_said_to_be() -> None:
+    with PrefectApi("http://127.0.0.1:9/api") as api:
+        assert not api.is_ready()
+        with pytest.raises(PrefectUnavailableError, match=r"GET http://127\.0\.0\.1:9/api/deployments/name/calibrate"):
+            submit(api)
+
+
+def test_a_server_is_ready_when_it_says_so(api: PrefectApi, server: Server) -> None:
+    assert api.is_ready()
+    server.answer("/health", False, 503)
+    assert not api.is_ready()
+
+
+def test_proxies_of_the_environment_are_not_asked(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.answer("/health", True)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with PrefectApi(server.url) as api:
+        assert api.is_ready()
+
+
+def test_it_authenticates_itself_as_prefects_clients_do(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for secret in ("", "admin:p:w"):
+        monkeypatch.setenv("PREFECT_API_AUTH_STRING", secret)
+        with PrefectApi(server.url) as api:
+            api.is_ready()
+    assert server.authorised == [None, "Basic " + base64.b64encode(b"admin:p:w").decode()]
+
+
+def test_prefect_is_quiet_offline_and_at_home() -> None:
+    environment = prefect_environment(Path("/home"), "http://127.0.0.1:4200/api")
+    assert environment["PREFECT_HOME"] == "/home/prefect"
+    assert environment["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
+    assert environment["PREFECT_UI_URL"] == "http://127.0.0.1:4200"
+    for name in ("SERVER_ANALYTICS", "SERVER_UI_V2", "SERVER_EPHEMERAL"):
+        assert environment[f"PREFECT_{name}_ENABLED"] == "false"
+    assert environment["DO_NOT_TRACK"] == "1"
+    assert all(isinstance(value, str) for value in environment.values())
