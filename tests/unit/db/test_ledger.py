@@ -168,6 +168,17 @@ def test_files_are_claimed_by_name_in_any_state_but_not_from_others(session: Ses
     assert len(ledger.claim_files(session, [other.id], **arguments)) == 1  # type: ignore[arg-type]
 
 
+def test_what_a_claimant_left_is_offered_to_others(session: Session) -> None:
+    one, two, _ = (ledger.observe(session, [sighting(f"{n}.fits")], host=HOST, now=NOON)[0] for n in range(3))
+    for file, owner in ((one, "gone"), (two, "here")):
+        ledger.claim_files(session, [file.id], owner=owner, lease_until=NOON + timedelta(hours=1), now=NOON)
+    assert ledger.claimants(session, host=HOST) == {"gone", "here"}
+    assert ledger.claimants(session, host="another") == set()
+    assert ledger.release(session, owner="gone", now=NOON) == 1
+    seen = [sighting(f"{n}.fits") for n in range(3)]
+    assert [row.state for row in ledger.files_at(session, seen, host=HOST)] == ["ready", "claimed", "seen"]
+
+
 def test_frames_identified_by_other_rules_are_found(session: Session) -> None:
     add_frame(session, "a", identified_with="old")
     add_frame(session, "b", identified_with="new")

@@ -236,6 +236,42 @@ def test_a_run_that_was_overtaken_is_superseded_from_the_start(session: Session,
     assert (superseded_by(session, slow), superseded_by(session, quick)) == (quick, None)
 
 
+def used_by_a_finished_run(session: Session, set_id: int, *names: str, digest: str) -> int:
+    run_id = begin_run(session, set_id, digest=digest)
+    record_inputs(session, run_id=run_id, inputs=[RunInput("bias", hash_of(name)) for name in names])
+    assert finish_run(session, run_id=run_id, now=NOON)
+    return run_id
+
+
+def test_results_of_a_set_without_frames_give_way_to_the_set_that_took_them(session: Session) -> None:
+    """Other rules identify the frames anew, so that they move; a set that keeps one keeps its results."""
+    emptied, kept, lender = (
+        [register(session, name, configuration=configuration) for name in names][-1]
+        for names, configuration in ((("b1", "b2"), "c1"), (("b3", "b4"), "c2"), (("b5",), "c3"))
+    )
+    old = used_by_a_finished_run(session, set_of(session, emptied), "b1", "b2", digest="1")
+    partly = used_by_a_finished_run(session, set_of(session, kept), "b3", "b4", digest="2")
+    other = used_by_a_finished_run(session, set_of(session, lender), "b5", digest="3")
+    for name in ("b1", "b2", "b3"):
+        register(session, name, configuration="c4", identified_with="rules 2")
+    new_set = set_of(session, emptied)
+    assert superseded_by(session, old) is None
+    new = used_by_a_finished_run(session, new_set, "b1", "b2", "b3", digest="4")
+    assert [superseded_by(session, run_id) for run_id in (old, partly, other, new)] == [new, None, None, None]
+
+
+def test_reasons_may_quote_a_file_name_of_any_bytes(session: Session, set_id: int) -> None:
+    run_id = begin_run(session, set_id)
+    record_inputs(session, run_id=run_id, inputs=[RunInput("bias", excluded="\udcff.fits is odd", path="/\udcff.fits")])
+    record_master(session, run_id=run_id, master=master(remark="\udcff.fits is odd"))
+    assert fail_run(session, run_id=run_id, message="\udcff.fits is gone", now=NOON)
+    session.expire_all()
+    (used,) = session.scalars(select(models.RunInput).where(models.RunInput.run_id == run_id))
+    assert (used.excluded, used.path) == ("\\udcff.fits is odd", "/\udcff.fits")
+    assert session.get_one(models.Run, run_id).message == "\\udcff.fits is gone"
+    assert session.scalars(select(models.Master.remark)).all() == ["\\udcff.fits is odd"]
+
+
 def test_an_abandoned_run_leaves_no_results(session: Session, set_id: int) -> None:
     run_id = begin_run(session, set_id)
     record_measurements(session, run_id=run_id, measurements=[gain()])

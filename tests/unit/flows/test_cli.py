@@ -72,8 +72,8 @@ def seconds(*words: object) -> float:
 
 def imported(*words: object) -> set[str]:
     """The packages that a command imports."""
-    code = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); from flows.cli import main"
-    command = [sys.executable, "-c", f"{code}; main()", *map(str, words)]
+    tell = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))"
+    command = [sys.executable, "-c", f"{tell}; from flows.cli import main; main()", *map(str, words)]
     run = subprocess.run(command, check=True, capture_output=True, text=True)
     return {name.partition(".")[0] for name in run.stderr.split()}
 
