@@ -104,9 +104,7 @@ class Tree:
 
 def sighting(root: str, relative_path: str, status: os.stat_result) -> Sighting:
     """Return what the ledger is told of a file."""
-    return Sighting(
-        root, relative_path, status.st_size, status.st_mtime_ns, status.st_ino, ctime_ns=status.st_ctime_ns
-    )
+    return Sighting(root, relative_path, status.st_size, status.st_mtime_ns, status.st_ino, ctime_ns=status.st_ctime_ns)
 
 
 def is_open_for_writing(path: str) -> bool | None:
