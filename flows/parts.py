@@ -6,14 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-STOP_SECONDS = 6.0
+STOP_SECONDS = 4.0
+KILL_SECONDS = 1.0
+SHORTEST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 LARGEST_LOG = 10 * 2**20
 
@@ -21,6 +23,8 @@ LARGEST_LOG = 10 * 2**20
 @dataclass
 class Part:
     """One supervised process: started again when it ends, after a pause that doubles up to half a minute.
+
+    One that has run for longer than that begins with the shortest pause again.
 
     Parameters
     ----------
@@ -39,7 +43,7 @@ class Part:
     environment: Mapping[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
-    _pause: float = 0.5
+    _pause: float = SHORTEST_PAUSE_SECONDS
     _next_start: float = 0.0
 
     def keep_alive(self, say: Callable[[str], None]) -> None:
@@ -47,6 +51,8 @@ class Part:
         now = time.monotonic()
         if self.process is not None and self.process.poll() is not None:
             status = self.process.returncode
+            if now - self._next_start > LONGEST_PAUSE_SECONDS:  # it was well
+                self._pause = SHORTEST_PAUSE_SECONDS
             say(f"{self.name} ended with status {status}; started again in {self._pause:g} s: see {self.log}")
             self.process = None
             self._next_start = now + self._pause
@@ -70,25 +76,47 @@ class Part:
 
 
 def stop(parts: Sequence[Part]) -> None:
-    """End every part and all that it started: politely, and after a few seconds for good."""
+    """End every part and all that it started: politely, and after a few seconds for good.
+
+    The first part is the one that the others need: it ends after them, and so hears how they ended.
+    """
+    _end(parts[1:])
+    _end(parts[:1])
+
+
+def _end(parts: Sequence[Part]) -> None:
     running = [part.process for part in parts if part.process is not None]
     family: set[psutil.Process] = set()
     for process in running:
         with suppress(psutil.NoSuchProcess):
             parent = psutil.Process(process.pid)
             family |= {parent, *parent.children(recursive=True)}
-    for process in reversed(running):  # the watcher first, the server last: nothing new begins
+    for process in running:
         process.terminate()
-    _, alive = psutil.wait_procs(list(family), timeout=STOP_SECONDS)
-    for straggler in alive:
+    _wait(family, STOP_SECONDS)
+    for straggler in filter(_is_alive, family):
         with suppress(psutil.NoSuchProcess):
             straggler.kill()
-    psutil.wait_procs(alive, timeout=2)
+    _wait(family, KILL_SECONDS)
+
+
+def _wait(family: Iterable[psutil.Process], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while any(map(_is_alive, family)) and time.monotonic() < end:
+        time.sleep(0.05)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it can still do something: one that nobody has asked for its status yet cannot."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _end_with_parent() -> None:
-    """Ask Linux to end this child when `up` itself is killed, so that no part is left without its supervisor."""
+    """Ask Linux to end this child at once when `up` itself is killed: the next `up` finds its port free."""
     if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
