@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from prefect import Task, flow, get_run_logger
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
@@ -21,6 +23,9 @@ def _task(step: Step) -> Task[[str, int], list[int]]:
 
     return Task(run, name=step.name, task_run_name=step.name, cache_policy=NO_CACHE, persist_result=False)
 
+
+PATIENCE = 5
+"""What is added to the niceness of the run's process (0 at first, 19 at most) for work that nobody waits for."""
 
 TASKS = [_task(step) for step in STEPS]
 
@@ -49,8 +54,10 @@ def calibrate(home: str, set_id: int, digest: str, attempt: int) -> None:
         logger.info("Nothing to do: this run was made before, or more frames came since it was asked for")
         return
     with recording_failure(opened, run_id, reraise=True):
-        for step in TASKS:
-            step(home, run_id)
+        for step, task in zip(STEPS, TASKS, strict=True):
+            if not step.is_urgent:
+                os.nice(PATIENCE)
+            task(home, run_id)
     for line in summary(opened, run_id):
         logger.info(line)
     publish_report(opened, run_id)

@@ -33,10 +33,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a calibration: its name, as the Prefect UI shows it, and what it does."""
+    """One step of a calibration.
+
+    Parameters
+    ----------
+    name : str
+        As the Prefect UI shows it.
+    function : callable
+        What it does.
+    is_urgent : bool
+        Whether somebody waits for it; else it leaves the processor to the runs of other sets.
+    """
 
     name: str
     function: Callable[[Home, int], list[int]]
+    is_urgent: bool = True
 
 
 def judge_frames(home: Home, run_id: int) -> list[int]:
@@ -145,7 +156,7 @@ STEPS = (
     Step("master dark", make_master_dark),
     Step("master flat", make_master_flats),
     Step("release", release),
-    Step("pictures", draw_pictures),
+    Step("pictures", draw_pictures, is_urgent=False),
 )
 """What is done to a calibration set, in order: each a task for Prefect, a call for the local engine.
 
