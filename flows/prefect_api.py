@@ -118,6 +118,13 @@ class PrefectApi:
         state = run.get("state") or {}
         return FlowRunState(str(state.get("type", "PENDING")), str(state.get("message") or ""))
 
+    def under_way(self, home: Path) -> list[str]:
+        """Return the ids of the runs on a home that the server believes to be under way."""
+        states = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
+        wanted = {"flow_runs": {"state": states}, "deployments": {"name": {"any_": [DEPLOYMENT]}}}
+        runs = self._call("POST", "/flow_runs/filter", wanted)
+        return [str(run["id"]) for run in runs if run["parameters"].get("home") == str(home)]
+
     def mark_crashed(self, flow_run_id: str, message: str) -> None:
         """Tell the server that a run it believes to be running died with its process."""
         state = {"type": "CRASHED", "message": message}
@@ -128,11 +135,11 @@ class PrefectApi:
             self._deployments[flow] = str(self._call("GET", f"/deployments/name/{flow}/{DEPLOYMENT}")["id"])
         return self._deployments[flow]
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
             response = self._client.request(method, path, json=body)
             response.raise_for_status()
-            answer: dict[str, Any] = response.json()
+            answer = response.json()
         except (httpx.HTTPError, ValueError) as error:
             self._deployments.clear()  # a new server has new ids
             raise PrefectUnavailableError(f"{method} {self.url}{path}: {error}") from error

@@ -3,19 +3,25 @@
 A flow run needs a process of its own, so that it can be cancelled and so that a crash takes nothing else
 along. Prefect spawns one and lets it import everything, which costs 4 s and 3 s of processor time a run.
 Here it is forked from a server process that has already imported everything and holds no threads: 0.3 s.
+It ends with the process that asked for it, so that no run goes on unseen when that one is killed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from threading import Thread
 from typing import Any
 from unittest.mock import patch
 
+from prefect import Flow
 from prefect.flow_engine import run_flow_in_subprocess
 from prefect.runner import Runner, _starter_direct
 
@@ -24,6 +30,7 @@ from flows.ingest import ingest
 from flows.prefect_api import DEPLOYMENT, PrefectApi
 
 PRELOADED = (
+    "alembic.command",
     "astropy.io.fits",
     "ccdcore.fits_io",
     "ccdcore.masters",
@@ -32,35 +39,44 @@ PRELOADED = (
     "ccdcore.series_health",
     "flows.calibrate",
     "flows.ingest",
+    "flows.runner",
     "prefect.flow_engine",
     "scipy.stats",
+    "sqlalchemy.dialects.sqlite",
 )
 
 
-def serve(api_url: str, *, limit: int) -> None:
+def serve(home: Path, api_url: str, *, limit: int) -> None:
     """Register our flows with the server and run what it schedules, until SIGTERM or SIGINT.
 
     Parameters
     ----------
+    home : Path
+        The home that the flow runs work on.
     api_url : str
         Address of the Prefect API; waited for where it does not answer yet.
     limit : int
-        Flow runs at the same time.
+        Calibrations at the same time; new frames are registered beside them and never wait for one.
     """
     _warm_up()
     with PrefectApi(api_url) as api:
         while not api.is_ready():
             time.sleep(0.2)
+        _bury(home, api)
     with patch.object(_starter_direct, "run_flow_in_subprocess", _run_flow_in_forked_process):
         asyncio.run(_serve(limit))
 
 
+def _bury(home: Path, api: PrefectApi) -> None:
+    """Tell the server that the runs it believes to be under way ended with the process that served them before."""
+    for flow_run_id in api.under_way(home):
+        api.mark_crashed(flow_run_id, "the process that worked on it is gone")
+
+
 async def _serve(limit: int) -> None:
-    runner = Runner(name=DEPLOYMENT, limit=limit, pause_on_shutdown=False, query_seconds=0.5)
-    for flow in (ingest, calibrate):
-        await runner.aadd_flow(flow, name=DEPLOYMENT)
-    serving = asyncio.ensure_future(runner.start())
-    await asyncio.sleep(0)  # the runner sets its own SIGTERM handler first, which ends in tracebacks; ours comes after
+    runners = [await _runner(ingest, limit=1), await _runner(calibrate, limit=limit)]
+    serving = asyncio.gather(*(runner.start() for runner in runners))
+    await asyncio.sleep(0)  # a runner sets its own SIGTERM handler first, which ends in tracebacks; ours comes after
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     try:
@@ -69,16 +85,40 @@ async def _serve(limit: int) -> None:
         return
 
 
+async def _runner(flow: Flow[..., None], *, limit: int) -> Runner:
+    runner = Runner(name=DEPLOYMENT, limit=limit, pause_on_shutdown=False, query_seconds=0.5)
+    await runner.aadd_flow(flow, name=DEPLOYMENT)
+    return runner
+
+
 def _warm_up() -> None:
     """Start the server process that flow runs are forked from, and let it import everything now."""
     multiprocessing.set_forkserver_preload(list(PRELOADED))
     multiprocessing.get_context("forkserver").Process(target=int).start()
 
 
+class _FlowProcess(ForkServerProcess):
+    """The process of a flow run."""
+
+    def run(self) -> None:
+        """Do the work, and end in the midst of it when the process that asked for it ends."""
+        Thread(target=_end_with_parent, daemon=True).start()
+        super().run()
+
+
+class _Forking(ForkServerContext):
+    Process = _FlowProcess
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 @contextmanager
 def _forking() -> Iterator[None]:
-    context = multiprocessing.get_context("forkserver")
-    with patch.object(multiprocessing, "get_context", return_value=context):
+    with patch.object(multiprocessing, "get_context", return_value=_Forking()):
         yield
 
 
