@@ -19,6 +19,7 @@ from db.sets import open_runs
 from flows.home import HOST, Home, now
 from flows.naming import run_name, run_tags
 from flows.prefect_api import PrefectApi, PrefectUnavailableError
+from flows.publishing import take_over
 from flows.reconcile import Plan, reconcile, record_stillborn
 from flows.watcher import Watcher
 
@@ -28,6 +29,8 @@ RECONCILE_EVERY = timedelta(seconds=30)
 ASK_AGAIN_AFTER = timedelta(seconds=60)
 LONGEST_WAIT = 1.0
 BUSY_WAIT = 0.2
+
+_IN_WORK = (FileState.READY, FileState.CLAIMED)
 
 
 class Dispatcher:
@@ -45,40 +48,43 @@ class Dispatcher:
         self.home = home
         self.api = api
         self._asked: dict[str, tuple[str, datetime]] = {}
-        self._ingest: tuple[str, datetime] | None = None
+        self._ingest: str | None = None
+        self._is_registering = False
         self._reconcile_at: datetime | None = None
 
     def seconds_to_wait(self, at: datetime) -> float:
         """Return how long nothing is to be done, if no file lands."""
-        longest = BUSY_WAIT if self._ingest else LONGEST_WAIT
+        longest = BUSY_WAIT if self._is_registering else LONGEST_WAIT
         due = (self._reconcile_at - at).total_seconds() if self._reconcile_at else 0.0
         return max(0.05, min(longest, due))
 
     def tick(self, at: datetime) -> None:
         """Ask for what is missing at this moment."""
+        if take_over(self.home):
+            self._reconcile_at = at
         with self.home.reading() as session:
             files = ledger.counts(session)
+        was_registering, self._is_registering = self._is_registering, any(files[state] for state in _IN_WORK)
         if files[FileState.READY]:
             self._ask_for_ingest(at, files[FileState.READY])
-        elif self._ingest is not None and not files[FileState.CLAIMED]:
+        elif was_registering and not self._is_registering:
             self._ingest, self._reconcile_at = None, at
         if self._reconcile_at is None or at >= self._reconcile_at:
             self._reconcile(at)
 
     def _ask_for_ingest(self, at: datetime, n_files: int) -> None:
         """Ask for an ingest run, unless the one asked for is still at it."""
-        if self._ingest is not None and at - self._ingest[1] < ASK_AGAIN_AFTER:
-            state = self.api.state(self._ingest[0])
+        if self._ingest is not None:
+            state = self.api.state(self._ingest)
             if state is not None and not state.is_final:
                 return
-        flow_run_id = self.api.submit(
+        self._ingest = self.api.submit(
             "ingest",
             name=f"ingest {n_files} file{'s'[: n_files != 1]}",
             parameters={"home": str(self.home.path)},
             tags=["ingest"],
             idempotency_key=f"ingest:{hashlib.sha256(at.isoformat().encode()).hexdigest()}",
         )
-        self._ingest = flow_run_id, at
 
     def _reconcile(self, at: datetime) -> None:
         self._end_runs_that_prefect_ended(at)
@@ -105,7 +111,7 @@ class Dispatcher:
         if asked is not None:
             state = self.api.state(asked[0])
             if state is not None and state.is_final:
-                record_stillborn(self.home, plan, flow_run_id=asked[0], message=state.message or state.type.lower())
+                record_stillborn(self.home, plan, flow_run_id=asked[0], state=state)
                 del self._asked[plan.key]
                 return
             if at - asked[1] < ASK_AGAIN_AFTER:

@@ -160,7 +160,7 @@ def _run_by_prefect(home: Home, api: PrefectApi, plan: Plan) -> None:
     )
     while (state := api.state(flow_run_id)) is not None and not state.is_final:
         time.sleep(0.3)
-    record_stillborn(home, plan, flow_run_id=flow_run_id, message=state.message if state else "Prefect lost it")
+    record_stillborn(home, plan, flow_run_id=flow_run_id, state=state)
 
 
 def _wait_for_end(home: Home, plan: Plan) -> str | None:

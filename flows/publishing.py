@@ -166,22 +166,34 @@ def _put(source: Path, target: Path) -> None:
 
 
 def sweep(home: Home) -> list[str]:
-    """Tidy up after a crash: give up the work of processes that are gone, remove files that no record knows.
+    """Tidy up after a crash, before anything runs: take over, remove files that no record knows.
 
     Returns what was done, in words. Only files of ours, below the home, and only those of runs that are over.
     """
+    done = take_over(home) + _remove_strays(home)
+    refresh_references(home)
+    return done
+
+
+def take_over(home: Home) -> list[str]:
+    """Free what processes of this machine held that are gone, so that it is done again; return that in words.
+
+    It costs two short questions to the database where none are.
+    """
     free_lost_claims(home)
-    return give_up_lost_runs(home) + _remove_strays(home)
+    return give_up_lost_runs(home)
 
 
 def give_up_lost_runs(home: Home) -> list[str]:
-    """End the runs whose process on this machine is gone, so that they are made again; return that in words."""
+    """End the runs whose process on this machine is gone, and remove their files; return that in words."""
     with home.reading() as session:
         gone = [run for run in open_runs(session) if run.host == MACHINE and is_gone(run.pid, run.pid_started)]
     for run in gone:
         with home.sessions.begin() as session:
             abandon_run(session, run_id=run.id, now=now())
         shutil.rmtree(home.path / picture_path(run_id=run.id, name="any").parent, ignore_errors=True)
+        for path in (home.path / "masters").rglob(f"*_r{run.id}.fits*"):
+            path.unlink(missing_ok=True)
     return [f"run {run.id} was cut short; it will be made again" for run in gone]
 
 

@@ -22,14 +22,18 @@ from sqlalchemy.orm import Session
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
 from db.models import Outcome
-from db.records import claim_run, fail_run
+from db.records import abandon_run, claim_run, fail_run
 from db.runs import RunRow, find_run
 from db.sets import SetSummary, nearest_bias_set, set_frames, set_summaries
 from flows.home import HOST, MACHINE, Home, now
+from flows.prefect_api import FlowRunState
 from flows.settings import Settings
 
 MAX_ATTEMPTS = 3
 """Runs that fail one after the other on the same inputs before somebody must look at it."""
+CUT_SHORT_AT_ONCE = 5
+"""Attempts after which a run whose process is killed each time, maybe of its own doing, is made again with pauses."""
+LONGEST_PAUSE_SECONDS = 3600.0
 SOFTWARE = ("ccdwatch", "astropy", "ccdproc", "numpy", "scipy", "prefect")
 
 
@@ -83,16 +87,21 @@ def settles_at(summary: SetSummary, settle_seconds: float) -> datetime:
 def next_attempt(last: RunRow | None, at: datetime) -> int | None:
     """Return the attempt to make after the last run on the same inputs; None where none is due.
 
-    A run that failed is tried again after half a minute, then a minute; one whose process was killed, at once;
-    so is one that other inputs superseded, where the inputs are again what they were (a frame came and went).
+    A run that failed is tried again after half a minute, then a minute; one whose process was killed, at once, and
+    after some times with growing pauses; one that other inputs superseded, where the inputs are again what they were
+    (a frame came and went), at once.
     """
     if last is None:
         return 1
-    if last.outcome is Outcome.ABANDONED or last.superseded:
+    if last.superseded:
         return last.attempt + 1
-    if last.outcome is not Outcome.FAILED or last.attempt >= MAX_ATTEMPTS or last.ended_at is None:
+    if last.outcome is Outcome.FAILED and last.attempt < MAX_ATTEMPTS:
+        pause = 30.0 * 2 ** (last.attempt - 1)
+    elif last.outcome is Outcome.ABANDONED:
+        pause = min(30.0 * max(0, last.attempt - CUT_SHORT_AT_ONCE), LONGEST_PAUSE_SECONDS)
+    else:
         return None
-    return last.attempt + 1 if at >= last.ended_at + timedelta(seconds=30 * 2 ** (last.attempt - 1)) else None
+    return last.attempt + 1 if last.ended_at and at >= last.ended_at + timedelta(seconds=pause) else None
 
 
 def plan(
@@ -186,8 +195,11 @@ def begin_run(
         )
 
 
-def record_stillborn(home: Home, plan: Plan, *, flow_run_id: str, message: str) -> None:
-    """Put on record that Prefect ended a run before it began, so that the next one is asked for by another key."""
+def record_stillborn(home: Home, plan: Plan, *, flow_run_id: str, state: FlowRunState | None) -> None:
+    """Put on record that Prefect ended a run before it began, so that the next one is asked for by another key.
+
+    Where its process was killed, nothing is wrong with the run itself: it is made again at once.
+    """
     run_id = begin_run(
         home,
         set_id=plan.set_id,
@@ -196,9 +208,14 @@ def record_stillborn(home: Home, plan: Plan, *, flow_run_id: str, message: str) 
         engine="prefect",
         flow_run_id=flow_run_id,
     )
-    if run_id is not None:
-        with home.sessions.begin() as session:
-            fail_run(session, run_id=run_id, message=f"ended before it began: {message}", now=now())
+    if run_id is None:
+        return
+    with home.sessions.begin() as session:
+        if state and state.type == "CRASHED":
+            abandon_run(session, run_id=run_id, now=now())
+        else:
+            why = (state.message or state.type.lower()) if state else "Prefect lost it"
+            fail_run(session, run_id=run_id, message=f"ended before it began: {why}", now=now())
 
 
 @cache
