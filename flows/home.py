@@ -29,7 +29,9 @@ MACHINE = socket.gethostname()
 def is_gone(pid: int, started: float) -> bool:
     """Whether the process of this number that started then (seconds since 1970) has ended on this machine."""
     try:
-        return abs(psutil.Process(pid).create_time() - started) > 1
+        process = psutil.Process(pid)
+        # One that ended keeps its number until its parent asks for its status.
+        return abs(process.create_time() - started) > 1 or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 

@@ -101,7 +101,9 @@ def next_attempt(last: RunRow | None, at: datetime) -> int | None:
         pause = min(30.0 * max(0, last.attempt - CUT_SHORT_AT_ONCE), LONGEST_PAUSE_SECONDS)
     else:
         return None
-    return last.attempt + 1 if last.ended_at and at >= last.ended_at + timedelta(seconds=pause) else None
+    # Without a pause no clock is asked: it may have been read before the run was given up.
+    is_due = not pause or (last.ended_at is not None and at >= last.ended_at + timedelta(seconds=pause))
+    return last.attempt + 1 if is_due else None
 
 
 def plan(
