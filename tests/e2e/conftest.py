@@ -1,0 +1,63 @@
+"""The running service: Prefect databases made once, and the figures that were measured."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.service import Service
+
+FIRST_START_SECONDS = 90.0
+START_SECONDS = 20.0
+
+_FIGURES: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def measured() -> Callable[[str, float, float], None]:
+    """Hold a time against its limit, both in seconds; the summary tells all of them."""
+
+    def hold(what: str, seconds: float, limit: float) -> None:
+        _FIGURES.append(f"{what}: {seconds:.1f} s (limit {limit:g} s)")
+        assert seconds <= limit, _FIGURES[-1]
+
+    return hold
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _FIGURES:
+        terminalreporter.section("figures")
+        terminalreporter.write_line("\n".join(_FIGURES))
+
+
+@pytest.fixture(scope="session")
+def prefect_database(tmp_path_factory: pytest.TempPathFactory, measured: Callable[[str, float, float], None]) -> Path:
+    """A Prefect database as a first start leaves it: its schema takes long to make."""
+    service = Service(tmp_path_factory.mktemp("first"))
+    measured("first start", service.start(within=FIRST_START_SECONDS), FIRST_START_SECONDS)
+    service.stop()
+    database = service.home / "prefect" / "prefect.db"
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return database
+
+
+@pytest.fixture(scope="module")
+def prepared(prefect_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Service]]:
+    """Make services that have not been started yet; what still runs of them is ended when the module is over."""
+    made: list[Service] = []
+
+    def make() -> Service:
+        service = Service(tmp_path_factory.mktemp("service"))
+        (service.home / "prefect").mkdir()
+        shutil.copy(prefect_database, service.home / "prefect")
+        made.append(service)
+        return service
+
+    yield make
+    for service in made:
+        if service.process is not None:
+            service.crash()

@@ -1,0 +1,275 @@
+"""`ccdwatch up` as its users know it: frames land, results are on record, and it ends when told to."""
+
+import base64
+import gzip
+import json
+import re
+import shutil
+import socket
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from db import models
+from db.models import FileState
+from db.trends import trends
+from tests.e2e.conftest import START_SECONDS
+from tests.support.service import SETTLE_SECONDS, Service, ccdwatch, free_port, wait_for
+from tests.support.simulate import simple_night
+
+pytestmark = pytest.mark.timeout(150)
+
+STOP_SECONDS = 10.0
+RESULT_SECONDS = SETTLE_SECONDS + 8.0
+REFUSAL_SECONDS = 8.0
+N_FRAMES = 9
+"""Of a simulated night: 5 biases and 4 flats."""
+
+Frames = Sequence[Path]
+Measured = Callable[[str, float, float], None]
+
+
+def copied(frames: Frames, incoming: Path) -> None:
+    folder = incoming / "copied"
+    folder.mkdir()
+    for frame in frames:
+        shutil.copy(frame, folder)
+
+
+def renamed_into_place(frames: Frames, incoming: Path) -> None:
+    folder = incoming / "renamed"
+    folder.mkdir()
+    for frame in frames:
+        shutil.copy(frame, folder / f"{frame.name}.part").rename(folder / frame.name)
+
+
+def hard_linked(frames: Frames, incoming: Path) -> None:
+    folder = incoming / "linked"
+    folder.mkdir()
+    for frame in frames:
+        (folder / frame.name).hardlink_to(frame)
+
+
+def in_a_new_nested_folder(frames: Frames, incoming: Path) -> None:
+    shutil.copytree(frames[0].parent, incoming / "nested" / "2022" / "09-19")
+
+
+def written_slowly(frames: Frames, incoming: Path) -> None:
+    """Hold all of them open and write them piece by piece, with a pause longer than a file has to be stable."""
+    folder = incoming / "slowly"
+    folder.mkdir()
+    contents = [frame.read_bytes() for frame in frames]
+    writers = [(folder / frame.name).open("wb", buffering=0) for frame in frames]
+    for part, pause in enumerate((0.3, 2.5, 0.3, 0.0)):
+        for content, writer in zip(contents, writers, strict=True):
+            writer.write(content[part * len(content) // 4 : (part + 1) * len(content) // 4])
+        time.sleep(pause)
+    for writer in writers:
+        writer.close()
+
+
+def moved_in_from_outside(frames: Frames, incoming: Path) -> None:
+    folder = incoming / "moved"
+    folder.mkdir()
+    for frame in frames:
+        frame.rename(folder / frame.name)
+
+
+def moved_in_with_their_folder(frames: Frames, incoming: Path) -> None:
+    frames[0].parent.rename(incoming / "folder")
+
+
+WAYS = (
+    copied,
+    renamed_into_place,
+    hard_linked,
+    in_a_new_nested_folder,
+    written_slowly,
+    moved_in_from_outside,
+    moved_in_with_their_folder,
+)
+BEFORE_THE_START = "before_the_start"
+BETWEEN_ARRIVALS = 3.5
+
+
+@pytest.fixture(scope="module")
+def service(prepared: Callable[[], Service], measured: Measured) -> Service:
+    """One service for this module; some frames are there before it starts."""
+    service = prepared()
+    simple_night(service.incoming / BEFORE_THE_START, seed=100, instrument=BEFORE_THE_START)
+    measured("ready", service.start(within=60), START_SECONDS)
+    return service
+
+
+@pytest.fixture(scope="module")
+def broken(service: Service) -> dict[Path, bytes]:
+    """Let broken files land beside good ones; return what is in them."""
+    folder = service.outside / "broken"
+    frames = simple_night(folder, seed=50, instrument="broken").paths
+    contents = {"no FITS.fits": b"SIMPLE but not FITS\n" * 500, "cut short.fits": frames[0].read_bytes()[:20_000]}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    landed = folder.rename(service.incoming / "broken")
+    return {landed / name: content for name, content in contents.items()}
+
+
+@pytest.fixture(scope="module")
+def arrivals(service: Service, broken: dict[Path, bytes]) -> dict[str, datetime]:
+    """Let frames arrive in every way, one after the other; return when the last frame of each was complete."""
+    landed = {BEFORE_THE_START: datetime.now(UTC)}
+    for seed, way in enumerate(WAYS):
+        frames = simple_night(service.outside / way.__name__, seed=seed, instrument=way.__name__).paths
+        way(frames, service.incoming)
+        landed[way.__name__] = datetime.now(UTC)
+        time.sleep(BETWEEN_ARRIVALS)
+    return landed
+
+
+@pytest.mark.parametrize("way", [BEFORE_THE_START, *(way.__name__ for way in WAYS)])
+def test_result_is_on_record_soon_after_the_last_frame(
+    way: str, service: Service, arrivals: dict[str, datetime], measured: Measured
+) -> None:
+    run = service.wait_until_done(way, N_FRAMES, seconds=30)
+    assert run.ended_at is not None
+    measured(f"result, frames {way.replace('_', ' ')}", (run.ended_at - arrivals[way]).total_seconds(), RESULT_SECONDS)
+    assert [one.outcome for one in service.runs(way)] == ["done"]
+
+
+def land(service: Service, instrument: str, *, seed: int, **night: int) -> tuple[Frames, datetime]:
+    """Let the frames of a night land, all in one moment; return them, and when that was."""
+    folder = service.outside / f"{instrument}-{seed}"
+    simple_night(folder, seed=seed, instrument=instrument, **night)
+    landed = folder.rename(service.incoming / folder.name)
+    return sorted(landed.iterdir()), datetime.now(UTC)
+
+
+def test_process_works_through_the_service_beside_it(service: Service) -> None:
+    frames = simple_night(service.outside / "by_hand", seed=20, instrument="by_hand").paths
+    said = ccdwatch(service.home, "process", frames[0].parent, "--json")
+    assert said.returncode == 0, said.stderr
+    answer = json.loads(said.stdout)
+    assert {master["kind"] for master in answer["masters"]} == {"bias", "flat"}
+    rows = [*answer["characterisations"], *answer["masters"]]
+    assert {row["engine"] for row in rows} == {"prefect"}
+    (flow_run_id,) = {row["flow_run_id"] for row in rows}
+
+    run = service.prefect("GET", f"/flow_runs/{flow_run_id}")
+    assert run["name"] == "calibrate by_hand 2022-09-19 bin1x1"
+    assert sorted(run["tags"]) == ["2022-09-19", "by_hand"]
+    assert run["state_type"] == "COMPLETED"
+    of_run = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}}
+    (report,) = service.prefect("POST", "/artifacts/filter", of_run)
+    assert report["type"] == "markdown"
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", report["data"])
+    assert len(pictures) == 5
+    for picture in pictures:
+        kind, _, data = picture.partition(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(data).startswith(b"\x89PNG")
+    addresses = re.findall(r"https?://([^/:\s)]+)", report["data"])
+    assert set(addresses) <= {"127.0.0.1", "localhost"}
+
+
+def on_record(service: Service) -> dict[str, int]:
+    """Return how much of each kind is on record."""
+    tables = (models.Frame, models.Run, models.Measurement, models.Master, models.CalibrationSet)
+    with service.on_record.reading() as session:
+        return {table.__name__: session.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
+
+
+def test_the_same_frames_again_are_nothing_new(service: Service) -> None:
+    frames, _ = land(service, "again", seed=30)
+    service.wait_until_done("again", N_FRAMES, seconds=30)
+    before = on_record(service)
+    folder = service.incoming / "copies"
+    folder.mkdir()
+    for number, frame in enumerate(frames):
+        (folder / f"copy {number}.fits.gz").write_bytes(gzip.compress(frame.read_bytes(), 1))
+    registered = wait_for(lambda: len(service.files(FileState.DONE, below="copies")) == N_FRAMES, seconds=20)
+    assert registered, service.said()
+    time.sleep(SETTLE_SECONDS)
+    assert on_record(service) == before
+
+
+def test_a_late_frame_has_its_set_done_again(service: Service, measured: Measured) -> None:
+    land(service, "late", seed=40)
+    first = service.wait_until_done("late", N_FRAMES, seconds=30)
+    _, landed_at = land(service, "late", seed=41, n_bias=1, n_flat=0)
+    second = service.wait_until_done("late", N_FRAMES + 1, seconds=30)
+    assert second.ended_at is not None
+    measured("result, a late frame", (second.ended_at - landed_at).total_seconds(), RESULT_SECONDS)
+    assert [(run.id, run.superseded) for run in service.runs("late")] == [(first.id, True), (second.id, False)]
+    with service.on_record.reading() as session:
+        current = trends(session, instrument="late")
+    assert {row.run_id for row in current} == {second.id}
+    assert sorted(row.quantity for row in current) == ["bias_level", "gain", "read_noise", "read_noise_adu"]
+
+
+def test_broken_files_are_set_aside_and_the_others_done(service: Service, broken: dict[Path, bytes]) -> None:
+    service.wait_until_done("broken", N_FRAMES, seconds=30)
+    aside = wait_for(lambda: service.files(FileState.QUARANTINED, below="broken")[1:], seconds=60)
+    assert aside, service.said()
+    reasons = {file.relative_path: file.reason for file in service.files(FileState.QUARANTINED, below="broken")}
+    assert reasons.keys() == {f"broken/{path.name}" for path in broken}
+    assert all(reasons.values())
+    assert {path: path.read_bytes() for path in broken} == broken
+
+
+def refused(home: Path, *words: object) -> str:
+    """Type a command that cannot start; return the one line that it says."""
+    began = time.monotonic()
+    said = ccdwatch(home, *words)
+    assert time.monotonic() - began < REFUSAL_SECONDS
+    assert said.returncode == 2
+    assert said.stdout == ""
+    (line,) = said.stderr.splitlines()
+    return line
+
+
+def test_a_second_service_on_the_same_home_is_refused(service: Service) -> None:
+    assert service.process is not None
+    line = refused(service.home, "up", "--watch", service.incoming, "--port", free_port())
+    assert f"a service already runs on this home at http://127.0.0.1:{service.port} (pid {service.process.pid})" in line
+
+
+def test_a_taken_port_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = refused(tmp_path / "home", "up", "--watch", tmp_path, "--port", port)
+    assert f"port {port} of 127.0.0.1 is taken" in line
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    line = refused(tmp_path / "home", "up", "--watch", tmp_path / "nowhere")
+    assert f"{tmp_path / 'nowhere'}: no such directory to watch" in line
+
+
+@pytest.mark.parametrize(
+    ("configuration", "message"),
+    [
+        ("[watch]\nsettle = 3", "unknown key watch.settle: known keys here are directories,"),
+        ('[database]\nurl = "ccdwatch.db"', "[database] url is no database address"),
+        ('[database]\nurl = "sqlite:////no/such/folder/ccdwatch.db"', "cannot open the database"),
+        ('[database]\nurl = "oracle://localhost/ccdwatch"', "no driver for this address"),
+    ],
+)
+def test_a_wrong_configuration_is_refused(configuration: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "ccdwatch.toml").write_text(configuration)
+    assert message in refused(tmp_path, "up", "--watch", tmp_path)
+
+
+def test_sigterm_in_the_midst_of_a_run_ends_all_and_the_next_start_makes_it(
+    service: Service, measured: Measured
+) -> None:
+    land(service, "terminated", seed=60, n_flat=12)
+    assert wait_for(lambda: service.runs("terminated"), seconds=30, every=0.02), service.said()
+    measured("stopped in the midst of a run", service.stop(), STOP_SECONDS)
+    assert not (service.home / "service.json").exists()
+    measured("ready again", service.start(within=60), START_SECONDS)
+    service.wait_until_done("terminated", N_FRAMES + 8, seconds=30)
+    assert [run.outcome for run in service.runs("terminated")].count("done") == 1
+    measured("stopped", service.stop(), STOP_SECONDS)
