@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from threading import Event
 
 from db import ledger
 from db.models import FileState
 from db.records import fail_run
-from db.sets import open_runs
+from db.sets import OpenRun, open_runs
 from flows.home import HOST, Home, now
 from flows.naming import run_name, run_tags
-from flows.prefect_api import PrefectApi, PrefectUnavailableError
-from flows.publishing import take_over
+from flows.prefect_api import FlowRunState, PrefectApi, PrefectUnavailableError
+from flows.publishing import give_up, is_lost
 from flows.reconcile import Plan, reconcile, record_stillborn
+from flows.registration import free_lost_claims
 from flows.watcher import Watcher
 
 logger = logging.getLogger(__name__)
@@ -60,16 +61,16 @@ class Dispatcher:
 
     def tick(self, at: datetime) -> None:
         """Ask for what is missing at this moment."""
-        if take_over(self.home):
-            self._reconcile_at = at
+        free_lost_claims(self.home)
         with self.home.reading() as session:
-            files = ledger.counts(session)
+            files, under_way = ledger.counts(session), open_runs(session)
         was_registering, self._is_registering = self._is_registering, any(files[state] for state in _IN_WORK)
         if files[FileState.READY]:
             self._ask_for_ingest(at, files[FileState.READY])
         elif was_registering and not self._is_registering:
             self._ingest, self._reconcile_at = None, at
-        if self._reconcile_at is None or at >= self._reconcile_at:
+        is_due = self._reconcile_at is None or at >= self._reconcile_at
+        if self._end_runs(under_way, ask_of_all=is_due) or is_due:
             self._reconcile(at)
 
     def _ask_for_ingest(self, at: datetime, n_files: int) -> None:
@@ -87,23 +88,33 @@ class Dispatcher:
         )
 
     def _reconcile(self, at: datetime) -> None:
-        self._end_runs_that_prefect_ended(at)
         plans, later = reconcile(self.home, at)
         for plan in plans:
             self._ask_for_calibration(plan, at)
         busy = at + timedelta(seconds=2) if plans else at + RECONCILE_EVERY
         self._reconcile_at = min(busy, later or busy)
 
-    def _end_runs_that_prefect_ended(self, at: datetime) -> None:
-        """End on record the runs whose process died in the middle, on whichever machine: Prefect saw it."""
-        with self.home.reading() as session:
-            under_way = {run.id: run.flow_run_id for run in open_runs(session) if run.flow_run_id}
-        for run_id, flow_run_id in under_way.items():
-            state = self.api.state(flow_run_id)
-            if state is not None and state.is_final:
-                message = f"ended in the middle: {state.message or state.type.lower()}"
-                with self.home.sessions.begin() as session:
-                    fail_run(session, run_id=run_id, message=message, now=at)
+    def _end_runs(self, under_way: Sequence[OpenRun], *, ask_of_all: bool) -> bool:
+        """End on record the runs that nobody works on; return whether there were any.
+
+        Those of this machine show by their processes; what ended elsewhere, Prefect saw.
+        """
+        ended = False
+        for run in under_way:
+            lost = is_lost(run)
+            state = self.api.state(run.flow_run_id) if run.flow_run_id and (lost or ask_of_all) else None
+            if lost or (state is not None and state.is_final):
+                self._end(run, state)
+                ended = True
+        return ended
+
+    def _end(self, run: OpenRun, state: FlowRunState | None) -> None:
+        if state is None or state.was_cut_short:
+            give_up(self.home, run)
+            return
+        message = f"ended in the middle: {state.message or state.type.lower()}"
+        with self.home.sessions.begin() as session:
+            fail_run(session, run_id=run.id, message=message, now=now())
 
     def _ask_for_calibration(self, plan: Plan, at: datetime) -> None:
         """Ask for the run of a plan, once a minute at most; where it ended before it began, that attempt has failed."""

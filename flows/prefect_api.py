@@ -59,6 +59,11 @@ class FlowRunState:
         """Whether the run is over."""
         return self.type in FINAL_STATES
 
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether a run that nobody works on any more was killed, rather than cancelled or failed."""
+        return self.type in {"SCHEDULED", "PENDING", "RUNNING", "CRASHED"}
+
 
 class PrefectApi:
     """A client of the Prefect server's HTTP API; it authenticates itself as Prefect's own clients do.

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame, stand_in_note
 from db.masters import current_reference
+from db.models import Outcome
 from db.records import abandon_run, record_master
 from db.results import NewMaster, Verdict
 from db.runs import MeasurementRow, RunRow, UsedFrame, get_run, master_paths, run_inputs, run_measurements
-from db.sets import open_runs
+from db.sets import OpenRun, open_runs
 from flows.home import MACHINE, Home, is_gone, now
 from flows.naming import master_path, picture_path, reference_path
 from flows.registration import free_lost_claims
@@ -166,35 +167,39 @@ def _put(source: Path, target: Path) -> None:
 
 
 def sweep(home: Home) -> list[str]:
-    """Tidy up after a crash, before anything runs: take over, remove files that no record knows.
+    """Tidy up after a crash: give up the work of processes that are gone, remove files that no record knows.
 
     Returns what was done, in words. Only files of ours, below the home, and only those of runs that are over.
     """
-    done = take_over(home) + _remove_strays(home)
+    free_lost_claims(home)
+    done = give_up_lost_runs(home) + _remove_strays(home)
     refresh_references(home)
     return done
 
 
-def take_over(home: Home) -> list[str]:
-    """Free what processes of this machine held that are gone, so that it is done again; return that in words.
-
-    It costs two short questions to the database where none are.
-    """
-    free_lost_claims(home)
-    return give_up_lost_runs(home)
-
-
 def give_up_lost_runs(home: Home) -> list[str]:
-    """End the runs whose process on this machine is gone, and remove their files; return that in words."""
+    """End the runs whose process on this machine is gone, so that they are made again; return that in words."""
     with home.reading() as session:
-        gone = [run for run in open_runs(session) if run.host == MACHINE and is_gone(run.pid, run.pid_started)]
-    for run in gone:
-        with home.sessions.begin() as session:
-            abandon_run(session, run_id=run.id, now=now())
-        shutil.rmtree(home.path / picture_path(run_id=run.id, name="any").parent, ignore_errors=True)
-        for path in (home.path / "masters").rglob(f"*_r{run.id}.fits*"):
-            path.unlink(missing_ok=True)
-    return [f"run {run.id} was cut short; it will be made again" for run in gone]
+        lost = [run for run in open_runs(session) if is_lost(run)]
+    for run in lost:
+        give_up(home, run)
+    return [f"run {run.id} was cut short; it will be made again" for run in lost]
+
+
+def is_lost(run: OpenRun) -> bool:
+    """Whether the process that worked on a run was one of this machine, and is gone."""
+    return run.host == MACHINE and is_gone(run.pid, run.pid_started)
+
+
+def give_up(home: Home, run: OpenRun) -> None:
+    """End a run that was cut short, so that it is made again, and remove its files."""
+    with home.sessions.begin() as session:
+        abandon_run(session, run_id=run.id, now=now())
+        if get_run(session, run.id).outcome is not Outcome.ABANDONED:  # it came to its end in the meantime
+            return
+    shutil.rmtree(home.path / picture_path(run_id=run.id, name="any").parent, ignore_errors=True)
+    for path in (home.path / "masters").rglob(f"*_r{run.id}.fits*"):
+        path.unlink(missing_ok=True)
 
 
 def _remove_strays(home: Home) -> list[str]:

@@ -213,7 +213,7 @@ def record_stillborn(home: Home, plan: Plan, *, flow_run_id: str, state: FlowRun
     if run_id is None:
         return
     with home.sessions.begin() as session:
-        if state and state.type == "CRASHED":
+        if state and state.was_cut_short:
             abandon_run(session, run_id=run_id, now=now())
         else:
             why = (state.message or state.type.lower()) if state else "Prefect lost it"
