@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ class Service:
     directory: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    ready_at: datetime | None = None
 
     def __post_init__(self) -> None:
         for path in (self.home, self.incoming, self.outside):
@@ -124,6 +126,7 @@ class Service:
         ready = wait_for(lambda: self._is_ready() or self.process.poll() is not None, seconds=within)
         assert ready, f"not ready after {within} s\n{self.said()}"
         assert self.process.poll() is None, self.said()
+        self.ready_at = datetime.now(UTC)
         return time.monotonic() - began
 
     def _is_ready(self) -> bool:
