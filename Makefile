@@ -38,8 +38,8 @@ lint: setup ## style, types, layers
 	$(BIN)/lint-imports
 
 lock: $(UV) ## bring the lock files up to date
-	$(UV) pip compile $(LOCK) pyproject.toml -o requirements/runtime.txt
-	$(UV) pip compile $(LOCK) --group dev pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt
+	$(UV) pip compile $(LOCK) --all-extras pyproject.toml -o requirements/runtime.txt
+	$(UV) pip compile $(LOCK) --all-extras --group dev pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt
 	echo uv | $(UV) pip compile $(LOCK) - -o requirements/uv.txt
 	echo 'msfc-ccd==1.2.0' | $(UV) pip compile $(LOCK) --no-deps - -o requirements/demo.txt
 

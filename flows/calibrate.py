@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from prefect import Task, flow, get_run_logger
 from prefect.cache_policies import NO_CACHE
@@ -12,6 +14,7 @@ from flows.artifacts import publish_report, summary
 from flows.home import cached_home
 from flows.local import recording_failure
 from flows.reconcile import begin_run
+from flows.settings import PrefectSettings
 from flows.steps import STEPS, Step
 
 
@@ -28,6 +31,21 @@ PATIENCE = 5
 """What is added to the niceness of the run's process (0 at first, 19 at most) for work that nobody waits for."""
 
 TASKS = [_task(step) for step in STEPS]
+
+
+@contextmanager
+def _where_tasks_run(settings: PrefectSettings) -> Iterator[Callable[[Task[[str, int], list[int]], str, int], object]]:
+    """Give what runs a task and waits for its end: in this process, or on a Dask cluster.
+
+    Tasks follow one another, so a cluster makes no run quicker: it takes the work off this machine.
+    """
+    if settings.task_runner == "threads":
+        yield lambda task, home, run_id: task(home, run_id)
+        return
+    from prefect_dask.task_runners import DaskTaskRunner
+
+    with DaskTaskRunner(address=settings.dask_address) as cluster:
+        yield lambda task, home, run_id: cluster.submit(task, {"home": home, "run_id": run_id}).result()
 
 
 @flow(name="calibrate", persist_result=False, validate_parameters=False)
@@ -53,11 +71,11 @@ def calibrate(home: str, set_id: int, digest: str, attempt: int) -> None:
     if run_id is None:
         logger.info("Nothing to do: this run was made before, or more frames came since it was asked for")
         return
-    with recording_failure(opened, run_id, reraise=True):
+    with recording_failure(opened, run_id, reraise=True), _where_tasks_run(opened.settings.prefect) as run_task:
         for step, task in zip(STEPS, TASKS, strict=True):
             if not step.is_urgent:
                 os.nice(PATIENCE)
-            task(home, run_id)
+            run_task(task, home, run_id)
     for line in summary(opened, run_id):
         logger.info(line)
     publish_report(opened, run_id)
