@@ -15,7 +15,7 @@ from db.ledger import FileRow
 from db.models import FileState
 from db.rows import Row
 from db.runs import RunRow, StandingRun, failed_runs, made_with, unfinished_runs
-from flows.home import HOST, Home, now
+from flows.home import Home, now
 from flows.prefect_api import PrefectApi
 from flows.reconcile import Plan, reconcile
 from flows.service import running_service
@@ -39,9 +39,9 @@ class Health(Row):
     free_bytes : int
         Space that is left on its disk.
     prefect_ui_url : str or None
-        Address of the service that runs on it; None where none does.
+        Address of the Prefect server that is configured, else of the service that runs on it; None where none does.
     prefect_answers : bool
-        Whether that service's Prefect answers.
+        Whether that Prefect answers.
     files : mapping of str to int
         Files on the ledger, by state.
     oldest_unprocessed : datetime or None
@@ -90,15 +90,14 @@ class Health(Row):
 
 def health(home: Home) -> Health:
     """Look how a home is doing."""
-    service = running_service(home.path)
-    answers = service is not None and _answers(service.prefect_api_url)
+    api_url = _prefect_of(home)
     plans, _ = reconcile(home, now())
     with home.reading() as session:
         return Health(
             home=str(home.path),
             free_bytes=shutil.disk_usage(home.path).free,
-            prefect_ui_url=None if service is None else service.prefect_ui_url,
-            prefect_answers=answers,
+            prefect_ui_url=api_url and api_url.removesuffix("/api"),
+            prefect_answers=api_url is not None and _answers(api_url),
             files={str(state): n for state, n in ledger.counts(session).items()},
             oldest_unprocessed=ledger.oldest_unprocessed(session),
             quarantined=tuple(map(_file, ledger.quarantined(session, limit=LAST_QUARANTINED))),
@@ -107,9 +106,15 @@ def health(home: Home) -> Health:
             due=tuple(map(_set, plans)),
             stale=_stale(session, home.settings),
             identified_otherwise=len(
-                ledger.identified_otherwise(session, host=HOST, identified_with=home.identified_with)
+                ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with)
             ),
         )
+
+
+def _prefect_of(home: Home) -> str | None:
+    """Return the address of a home's Prefect: where its parts run on their own, only the configuration knows it."""
+    service = running_service(home.path)
+    return home.settings.prefect.api_url or (service.prefect_api_url if service else None)
 
 
 def _answers(api_url: str) -> bool:
@@ -132,7 +137,7 @@ def _set(one: RunRow | StandingRun | Plan) -> dict[str, Any]:
 def _stale(session: Session, settings: Settings) -> Facts:
     recipes = settings.recipes.describe()
     stale = []
-    for run in made_with(session, host=HOST):
+    for run in made_with(session, host=settings.host):
         changed = ["the recipe"] if run.recipes != recipes else []
         if not _is_read_with(settings, run.instrument, run.entries):
             changed.append("the instrument entry")
