@@ -16,7 +16,7 @@ from db import ledger
 from db.models import FileState
 from db.records import fail_run
 from db.sets import OpenRun, open_runs
-from flows.home import HOST, Home, now
+from flows.home import Home, now
 from flows.naming import run_name, run_tags
 from flows.prefect_api import FlowRunState, PrefectApi, PrefectUnavailableError
 from flows.publishing import give_up, is_lost
@@ -137,7 +137,7 @@ class Dispatcher:
                 "attempt": plan.attempt,
             },
             tags=run_tags(plan.instrument, plan.night),
-            idempotency_key=plan.key,
+            idempotency_key=f"{self.home.path}:{plan.key}",
         )
         self._asked[plan.key] = flow_run_id, at
         logger.info("asked for %s (attempt %d): flow run %s", plan.key, plan.attempt, flow_run_id)
@@ -157,7 +157,7 @@ def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) 
     say : callable
         Takes lines for the log.
     """
-    watcher = Watcher(home.settings.watch, sessions=home.sessions, host=HOST, exclude=home.path)
+    watcher = Watcher(home.settings.watch, sessions=home.sessions, host=home.settings.host, exclude=home.path)
     watcher.start()
     away = False
     try:

@@ -17,13 +17,10 @@ from sqlalchemy.orm import Session, sessionmaker
 from ccdcore.recipe import VERSION
 from db.engine import make_engine, require_schema, session_factory, upgrade
 from db.records import sync_instruments
-from flows.settings import Settings, SettingsError, host_name, load_settings
+from flows.settings import Settings, SettingsError, load_settings
 
-HOST = host_name()
-"""Name that files are on record under; machines that see the same files may share it."""
-
-MACHINE = socket.gethostname()
-"""Name of this machine: whose processes can be asked for by number."""
+HOST = socket.gethostname()
+"""Name of this machine in the record: of its processes, and of its files where no other is given."""
 
 
 def is_gone(pid: int, started: float) -> bool:

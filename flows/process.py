@@ -16,7 +16,7 @@ from db.models import FileState, Outcome
 from db.rows import readable
 from db.runs import find_run
 from db.sets import FileFrame, frames_of_files, open_runs
-from flows.home import HOST, MACHINE, Home, now
+from flows.home import HOST, Home, now
 from flows.local import run_locally
 from flows.naming import run_name, run_tags
 from flows.prefect_api import PrefectApi
@@ -83,14 +83,14 @@ def _sightings(home: Home, path: Path) -> Iterable[Sighting]:
 
 def _on_ledger(home: Home, sightings: Sequence[Sighting]) -> list[FileRow]:
     with home.sessions.begin() as session:
-        ledger.observe(session, sightings, host=HOST, now=now())
-        return ledger.files_at(session, sightings, host=HOST)
+        ledger.observe(session, sightings, host=home.settings.host, now=now())
+        return ledger.files_at(session, sightings, host=home.settings.host)
 
 
 def _register(home: Home, files: Sequence[FileRow], progress: Progress) -> None:
     """Register what is not registered yet, or was identified by other rules; wait for what the service is at."""
     with home.reading() as session:
-        stale = set(ledger.identified_otherwise(session, host=HOST, identified_with=home.identified_with))
+        stale = set(ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with))
     todo = {file.id for file in files if file.state is not FileState.DONE or file.id in stale}
     done = 0
 
@@ -140,7 +140,7 @@ def _wait_for_others(home: Home, set_ids: Collection[int]) -> None:
     while True:
         give_up_lost_runs(home)
         with home.reading() as session:
-            at_work = [run for run in open_runs(session) if run.host == MACHINE and run.calibration_set_id in set_ids]
+            at_work = [run for run in open_runs(session) if run.host == HOST and run.calibration_set_id in set_ids]
         if not at_work:
             return
         time.sleep(0.3)
@@ -156,7 +156,7 @@ def _run_by_prefect(home: Home, api: PrefectApi, plan: Plan) -> None:
         name=run_name(plan.instrument, plan.night, plan.configuration),
         parameters={"home": str(home.path), "set_id": plan.set_id, "digest": plan.digest, "attempt": plan.attempt},
         tags=run_tags(plan.instrument, plan.night),
-        idempotency_key=plan.key,
+        idempotency_key=f"{home.path}:{plan.key}",
     )
     while (state := api.state(flow_run_id)) is not None and not state.is_final:
         time.sleep(0.3)

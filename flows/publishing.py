@@ -18,7 +18,7 @@ from db.records import abandon_run, record_master
 from db.results import NewMaster, Verdict
 from db.runs import MeasurementRow, RunRow, UsedFrame, get_run, master_paths, run_inputs, run_measurements
 from db.sets import OpenRun, open_runs
-from flows.home import MACHINE, Home, is_gone, now
+from flows.home import HOST, Home, is_gone, now
 from flows.naming import master_path, picture_path, reference_path
 from flows.registration import free_lost_claims
 
@@ -188,7 +188,7 @@ def give_up_lost_runs(home: Home) -> list[str]:
 
 def is_lost(run: OpenRun) -> bool:
     """Whether the process that worked on a run was one of this machine, and is gone."""
-    return run.host == MACHINE and is_gone(run.pid, run.pid_started)
+    return run.host == HOST and is_gone(run.pid, run.pid_started)
 
 
 def give_up(home: Home, run: OpenRun) -> None:

@@ -25,7 +25,7 @@ from db.models import Outcome
 from db.records import abandon_run, claim_run, fail_run
 from db.runs import RunRow, find_run
 from db.sets import SetSummary, nearest_bias_set, set_frames, set_summaries
-from flows.home import HOST, MACHINE, Home, now
+from flows.home import HOST, Home, now
 from flows.prefect_api import FlowRunState
 from flows.settings import Settings
 
@@ -50,18 +50,18 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """What makes two requests for this run the same."""
+        """What makes two requests of one home for this run the same."""
         return f"{self.set_id}:{self.digest}:a{self.attempt}"
 
 
 def frames_of_set(session: Session, settings: Settings, set_id: int) -> tuple[list[SeriesFrame], list[SeriesFrame]]:
     """Return the frames of a set, and the biases it borrows from the nearest set where it has none that it needs."""
-    own = set_frames(session, set_id, host=HOST)
+    own = set_frames(session, set_id, host=settings.host)
     types = {frame.info.frame_type for frame in own}
     if FrameType.BIAS in types or not types & {FrameType.FLAT, FrameType.DARK}:
         return own, []
-    donor = nearest_bias_set(session, set_id=set_id, reach_nights=settings.nights.reach_nights, host=HOST)
-    lent = set_frames(session, donor, host=HOST) if donor is not None else []
+    donor = nearest_bias_set(session, set_id=set_id, reach_nights=settings.nights.reach_nights, host=settings.host)
+    lent = set_frames(session, donor, host=settings.host) if donor is not None else []
     return own, [frame for frame in lent if frame.info.frame_type is FrameType.BIAS]
 
 
@@ -134,7 +134,7 @@ def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
     settle = home.settings.watch.settle_seconds
     plans, later = [], []
     with home.reading() as session:
-        for summary in set_summaries(session, host=HOST):
+        for summary in set_summaries(session, host=home.settings.host):
             if not _is_open(summary, at):
                 continue
             if (complete_at := settles_at(summary, settle)) > at:
@@ -147,7 +147,7 @@ def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
 def plans_of(home: Home, set_ids: Collection[int], at: datetime) -> list[Plan]:
     """Return the runs that these sets need, complete or not: for work on request."""
     with home.reading() as session:
-        summaries = [one for one in set_summaries(session, host=HOST) if one.id in set(set_ids)]
+        summaries = [one for one in set_summaries(session, host=home.settings.host) if one.id in set(set_ids)]
         found = [plan(session, home.settings, summary, at, retry=True) for summary in summaries]
     return [one for one in found if one is not None]
 
@@ -190,7 +190,7 @@ def begin_run(
             flow_run_id=flow_run_id,
             recipes=home.settings.recipes.describe(),
             software=_software(),
-            host=MACHINE,
+            host=HOST,
             pid=process.pid,
             pid_started=process.create_time(),
             now=now(),

@@ -16,7 +16,7 @@ from db import ledger
 from db.ledger import FileRow
 from db.records import register_frame
 from db.statements import batches
-from flows.home import HOST, MACHINE, Home, is_gone, now
+from flows.home import HOST, Home, is_gone, now
 
 LEASE = timedelta(minutes=10)
 BATCH = 64
@@ -39,7 +39,7 @@ def register_files(
         Told how many files were done since it was last told.
     """
     process = psutil.Process()
-    owner = f"{MACHINE}:{process.pid}:{process.create_time()}:{uuid.uuid4().hex[:8]}"
+    owner = f"{HOST}:{process.pid}:{process.create_time()}:{uuid.uuid4().hex[:8]}"
     looked_at = 0
     for batch in _claims(home, owner, file_ids):
         for file in batch:
@@ -53,10 +53,10 @@ def register_files(
 def free_lost_claims(home: Home) -> None:
     """Offer to others what was claimed by processes of this machine that are gone, without waiting for their leases."""
     with home.reading() as session:
-        owners = ledger.claimants(session, host=HOST)
+        owners = ledger.claimants(session, host=home.settings.host)
     for owner in owners:
         machine, pid, started, _ = owner.rsplit(":", 3)
-        if machine == MACHINE and is_gone(int(pid), float(started)):
+        if machine == HOST and is_gone(int(pid), float(started)):
             with home.sessions.begin() as session:
                 ledger.release(session, owner=owner, now=now())
 
@@ -72,7 +72,7 @@ def _claims(home: Home, owner: str, file_ids: Collection[int] | None) -> Iterato
     while True:
         with home.sessions.begin() as session:
             batch = ledger.claim_ready(
-                session, host=HOST, owner=owner, limit=BATCH, lease_until=now() + LEASE, now=now()
+                session, host=home.settings.host, owner=owner, limit=BATCH, lease_until=now() + LEASE, now=now()
             )
         if not batch:
             return

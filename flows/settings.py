@@ -63,6 +63,7 @@ class WatchSettings(_Strict):
     settle_seconds: Seconds = 300
     include: tuple[str, ...] = ("*.fit", "*.fits", "*.fts")
     polling: bool = False
+    host: Annotated[str, Field(min_length=1)] | None = None
 
 
 class NightSettings(_Strict):
@@ -175,6 +176,11 @@ class Settings(_Strict):
     instrument: tuple[InstrumentSettings, ...] = ()
 
     @property
+    def host(self) -> str:
+        """The name that files are on record under; machines that see them under the same paths share it."""
+        return self.watch.host or socket.gethostname()
+
+    @property
     def database_url(self) -> str:
         """The SQLAlchemy URL; a relative SQLite path is relative to the home."""
         prefix = "sqlite:///"
@@ -192,14 +198,6 @@ class Settings(_Strict):
 def find_home(home: str | None) -> Path:
     """Return the home: the option, else ``CCDWATCH_HOME``, else ``~/ccdwatch``."""
     return Path(home or os.environ.get("CCDWATCH_HOME") or "~/ccdwatch").expanduser().absolute()
-
-
-def host_name() -> str:
-    """Return the name that files are on record under: ``CCDWATCH_HOST``, else this machine's.
-
-    Machines that see the same frames under the same paths share a name.
-    """
-    return os.environ.get("CCDWATCH_HOST") or socket.gethostname()
 
 
 def prefect_auth() -> tuple[str, str] | None:

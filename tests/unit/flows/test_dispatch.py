@@ -35,7 +35,7 @@ def under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setattr("flows.process._make_runs", lambda *_: [])
     process(home, [tmp_path / "frames"])
     (plan,) = plans_of(home, range(10), now())
-    monkeypatch.setattr(reconcile, "MACHINE", "worker-2")
+    monkeypatch.setattr(reconcile, "HOST", "worker-2")
     begin_run(home, set_id=plan.set_id, digest=plan.digest, attempt=1, engine="prefect", flow_run_id="f1")
     return home
 

@@ -27,9 +27,10 @@ KILLED = 4_000_000  # above any process number
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    monkeypatch.setattr(publishing, "MACHINE", on_record.HOST)
-    for name in ("HOST", "MACHINE"):
-        monkeypatch.setattr(registration, name, on_record.HOST)
+    for module in (publishing, registration):
+        monkeypatch.setattr(module, "HOST", on_record.HOST)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "ccdwatch.toml").write_text(f'[watch]\nhost = "{on_record.HOST}"\n')
     return open_home(tmp_path / "home")
 
 
@@ -152,7 +153,7 @@ def test_a_number_that_another_process_has_by_now_does_not_count(home: Home) -> 
 
 def test_runs_of_other_machines_are_left_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     begun(home, "x")
-    monkeypatch.setattr(publishing, "MACHINE", "another")
+    monkeypatch.setattr(publishing, "HOST", "another")
     assert give_up_lost_runs(home) == []
 
 

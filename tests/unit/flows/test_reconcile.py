@@ -15,7 +15,6 @@ from db.models import Outcome
 from db.records import abandon_run, fail_run, finish_run
 from db.runs import RunRow
 from db.sets import SetSummary
-from flows import reconcile as module
 from flows.home import Home, open_home
 from flows.reconcile import MAX_ATTEMPTS, Plan, begin_run, inputs_digest, next_attempt, plans_of, reconcile, settles_at
 from flows.settings import Settings
@@ -180,8 +179,9 @@ def test_a_request_is_known_by_set_inputs_and_attempt() -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    monkeypatch.setattr(module, "HOST", on_record.HOST)
+def home(tmp_path: Path) -> Home:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "ccdwatch.toml").write_text(f'[watch]\nhost = "{on_record.HOST}"\n')
     return open_home(tmp_path / "home")
 
 
@@ -261,7 +261,8 @@ def test_older_sets_made_stale_by_a_recipe_wait_for_a_request(home: Home) -> Non
     set_id = record(home, "b1", "b2")
     ((plan,), _) = reconcile(home, LATER)
     end(home, begin(home, plan))
-    other = Home(Settings(home=home.path, recipes={"gain": {"method": "pair"}}), home.engine)  # type: ignore[arg-type]
+    recipe = Settings(home=home.path, recipes={"gain": {"method": "pair"}}).recipes  # type: ignore[arg-type]
+    other = Home(home.settings.model_copy(update={"recipes": recipe}), home.engine)
     assert reconcile(other, LATER) == ([], None)
     assert [one.attempt for one in plans_of(other, [set_id], LATER)] == [1]
     ((now_due,), _) = reconcile(other, NOON + timedelta(days=1))  # while its night is not over
