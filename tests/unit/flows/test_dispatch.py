@@ -44,7 +44,7 @@ def under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     ("state", "outcome", "message"),
     [
         (FlowRunState("RUNNING", ""), "running", None),
-        (FlowRunState("CRASHED", "Process exited with status code: -9"), "failed", "ended in the middle: Process exit"),
+        (FlowRunState("CRASHED", "Process exited with status code: -9"), "abandoned", "the process that worked on it"),
         (FlowRunState("CANCELLED", ""), "failed", "ended in the middle: cancelled"),
     ],
 )
