@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,30 @@ from flows.settings import prefect_auth
 DEPLOYMENT = "ccdwatch"
 """Name of the deployment of each of our flows."""
 
+_PAUSE_SECONDS = 0.5
+
 FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
 
 class PrefectUnavailableError(Exception):
-    """The Prefect server does not answer, or not yet as it should; what was asked can be asked again."""
+    """The Prefect server does not answer, or not yet as it should; what was asked can be asked again.
+
+    Parameters
+    ----------
+    message : str
+        What was asked, and what went wrong.
+    status : int or None
+        HTTP status of the answer; None where there was none.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the server is away or too busy, rather than that it does not know what was asked for."""
+        return self.status is None or self.status >= 500
 
 
 def prefect_environment(home: Path, api_url: str) -> dict[str, str]:
@@ -74,10 +94,13 @@ class PrefectApi:
     ----------
     url : str
         Address of the API, for example ``http://127.0.0.1:4200/api``.
+    patience_seconds : float
+        How long it is asked again while it is away or too busy.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience_seconds: float = 0) -> None:
         self.url = url
+        self._patience_seconds = patience_seconds
         self._client = httpx.Client(base_url=url, auth=prefect_auth(), timeout=10, trust_env=False)
         self._deployments: dict[str, str] = {}
 
@@ -119,7 +142,7 @@ class PrefectApi:
         try:
             run = self._call("GET", f"/flow_runs/{flow_run_id}")
         except PrefectUnavailableError as error:
-            if isinstance(error.__cause__, httpx.HTTPStatusError) and error.__cause__.response.status_code == 404:
+            if error.status == 404:
                 return None
             raise
         state = run.get("state") or {}
@@ -143,11 +166,22 @@ class PrefectApi:
         return self._deployments[flow]
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        end = time.monotonic() + self._patience_seconds
+        while True:
+            try:
+                return self._ask(method, path, body)
+            except PrefectUnavailableError as error:
+                self._deployments.clear()  # a new server has new ids
+                if not error.is_passing or time.monotonic() >= end:
+                    raise
+            time.sleep(_PAUSE_SECONDS)
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         try:
             response = self._client.request(method, path, json=body)
             response.raise_for_status()
-            answer = response.json()
+            return response.json()
         except (httpx.HTTPError, ValueError) as error:
-            self._deployments.clear()  # a new server has new ids
-            raise PrefectUnavailableError(f"{method} {self.url}{path}: {error}") from error
-        return answer
+            status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
+            why = str(error).partition("\n")[0]
+            raise PrefectUnavailableError(f"{method} {self.url}{path}: {why}", status=status) from error

@@ -28,6 +28,9 @@ from flows.scan import Tree, sighting
 from flows.service import running_service
 from flows.settings import SettingsError
 
+PATIENCE_SECONDS = 60.0
+"""How long a service's Prefect may be away: it is started again where it ends."""
+
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 
@@ -125,7 +128,7 @@ def _make_runs(home: Home, set_ids: Collection[int], progress: Progress) -> list
         name = run_name(plan.instrument, plan.night, plan.configuration)
         progress(name, number, len(plans))
         if service is not None:
-            with PrefectApi(service.prefect_api_url) as api:
+            with PrefectApi(service.prefect_api_url, patience_seconds=PATIENCE_SECONDS) as api:
                 _run_by_prefect(home, api, plan)
         else:
             run_locally(home, plan, progress=partial(_say_step, progress, name, number, len(plans)))

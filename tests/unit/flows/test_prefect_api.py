@@ -141,6 +141,37 @@ def test_a_server_that_is_away_is_said_to_be() -> None:
             submit(api)
 
 
+def test_a_server_that_is_too_busy_is_asked_again(server: Server) -> None:
+    server.answer("/flow_runs/r1", b"", 503)
+    recovery = threading.Timer(0.2, server.answer, ["/flow_runs/r1", {"state": {"type": "RUNNING"}}])
+    recovery.start()
+    with PrefectApi(server.url, patience_seconds=5) as api:
+        assert api.state("r1") == FlowRunState("RUNNING", "")
+    recovery.join()
+
+
+def test_what_a_server_does_not_know_it_is_not_asked_again(server: Server) -> None:
+    with PrefectApi(server.url, patience_seconds=60) as api:
+        assert api.state("r1") is None
+        with pytest.raises(PrefectUnavailableError, match="404"):
+            submit(api)
+    assert len(server.asked) == 2
+
+
+def test_patience_ends() -> None:
+    with PrefectApi("http://127.0.0.1:9/api", patience_seconds=0.1) as api, pytest.raises(PrefectUnavailableError):
+        api.state("r1")
+
+
+def test_runs_under_way_are_those_of_the_home(api: PrefectApi, server: Server) -> None:
+    runs = [{"id": "r1", "parameters": {"home": "/here"}}, {"id": "r2", "parameters": {"home": "/there"}}]
+    server.answer("/flow_runs/filter", runs)
+    assert api.under_way(Path("/here")) == ["r1"]
+    (_, _, wanted) = server.asked[-1]
+    assert wanted["flow_runs"]["state"]["type"]["any_"] == ["PENDING", "RUNNING", "CANCELLING"]
+    assert wanted["deployments"]["name"]["any_"] == ["ccdwatch"]
+
+
 def test_a_server_is_ready_when_it_says_so(api: PrefectApi, server: Server) -> None:
     assert api.is_ready()
     server.answer("/health", False, 503)
