@@ -11,9 +11,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from flows.artifacts import publish_report, summary
-from flows.home import cached_home
+from flows.home import Home, cached_home
 from flows.local import recording_failure
 from flows.reconcile import begin_run
+from flows.seats import seat
 from flows.settings import PrefectSettings
 from flows.steps import STEPS, Step
 
@@ -27,10 +28,11 @@ def _task(step: Step) -> Task[[str, int], list[int]]:
     return Task(run, name=step.name, task_run_name=step.name, cache_policy=NO_CACHE, persist_result=False)
 
 
-PATIENCE = 5
+PATIENCE = 10
 """What is added to the niceness of the run's process (0 at first, 19 at most) for work that nobody waits for."""
 
-TASKS = [_task(step) for step in STEPS]
+URGENT = [_task(step) for step in STEPS if step.is_urgent]
+PATIENT = [_task(step) for step in STEPS if not step.is_urgent]
 
 
 @contextmanager
@@ -65,17 +67,27 @@ def calibrate(home: str, set_id: int, digest: str, attempt: int) -> None:
     """
     logger = get_run_logger()
     opened = cached_home(home)
-    run_id = begin_run(
-        opened, set_id=set_id, digest=digest, attempt=attempt, engine="prefect", flow_run_id=str(flow_run.id)
-    )
+    run_id = _results(opened, set_id=set_id, digest=digest, attempt=attempt)
     if run_id is None:
         logger.info("Nothing to do: this run was made before, or more frames came since it was asked for")
         return
-    with recording_failure(opened, run_id, reraise=True), _where_tasks_run(opened.settings.prefect) as run_task:
-        for step, task in zip(STEPS, TASKS, strict=True):
-            if not step.is_urgent:
-                os.nice(PATIENCE)
+    os.nice(PATIENCE)
+    with _where_tasks_run(opened.settings.prefect) as run_task:
+        for task in PATIENT:
             run_task(task, home, run_id)
     for line in summary(opened, run_id):
         logger.info(line)
     publish_report(opened, run_id)
+
+
+def _results(home: Home, *, set_id: int, digest: str, attempt: int) -> int | None:
+    """Claim the run and do what somebody waits for; return its id, or None where there is nothing to do."""
+    with seat(home.path):
+        run_id = begin_run(
+            home, set_id=set_id, digest=digest, attempt=attempt, engine="prefect", flow_run_id=str(flow_run.id)
+        )
+        if run_id is not None:
+            with recording_failure(home, run_id, reraise=True), _where_tasks_run(home.settings.prefect) as run_task:
+                for task in URGENT:
+                    run_task(task, str(home.path), run_id)
+    return run_id

@@ -9,10 +9,10 @@ It ends with the process that asked for it, so that no run goes on unseen when t
 from __future__ import annotations
 
 import asyncio
+import math
 import multiprocessing
 import os
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -28,6 +28,7 @@ from prefect.runner import Runner, _starter_direct
 from flows.calibrate import calibrate
 from flows.ingest import ingest
 from flows.prefect_api import DEPLOYMENT, PrefectApi
+from flows.seats import SEATS
 
 PRELOADED = (
     "alembic.command",
@@ -46,7 +47,7 @@ PRELOADED = (
 )
 
 
-def serve(home: Path, api_url: str, *, limit: int) -> None:
+def serve(home: Path, api_url: str) -> None:
     """Register our flows with the server and run what it schedules, until SIGTERM or SIGINT.
 
     Parameters
@@ -55,16 +56,12 @@ def serve(home: Path, api_url: str, *, limit: int) -> None:
         The home that the flow runs work on.
     api_url : str
         Address of the Prefect API; waited for where it does not answer yet.
-    limit : int
-        Calibrations at the same time; new frames are registered beside them and never wait for one.
     """
     _warm_up()
-    with PrefectApi(api_url) as api:
-        while not api.is_ready():
-            time.sleep(0.2)
+    with PrefectApi(api_url, patience_seconds=math.inf) as api:
         _bury(home, api)
     with patch.object(_starter_direct, "run_flow_in_subprocess", _run_flow_in_forked_process):
-        asyncio.run(_serve(limit))
+        asyncio.run(_serve())
 
 
 def _bury(home: Path, api: PrefectApi) -> None:
@@ -73,8 +70,9 @@ def _bury(home: Path, api: PrefectApi) -> None:
         api.mark_crashed(flow_run_id, "the process that worked on it is gone")
 
 
-async def _serve(limit: int) -> None:
-    runners = [await _runner(ingest, limit=1), await _runner(calibrate, limit=limit)]
+async def _serve() -> None:
+    # New frames never wait for a calibration, nor one that measures for those that draw.
+    runners = [await _runner(ingest, limit=1), await _runner(calibrate, limit=4 * SEATS)]
     serving = asyncio.gather(*(runner.start() for runner in runners))
     await asyncio.sleep(0)  # a runner sets its own SIGTERM handler first, which ends in tracebacks; ours comes after
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -102,7 +102,7 @@ def run_serve(path: Path, *, say: Say) -> None:
     os.environ.update(prefect_environment(home.path, api_url))  # before Prefect is imported: it reads them then
     from flows.runner import serve
 
-    serve(home.path, api_url, limit=max(4, (os.cpu_count() or 2) // 2))
+    serve(home.path, api_url)
 
 
 def _stop_event() -> Event:
