@@ -1,4 +1,4 @@
-"""What the dispatcher does about runs that Prefect saw end."""
+"""What the dispatcher does about runs that nobody works on any more."""
 
 from pathlib import Path
 
@@ -57,3 +57,17 @@ def test_a_run_that_prefect_saw_end_is_ended_on_record(
     assert run.outcome == outcome
     assert (run.message or "").startswith(message or "")
     assert run.host == "worker-2"
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [("RUNNING", "abandoned"), ("CRASHED", "abandoned"), ("CANCELLING", "failed"), ("CANCELLED", "failed")],
+)
+def test_a_run_whose_process_here_was_killed_is_given_up_unless_somebody_cancelled_it(
+    under_way: Home, monkeypatch: pytest.MonkeyPatch, state: str, outcome: str
+) -> None:
+    monkeypatch.setattr("flows.dispatch.is_lost", lambda _run: True)
+    Dispatcher(under_way, Prefect(FlowRunState(state, ""))).tick(now())  # type: ignore[arg-type]
+    with under_way.reading() as session:
+        (run,) = runs(session, superseded=True)
+    assert run.outcome == outcome

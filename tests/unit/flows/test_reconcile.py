@@ -102,6 +102,15 @@ def test_a_run_that_was_cut_short_or_superseded_is_made_again_at_once() -> None:
     assert next_attempt(run(Outcome.DONE, attempt=1, superseded=True), NOON) == 2
 
 
+def test_a_run_that_is_cut_short_each_time_is_made_again_with_growing_pauses() -> None:
+    def wait(attempt: int) -> float:
+        seconds = range(0, 4000, 30)
+        cut_short = run(Outcome.ABANDONED, attempt=attempt)
+        return next(s for s in seconds if next_attempt(cut_short, NOON + s * SECOND))
+
+    assert [wait(attempt) for attempt in (5, 6, 7, 1000)] == [0, 30, 60, 3600]
+
+
 # The digest
 
 
