@@ -46,12 +46,12 @@ def prefect_database(tmp_path_factory: pytest.TempPathFactory, measured: Callabl
 
 
 @pytest.fixture(scope="module")
-def prepared(prefect_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Service]]:
+def prepared(prefect_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Service]]:
     """Make services that have not been started yet; what still runs of them is ended when the module is over."""
     made: list[Service] = []
 
-    def make() -> Service:
-        service = Service(tmp_path_factory.mktemp("service"))
+    def make(**options: float) -> Service:
+        service = Service(tmp_path_factory.mktemp("service"), **options)
         (service.home / "prefect").mkdir()
         shutil.copy(prefect_database, service.home / "prefect")
         made.append(service)

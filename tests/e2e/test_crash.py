@@ -28,7 +28,7 @@ Measured = Callable[[str, float, float], None]
 
 
 @pytest.fixture(scope="module")
-def service(prepared: Callable[[], Service]) -> Service:
+def service(prepared: Callable[..., Service]) -> Service:
     service = prepared()
     service.start(within=60)
     return service

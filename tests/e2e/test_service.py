@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -18,12 +19,13 @@ from db import models
 from db.models import FileState
 from db.trends import trends
 from tests.e2e.conftest import START_SECONDS
-from tests.support.service import SETTLE_SECONDS, Service, ccdwatch, free_port, wait_for
+from tests.support.service import Service, ccdwatch, free_port, wait_for
 from tests.support.simulate import simple_night
 
 pytestmark = pytest.mark.timeout(150)
 
 STOP_SECONDS = 10.0
+SETTLE_SECONDS = 5.0
 RESULT_SECONDS = SETTLE_SECONDS + 8.0
 REFUSAL_SECONDS = 8.0
 N_FRAMES = 9
@@ -96,9 +98,9 @@ BEFORE_THE_START = "before_the_start"
 
 
 @pytest.fixture(scope="module")
-def service(prepared: Callable[[], Service], measured: Measured) -> Service:
+def service(prepared: Callable[..., Service], measured: Measured) -> Service:
     """One service for this module; some frames are there before it starts."""
-    service = prepared()
+    service = prepared(settle_seconds=SETTLE_SECONDS)
     simple_night(service.incoming / BEFORE_THE_START, seed=100, instrument=BEFORE_THE_START)
     measured("ready", service.start(within=60), START_SECONDS)
     return service
@@ -116,11 +118,11 @@ def broken(service: Service) -> dict[Path, bytes]:
     return {landed / name: content for name, content in contents.items()}
 
 
-def test_result_of_frames_that_were_there_before_the_start(
-    service: Service, broken: object, measured: Measured
-) -> None:
+@pytest.mark.usefixtures("broken")
+def test_result_of_frames_that_were_there_before_the_start(service: Service, measured: Measured) -> None:
     run = service.wait_until_done(BEFORE_THE_START, N_FRAMES, seconds=30)
     assert run.ended_at is not None
+    assert service.ready_at is not None
     since = (run.ended_at - service.ready_at).total_seconds()
     measured("result, frames there before the start", since, RESULT_SECONDS)
 
@@ -139,21 +141,27 @@ def test_result_is_on_record_soon_after_the_last_frame(
     assert [one.outcome for one in service.runs(name)] == ["done"]
 
 
-def land(service: Service, instrument: str, *, seed: int, **night: int) -> tuple[Frames, datetime]:
-    """Let the frames of a night land, all in one moment; return them, and when that was."""
+def land(service: Service, instrument: str, *, seed: int, **night: int) -> datetime:
+    """Let the frames of a night land, all in one moment; return when that was."""
     folder = service.outside / f"{instrument}-{seed}"
     simple_night(folder, seed=seed, instrument=instrument, **night)
-    landed = folder.rename(service.incoming / folder.name)
-    return sorted(landed.iterdir()), datetime.now(UTC)
+    folder.rename(service.incoming / folder.name)
+    return datetime.now(UTC)
 
 
-def test_process_works_through_the_service_beside_it(service: Service) -> None:
+@pytest.fixture(scope="module")
+def by_hand(service: Service) -> dict[str, Any]:
+    """Process frames from elsewhere beside the service; return the answer."""
     frames = simple_night(service.outside / "by_hand", seed=20, instrument="by_hand").paths
     said = ccdwatch(service.home, "process", frames[0].parent, "--json")
     assert said.returncode == 0, said.stderr
-    answer = json.loads(said.stdout)
-    assert {master["kind"] for master in answer["masters"]} == {"bias", "flat"}
-    rows = [*answer["characterisations"], *answer["masters"]]
+    answer: dict[str, Any] = json.loads(said.stdout)
+    return answer
+
+
+def test_process_works_through_the_service_beside_it(service: Service, by_hand: dict[str, Any]) -> None:
+    assert {master["kind"] for master in by_hand["masters"]} == {"bias", "flat"}
+    rows = [*by_hand["characterisations"], *by_hand["masters"]]
     assert {row["engine"] for row in rows} == {"prefect"}
     (flow_run_id,) = {row["flow_run_id"] for row in rows}
 
@@ -182,8 +190,8 @@ def on_record(service: Service) -> dict[str, int]:
 
 
 def test_the_same_frames_again_are_nothing_new(service: Service) -> None:
-    frames, _ = land(service, "again", seed=30)
-    service.wait_until_done("again", N_FRAMES, seconds=30)
+    service.wait_until_done(BEFORE_THE_START, N_FRAMES, seconds=30)
+    frames = sorted((service.incoming / BEFORE_THE_START).iterdir())
     before = on_record(service)
     folder = service.incoming / "copies"
     folder.mkdir()
@@ -195,16 +203,16 @@ def test_the_same_frames_again_are_nothing_new(service: Service) -> None:
     assert on_record(service) == before
 
 
+@pytest.mark.usefixtures("by_hand")
 def test_a_late_frame_has_its_set_done_again(service: Service, measured: Measured) -> None:
-    land(service, "late", seed=40)
-    first = service.wait_until_done("late", N_FRAMES, seconds=30)
-    _, landed_at = land(service, "late", seed=41, n_bias=1, n_flat=0)
-    second = service.wait_until_done("late", N_FRAMES + 1, seconds=30)
+    first = service.wait_until_done("by_hand", N_FRAMES, seconds=1)
+    landed_at = land(service, "by_hand", seed=21, n_bias=1, n_flat=0)
+    second = service.wait_until_done("by_hand", N_FRAMES + 1, seconds=30)
     assert second.ended_at is not None
     measured("result, a late frame", (second.ended_at - landed_at).total_seconds(), RESULT_SECONDS)
-    assert [(run.id, run.superseded) for run in service.runs("late")] == [(first.id, True), (second.id, False)]
+    assert [(run.id, run.superseded) for run in service.runs("by_hand")] == [(first.id, True), (second.id, False)]
     with service.on_record.reading() as session:
-        current = trends(session, instrument="late")
+        current = trends(session, instrument="by_hand")
     assert {row.run_id for row in current} == {second.id}
     assert sorted(row.quantity for row in current) == ["bias_level", "gain", "read_noise", "read_noise_adu"]
 
@@ -262,14 +270,8 @@ def test_a_wrong_configuration_is_refused(configuration: str, message: str, tmp_
     assert message in refused(tmp_path, "up", "--watch", tmp_path)
 
 
-def test_sigterm_in_the_midst_of_a_run_ends_all_and_the_next_start_makes_it(
-    service: Service, measured: Measured
-) -> None:
+def test_sigterm_ends_all_in_the_midst_of_a_run(service: Service, measured: Measured) -> None:
     land(service, "terminated", seed=60, n_flat=12)
     assert wait_for(lambda: service.runs("terminated"), seconds=30, every=0.02), service.said()
     measured("stopped in the midst of a run", service.stop(), STOP_SECONDS)
     assert not (service.home / "service.json").exists()
-    measured("ready again", service.start(within=60), START_SECONDS)
-    service.wait_until_done("terminated", N_FRAMES + 8, seconds=30)
-    assert [run.outcome for run in service.runs("terminated")].count("done") == 1
-    measured("stopped", service.stop(), STOP_SECONDS)

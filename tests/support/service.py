@@ -29,11 +29,6 @@ from db.runs import run_inputs
 from flows.home import Home, read_home
 
 COMMAND = (sys.executable, "-m", "flows.cli")
-SETTLE_SECONDS = 3.0
-CONFIGURATION = f"""\
-[watch]
-settle_seconds = {SETTLE_SECONDS:g}
-"""
 
 
 def wait_for(what: Callable[[], Any], *, seconds: float, every: float = 0.1) -> Any:
@@ -82,9 +77,12 @@ class Service:
     ----------
     directory : Path
         Holds the home, what is watched, and a place outside of it.
+    settle_seconds : float
+        As in ``[watch]``.
     """
 
     directory: Path
+    settle_seconds: float = 3.0
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     ready_at: datetime | None = None
@@ -92,7 +90,7 @@ class Service:
     def __post_init__(self) -> None:
         for path in (self.home, self.incoming, self.outside):
             path.mkdir(parents=True, exist_ok=True)
-        (self.home / "ccdwatch.toml").write_text(CONFIGURATION)
+        (self.home / "ccdwatch.toml").write_text(f"[watch]\nsettle_seconds = {self.settle_seconds}\n")
 
     @property
     def home(self) -> Path:
