@@ -13,6 +13,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -25,7 +26,7 @@ from astropy.utils.exceptions import AstropyWarning
 from ccdcore.amplifiers import header_amplifiers
 from ccdcore.errors import FrameReadError
 from ccdcore.fits_mosaic import Mosaic, find_mosaic
-from ccdcore.fits_structure import MAX_BYTES, check_structure
+from ccdcore.fits_structure import MAX_BYTES, check_structure, primary_header
 from ccdcore.frame import Frame, FrameHeader
 from ccdcore.header import find_instrument, identify
 from ccdcore.instrument import Instrument
@@ -120,6 +121,106 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     with _opened(path) as stream:
         _verify_checksums(path, stream)
         return _mosaic(path, stream).pixels()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPixels:
+    """The pixels of a plain file, which lie in it as they are: any run of them can be read without the others.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    shape : tuple of int
+        Rows and columns.
+    stored : dtype
+        Their type in the file, big-endian.
+    zero : int
+        What is added to each (BZERO of unsigned integers).
+    offset : int
+        Where they begin, in bytes.
+    signature : tuple of int
+        The file's number, size and time of change: another one is another file, or one that was written to.
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    stored: np.dtype[Any]
+    zero: int
+    offset: int
+    signature: tuple[int, int, int]
+
+    @property
+    def name(self) -> str:
+        """How messages call the frame."""
+        return str(self.path)
+
+    @property
+    def mask(self) -> None:
+        """All pixels are to be used."""
+        return
+
+    def read(self, start: int, into: npt.NDArray[Any]) -> None:
+        """Fill an array with the pixels from number ``start`` on.
+
+        Raises
+        ------
+        FrameReadError
+            If the file is gone, cannot be read, or is not the one it was.
+        """
+        with _file_errors(self.path), _regular_file(self.path) as file:
+            if _signature(file) != self.signature:
+                raise FrameReadError(self.path, "changed while it was read: try again", incomplete=True)
+            file.raw.seek(self.offset + start * self.stored.itemsize)
+            wanted = into.view(np.uint8).data
+            got = 0
+            while got < into.nbytes:
+                n = file.raw.readinto(wanted[got:])
+                if not n:
+                    raise FrameReadError(self.path, "was cut off while it was read: try again", incomplete=True)
+                got += n
+
+    def image(self) -> npt.NDArray[Any]:
+        """Return the whole image, as `read_image` does, with its checksums verified."""
+        return read_image(self.path)
+
+
+def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
+    """Find the pixels of a plain file without reading them.
+
+    None where they must be decoded: of gzip and fpack, of several image extensions, of other than 16-bit and 32-bit
+    integers and floating-point numbers, scaled or with BLANK. No checksum is verified, which needs all of the bytes:
+    registration has done so, and the pixels are those of the file that it saw.
+
+    Raises
+    ------
+    FrameReadError
+        If it is not a complete FITS file.
+    """
+    path = Path(path)
+    with _opened(path) as stream:
+        if not isinstance(stream, io.BufferedReader):
+            return None
+        signature = _signature(stream)
+        header, offset = primary_header(stream, path)
+    lengths = [int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1)]
+    shape = [length for length in lengths if length != 1]
+    number = {"16": ">i2", "32": ">i4", "-32": ">f4", "-64": ">f8"}.get(header["BITPIX"])
+    if number is None or len(shape) != 2 or 0 in shape or "BLANK" in header:
+        return None
+    unsigned = {">i2": 2**15, ">i4": 2**31}.get(number, 0)
+    try:
+        scale, zero = float(header.get("BSCALE", "1")), float(header.get("BZERO", "0"))
+    except ValueError:
+        return None
+    if scale != 1 or zero not in {0, unsigned}:
+        return None
+    return StoredPixels(path, (shape[0], shape[1]), np.dtype(number), int(zero), offset, signature)
+
+
+def _signature(file: io.BufferedReader) -> tuple[int, int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def inventory(directory: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> QTable:

@@ -94,6 +94,16 @@ def check_structure(stream: BinaryIO, path: Path) -> Blemishes:
     raise FrameReadError(path, f"has more than {MAX_HDUS} header and data units, which no camera writes")
 
 
+def primary_header(stream: BinaryIO, path: Path) -> tuple[dict[str, str], int]:
+    """Return the cards of the first header, undecoded, and where the data behind it begin.
+
+    Parameters and errors are those of `check_structure`, which is to be called first.
+    """
+    stream.seek(0)
+    header, _ = _read_header(stream, path, 0)
+    return header, stream.tell()
+
+
 def _check_beginning(stream: BinaryIO, path: Path) -> None:
     stream.seek(0)
     beginning = stream.read(_CARD)

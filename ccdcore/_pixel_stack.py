@@ -1,0 +1,191 @@
+"""The frames of a stack, each giving any run of its pixels: from its file, from memory, or from a temporary file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, BinaryIO, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from astropy.nddata import NDData
+
+from ccdcore.errors import InsufficientDataError
+from ccdcore.frame import Frame
+
+Image = npt.NDArray[Any]
+
+
+class Pixels(Protocol):
+    """The pixels of one frame.
+
+    ``stored`` is the type they are kept in; plus ``zero`` they are the values.
+    """
+
+    @property
+    def name(self) -> str:
+        """How messages call the frame."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """Type of the pixels as kept."""
+
+    @property
+    def zero(self) -> int:
+        """What is added to each."""
+
+    @property
+    def mask(self) -> Image | None:
+        """Where pixels are not to be used, flat; None where all are good."""
+
+    def read(self, start: int, into: Image) -> None:
+        """Fill an array of the stored type with the pixels from number ``start`` on, in the order of the rows."""
+
+    def image(self) -> Image:
+        """Return the whole image."""
+
+
+Source: TypeAlias = str | PathLike[str] | Frame | NDData | npt.ArrayLike | Callable[[], Image] | Pixels
+"""A frame to combine: a file, a frame, an array (masked or not), or a function that returns an array."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldPixels:
+    """Pixels in memory."""
+
+    name: str
+    data: Image
+    mask: Image | None = None
+    zero: int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return self.data.shape
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """Type of the pixels as kept."""
+        return self.data.dtype
+
+    def read(self, start: int, into: Image) -> None:
+        """Copy the pixels from number ``start`` on."""
+        into[:] = self.data.reshape(-1)[start : start + into.size]
+
+    def image(self) -> Image:
+        """Return the whole image, masked where some pixels are not to be used."""
+        return self.data if self.mask is None else np.ma.MaskedArray(self.data, self.mask.reshape(self.shape))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpooledPixels:
+    """Decoded pixels, put aside in a temporary file that has no name and goes with the process."""
+
+    name: str
+    shape: tuple[int, ...]
+    stored: np.dtype[Any]
+    mask: Image | None
+    spool: BinaryIO
+    offset: int
+    zero: int = 0
+
+    @classmethod
+    def of(cls, held: HeldPixels, spool: BinaryIO) -> SpooledPixels:
+        """Write pixels to the end of a temporary file."""
+        offset = spool.seek(0, os.SEEK_END)
+        spool.write(np.ascontiguousarray(held.data).data)
+        spool.flush()
+        return cls(held.name, held.shape, held.stored, held.mask, spool, offset)
+
+    def read(self, start: int, into: Image) -> None:
+        """Read the pixels from number ``start`` on; the position of the file stays where it is."""
+        os.preadv(self.spool.fileno(), [into.view(np.uint8).data], self.offset + start * into.itemsize)
+
+    def image(self) -> Image:
+        """Return the whole image, masked where some pixels are not to be used."""
+        data = np.empty(self.shape, self.stored)
+        self.read(0, data.reshape(-1))
+        return HeldPixels(self.name, data, self.mask).image()
+
+
+def open_stack(sources: Sequence[Source], memory_limit: int) -> list[Pixels]:
+    """Open the frames of a stack.
+
+    Plain FITS files are read from where they lie whenever pixels are asked for; what is compressed, or comes from a
+    function, is decoded once and then held in memory as long as all that is held fits in ``memory_limit``, else in
+    a temporary file.
+
+    Parameters
+    ----------
+    sources : sequence
+        As for `ccdcore.combining.combine`.
+    memory_limit : int
+        Bytes that may be held.
+
+    Raises
+    ------
+    InsufficientDataError
+        If there is no frame, or they are not two-dimensional and of one shape.
+    FrameReadError
+        If a file cannot be read.
+    """
+    if len(sources) == 0:
+        raise InsufficientDataError("there is nothing to combine: give at least one frame")
+    stack: list[Pixels] = []
+    held_bytes = 0
+    spool: BinaryIO | None = None
+    for number, source in enumerate(sources, start=1):
+        pixels, decoded = _open(source, number)
+        _check_shape(pixels, stack[0] if stack else pixels)
+        if decoded and isinstance(pixels, HeldPixels):
+            held_bytes += pixels.data.nbytes
+            if held_bytes > memory_limit:
+                spool = spool or tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the pixels in it
+                pixels = SpooledPixels.of(pixels, spool)
+        stack.append(pixels)
+    return stack
+
+
+def _open(source: Source, number: int) -> tuple[Pixels, bool]:
+    """Return the pixels of a source, and whether they were decoded for us, so that nobody else holds them."""
+    from ccdcore.fits_io import StoredPixels, read_image, stored_pixels
+
+    if isinstance(source, HeldPixels | SpooledPixels | StoredPixels):
+        return source, False
+    if isinstance(source, str | PathLike):
+        stored = stored_pixels(source)
+        return (stored, False) if stored is not None else (_held(str(source), read_image(source)), True)
+    if isinstance(source, Frame):
+        return _held(str(source.path), source.data), False
+    name = f"image {number}"
+    if isinstance(source, NDData):
+        mask = np.ma.nomask if source.mask is None else source.mask
+        return _held(name, np.ma.MaskedArray(source.data, mask=mask)), False
+    if callable(source):
+        return _held(name, source()), True
+    return _held(name, np.ma.asanyarray(source) if np.ma.isMaskedArray(source) else np.asarray(source)), False
+
+
+def _held(name: str, image: Image) -> HeldPixels:
+    mask = np.ma.getmaskarray(image).reshape(-1) if np.ma.is_masked(image) else None
+    data = np.ascontiguousarray(np.ma.getdata(image))
+    if data.dtype.kind in "bu" and data.itemsize == 1:
+        data = data.astype(np.uint16)
+    elif data.dtype.kind == "i" and data.itemsize == 1:
+        data = data.astype(np.int16)
+    return HeldPixels(name, data, mask)
+
+
+def _check_shape(pixels: Pixels, first: Pixels) -> None:
+    if pixels.shape != first.shape or len(first.shape) != 2:
+        raise InsufficientDataError(
+            f"{pixels.name}: its shape is {pixels.shape}, that of {first.name} is {first.shape}: "
+            "combine two-dimensional frames of one size"
+        )
