@@ -306,9 +306,7 @@ def _finish(
 
 
 @_inner
-def _redo(
-    ordered: Array, j: int, pixel: int, rule: Rule, model: Array, to: Result
-) -> tuple[int, int, int]:
+def _redo(ordered: Array, j: int, pixel: int, rule: Rule, model: Array, to: Result) -> tuple[int, int, int]:
     """Combine one pixel value by value; return the range of the sorted values that was kept, and how many there are."""
     n_valid = ordered.shape[0]
     while n_valid > 0 and ordered[n_valid - 1, j] == np.inf:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from astropy.stats import sigma_clipped_stats
 
-from ccdcore.combining import QUANTISATION_VARIANCE, CombinedImage, hold
+from ccdcore._pixel_stack import Pixels, Source, open_stack
+from ccdcore.combining import QUANTISATION_VARIANCE, CombinedImage
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frame import Frame
 from ccdcore.master import MaskBit, Master, MasterInput, MasterKind
 from ccdcore.series import SeriesFrame
+from ccdcore.statistics import Histogram, signed_difference
 
 Image = npt.NDArray[Any]
 CalibrationFrame: TypeAlias = Frame | SeriesFrame
@@ -26,7 +27,7 @@ UNLIT_FRACTION = 0.05
 """Below this response a flat shows scattered light rather than the pixel's response."""
 
 _MEMORY_LIMIT = 256 * 2**20
-"""Reduced frames are kept when they fit in this many bytes, the same as in `combine`."""
+"""Reduced frames are kept in memory when they fit in this many bytes, the same as in `combine`."""
 
 
 def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: Master | None = None) -> Image:
@@ -74,7 +75,7 @@ class MasterStack:
 
     kind: MasterKind
     frames: Sequence[CalibrationFrame]
-    images: list[Callable[[], Image]]
+    images: list[Pixels]
     inside: npt.NDArray[np.bool_]
     bias: Master | None
     dark: Master | None
@@ -104,7 +105,7 @@ class MasterStack:
         inside = np.zeros(frames[0].shape, dtype=bool)
         for amplifier in frames[0].amplifiers:
             inside[amplifier.data.slices] = True
-        images = hold([_reducer(frame, bias, dark) for frame in frames], _MEMORY_LIMIT)
+        images = open_stack([_source(frame, bias, dark) for frame in frames], _MEMORY_LIMIT)
         return cls(kind, frames, images, inside, bias, dark)
 
     def per_pixel(self, values: PerAmplifier | None) -> Image | None:
@@ -132,25 +133,28 @@ class MasterStack:
         """Return the noise of one frame from the difference of the first two, by amplifier; None for one frame."""
         if len(self.images) < 2:
             return None
-        first, second = (image().astype(np.float32) for image in self.images[:2])
+        first, second = (pixels.image() for pixels in self.images[:2])
         noise = np.zeros(self.inside.shape)
         for amplifier in self.frames[0].amplifiers:
-            difference = (first - second)[amplifier.data.slices]
-            scatter = sigma_clipped_stats(difference, sigma=5.0, maxiters=1, stdfunc="mad_std")[2]
-            noise[amplifier.data.slices] = scatter / np.sqrt(2)
+            section = amplifier.data.slices
+            difference = signed_difference(first[section], second[section])
+            noise[section] = Histogram.of(difference).sigma / np.sqrt(2) if np.isfinite(difference).any() else 0.0
         return noise
 
     def medians(self) -> npt.NDArray[np.float64]:
         """Return the median of each frame's data sections."""
-        return np.array([_median(image()[self.inside]) for image in self.images])
+        return np.array([_median(self._inside(pixels.image())) for pixels in self.images])
+
+    def _inside(self, image: Image) -> Image:
+        return image if self.inside.all() else image[self.inside]
 
     def typical(self) -> Image:
         """Return the mean of the frames without the highest value of each pixel, which may be a cosmic ray."""
         total, highest = np.zeros(self.inside.shape), np.full(self.inside.shape, -np.inf)
-        for image in self.images:
-            pixels = image()
-            total += pixels
-            np.maximum(highest, pixels, out=highest)
+        for pixels in self.images:
+            image = pixels.image()
+            total += image
+            np.maximum(highest, image, out=highest)
         n = len(self.images)
         return total if n == 1 else (total - highest) / (n - 1)
 
@@ -162,7 +166,7 @@ class MasterStack:
         lit = reference[region]
         if lit.size == 0:
             return np.zeros(len(self.images))
-        return np.array([lit.mean() * _median(image()[region] / lit) for image in self.images])
+        return np.array([lit.mean() * _median(pixels.image()[region] / lit) for pixels in self.images])
 
     def master(
         self,
@@ -218,11 +222,16 @@ def common_variance(inputs: Sequence[MasterInput], bias: Master | None, dark: Ma
 
 def _median(values: Image) -> float:
     """Return the median of the finite values; 0 where there are none."""
+    if values.dtype.kind in "iu" and values.size:
+        return Histogram.of(values).median
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else 0.0
 
 
-def _reducer(frame: CalibrationFrame, bias: Master | None, dark: Master | None) -> Callable[[], Image]:
+def _source(frame: CalibrationFrame, bias: Master | None, dark: Master | None) -> Source:
+    """Return what gives a frame's reduced pixels: itself or its file, where nothing is to be removed."""
+    if bias is None and dark is None and all(amplifier.overscan is None for amplifier in frame.amplifiers):
+        return frame if isinstance(frame, Frame) else frame.path
     return lambda: reduce_frame(frame, bias=bias, dark=dark)
 
 

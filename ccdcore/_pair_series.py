@@ -15,7 +15,7 @@ from ccdcore import _flat_pair
 from ccdcore._exposures import Exposure
 from ccdcore._transfer_fit import SMALLEST_SLOPE, BiasNoise, TransferFit, fit_curve, straight_line
 from ccdcore.geometry import Amplifier
-from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level
+from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level, signed_difference
 
 _BIAS_CLIP_SIGMA = 6.0
 _FLUX_TOLERANCE = 0.1
@@ -23,13 +23,6 @@ _FLUX_TOLERANCE = 0.1
 _LEVEL_FLOOR = 1.0
 _LEVEL_FLOOR_WITH_OVERSCAN = 0.2
 """Least 1-σ difference in ADU between the level of the biases and that under a flat."""
-
-
-def signed_difference(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return ``first`` − ``second`` in a type that holds it exactly."""
-    wide = np.result_type(first, np.int32) if np.issubdtype(first.dtype, np.integer) else np.dtype(np.float64)
-    difference: npt.NDArray[Any] = np.subtract(first, second, dtype=wide)
-    return difference
 
 
 def _limit(frame: npt.NDArray[Any]) -> float:

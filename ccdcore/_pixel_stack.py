@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any, BinaryIO, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +85,14 @@ class HeldPixels:
         return self.data if self.mask is None else np.ma.MaskedArray(self.data, self.mask.reshape(self.shape))
 
 
+class Spool:
+    """A temporary file without a name, closed when nobody reads from it any more."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as this object lives
+        weakref.finalize(self, self.file.close)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SpooledPixels:
     """Decoded pixels, put aside in a temporary file that has no name and goes with the process."""
@@ -92,21 +101,21 @@ class SpooledPixels:
     shape: tuple[int, ...]
     stored: np.dtype[Any]
     mask: Image | None
-    spool: BinaryIO
+    spool: Spool
     offset: int
     zero: int = 0
 
     @classmethod
-    def of(cls, held: HeldPixels, spool: BinaryIO) -> SpooledPixels:
+    def of(cls, held: HeldPixels, spool: Spool) -> SpooledPixels:
         """Write pixels to the end of a temporary file."""
-        offset = spool.seek(0, os.SEEK_END)
-        spool.write(np.ascontiguousarray(held.data).data)
-        spool.flush()
+        offset = spool.file.seek(0, os.SEEK_END)
+        spool.file.write(held.data.data)
+        spool.file.flush()
         return cls(held.name, held.shape, held.stored, held.mask, spool, offset)
 
     def read(self, start: int, into: Image) -> None:
         """Read the pixels from number ``start`` on; the position of the file stays where it is."""
-        os.preadv(self.spool.fileno(), [into.view(np.uint8).data], self.offset + start * into.itemsize)
+        os.preadv(self.spool.file.fileno(), [into.view(np.uint8).data], self.offset + start * into.itemsize)
 
     def image(self) -> Image:
         """Return the whole image, masked where some pixels are not to be used."""
@@ -140,14 +149,14 @@ def open_stack(sources: Sequence[Source], memory_limit: int) -> list[Pixels]:
         raise InsufficientDataError("there is nothing to combine: give at least one frame")
     stack: list[Pixels] = []
     held_bytes = 0
-    spool: BinaryIO | None = None
+    spool: Spool | None = None
     for number, source in enumerate(sources, start=1):
         pixels, decoded = _open(source, number)
         _check_shape(pixels, stack[0] if stack else pixels)
         if decoded and isinstance(pixels, HeldPixels):
             held_bytes += pixels.data.nbytes
             if held_bytes > memory_limit:
-                spool = spool or tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the pixels in it
+                spool = spool or Spool()
                 pixels = SpooledPixels.of(pixels, spool)
         stack.append(pixels)
     return stack

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -76,6 +77,7 @@ def combine(
     zero: PerFrame | None = None,
     scale: PerFrame | None = None,
     noise: npt.ArrayLike | None = None,
+    scale_noise: bool = False,
     gain_e_per_adu: npt.ArrayLike | None = None,
     memory_limit: int = 512 * 2**20,
     threads: int | None = None,
@@ -110,6 +112,8 @@ def combine(
         one for each pixel, or anything that broadcasts to (frames, rows,
         columns). It keeps the clip from rejecting good values of small stacks
         of integers, whose MAD is often zero.
+    scale_noise : bool
+        The noise is that of unscaled frames, and is to be scaled as they are.
     gain_e_per_adu : array_like
         Gain in e⁻/ADU, a number or one for each pixel, for frames free of
         bias: the photon noise of the pixel's median joins `noise`.
@@ -156,20 +160,29 @@ def combine(
     stack = open_stack(sources, memory_limit // 2)
     job = _Job.of(stack, zero, scale)
     clip = tuple(np.broadcast_to(np.asarray(clip_sigma, dtype=float), 2).tolist())
-    model = _NoiseModel.of(noise, gain_e_per_adu, job.factors, job.quantum, stack[0].shape)
+    model = _NoiseModel.of(noise, scale_noise, gain_e_per_adu, job, stack[0].shape)
     rule = model.rule(clip, passes, method, job.origin)
     shape, n_pixels = stack[0].shape, int(np.prod(stack[0].shape))
     value, uncertainty = np.empty(n_pixels, np.float32), np.empty(n_pixels, np.float32)
     n_used = np.empty(n_pixels, np.uint16)
     n_rejected, n_valid = np.zeros(len(stack), np.int64), np.zeros(len(stack), np.int64)
 
-    def work(strip: slice) -> tuple[Image, Image]:
-        counts = np.zeros(len(stack), np.int64), np.zeros(len(stack), np.int64)
-        job.combine(strip, rule, model.at(strip), Result(value[strip], uncertainty[strip], n_used[strip], *counts))
-        return counts
-
     threads = threads or os.cpu_count() or 1
     strips = _strips(n_pixels, len(stack) * job.kind.itemsize, memory_limit // (4 * threads))
+    spare: SimpleQueue[Image] = SimpleQueue()  # one buffer a thread, taken again for the next strip
+    for _ in range(min(threads, len(strips))):
+        spare.put(np.empty(len(stack) * (strips[0].stop - strips[0].start), job.kind))
+
+    def work(strip: slice) -> tuple[Image, Image]:
+        counts = np.zeros(len(stack), np.int64), np.zeros(len(stack), np.int64)
+        to = Result(value[strip], uncertainty[strip], n_used[strip], *counts)
+        buffer = spare.get()
+        try:
+            job.combine(strip, buffer, rule, model.at(strip), to)
+        finally:
+            spare.put(buffer)
+        return counts
+
     for number, counts in enumerate(_in_threads(work, strips, threads), start=1):
         n_rejected += counts[0]
         n_valid += counts[1]
@@ -238,10 +251,10 @@ class _Job:
         quantum = float(factors.max()) if whole else 0.0
         return cls(stack, kind, origin or 0, zeros, factors, quantum, network(len(stack)))
 
-    def combine(self, strip: slice, rule: Rule, model: Image, to: Result) -> None:
-        """Combine a strip of pixels."""
+    def combine(self, strip: slice, buffer: Image, rule: Rule, model: Image, to: Result) -> None:
+        """Combine a strip of pixels, whose values are read into ``buffer``."""
         n_pixels = strip.stop - strip.start
-        values = np.empty((len(self.stack), n_pixels), self.kind)
+        values = buffer[: len(self.stack) * n_pixels].reshape(len(self.stack), n_pixels)
         if self.kind == np.uint16:
             for pixels, row in zip(self.stack, values, strict=True):
                 pixels.read(strip.start, row.view(pixels.stored))
@@ -309,18 +322,25 @@ class _NoiseModel:
     def of(
         cls,
         noise: npt.ArrayLike | None,
+        scale_noise: bool,
         gain_e_per_adu: npt.ArrayLike | None,
-        factors: Image,
-        quantum: float,
+        job: _Job,
         shape: tuple[int, ...],
     ) -> _NoiseModel:
         variance = np.square(np.asarray(0.0 if noise is None else noise, dtype=np.float64))
         variance = variance.reshape((1,) * (3 - variance.ndim) + variance.shape)
         per_adu = 1 / np.atleast_2d(np.asarray(np.inf if gain_e_per_adu is None else gain_e_per_adu, dtype=np.float64))
-        parts = (variance.max(axis=0), factors.max() * per_adu, variance.mean(axis=0), factors.mean() * per_adu)
+        factors = job.factors
+        weights = np.square(factors) if scale_noise else np.ones_like(factors)
+        if len(variance) == 1:
+            highest, mean = variance[0] * weights.max(), variance[0] * weights.mean()
+        else:
+            variance = variance * weights[:, None, None]
+            highest, mean = variance.max(axis=0), variance.mean(axis=0)
+        parts = (highest, factors.max() * per_adu, mean, factors.mean() * per_adu)
         return cls(
             tuple(part.ravel() if part.size == 1 else np.broadcast_to(part, shape).reshape(-1) for part in parts),
-            quantum,
+            job.quantum,
             0 if noise is None and gain_e_per_adu is None else PRIOR_DEGREES_OF_FREEDOM,
         )
 
@@ -345,4 +365,6 @@ class _NoiseModel:
         """Return the model of a strip of pixels, as `combine_integers` wants it."""
         if all(part.size == 1 for part in self.parts):
             return np.stack(self.parts)
-        return np.stack([np.broadcast_to(part, strip.stop)[strip] if part.size == 1 else part[strip] for part in self.parts])
+        return np.stack(
+            [np.broadcast_to(part, strip.stop)[strip] if part.size == 1 else part[strip] for part in self.parts]
+        )

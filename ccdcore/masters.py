@@ -124,7 +124,8 @@ def master_dark(
         stack.images,
         clip_sigma=recipe.clip_sigma,
         scale=scales,
-        noise=stack.pixel_noise(noise_adu) * scales[:, None, None],
+        noise=stack.pixel_noise(noise_adu),
+        scale_noise=True,
         gain_e_per_adu=stack.per_pixel(gain_e_per_adu),
         progress=progress,
     )
@@ -187,7 +188,8 @@ def master_flat(
         stack.images,
         clip_sigma=recipe.clip_sigma,
         scale=1 / levels,
-        noise=noise / levels[:, None, None],
+        noise=noise,
+        scale_noise=True,
         gain_e_per_adu=stack.per_pixel(gain_e_per_adu),
         progress=progress,
     )

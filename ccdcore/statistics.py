@@ -182,6 +182,13 @@ def is_whole(data: npt.NDArray[Any]) -> bool:
     return bool(np.issubdtype(data.dtype, np.integer) or (data == np.rint(data)).all())
 
 
+def signed_difference(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return ``first`` − ``second`` in a type that holds it exactly."""
+    wide = np.result_type(first, np.int32) if np.issubdtype(first.dtype, np.integer) else np.dtype(np.float64)
+    difference: npt.NDArray[Any] = np.subtract(first, second, dtype=wide)
+    return difference
+
+
 def half_sample_mode(ordered: npt.NDArray[Any]) -> float:
     """Return the half-sample mode of ascending values.
 
