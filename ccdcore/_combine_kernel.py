@@ -10,7 +10,7 @@ again, one by one. Everything is in this one module, because the cache of compil
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
@@ -29,14 +29,14 @@ _LEAST_BLOCK, _MOST_BLOCK = 128, 1024
 def _compiled(function: F) -> F:
     """Compile a function for each type it is called with, once a machine where that can be kept on disk."""
     try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+        return cast("F", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
     except RuntimeError:  # nowhere to keep it: neither beside this file nor in the user's cache directory
-        return numba.njit(nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+        return _inner(function)
 
 
 def _inner(function: F) -> F:
     """Compile a function as part of those that call it."""
-    return numba.njit(nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+    return cast("F", numba.njit(nogil=True, error_model="numpy")(function))
 
 
 class Rule(NamedTuple):
@@ -266,7 +266,7 @@ def _finish(
     hit: Array,
     kept: Array,
 ) -> int:
-    """Turn sums into results; return in how many pixels values were rejected, which those are, what was kept in them."""
+    """Turn sums into results; return in how many pixels values were rejected: ``hit`` says where, ``kept`` what not."""
     n = ordered.shape[0]
     near, far, again = scratch[0], scratch[1], scratch[2]
     least, most, lower, upper = ordered[0], ordered[n - 1], ordered[(n - 1) // 2], ordered[n // 2]
@@ -394,5 +394,5 @@ def _median_deviation(ordered: Array, j: int, first: int, last: int, centre: flo
 
 @_inner
 def _efficiency(n: int) -> float:
-    """Variance of the median of ``n`` Gaussian values over that of their mean, within 3 %: 1 for 1 and 2, then to π/2."""
+    """Return the variance of the median of ``n`` Gaussian values over that of their mean, within 3 %."""
     return np.pi / 2 * n / (n + (np.pi / 2 - 1 if n % 2 else np.pi - 2))

@@ -171,7 +171,7 @@ class StoredPixels:
         with _file_errors(self.path), _regular_file(self.path) as file:
             if _signature(file) != self.signature:
                 raise FrameReadError(self.path, "changed while it was read: try again", incomplete=True)
-            file.raw.seek(self.offset + start * self.stored.itemsize)
+            file.raw.seek(self.offset + start * self.stored.itemsize, os.SEEK_SET)
             wanted = into.view(np.uint8).data
             got = 0
             while got < into.nbytes:

@@ -11,7 +11,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-MasterKind: TypeAlias = Literal["bias", "dark", "flat"]
+MasterKind: TypeAlias = Literal["bias", "dark", "flat", "stack"]
+"""What a master corrects for; a stack is one of frames of any kind, made by hand."""
 
 
 class MaskBit(IntFlag):
@@ -64,7 +65,7 @@ class Master:
 
     Parameters
     ----------
-    kind : {"bias", "dark", "flat"}
+    kind : {"bias", "dark", "flat", "stack"}
         What it corrects for.
     value : ndarray of float32, shape (rows, columns)
         In `unit`.

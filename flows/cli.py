@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from flows.cli_options import PATHS, home_option, say
+from flows.cli_options import PATHS, ClipSigma, home_option, say
 from flows.cli_tables import COMMANDS
 
 
@@ -115,6 +115,34 @@ def process(paths: tuple[Path, ...], home: Path, as_json: bool) -> None:
         print_summary(results)
     if results["failed"]:
         sys.exit(1)
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, metavar="OUT", type=click.Path(path_type=Path), help="Where it goes.")
+@click.option(
+    "--clip-sigma",
+    default="7",
+    show_default=True,
+    type=ClipSigma(),
+    help="Leave out what is farther from the median than this many σ, below and above.",
+)
+def combine(files: tuple[Path, ...], output: Path, clip_sigma: tuple[float, float]) -> None:
+    r"""Combine these files, as they are, into their clipped mean with uncertainties.
+
+    \b
+    Example:
+      ccdwatch combine bias_*.fits -o stack.fits --clip-sigma 5,3
+    """
+    from ccdcore.errors import CcdError
+    from flows.stacking import combine_files
+
+    try:
+        stack = combine_files(files, output, clip_sigma)
+    except CcdError as error:
+        say(f"ccdwatch: {error}")
+        sys.exit(1)
+    say(f"{output}: the mean of {len(stack.inputs)} frames")
 
 
 @cli.command()

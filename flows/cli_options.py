@@ -13,6 +13,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
+class ClipSigma(click.ParamType):  # type: ignore[type-arg]
+    """One clipping threshold in units of the scatter, or two: LOW,HIGH."""
+
+    name = "L,H"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """Read ``7`` or ``5,3``."""
+        try:
+            numbers = [float(word) for word in str(value).split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in {1, 2} or not all(number > 0 for number in numbers):
+            self.fail(f"{value!r} is neither one positive number nor two: write 7 or 5,3", param, ctx)
+        return numbers[0], numbers[-1]
+
+
 def home_option(function: F) -> F:
     """Add ``--home``: the command gets its path, that of the environment or the default where none is given."""
     option = click.option(

@@ -41,6 +41,7 @@ PRELOADED = (
     "flows.calibrate",
     "flows.ingest",
     "flows.runner",
+    "flows.warm",
     "prefect.flow_engine",
     "scipy.stats",
     "sqlalchemy.dialects.sqlite",
