@@ -9,14 +9,13 @@ again, one by one. Everything is in this one module, because the cache of compil
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-F = TypeVar("F", bound=Callable[..., Any])
+from ccdcore._compiled import compiled, inner
+
 Array = npt.NDArray[Any]
 
 MAD_TO_SIGMA = 1.482602218505602
@@ -24,19 +23,6 @@ MAD_TO_SIGMA = 1.482602218505602
 
 _BLOCK_BYTES = 2**16
 _LEAST_BLOCK, _MOST_BLOCK = 128, 1024
-
-
-def _compiled(function: F) -> F:
-    """Compile a function for each type it is called with, once a machine where that can be kept on disk."""
-    try:
-        return cast("F", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
-    except RuntimeError:  # nowhere to keep it: neither beside this file nor in the user's cache directory
-        return _inner(function)
-
-
-def _inner(function: F) -> F:
-    """Compile a function as part of those that call it."""
-    return cast("F", numba.njit(nogil=True, error_model="numpy")(function))
 
 
 class Rule(NamedTuple):
@@ -95,7 +81,7 @@ def network(n: int) -> npt.NDArray[np.int64]:
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
-@_compiled
+@compiled
 def combine_integers(raw: Array, swap: Array, flip: Array, pairs: Array, rule: Rule, model: Array, to: Result) -> None:
     """Combine 16-bit integers.
 
@@ -150,7 +136,7 @@ def combine_integers(raw: Array, swap: Array, flip: Array, pairs: Array, rule: R
                 to.n_rejected[k] += x < kept[0, i] or x > kept[1, i]
 
 
-@_compiled
+@compiled
 def combine_floats(values: Array, pairs: Array, rule: Rule, model: Array, to: Result) -> None:
     """Combine floating-point numbers, of shape (frames, pixels); those that are not finite are missing.
 
@@ -192,12 +178,12 @@ def combine_floats(values: Array, pairs: Array, rule: Rule, model: Array, to: Re
                 to.n_rejected[k] += x - x == 0 and (x < kept[0, i] or x > kept[1, i])
 
 
-@_inner
+@inner
 def _block_size(n_frames: int, item_size: int) -> int:
     return min(max(_BLOCK_BYTES // (item_size * n_frames), _LEAST_BLOCK), _MOST_BLOCK)
 
 
-@_inner
+@inner
 def _spread(model: Array, start: int, width: int, here: Array) -> None:
     """Copy what the noise model says of a block, one value for all pixels or one for each."""
     step = 0 if model.shape[1] == 1 else 1
@@ -206,7 +192,7 @@ def _spread(model: Array, start: int, width: int, here: Array) -> None:
             here[i, j] = model[i, (start + j) * step]
 
 
-@_inner
+@inner
 def _decode(source: Array, swap: bool, flip: int, row: Array) -> None:
     if swap:
         for j in range(source.size):
@@ -217,7 +203,7 @@ def _decode(source: Array, swap: bool, flip: int, row: Array) -> None:
             row[j] = source[j] ^ flip
 
 
-@_inner
+@inner
 def _sort(rows: Array, pairs: Array, width: int) -> None:
     for p in range(pairs.shape[0]):
         one, two = rows[pairs[p, 0]], rows[pairs[p, 1]]
@@ -227,7 +213,7 @@ def _sort(rows: Array, pairs: Array, width: int) -> None:
             two[j] = np.maximum(x, y)
 
 
-@_inner
+@inner
 def _half_deviations(ordered: Array, width: int, scratch: Array) -> None:
     """Find the two deviations in the middle, less half of the gap between the two values in the middle.
 
@@ -252,7 +238,7 @@ def _half_deviations(ordered: Array, width: int, scratch: Array) -> None:
             far[j] = np.minimum(far[j], np.maximum(down[j], up[j]))
 
 
-@_inner
+@inner
 def _finish(
     ordered: Array,
     start: int,
@@ -305,7 +291,7 @@ def _finish(
     return n_hit
 
 
-@_inner
+@inner
 def _redo(ordered: Array, j: int, pixel: int, rule: Rule, model: Array, to: Result) -> tuple[int, int, int]:
     """Combine one pixel value by value; return the range of the sorted values that was kept, and how many there are."""
     n_valid = ordered.shape[0]
@@ -335,7 +321,7 @@ def _redo(ordered: Array, j: int, pixel: int, rule: Rule, model: Array, to: Resu
     return first, last, n_valid
 
 
-@_inner
+@inner
 def _result_of(
     ordered: Array,
     j: int,
@@ -367,13 +353,13 @@ def _result_of(
     to.uncertainty[pixel] = np.sqrt(variance * (_efficiency(n) if rule.median else 1.0) / n)
 
 
-@_inner
+@inner
 def _middle(ordered: Array, j: int, first: int, last: int) -> float:
     n = last - first
     return (np.float64(ordered[first + (n - 1) // 2, j]) + np.float64(ordered[first + n // 2, j])) / 2
 
 
-@_inner
+@inner
 def _median_deviation(ordered: Array, j: int, first: int, last: int, centre: float) -> float:
     """Take the largest deviation off, at one end or the other, until the middle ones are left."""
     n = last - first
@@ -392,7 +378,7 @@ def _median_deviation(ordered: Array, j: int, first: int, last: int, centre: flo
     return (deviation + above) / 2
 
 
-@_inner
+@inner
 def _efficiency(n: int) -> float:
     """Return the variance of the median of ``n`` Gaussian values over that of their mean, within 3 %."""
     return np.pi / 2 * n / (n + (np.pi / 2 - 1 if n % 2 else np.pi - 2))

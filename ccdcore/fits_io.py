@@ -12,8 +12,9 @@ import stat
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -30,6 +31,7 @@ from ccdcore.fits_structure import MAX_BYTES, check_structure, primary_header
 from ccdcore.frame import Frame, FrameHeader
 from ccdcore.header import find_instrument, identify
 from ccdcore.instrument import Instrument
+from ccdcore.statistics import FrameStatistics, frame_statistics
 
 if TYPE_CHECKING:
     from astropy.table import QTable
@@ -94,14 +96,32 @@ def read_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrument
         If the file is not one readable frame: its ``reason`` says why, and
         ``incomplete`` whether it may still be arriving.
     """
+    frame = _read(Path(path), instruments)
+    return replace(frame, sha256=pixel_sha256(frame.data))
+
+
+def measure_frame(
+    path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()
+) -> tuple[Frame, tuple[FrameStatistics, ...], str]:
+    """Read a frame as `read_frame` does, with all that is put on record of it.
+
+    Its hashes are reckoned while its pixels are measured; both let other threads go on.
+
+    Returns
+    -------
+    frame : Frame
+    statistics : tuple of FrameStatistics
+        One for each amplifier.
+    file_sha256 : str
+        As of `file_sha256`.
+    """
     path = Path(path)
-    with _opened(path) as stream:
-        _verify_checksums(path, stream)
-        mosaic = _mosaic(path, stream)
-        data = mosaic.pixels()
-    header = _describe(path, mosaic, instruments)
-    unit = str(header.cards.get("BUNIT", "adu")).strip().lower()
-    return Frame(path, data, header.info, header.amplifiers, pixel_sha256(data), unit, header.amplifiers_reason)
+    with ThreadPoolExecutor(2) as pool:
+        content = pool.submit(file_sha256, path)
+        frame = _read(path, instruments)
+        identity = pool.submit(pixel_sha256, frame.data)
+        statistics = frame_statistics(frame.data, frame.amplifiers)
+        return replace(frame, sha256=identity.result()), statistics, content.result()
 
 
 def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> FrameHeader:
@@ -388,6 +408,17 @@ def _verify_checksums(path: Path, stream: BinaryIO) -> None:
                 raise FrameReadError(
                     path, f"is damaged: its {keyword} does not match in unit {number}; copy it again from the camera"
                 )
+
+
+def _read(path: Path, instruments: Sequence[Instrument]) -> Frame:
+    """Read a frame but for its identity."""
+    with _opened(path) as stream:
+        _verify_checksums(path, stream)
+        mosaic = _mosaic(path, stream)
+        data = mosaic.pixels()
+    header = _describe(path, mosaic, instruments)
+    unit = str(header.cards.get("BUNIT", "adu")).strip().lower()
+    return Frame(path, data, header.info, header.amplifiers, "", unit, header.amplifiers_reason)
 
 
 def _inventory_row(path: Path, instruments: Sequence[Instrument]) -> tuple[object, ...]:

@@ -93,6 +93,11 @@ class Histogram:
             if not is_whole(data):
                 values, counts = np.unique(data, return_counts=True)
                 return cls(values.astype(np.float64), counts, 0.0)
+        if data.dtype.itemsize == 2:
+            from ccdcore._count_kernel import count_16_bit
+
+            values, counts = count_16_bit(data)
+            return cls(values.astype(np.float64), counts, 1.0)
         low, high = int(data.min()), int(data.max())
         if high - low > _LARGEST_BINCOUNT:
             values, counts = np.unique(data, return_counts=True)
@@ -241,8 +246,11 @@ def _amplifier_statistics(data: npt.NDArray[Any], amplifier: Amplifier) -> Frame
     pixels = cut(data, amplifier.data)
     histogram = _histogram(pixels, f"amplifier {amplifier.name}")
     stride = -(-pixels.size // _NOISE_PIXELS)
-    rows = pixels[::stride].astype(np.float64)
-    steps = (rows[:, 1:] - rows[:, :-1])[np.isfinite(rows[:, 1:]) & np.isfinite(rows[:, :-1])]
+    rows = pixels[::stride]
+    with np.errstate(invalid="ignore"):
+        steps = signed_difference(rows[:, 1:], rows[:, :-1])
+    if steps.dtype.kind == "f":
+        steps = steps[np.isfinite(steps)]
     return FrameStatistics(
         amplifier=amplifier.name,
         n_pixels=pixels.size,

@@ -93,12 +93,9 @@ def _register(home: Home, owner: str, file: FileRow) -> None:
 
 
 def _read_and_record(home: Home, owner: str, file: FileRow) -> None:
-    from ccdcore.fits_io import file_sha256, read_frame
-    from ccdcore.statistics import frame_statistics
+    from ccdcore.fits_io import measure_frame
 
-    frame = read_frame(file.path, instruments=home.settings.instruments)
-    statistics = frame_statistics(frame.data, frame.amplifiers)
-    content = file_sha256(file.path)
+    frame, statistics, content = measure_frame(file.path, instruments=home.settings.instruments)
     status = file.path.stat()
     if (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns):
         raise FrameReadError(file.path, "changed while it was read", incomplete=True)
