@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(VENV)/bin/uv
 ARGS ?=
 
-.PHONY: help setup demo test lint lock clean
+.PHONY: help setup demo test bench lint lock clean
 
 help:            ## show this
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ demo: setup ## the whole service on real frames; ARGS=--exit stops it afterwards
 
 test: setup ## all tests; ARGS are handed to pytest
 	$(BIN)/pytest $(ARGS)
+
+bench: setup ## what combining costs here, as a Markdown table; ARGS=--quick leaves out other programs
+	$(BIN)/python -m benchmarks.bench $(ARGS)
 
 lint: setup ## style, types, layers
 	$(BIN)/ruff check .

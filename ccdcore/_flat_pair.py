@@ -13,18 +13,22 @@ limits and templates made of the sum leave the variance of Δ unbiased.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter
 from scipy.special import erf
 
+from ccdcore._count_kernel import group_sums
+
 Array = npt.NDArray[np.floating[Any]]
+T = TypeVar("T")
 
 BOX = 16
 """Side of the boxes, in pixels, within which changes of the lamp's pattern are fitted."""
@@ -127,7 +131,7 @@ def first_gain(pair: FlatPair) -> float | None:
 
     None where too few pixels are safe from saturation.
     """
-    parts = list(_strips(pair, 1.0, _stride(pair), clip=False))
+    parts = list(_strips(pair, 1.0, lambda part: part, stride=_stride(pair), clip=False))
     value, level, dof = (np.concatenate([getattr(p, name) for p in parts]) for name in ("value", "level", "dof"))
     if level.size < _PIXELS_PER_BIN:
         return None
@@ -153,12 +157,14 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
     edges = _group_edges(pair, gain)
     sums = np.zeros((6, edges.size + 1))
     n_candidates = 0
-    for part in _strips(pair, gain, _stride(pair) if quick else 1):
-        group = np.searchsorted(edges, part.neighbourhood)
-        variance = part.variance * part.dof
-        weights = (None, part.dof, part.value**2, part.level * part.dof, variance, part.variance * variance)
-        sums += [np.bincount(group, weight, minlength=edges.size + 1) for weight in weights]
-        n_candidates += part.n_candidates
+
+    def group(part: _Residuals) -> tuple[Array, int]:
+        sums = group_sums(part.neighbourhood, edges, part.value, part.level, part.variance, part.dof)
+        return sums, part.n_candidates
+
+    for some, n in _strips(pair, gain, group, stride=_stride(pair) if quick else 1):
+        sums += some
+        n_candidates += n
     n, dof, squares, levels, variances, variances2 = sums[:, sums[1] > 1]
     f1, f2 = pair.factors
     measured = untruncated(squares / variances, CLIP_SIGMA) * variances / dof
@@ -201,12 +207,19 @@ def _group_edges(pair: FlatPair, gain: float) -> npt.NDArray[np.float64]:
     return np.unique(np.concatenate([[dark], inner]))
 
 
-def _strips(pair: FlatPair, gain: float, stride: int, *, clip: bool = True) -> Iterator[_Residuals]:
-    """Yield the residuals of strips of boxes, small enough for the processor's cache."""
+def _strips(
+    pair: FlatPair, gain: float, make: Callable[[_Residuals], T], *, stride: int, clip: bool = True
+) -> Iterator[T]:
+    """Yield what is made of the residuals of strips of boxes, small enough for the cache, all processors at work."""
     rows, columns = (np.linspace(0, n, max(1, round(n / BOX)) + 1).astype(int) for n in pair.first.shape)
-    for k in range(0, rows.size - 1, _BOXES_PER_STRIP * stride):
+
+    def work(k: int) -> T:
         bounds = rows[k : k + _BOXES_PER_STRIP + 1]
-        yield _strip_residuals(pair, gain, slice(bounds[0], bounds[-1]), Boxes(bounds - bounds[0], columns), clip)
+        boxes = Boxes(bounds - bounds[0], columns)
+        return make(_strip_residuals(pair, gain, slice(bounds[0], bounds[-1]), boxes, clip))
+
+    with ThreadPoolExecutor() as pool:
+        yield from pool.map(work, range(0, rows.size - 1, _BOXES_PER_STRIP * stride))
 
 
 def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, clip: bool) -> _Residuals:

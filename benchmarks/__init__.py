@@ -1,0 +1,1 @@
+"""What combining costs, here and with other programs: ``make bench``."""

@@ -1,0 +1,139 @@
+"""One measurement in a process of its own: prints seconds and peak memory as JSON."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def best_of(times: int, function: Callable[[], object]) -> list[float]:
+    """Return how long each of several calls took, the quickest first."""
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        function()
+        taken.append(time.perf_counter() - began)
+    return sorted(taken)
+
+
+def whole_job(paths: Sequence[str], times: int, threads: str = "0") -> dict[str, Any]:
+    """Combine files: the first call apart, which compiles or loads what was compiled."""
+    from ccdcore.combining import combine
+
+    cold = best_of(1, lambda: combine(paths, threads=int(threads) or None))
+    return {"cold": cold[0], "seconds": best_of(times, lambda: combine(paths, threads=int(threads) or None))}
+
+
+def engine(paths: Sequence[str], times: int) -> dict[str, Any]:
+    """Combine arrays that are in memory."""
+    from ccdcore.combining import combine
+    from ccdcore.fits_io import read_image
+
+    stack = [read_image(path) for path in paths]
+    combine(stack)
+    return {"seconds": best_of(times, lambda: combine(stack))}
+
+
+def scaled(paths: Sequence[str], times: int) -> dict[str, Any]:
+    """Combine files that are scaled, as flats are."""
+    from ccdcore.combining import combine
+
+    scale = np.linspace(0.5, 1.5, len(paths))
+    combine(paths[:2])
+    combine(paths, scale=scale)
+    return {"seconds": best_of(times, lambda: combine(paths, scale=scale))}
+
+
+def masked(paths: Sequence[str], times: int) -> dict[str, Any]:
+    """Combine arrays of which one pixel in a hundred is masked."""
+    from ccdcore.combining import combine
+    from ccdcore.fits_io import read_image
+
+    bad = np.random.default_rng(1).random(read_image(paths[0]).shape) < 0.01
+    stack = [np.ma.MaskedArray(read_image(path), bad) for path in paths]
+    combine(stack)
+    return {"seconds": best_of(times, lambda: combine(stack))}
+
+
+def raw_read(paths: Sequence[str], times: int) -> dict[str, Any]:
+    """Read all bytes, two threads, each into a buffer of 1 MiB that is used again."""
+
+    def read(some: Sequence[str]) -> None:
+        buffer = bytearray(2**20)
+        for path in some:
+            with Path(path).open("rb", buffering=0) as file:
+                while file.readinto(buffer):
+                    pass
+
+    def all_of_them() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(read, (paths[::2], paths[1::2])))
+
+    return {"seconds": best_of(times + 2, all_of_them)}
+
+
+def ccdproc_combine(paths: Sequence[str], times: int, spelling: str) -> dict[str, Any]:
+    """Combine with ccdproc, as the notebook spelt it or as it is fastest."""
+    import ccdproc
+    from astropy.stats import mad_std
+
+    how = (
+        {"sigma_clip_func": np.ma.median, "sigma_clip_dev_func": mad_std, "mem_limit": 512e6}
+        if spelling == "notebook"
+        else {"sigma_clip_func": "median", "sigma_clip_dev_func": "mad_std"}
+    )
+    limits = {"sigma_clip_low_thresh": 7, "sigma_clip_high_thresh": 7}
+    result: list[Any] = []
+
+    def run() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result[:] = [ccdproc.combine(list(paths), unit="adu", sigma_clip=True, **limits, **how)]
+
+    seconds = best_of(times, run)
+    from ccdcore.combining import combine
+
+    return {"seconds": seconds, "difference": float(np.abs(combine(paths).value - result[0].data).max())}
+
+
+def registration(paths: Sequence[str], times: int) -> dict[str, Any]:
+    """Read frames with all that is put on record of them."""
+    from ccdcore.fits_io import measure_frame
+
+    measure_frame(paths[0])
+
+    def run() -> None:
+        for path in paths:
+            measure_frame(path)
+
+    return {"seconds": best_of(times, run)}
+
+
+def gain(paths: Sequence[str], times: int) -> dict[str, Any]:
+    """Measure gain and read noise of two biases and two flats."""
+    from ccdcore.photon_transfer import measure_gain
+
+    measure_gain(paths[:2], paths[2:4])
+    return {"seconds": best_of(times, lambda: measure_gain(paths[:2], paths[2:4]))}
+
+
+def main() -> None:
+    """Run the measurement named on the command line: name, repeats, list of files, options."""
+    name, times, listed, *options = sys.argv[1:]
+    paths = Path(listed).read_text(encoding="utf-8").split("\n")
+    found = globals()[name](paths, int(times), *options)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    json.dump({**found, "peak_mib": peak}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
