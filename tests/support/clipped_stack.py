@@ -49,8 +49,9 @@ def clipped_stack(
         centre = middle(values)
         deviation = values - centre
         scatter = np.maximum(MAD_TO_SIGMA * middle(np.abs(deviation)), np.sqrt(np.maximum(expected, quantum**2 / 12)))
+        below, above = (np.inf if np.isinf(sigma) else sigma * scatter + margin for sigma in (low, high))
         with np.errstate(invalid="ignore"):
-            outlier = (deviation < -low * scatter - margin) | (deviation > high * scatter + margin)
+            outlier = (deviation < -below) | (deviation > above)
         if not outlier.any():
             break
         values = np.where(outlier, np.nan, values)
