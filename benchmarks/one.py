@@ -132,7 +132,7 @@ def main() -> None:
     paths = Path(listed).read_text(encoding="utf-8").split("\n")
     found = globals()[name](paths, int(times), *options)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    json.dump({**found, "peak_mib": peak}, sys.stdout)
+    print("\n" + json.dumps({**found, "peak_mib": peak}))
 
 
 if __name__ == "__main__":

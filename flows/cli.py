@@ -127,8 +127,9 @@ def process(paths: tuple[Path, ...], home: Path, as_json: bool) -> None:
     type=ClipSigma(),
     help="Leave out what is farther from the median than this many σ, below and above.",
 )
-def combine(files: tuple[Path, ...], output: Path, clip_sigma: tuple[float, float]) -> None:
-    r"""Combine these files, as they are, into their clipped mean with uncertainties.
+@home_option
+def combine(files: tuple[Path, ...], output: Path, clip_sigma: tuple[float, float], home: Path) -> None:
+    """Combine these files, as they are, into their clipped mean with uncertainties.
 
     \b
     Example:
@@ -138,7 +139,7 @@ def combine(files: tuple[Path, ...], output: Path, clip_sigma: tuple[float, floa
     from flows.stacking import combine_files
 
     try:
-        stack = combine_files(files, output, clip_sigma)
+        stack = combine_files(home, files, output, clip_sigma)
     except CcdError as error:
         say(f"ccdwatch: {error}")
         sys.exit(1)

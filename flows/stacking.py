@@ -15,14 +15,16 @@ from ccdcore.frame import Frame
 from ccdcore.master import MaskBit, Master, MasterInput
 from ccdcore.master_file import master_hdulist
 from flows.progress import progress_bar
-from flows.settings import SettingsError
+from flows.settings import SettingsError, load_settings
 
 
-def combine_files(paths: Sequence[Path], output: Path, clip_sigma: tuple[float, float]) -> Master:
+def combine_files(home: Path, paths: Sequence[Path], output: Path, clip_sigma: tuple[float, float]) -> Master:
     """Combine files as they are, and write the result laid out like a master.
 
     Parameters
     ----------
+    home : Path
+        Whose instrument entries say what headers mean; it need not exist.
     paths : sequence of Path
         Frames of one shape; each is read once to verify its checksums and learn its identity, then combined.
     output : Path
@@ -39,11 +41,12 @@ def combine_files(paths: Sequence[Path], output: Path, clip_sigma: tuple[float, 
     """
     if output.exists():
         raise SettingsError(f"{output}: is there already: give another -o FILE, or remove it first")
+    instruments = load_settings(home).instruments
     with progress_bar() as progress:
         inputs: list[tuple[Frame, tuple[int, int]]] = []
         for number, path in enumerate(paths):
             progress("reading frames", number, len(paths))
-            frame = read_frame(path)
+            frame = read_frame(path, instruments=instruments)
             inputs.append((replace(frame, data=np.empty(0)), frame.shape))
             _require_same(inputs[0], inputs[-1])
         image = combine(
