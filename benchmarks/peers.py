@@ -39,7 +39,7 @@ def _iraf(name: str, frames: Sequence[Path], folder: Path) -> Peer:
         'imcombine @list.txt out.fits combine=average reject=sigclip mclip=yes lsigma=7 hsigma=7 logfile=""\nlogout\n'
     )
     listed = "".join(f"{path}\n" for path in frames)
-    return Peer(name, ["sh", "-c", "irafcl < script.cl"], {"list.txt": listed, "script.cl": script})
+    return Peer(name, ["irafcl", "-f", "script.cl"], {"list.txt": listed, "script.cl": script})
 
 
 def _gnuastro(name: str, frames: Sequence[Path], folder: Path) -> Peer:

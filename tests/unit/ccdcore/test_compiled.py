@@ -1,0 +1,79 @@
+"""The cache of compiled code, and that nothing depends on it."""
+
+import importlib.util
+import sys
+
+import numba
+import numpy as np
+import pytest
+
+from ccdcore._count_kernel import count_16_bit, group_sums
+
+SOURCE = """
+from ccdcore._compiled import compiled
+
+@compiled
+def twice(x):
+    return 2 * x
+"""
+
+
+def loaded(path):
+    spec = importlib.util.spec_from_file_location("twice", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    path = tmp_path / "twice.py"
+    path.write_text(SOURCE)
+    return path
+
+
+def test_what_was_compiled_is_kept_for_other_processes(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+    assert loaded(source).twice(2) == 4
+    assert list((tmp_path / "cache").rglob("*.nbc"))
+    again = loaded(source).twice
+    assert again(3) == 6
+    assert sum(again.stats.cache_hits.values()) == 1
+
+
+def test_it_works_where_nothing_can_be_kept(source, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_LOCATOR_CLASSES", "UserProvidedCacheLocator")
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "/dev/null/cache")
+    assert loaded(source).twice(2) == 4
+
+
+def test_what_flow_runs_need_is_compiled_before_they_are_forked():
+    import flows.warm
+    from ccdcore._combine_kernel import combine_floats, combine_integers
+
+    assert flows.warm.warm_up
+    assert combine_integers.signatures
+    assert combine_floats.signatures
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int16, ">u2", ">i2"])
+def test_values_are_counted(kind):
+    limits = np.iinfo(kind)
+    data = np.random.default_rng(1).choice([limits.min, -3 if limits.min else 3, 0, 7, limits.max], (7, 9)).astype(kind)
+    values, counts = count_16_bit(data[:, ::2])
+    expected = np.unique(data[:, ::2], return_counts=True)
+    np.testing.assert_array_equal(values, expected[0])
+    np.testing.assert_array_equal(counts, expected[1])
+
+
+@pytest.mark.parametrize("n_edges", [1, 2, 3, 8, 47])
+def test_groups_are_those_of_searchsorted(n_edges):
+    rng = np.random.default_rng(n_edges)
+    keys, value, level, variance, dof = rng.random((5, 500)).astype(np.float32)
+    edges = np.sort(rng.random(n_edges))
+    edges[0] = keys[0]
+    group = np.searchsorted(edges, keys)
+    weights = (None, dof, value**2, level * dof, variance * dof, variance**2 * dof)
+    expected = [np.bincount(group, weight, minlength=n_edges + 1) for weight in weights]
+    np.testing.assert_allclose(group_sums(keys, edges, value, level, variance, dof), expected, rtol=1e-5)
