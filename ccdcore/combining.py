@@ -39,7 +39,7 @@ QUANTISATION_VARIANCE = 1 / 12
 PRIOR_DEGREES_OF_FREEDOM = 4
 """How many degrees of freedom the noise model counts for when the scatter of a pixel is pooled with it."""
 
-_STRIP_BYTES = 2**23
+_STRIP_BYTES = 2**24
 _LEAST_STRIP = 2**12
 """A strip is as many pixels of all frames as fit in so many bytes, but not so few that calls outweigh the work."""
 
