@@ -23,6 +23,7 @@ from ccdcore import combining
 from ccdcore._combine_kernel import network
 from ccdcore.combining import PRIOR_DEGREES_OF_FREEDOM, combine
 from ccdcore.errors import FrameReadError, InsufficientDataError
+from ccdcore.fits_io import StoredPixels
 from tests.support.clipped_stack import clipped_stack
 
 ROUNDING = np.sqrt(1 / 12)
@@ -352,16 +353,20 @@ def test_pixels_that_are_no_plain_numbers_are_decoded(tmp_path):
         np.testing.assert_array_equal(combine([path]).value, expected)
 
 
-class Touched:
-    """Does something to a file once the combining has begun."""
+@contextmanager
+def before_second_strip(action):
+    """Do something to a file when its first strip has been read, and before the next one is."""
+    read = StoredPixels.read
+    pending = [action]
 
-    def __init__(self, action):
-        self.action = action
+    def acting(pixels, start, into):
+        if start > 0 and pending:
+            pending.pop()()
+        read(pixels, start, into)
 
-    def __call__(self, _):
-        if self.action is not None:
-            action, self.action = self.action, None
-            action()
+    with patch.object(StoredPixels, "read", acting):
+        yield
+    assert not pending
 
 
 @pytest.mark.parametrize(
@@ -376,16 +381,20 @@ def test_a_file_that_vanishes_or_changes_is_named(tmp_path, action, reason):
     frames = np.zeros((3, 60, 50), np.uint16)
     paths = [write(tmp_path / f"{i}.fits", frame) for i, frame in enumerate(frames)]
     time.sleep(0.02)  # file systems date changes by the tick of the kernel
-    with small_strips(100), pytest.raises(FrameReadError, match=rf"1\.fits.*{reason}"):
-        combine(paths, threads=1, progress=Touched(lambda: action(paths[1])))
+    with (
+        small_strips(100),
+        before_second_strip(lambda: action(paths[1])),
+        pytest.raises(FrameReadError, match=rf"1\.fits.*{reason}"),
+    ):
+        combine(paths, threads=1)
 
 
 def test_an_interrupt_stops_the_work():
-    def interrupt():
+    def interrupt(_):
         raise KeyboardInterrupt
 
     with small_strips(10), pytest.raises(KeyboardInterrupt):
-        combine([np.zeros((100, 100), np.uint16)], progress=Touched(interrupt))
+        combine([np.zeros((100, 100), np.uint16)], progress=interrupt)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("combine")]
 
 
