@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(VENV)/bin/uv
 ARGS ?=
+GOAL ?=
 
-.PHONY: help setup demo test bench lint lock clean
+.PHONY: help setup demo test faults bench lint lock clean
 
 help:            ## show this
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +31,9 @@ demo: setup ## the whole service on real frames; ARGS=--exit stops it afterwards
 
 test: setup ## all tests; ARGS are handed to pytest
 	$(BIN)/pytest $(ARGS)
+
+faults: setup ## measure the goals of reliability in full, which takes hours; GOAL=3 for one of them
+	$(BIN)/python -m tests.faults $(GOAL:%=--goal %) $(ARGS)
 
 bench: setup ## what combining costs here, as a Markdown table; ARGS=--quick leaves out other programs
 	$(BIN)/python -m benchmarks.bench $(ARGS)
