@@ -12,10 +12,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from threading import Event
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from db import ledger
 from db.models import FileState
 from db.records import fail_run
 from db.sets import OpenRun, open_runs
+from flows.heartbeat import Pulse
 from flows.home import Home, now
 from flows.naming import run_name, run_tags
 from flows.prefect_api import FlowRunState, PrefectApi, PrefectUnavailableError
@@ -23,6 +26,7 @@ from flows.publishing import give_up, is_lost
 from flows.reconcile import Plan, reconcile, record_stillborn
 from flows.registration import free_lost_claims
 from flows.watcher import Watcher
+from flows.words import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -158,20 +162,31 @@ def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) 
         Takes lines for the log.
     """
     watcher = Watcher(home.settings.watch, sessions=home.sessions, host=home.settings.host, exclude=home.path)
+    pulse = Pulse(home.path)
+    trouble = None
     watcher.start()
-    away = False
     try:
         with PrefectApi(api_url) as api:
             dispatcher = Dispatcher(home, api)
             while not stop.is_set():
-                watcher.tick(now())
-                try:
-                    dispatcher.tick(now())
-                    away = False
-                except PrefectUnavailableError as error:
-                    if not away:
-                        say(f"Prefect does not answer, work waits: {error}")
-                    away = True
+                pulse.beat(watcher.health, at=now(), trouble=trouble)
+                before, trouble = trouble, _work(watcher, dispatcher)
+                if trouble and not before:
+                    say(trouble)
                 watcher.wait(dispatcher.seconds_to_wait(now()))
+        pulse.end()
     finally:
         watcher.stop()
+
+
+def _work(watcher: Watcher, dispatcher: Dispatcher) -> str | None:
+    """Do what there is to do; return what stood in the way, which will not for ever: it is tried again."""
+    try:
+        watcher.tick(now())
+        dispatcher.tick(now())
+    except PrefectUnavailableError as error:
+        return f"Prefect does not answer, work waits: {error}"
+    except SQLAlchemyError as error:
+        why = getattr(error, "orig", None) or error
+        return f"the database cannot be used, work waits: {one_line(why)}"
+    return None

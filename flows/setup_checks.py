@@ -20,6 +20,8 @@ from ccdcore.instrument import Instrument
 from db.base import DatabaseError
 from db.engine import check, make_engine, session_factory
 from db.listings import frame_shapes
+from flows.health import condition, words_of_ages
+from flows.home import Home
 from flows.service import ADDRESS, running_service
 from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings
 from flows.words import number_of
@@ -150,8 +152,18 @@ def _record(engine: Engine, settings: Settings) -> Iterator[Finding]:
             return
         yield Finding(Level.OK, f"database {shown}: schema up to date, integrity ok")
         yield from _amplifiers(engine, settings)
+        yield from _service(Home(settings, engine))
     except BrokenDatabaseError as error:
         yield Finding(Level.FAIL, f"database {shown}: is damaged ({error.orig}): restore a backup")
+
+
+def _service(home: Home) -> Iterator[Finding]:
+    """Tell whether the service does its work; nothing, where none runs."""
+    now = condition(home)
+    for finding in now.findings:
+        yield Finding(Level.FAIL, f"service: {finding}: see {home.path}/logs")
+    if now.is_ok and (ages := words_of_ages(now.ages_s)):
+        yield Finding(Level.OK, f"service: {ages}")
 
 
 def _amplifiers(engine: Engine, settings: Settings) -> Iterator[Finding]:

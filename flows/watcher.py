@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db import ledger
 from db.ledger import FileRow, Sighting
+from flows.heartbeat import WatcherHealth
 from flows.observers import HintBox, Hints, ObservedRoot, OverflowAlarm
 from flows.scan import Tree, is_open_for_writing
 from flows.settings import WatchSettings
@@ -42,28 +43,6 @@ _LEDGER_SECONDS = 5.0
 
 _BATCH = 5000
 """Files a transaction, so that nobody waits long for the database."""
-
-
-@dataclass(frozen=True)
-class WatcherHealth:
-    """How the watcher is.
-
-    Parameters
-    ----------
-    scanned_at : datetime or None
-        When everything was last scanned.
-    missing : tuple of str
-        Watched directories that are not there.
-    unobserved : tuple of str
-        Those that are there, but whose events do not come: they are only scanned.
-    settling : int
-        Files that are not ready yet.
-    """
-
-    scanned_at: datetime | None
-    missing: tuple[str, ...]
-    unobserved: tuple[str, ...]
-    settling: int
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ import shutil
 import socket
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import PackageNotFoundError
 from os import getpid
@@ -15,11 +16,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import text, update
 
 from db import ledger
+from db.models import File, FileState
 from flows import health, setup_checks
 from flows.doctor import MOST_LINES, doctor, status
-from flows.home import HOST, now, open_home
+from flows.heartbeat import Pulse, WatcherHealth
+from flows.home import HOST, now, open_home, read_home
 from flows.local import recording_failure
 from flows.process import process
 from flows.reconcile import begin_run, plans_of
@@ -181,7 +185,7 @@ def test_a_set_without_results_is_due(tmp_path: Path, ask: Ask) -> None:
     tree = Tree(str(raw), include=["*.fits"], exclude=str(path))
     with home.sessions.begin() as session:
         files = ledger.observe(session, [sighting for _, sighting in tree.walk()], host=HOST, now=now())
-    assert "oldest file not done yet: of 20" in "\n".join(ask(status, path, as_json=False)[1])
+    assert "oldest waiting file came " in "\n".join(ask(status, path, as_json=False)[1])
     register_files(home, file_ids=[file.id for file in files])
     is_healthy, lines = ask(status, path, as_json=False)
     assert is_healthy
@@ -192,6 +196,14 @@ def pretend_service(home: Path, port: int) -> None:
     url = f"http://127.0.0.1:{port}"
     content = {"pid": getpid(), "prefect_api_url": f"{url}/api", "prefect_ui_url": url}
     (home / "service.json").write_text(json.dumps(content))
+    say_watcher(home)
+
+
+def say_watcher(home: Path, *, ago: float = 1.0, trouble: str | None = None, **changes: Any) -> None:
+    """Say how the watcher was, so many seconds ago."""
+    at = now() - timedelta(seconds=ago)
+    well = {"scanned_at": at, "missing": (), "unobserved": (), "settling": 0}
+    Pulse(home).beat(WatcherHealth(**{**well, **changes}), at=at, trouble=trouble)
 
 
 def test_a_service_whose_prefect_is_silent_is_ill(home: Path, ask: Ask) -> None:
@@ -224,7 +236,57 @@ def test_a_service_whose_prefect_answers_is_well(home: Path, ask: Ask) -> None:
         thread.join()
     assert is_healthy
     assert f"service at http://127.0.0.1:{server.server_port}: Prefect answers" in lines
+    assert "watcher heard 1 s ago, everything scanned 1 s ago" in lines
     assert f"ok   a service runs on this home: http://127.0.0.1:{server.server_port}" in examined
+    assert "ok   service: watcher heard 1 s ago, everything scanned 1 s ago" in examined
+
+
+def found(home: Path) -> tuple[str, ...]:
+    return health.condition(read_home(home)).findings
+
+
+def test_a_watcher_that_does_not_do_its_work_is_told(home: Path, ask: Ask) -> None:
+    say_watcher(home)
+    assert health.condition(read_home(home)).as_dict()["status"] == "ok"
+    say_watcher(home, ago=600)
+    assert found(home) == ("the watcher was last heard 10 min ago: frames that land are not seen",)
+    say_watcher(home, missing=("/data/a",), unobserved=("/data/b",))
+    assert found(home) == (
+        "watched folder /data/a is not there",
+        "no events come from watched folder /data/b: it is only scanned",
+    )
+    say_watcher(home, scanned_at=now() - timedelta(hours=3))
+    assert found(home) == ("the watched folders were last scanned 3 h ago",)
+    say_watcher(home, trouble="the database cannot be used, work waits: disk full")
+    assert found(home) == ("the database cannot be used, work waits: disk full",)
+    assert not ask(doctor, home)[0]
+    assert health.condition(read_home(home)).as_dict()["status"] == "degraded"
+
+
+def test_a_watcher_that_is_not_there_is_told_where_a_service_runs(home: Path) -> None:
+    pretend_service(home, 9)
+    (home / "watch.json").write_text("not what the watcher says")
+    assert found(home) == ("no watcher runs: frames that land are not seen", health.PREFECT_SILENT)
+    say_watcher(home)
+    Pulse(home).end()
+    assert "no watcher runs: frames that land are not seen" in found(home)
+    (home / "service.json").unlink()
+    assert found(home) == ()
+
+
+def test_a_file_that_waits_in_vain_is_told(home: Path) -> None:
+    opened = open_home(home)
+    hour_ago = now() - timedelta(seconds=health.OLDEST_SECONDS + 60)
+    with opened.sessions.begin() as session:
+        session.execute(update(File).where(File.id == 1).values(state=FileState.SETTLING, changed_at=hour_ago))
+    assert found(home) == ("a file that came 61 min ago is not done yet",)
+
+
+def test_a_database_that_cannot_be_read_is_told(home: Path) -> None:
+    opened = read_home(home)
+    with opened.engine.begin() as connection:
+        connection.execute(text("DROP TABLE file"))
+    assert health.condition(opened).findings == ("the database cannot be read: no such table: file",)
 
 
 def test_a_disk_that_is_nearly_full_is_ill(home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
