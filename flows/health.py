@@ -116,7 +116,7 @@ def words_of_ages(ages_s: Mapping[str, float | None]) -> str:
     words = {
         "watcher": "watcher heard",
         "scan": "everything scanned",
-        "oldest_unprocessed": "oldest file not done came",
+        "oldest_unprocessed": "oldest waiting file came",
     }
     known = {what: age for what, age in ages_s.items() if age is not None}
     return ", ".join(f"{words[what]} {_ago(age)}" for what, age in known.items())
