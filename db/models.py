@@ -180,7 +180,14 @@ class Measurement(Base):
     """One value of one quantity for one amplifier."""
 
     __tablename__ = "measurement"
-    __table_args__ = (Index(None, "instrument_id", "amplifier", "observed_at"),)
+    # Where to look, and then all that a trend needs of a point: its rows, which are long, are left alone.
+    __table_args__ = (
+        Index(
+            "ix_measurement_trend",
+            *("instrument_id", "quantity", "amplifier", "observed_at"),
+            *("value", "uncertainty", "unit", "filter", "run_id"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), index=True)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, RowMapping, select
+from sqlalchemy import ColumnElement, extract, select
 from sqlalchemy.orm import Session
 
 from ccdcore.instrument import Limits
 from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
 from db.results import Verdict
 from db.rows import Row
+from db.statements import batches
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +91,25 @@ def trends(
     instrument: str | None = None,
     amplifier: str | None = None,
     configuration: str | None = None,
+    filter_name: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     superseded: bool = False,
+    at_most: int | None = None,
 ) -> list[TrendRow]:
     """Return the measurements on record, oldest first.
 
     Parameters
     ----------
+    quantity, instrument, amplifier, configuration, filter_name : str or None
+        Only those of this; None for any.
     since, until : datetime or None
         The half-open span of time of observation.
     superseded : bool
         Whether to show also what newer runs took the place of.
+    at_most : int or None
+        For a plot: about how many points of each curve (instrument, configuration, amplifier, filter, quantity) to
+        return. Every outlier and all that is ``bad`` is among them, whatever their number (`ccdcore.thinning`).
     """
     entries = _entries(session, instrument)
     where: list[ColumnElement[bool]] = [Run.outcome == Outcome.DONE]
@@ -103,6 +117,7 @@ def trends(
         (Measurement.quantity, quantity),
         (Measurement.amplifier, amplifier),
         (CalibrationSet.configuration, configuration),
+        (Measurement.filter, filter_name),
     ):
         if wanted is not None:
             where.append(column == wanted)
@@ -114,60 +129,153 @@ def trends(
         where.append(Measurement.observed_at < until)
     if not superseded:
         where.append(Run.superseded_by_id.is_(None))
-    found = session.execute(_QUERY.where(*where)).mappings()
-    return [_trend_row(row, *entries[row["instrument_id"]]) for row in found]
+    if at_most is None:
+        return _rows(session, entries, *where)
+    shown = _thinned(session, entries, where, at_most)
+    found = [row for ids in batches(shown) for row in _rows(session, entries, Measurement.id.in_(ids))]
+    return sorted(found, key=lambda row: (row.observed_at, row.id))
 
+
+Entries = dict[int, tuple[str, dict[str, Any]]]
+"""Name and limits of every entry version, by its id."""
+
+# Plain columns: as attributes of a mapped class each row would cost twice the time.
+_tables = [one.__table__ for one in (Measurement, Run, CalibrationSet)]
+_of, _runs, _sets = (table.c for table in _tables)
 
 _QUERY = (
     select(
-        Measurement.id,
-        Measurement.instrument_id,
-        Measurement.quantity,
-        Measurement.value,
-        Measurement.uncertainty,
-        Measurement.unit,
-        CalibrationSet.configuration,
-        CalibrationSet.window_first_night.label("night"),
-        Measurement.observed_at,
-        Measurement.amplifier,
-        Measurement.filter,
-        Measurement.method,
+        _of.instrument_id,
+        _of.id,
+        _of.quantity,
+        _of.value,
+        _of.uncertainty,
+        _of.unit,
+        _sets.configuration,
+        _sets.window_first_night,
+        _of.observed_at,
+        _of.amplifier,
+        _of.filter,
+        _of.method,
         # Picked out by the database: the details may carry a whole photon transfer curve.
-        *(Measurement.details[name].as_integer().label(name) for name in ("n_bias", "n_flat", "n_flat_pairs")),
-        Measurement.ccd_temperature_c,
-        Measurement.remark,
-        Measurement.run_id,
-        Run.flow_run_id,
-        Run.engine,
-        Run.superseded_by_id.is_not(None).label("superseded"),
+        *(_of.details[name].as_integer() for name in ("n_bias", "n_flat", "n_flat_pairs")),
+        _of.ccd_temperature_c,
+        _of.remark,
+        _of.run_id,
+        _runs.flow_run_id,
+        _runs.engine,
+        _runs.superseded_by_id,
     )
-    .join(Run, Measurement.run_id == Run.id)
-    .join(CalibrationSet, Run.calibration_set_id == CalibrationSet.id)
-    .order_by(Measurement.observed_at, Measurement.id)
+    .join_from(_tables[0], _tables[1], _of.run_id == _runs.id)
+    .join(_tables[2], _runs.calibration_set_id == _sets.id)
+    .order_by(_of.observed_at, _of.id)
+)
+
+# Nothing but what the index of the table holds: rows are long, and of most points nothing else is asked.
+_POINTS = (
+    select(
+        _of.instrument_id,
+        _sets.configuration,
+        _of.amplifier,
+        _of.filter,
+        _of.quantity,
+        _of.unit,
+        _of.id,
+        extract("epoch", _of.observed_at),
+        _of.value,
+        _of.uncertainty,
+    )
+    .join_from(_tables[0], _tables[1], _of.run_id == _runs.id)
+    .join(_tables[2], _runs.calibration_set_id == _sets.id)
 )
 
 
-def _entries(session: Session, instrument: str | None) -> dict[int, tuple[str, dict[str, Any]]]:
-    """Return name and limits of every entry version, by its id."""
+def _entries(session: Session, instrument: str | None) -> Entries:
     query = select(Instrument.id, Instrument.name, Instrument.spec)
     if instrument is not None:
         query = query.where(Instrument.name == instrument)
     return {key: (name, spec) for key, name, spec in session.execute(query)}
 
 
-def _trend_row(row: RowMapping, instrument: str, spec: Mapping[str, Any]) -> TrendRow:
-    limits = limits_of(spec, quantity=row["quantity"], unit=row["unit"])
-    return TrendRow(
-        **{name: row[name] for name in _STORED},
-        instrument=instrument,
-        verdict=judge(row["value"], limits=limits, remark=row["remark"]),
-        limit_min=limits.min,
-        limit_max=limits.max,
-    )
+def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> list[TrendRow]:
+    """Return rows in full. Written for speed: a plot may ask for many thousands."""
+
+    @cache
+    def limits(entry: int, quantity: str, unit: str) -> Limits:
+        return limits_of(entries[entry][1], quantity=quantity, unit=unit)
+
+    rows = []
+    found = session.connection().execute(_QUERY.where(*where))
+    for entry, key, quantity, value, uncertainty, unit, configuration, night, observed_at, *rest in found:
+        amplifier, filter_name, method, n_bias, n_flat, n_pairs, temperature, remark, run_id, flow_run_id, *last = rest
+        inside = limits(entry, quantity, unit)
+        rows.append(
+            TrendRow(
+                key,
+                quantity,
+                value,
+                uncertainty,
+                unit,
+                entries[entry][0],
+                configuration,
+                night,
+                observed_at,
+                amplifier,
+                filter_name,
+                method,
+                n_bias,
+                n_flat,
+                n_pairs,
+                temperature,
+                judge(value, limits=inside, remark=remark),
+                remark,
+                inside.min,
+                inside.max,
+                run_id,
+                flow_run_id,
+                last[0],
+                last[1] is not None,
+            )
+        )
+    return rows
 
 
-_STORED = tuple(name for name in TrendRow.__dataclass_fields__ if name in _QUERY.selected_columns)
-"""The columns of a row that are stored; the others follow from the entry in force."""
+def _thinned(session: Session, entries: Entries, where: Sequence[ColumnElement[bool]], at_most: int) -> list[int]:
+    """Return the ids of the measurements that a plot must show."""
+    import numpy as np
+
+    from ccdcore.thinning import thinned
+
+    found = session.connection().execute(_POINTS.where(*where)).all()
+    if not found:
+        return []
+    *parts, ids, times, values, uncertainties = zip(*found, strict=True)
+    time, value, uncertainty = (np.array(column, float) for column in (times, values, uncertainties))
+    is_bad = np.zeros(len(found), bool)
+    curves: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for (entry, *curve), places in _places(zip(*parts, strict=True)).items():
+        name, spec = entries[entry]
+        curves[name, *curve] += places
+        is_bad[places] = _outside(value[places], limits_of(spec, quantity=curve[-2], unit=curve[-1]))
+    shown: list[int] = []
+    for of in map(np.array, curves.values()):
+        picked = thinned(time[of], value[of], at_most=at_most, uncertainties=uncertainty[of], keep=is_bad[of])
+        shown += [ids[place] for place in of[picked]]
+    return shown
+
+
+def _places(keys: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], list[int]]:
+    """Return where in a list each key stands."""
+    places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for place, key in enumerate(keys):
+        places[key].append(place)
+    return places
+
+
+def _outside(values: npt.NDArray[Any], limits: Limits) -> npt.NDArray[Any]:
+    low = -math.inf if limits.min is None else limits.min
+    high = math.inf if limits.max is None else limits.max
+    return (values < low) | (values > high)
 
 
 def limits_of(spec: Mapping[str, Any], *, quantity: str, unit: str) -> Limits:

@@ -101,7 +101,7 @@ def test_new_limits_judge_old_measurements_again(session: Session) -> None:
 def test_rows_come_oldest_first_and_are_picked_by_what_is_asked(session: Session) -> None:
     finished(session, "a", gain(1.0, observed_at=NOON + DAY), gain(2.0, amplifier="2"))
     finished(session, "b", gain(3.0, quantity="read_noise", unit="e", observed_at=NOON - DAY), instrument="other")
-    finished(session, "c", gain(4.0, observed_at=NOON + 2 * DAY), configuration="bin2x2", night=NIGHT + DAY)
+    finished(session, "c", gain(4.0, observed_at=NOON + 2 * DAY, filter="V"), configuration="bin2x2", night=NIGHT + DAY)
 
     def values(**wanted: object) -> list[float]:
         return [row.value for row in trends(session, **wanted)]  # type: ignore[arg-type]
@@ -112,7 +112,27 @@ def test_rows_come_oldest_first_and_are_picked_by_what_is_asked(session: Session
     assert values(instrument="nobody") == []
     assert values(amplifier="2") == [2.0]
     assert values(configuration="bin2x2") == [4.0]
+    assert values(filter_name="V") == [4.0]
     assert values(since=NOON, until=NOON + 2 * DAY) == [2.0, 1.0]
+
+
+def test_a_plot_gets_fewer_points_but_all_that_are_bad(session: Session) -> None:
+    entry = Instrument("m2-ml", spec={"gain_e_per_adu": Limits(0.9, 1.1)})
+    values = [1.1001 if n in {50, 51, 52} else 1 + 0.001 * (n % 7) for n in range(200)]
+    measured = [
+        gain(value, amplifier=amplifier, observed_at=NOON + n * DAY)
+        for amplifier in ("1", "2")
+        for n, value in enumerate(values)
+    ]
+    finished(session, "a", *measured, entry=entry)
+    rows = trends(session, at_most=40)
+    assert [row.observed_at for row in rows] == sorted(row.observed_at for row in rows)
+    for amplifier in ("1", "2"):
+        of = [row for row in rows if row.amplifier == amplifier]
+        assert len(of) <= 43
+        assert [row.observed_at for row in of if row.verdict == "bad"] == [NOON + n * DAY for n in (50, 51, 52)]
+    assert trends(session, quantity="read_noise", at_most=40) == []
+    assert trends(session, at_most=400) == trends(session)
 
 
 def test_only_standing_results_show_unless_asked(session: Session) -> None:
@@ -142,8 +162,15 @@ def test_a_year_of_one_amplifier_is_read_by_index(sessions: sessionmaker[Session
         driver = connection.connection.driver_connection
         assert driver is not None
         driver.set_trace_callback(statements.append)
-        trends(session, instrument="i", amplifier="1", since=datetime(2022, 1, 1, tzinfo=UTC))
+        which = {"instrument": "i", "quantity": "gain", "amplifier": "1", "since": datetime(2022, 1, 1, tzinfo=UTC)}
+        trends(session, **which)  # type: ignore[arg-type]
+        trends(session, **which, at_most=1000)  # type: ignore[arg-type]
         driver.set_trace_callback(None)
-        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statements[-1]}")]
-    index = "ix_measurement_instrument_id_amplifier_observed_at"
-    assert f"SEARCH measurement USING INDEX {index} (instrument_id=? AND amplifier=? AND observed_at>?)" in plan
+        full, points = (
+            [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
+            for statement in statements
+            if "JOIN" in statement
+        )
+    where = "ix_measurement_trend (instrument_id=? AND quantity=? AND amplifier=? AND observed_at>?)"
+    assert f"SEARCH measurement USING INDEX {where}" in full
+    assert f"SEARCH measurement USING COVERING INDEX {where}" in points
