@@ -15,7 +15,7 @@ from ccdcore.errors import InsufficientDataError
 from ccdcore.frame import Frame
 from ccdcore.master import MaskBit, Master, MasterInput, MasterKind
 from ccdcore.series import SeriesFrame
-from ccdcore.statistics import Histogram, signed_difference
+from ccdcore.statistics import Histogram, median, signed_difference
 
 Image = npt.NDArray[Any]
 CalibrationFrame: TypeAlias = Frame | SeriesFrame
@@ -225,7 +225,7 @@ def _median(values: Image) -> float:
     if values.dtype.kind in "iu" and values.size:
         return Histogram.of(values).median
     finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if finite.size else 0.0
+    return median(finite) if finite.size else 0.0
 
 
 def _source(frame: CalibrationFrame, bias: Master | None, dark: Master | None) -> Source:

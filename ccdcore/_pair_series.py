@@ -112,7 +112,9 @@ class BiasSeries(PairSeries):
         self._moments.append(moments)
         self._whole &= histogram.step == 1
         hit = np.abs(difference - moments.mean) > moments.limit
-        self._total = self._total + np.where(hit, 2.0 * np.minimum(first, second), first + second.astype(np.float64))
+        total = np.add(first, second, dtype=np.float64)
+        total[hit] = 2.0 * np.minimum(first[hit], second[hit])
+        self._total = self._total + total
         self._overscan += overscan
         self._steps.append(moments.mean - (overscan[0] - overscan[1]))
         return None

@@ -172,6 +172,13 @@ def measure_gain(
     )
 
 
+def warm_up() -> None:
+    """Compile what measures whole-number frames, or load it from the cache, so that no later call waits for it."""
+    rng = np.random.default_rng(1)
+    bias, flat = (list(rng.poisson(level, (2, 32, 32)).astype(np.uint16)) for level in (100, 1000))
+    measure_gain(bias, flat)
+
+
 def _bias_series(
     biases: Iterator[Exposure], amplifiers: Sequence[Amplifier] | None, region: str | Section | None
 ) -> list[BiasSeries]:

@@ -194,6 +194,16 @@ def signed_difference(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.
     return difference
 
 
+def median(values: npt.NDArray[Any]) -> float:
+    """Return the median of values of one dimension without NaN, at least one: that of `numpy.median`, far sooner.
+
+    NumPy looks for one rank with vector instructions, and for two at a time without.
+    """
+    half = values.size // 2
+    parted = np.partition(values, half)
+    return float(parted[half] if values.size % 2 else np.mean([parted[:half].max(), parted[half]]))
+
+
 def half_sample_mode(ordered: npt.NDArray[Any]) -> float:
     """Return the half-sample mode of ascending values.
 

@@ -6,8 +6,10 @@ import sys
 import numba
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter
 
-from ccdcore._count_kernel import count_16_bit, group_sums
+from ccdcore._count_kernel import count_16_bit
+from ccdcore._pair_kernel import group_sums, neighbour_mean
 
 SOURCE = """
 from ccdcore._compiled import compiled
@@ -51,10 +53,11 @@ def test_it_works_where_nothing_can_be_kept(source, monkeypatch):
 def test_what_flow_runs_need_is_compiled_before_they_are_forked():
     import flows.warm
     from ccdcore._combine_kernel import combine_floats, combine_integers
+    from ccdcore._pair_kernel import fit_templates
 
-    assert flows.warm.warm_up
-    assert combine_integers.signatures
-    assert combine_floats.signatures
+    assert flows.warm.combining
+    for loop in (combine_integers, combine_floats, fit_templates, group_sums, neighbour_mean):
+        assert loop.signatures
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int16, ">u2", ">i2"])
@@ -71,9 +74,14 @@ def test_values_are_counted(kind):
 def test_groups_are_those_of_searchsorted(n_edges):
     rng = np.random.default_rng(n_edges)
     keys, value, level, variance, dof = rng.random((5, 500)).astype(np.float32)
-    edges = np.sort(rng.random(n_edges))
-    edges[0] = keys[0]
+    edges = np.sort([*rng.random(n_edges - 1), keys[0]])
     group = np.searchsorted(edges, keys)
     weights = (None, dof, value**2, level * dof, variance * dof, variance**2 * dof)
     expected = [np.bincount(group, weight, minlength=n_edges + 1) for weight in weights]
     np.testing.assert_allclose(group_sums(keys, edges, value, level, variance, dof), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (5, 1), (2, 2), (7, 9)])
+def test_neighbours_are_those_of_a_mirrored_image(shape):
+    image = np.random.default_rng(3).random(shape)
+    np.testing.assert_allclose(neighbour_mean(image), (9 * uniform_filter(image, 3, mode="reflect") - image) / 8)

@@ -13,7 +13,7 @@ from ccdcore.frame import Frame
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
-from ccdcore.statistics import Histogram, frame_statistics, half_sample_mode, imstat
+from ccdcore.statistics import Histogram, frame_statistics, half_sample_mode, imstat, median
 
 SHAPE = (96, 160)
 WHOLE = (Amplifier("1", Section.whole(SHAPE)),)
@@ -22,6 +22,11 @@ INTEGERS = hnp.arrays(np.int32, st.tuples(st.integers(1, 12), st.integers(1, 12)
 
 def bias(seed: int, sigma: float = 2.9, shape: tuple[int, int] = SHAPE) -> np.ndarray:
     return np.random.default_rng(seed).normal(300, sigma, shape).round().astype(np.uint16)
+
+
+@given(hnp.arrays(st.sampled_from([np.int32, np.float32, np.float64]), st.integers(1, 40), elements=st.integers(-9, 9)))
+def test_the_median_is_that_of_numpy(values: np.ndarray) -> None:
+    assert median(values) == np.median(values)
 
 
 def test_imstat_agrees_with_numpy_and_astropy() -> None:
