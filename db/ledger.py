@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models import File, FileState, Frame
@@ -319,6 +319,12 @@ def identified_otherwise(session: Session, *, host: str, identified_with: str) -
         .where(File.host == host, File.state == FileState.DONE, Frame.identified_with != identified_with)
     )
     return list(session.scalars(query.order_by(File.id)))
+
+
+def forget(session: Session, file_ids: Collection[int]) -> None:
+    """Take files off the ledger that went away before they were ready: renamed, or deleted."""
+    for ids in batches(file_ids):
+        session.execute(delete(File).where(File.id.in_(ids), File.state.in_(_WAITING)))
 
 
 def counts(session: Session) -> dict[FileState, int]:

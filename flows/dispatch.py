@@ -18,7 +18,7 @@ from db import ledger
 from db.models import FileState
 from db.records import fail_run
 from db.sets import OpenRun, open_runs
-from flows.heartbeat import Pulse
+from flows.heartbeat import Pulse, read_heartbeat
 from flows.home import Home, now
 from flows.naming import run_name, run_tags
 from flows.prefect_api import FlowRunState, PrefectApi, PrefectUnavailableError
@@ -161,20 +161,32 @@ def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) 
     say : callable
         Takes lines for the log.
     """
-    watcher = Watcher(home.settings.watch, sessions=home.sessions, host=home.settings.host, exclude=home.path)
     pulse = Pulse(home.path)
-    trouble = None
+    trouble: str | None = None
+
+    def say_alive() -> None:
+        pulse.beat(watcher.health, at=now(), trouble=trouble)
+
+    before = read_heartbeat(home.path)
+    watcher = Watcher(
+        home.settings.watch,
+        sessions=home.sessions,
+        host=home.settings.host,
+        home=home.path,
+        mounts=before.mounts if before else None,
+        progress=say_alive,
+    )
     watcher.start()
     try:
         with PrefectApi(api_url) as api:
             dispatcher = Dispatcher(home, api)
             while not stop.is_set():
-                pulse.beat(watcher.health, at=now(), trouble=trouble)
-                before, trouble = trouble, _work(watcher, dispatcher)
-                if trouble and not before:
+                say_alive()
+                last, trouble = trouble, _work(watcher, dispatcher)
+                if trouble and not last:
                     say(trouble)
                 watcher.wait(dispatcher.seconds_to_wait(now()))
-        pulse.end()
+        pulse.end(watcher.health, at=now())
     finally:
         watcher.stop()
 

@@ -65,6 +65,8 @@ class Condition(Row):
 def condition(home: Home) -> Condition:
     """Look whether the service of a home does its work; quick, and never raises for what it looks at."""
     heartbeat, at = read_heartbeat(home.path), now()
+    if heartbeat is not None and heartbeat.has_ended:
+        heartbeat = None
     findings = [*_of_watcher(home, heartbeat, at), *_of_prefect(home), *_of_disk(home)]
     oldest = None
     try:
@@ -92,9 +94,11 @@ def _of_watcher(home: Home, heartbeat: Heartbeat | None, at: datetime) -> Iterat
         return
     if heartbeat.trouble:
         yield heartbeat.trouble
-    yield from (f"watched folder {folder} is not there" for folder in heartbeat.missing)
+    yield from (f"watched folder {folder} is not there, or not mounted" for folder in heartbeat.missing)
     for folder in heartbeat.unobserved:
-        yield f"no events come from watched folder {folder}: it is only scanned"
+        yield f"no events come from watched folder {folder}: it is only scanned; if so for good, set [watch] polling"
+    for folder in heartbeat.unreadable[:1]:
+        yield f"{number_of(len(heartbeat.unreadable), 'watched folder')} cannot be listed: {folder}"
     late = 2 * home.settings.watch.scan_seconds + SILENT_SECONDS
     if heartbeat.scanned_at and (age := (at - heartbeat.scanned_at).total_seconds()) > late:
         yield f"the watched folders were last scanned {_ago(age)}"

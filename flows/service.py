@@ -17,12 +17,16 @@ import psutil
 from filelock import FileLock, Timeout
 
 from flows import parts
-from flows.home import open_home
+from flows.heartbeat import read_heartbeat
+from flows.home import now, open_home
 from flows.prefect_api import PrefectApi, prefect_environment
 from flows.publishing import sweep
 from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_api_url
 
 ADDRESS = "127.0.0.1"
+
+HUNG_SECONDS = 180.0
+"""A watcher that has said nothing for so long hangs, and is started again."""
 
 Say = Callable[[str], None]
 """Takes lines for the person who looks on."""
@@ -175,11 +179,20 @@ def _supervise(home: Path, service: RunningService, running: list[parts.Part], *
     with PrefectApi(service.prefect_api_url) as api:
         while not stop.wait(0.2):
             for part in running:
+                if part.name == "watch" and _hangs(part, home):
+                    part.kill(say, f"has said nothing for {HUNG_SECONDS:g} s")
                 part.keep_alive(say)
             if not ready and api.is_ready():
                 ready = True
                 _write_service(home, service)
                 say(f"ready after {time.monotonic() - began:.1f} s; Prefect UI at {service.prefect_ui_url}")
+
+
+def _hangs(watch: parts.Part, home: Path) -> bool:
+    if watch.runs_for < HUNG_SECONDS:
+        return False
+    heartbeat = read_heartbeat(home)
+    return heartbeat is not None and (now() - heartbeat.at).total_seconds() > HUNG_SECONDS
 
 
 def _write_service(home: Path, service: RunningService) -> None:

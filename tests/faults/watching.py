@@ -63,11 +63,11 @@ class WatchedSite:
     def home(self) -> Home:
         return open_home(self.home_path)
 
-    def start(self) -> None:
-        """Start to watch."""
+    def start(self, *before: str) -> None:
+        """Start to watch, with these words before those of the command."""
         environment = {**os.environ, "CCDWATCH_HOME": str(self.home_path), "PREFECT_API_URL": NOWHERE}
         with (self.directory / "watch.log").open("ab") as log:
-            self.process = psutil.Popen([*COMMAND, "watch"], env=environment, stdout=log, stderr=log)
+            self.process = psutil.Popen([*before, *COMMAND, "watch"], env=environment, stdout=log, stderr=log)
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -179,6 +179,12 @@ def test_what_a_claimant_left_is_offered_to_others(session: Session) -> None:
     assert [row.state for row in ledger.files_at(session, seen, host=HOST)] == ["ready", "claimed", "seen"]
 
 
+def test_only_what_went_away_before_it_was_ready_is_forgotten(session: Session, ready: int) -> None:
+    (brief,) = observe(session, sighting("brief.fits"))
+    ledger.forget(session, [brief.id, ready])
+    assert session.scalars(select(File.id)).all() == [ready]
+
+
 def test_frames_identified_by_other_rules_are_found(session: Session) -> None:
     add_frame(session, "a", identified_with="old")
     add_frame(session, "b", identified_with="new")

@@ -1,6 +1,7 @@
 """What `status` and `doctor` say of a home, ill and well."""
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -9,7 +10,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import PackageNotFoundError
-from os import getpid
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -194,16 +194,23 @@ def test_a_set_without_results_is_due(tmp_path: Path, ask: Ask) -> None:
 
 def pretend_service(home: Path, port: int) -> None:
     url = f"http://127.0.0.1:{port}"
-    content = {"pid": getpid(), "prefect_api_url": f"{url}/api", "prefect_ui_url": url}
+    content = {"pid": os.getpid(), "prefect_api_url": f"{url}/api", "prefect_ui_url": url}
     (home / "service.json").write_text(json.dumps(content))
     say_watcher(home)
 
 
-def say_watcher(home: Path, *, ago: float = 1.0, trouble: str | None = None, **changes: Any) -> None:
+def say_watcher(
+    home: Path, *, ago: float = 1.0, trouble: str | None = None, ended: bool = False, **changes: Any
+) -> None:
     """Say how the watcher was, so many seconds ago."""
     at = now() - timedelta(seconds=ago)
-    well = {"scanned_at": at, "missing": (), "unobserved": (), "settling": 0}
-    Pulse(home).beat(WatcherHealth(**{**well, **changes}), at=at, trouble=trouble)
+    well = {"scanned_at": at, "missing": (), "unobserved": (), "unreadable": (), "mounts": {}, "settling": 0}
+    watcher = WatcherHealth(**{**well, **changes})
+    if ended:
+        Pulse(home).end(watcher, at=at)
+    else:
+        Pulse(home).beat(watcher, at=at, trouble=trouble)
+    os.utime(home / "watch.json", (at.timestamp(), at.timestamp()))
 
 
 def test_a_service_whose_prefect_is_silent_is_ill(home: Path, ask: Ask) -> None:
@@ -252,8 +259,8 @@ def test_a_watcher_that_does_not_do_its_work_is_told(home: Path, ask: Ask) -> No
     assert found(home) == ("the watcher was last heard 10 min ago: frames that land are not seen",)
     say_watcher(home, missing=("/data/a",), unobserved=("/data/b",))
     assert found(home) == (
-        "watched folder /data/a is not there",
-        "no events come from watched folder /data/b: it is only scanned",
+        "watched folder /data/a is not there, or not mounted",
+        "no events come from watched folder /data/b: it is only scanned; if so for good, set [watch] polling",
     )
     say_watcher(home, scanned_at=now() - timedelta(hours=3))
     assert found(home) == ("the watched folders were last scanned 3 h ago",)
@@ -267,8 +274,7 @@ def test_a_watcher_that_is_not_there_is_told_where_a_service_runs(home: Path) ->
     pretend_service(home, 9)
     (home / "watch.json").write_text("not what the watcher says")
     assert found(home) == ("no watcher runs: frames that land are not seen", health.PREFECT_SILENT)
-    say_watcher(home)
-    Pulse(home).end()
+    say_watcher(home, ended=True)
     assert "no watcher runs: frames that land are not seen" in found(home)
     (home / "service.json").unlink()
     assert found(home) == ()
