@@ -53,6 +53,8 @@ class FrameStatistics:
         value) and not just the end of the distribution; else 0.
     overscan_level : float or None
         Level of the overscan section, where the amplifier has one.
+    overscan_noise : float or None
+        Read noise of the overscan section (`overscan_noise`), where it has two rows.
     """
 
     amplifier: str
@@ -64,6 +66,7 @@ class FrameStatistics:
     noise: float
     saturated_fraction: float
     overscan_level: float | None = None
+    overscan_noise: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -271,6 +274,7 @@ def _amplifier_statistics(data: npt.NDArray[Any], amplifier: Amplifier) -> Frame
         noise=Histogram.of(steps).sigma / 2**0.5 if steps.size else 0.0,
         saturated_fraction=0.0 if histogram.pile_up is None else float(histogram.counts[-1] / histogram.n),
         overscan_level=None if amplifier.overscan is None else overscan_level(data, amplifier.overscan),
+        overscan_noise=None if amplifier.overscan is None else overscan_noise(data, amplifier.overscan),
     )
 
 
@@ -280,6 +284,21 @@ def overscan_level(data: npt.NDArray[Any], section: Section) -> float:
     The median of whole numbers would be known to half an ADU only.
     """
     return _histogram(cut(data, section), f"overscan section {section}").trimmed_mean(0.05)
+
+
+def overscan_noise(data: npt.NDArray[Any], section: Section) -> float | None:
+    """Return the read noise in one frame's overscan section, in ADU RMS, without that of rounding.
+
+    It is the scatter of the differences between rows next to each other, over √2, without what is beyond 6 σ:
+    neither slopes of the bias level nor the pattern of the columns count. None where there are no two rows.
+    """
+    pixels = cut(data, section)
+    steps = signed_difference(pixels[1:], pixels[:-1])
+    if not np.isfinite(steps).any():
+        return None
+    histogram = Histogram.of(steps)
+    variance = histogram.clipped(6.0).variance / 2 - histogram.step * QUANTISATION_VARIANCE
+    return float(max(variance, 0.0) ** 0.5)
 
 
 def cut(data: npt.NDArray[Any], section: Section) -> npt.NDArray[Any]:

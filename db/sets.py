@@ -147,7 +147,7 @@ def _amplifier(stored: Mapping[str, Any]) -> Amplifier:
 def _statistics(stored: Mapping[str, Any]) -> FrameStatistics:
     """Bring back NaN, which is stored as null, wherever null is no value of the field."""
     values: dict[str, Any] = {
-        name: nan if value is None and name != "overscan_level" else value for name, value in stored.items()
+        name: nan if value is None and not name.startswith("overscan") else value for name, value in stored.items()
     }
     return FrameStatistics(**values)
 

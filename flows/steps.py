@@ -7,10 +7,8 @@ files, and records what it made; ids go out, never arrays. Nothing of a run show
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
-from datetime import UTC, datetime
-from statistics import fmean, median
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ccdcore.errors import InsufficientDataError
 from ccdcore.instrument import FrameType
@@ -20,6 +18,7 @@ from db.results import NewMeasurement, RunInput
 from db.runs import RunRow, get_run, run_inputs, run_masters, run_measurements
 from db.sets import GainOnRecord, latest_gain
 from flows.home import Home, now
+from flows.measurements import Conditions, conditions, noise_rows, overscan_rows, transfer_rows
 from flows.pictures import draw_pictures
 from flows.publishing import publish_master, refresh_references, reliable, stand_ins_of
 from flows.reconcile import frames_of_set
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ccdcore.masters import Master
+    from ccdcore.noise import NoiseAnatomy
     from ccdcore.photon_transfer import PhotonTransfer
 
 
@@ -75,7 +75,7 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
 
 
 def measure(home: Home, run_id: int) -> list[int]:
-    """Measure gain and read noise of every amplifier."""
+    """Measure gain, read noise and the parts of the noise, of every amplifier."""
     from ccdcore.photon_transfer import measure_gain
 
     biases, flats = _used(home, run_id, FrameType.BIAS), _used(home, run_id, FrameType.FLAT)
@@ -89,7 +89,7 @@ def measure(home: Home, run_id: int) -> list[int]:
         for flat in flats:
             _leave_out(home, run_id, "gain", [flat], _why_no_gain(flat, results[0].notes))
     own = _used(home, run_id, FrameType.BIAS, borrowed=False)
-    return _record_results(home, run_id, results, [*own, *flats])
+    return _record_results(home, run_id, results, _noise(own, recipe.region), own, flats)
 
 
 def make_master_bias(home: Home, run_id: int) -> list[int]:
@@ -220,23 +220,38 @@ def _measured(home: Home, run_id: int, quantity: str) -> dict[str, float] | None
     return {row.amplifier: row.value for row in measured if row.quantity == quantity} or None
 
 
+def _noise(biases: Sequence[SeriesFrame], region: str | None) -> tuple[NoiseAnatomy, ...]:
+    """Take the noise of the set's own biases apart; nothing where there are no two that differ."""
+    from ccdcore.noise import measure_noise
+
+    try:
+        return measure_noise(biases, region=region)
+    except InsufficientDataError:
+        return ()
+
+
 def _record_results(
-    home: Home, run_id: int, results: Sequence[PhotonTransfer], frames: Sequence[SeriesFrame]
+    home: Home,
+    run_id: int,
+    results: Sequence[PhotonTransfer],
+    noises: Sequence[NoiseAnatomy],
+    biases: Sequence[SeriesFrame],
+    flats: Sequence[SeriesFrame],
 ) -> list[int]:
-    times = [frame.info.date_obs.timestamp() for frame in frames if frame.info.date_obs]
-    temperatures = [t for frame in frames if (t := frame.info.ccd_temperature_c) is not None]
-    common: dict[str, Any] = {
-        "observed_at": datetime.fromtimestamp(fmean(times), tz=UTC) if times else now(),
-        "ccd_temperature_c": median(temperatures) if temperatures else None,
-    }
+    from ccdcore.noise import overscan_read_noise
+
+    common = conditions([*biases, *flats], now())
+    overscans = overscan_read_noise([*biases, *flats])
+    rows: list[NewMeasurement] = []
     with home.sessions.begin() as session:
         run, of_biases = get_run(session, run_id), _about_biases(session, run_id)
-        measurements = [
-            measurement
-            for result in (replace(result, notes=(*result.notes, *of_biases)) for result in results)
-            for measurement in _measurements(result, common, _earlier_gain(session, run, result, common))
-        ]
-        return record_measurements(session, run_id=run_id, measurements=measurements)
+        for result in (replace(result, notes=(*result.notes, *of_biases)) for result in results):
+            earlier = _earlier_gain(session, run, result, common)
+            rows += transfer_rows(result, common, earlier=earlier)
+            if result.amplifier in overscans:
+                rows += overscan_rows(overscans[result.amplifier], result, common, earlier=earlier)
+        rows += [row for anatomy in noises for row in noise_rows(anatomy, common)]
+        return record_measurements(session, run_id=run_id, measurements=rows)
 
 
 def _about_biases(session: Session, run_id: int) -> list[str]:
@@ -248,7 +263,7 @@ def _about_biases(session: Session, run_id: int) -> list[str]:
     return [note for note in (borrowed, stand_ins_of(inputs)) if note]
 
 
-def _earlier_gain(session: Session, run: RunRow, result: PhotonTransfer, common: dict[str, Any]) -> GainOnRecord | None:
+def _earlier_gain(session: Session, run: RunRow, result: PhotonTransfer, common: Conditions) -> GainOnRecord | None:
     """Return the last gain on record where this result has none, so that its read noise has electrons too."""
     if result.gain_e_per_adu is not None:
         return None
@@ -259,30 +274,3 @@ def _earlier_gain(session: Session, run: RunRow, result: PhotonTransfer, common:
         amplifier=result.amplifier,
         before=common["observed_at"],
     )
-
-
-def _measurements(result: PhotonTransfer, common: dict[str, Any], earlier: GainOnRecord | None) -> list[NewMeasurement]:
-    details = {name: value for name, value in asdict(result).items() if name in _DETAILS}
-    curve = [astuple(point) for point in result.curve]
-    read_noise, uncertainty, details_e = result.read_noise_e, result.read_noise_uncertainty, details
-    if earlier is not None:
-        read_noise = result.read_noise_adu * earlier.gain_e_per_adu
-        relative = (result.read_noise_adu_uncertainty / result.read_noise_adu) ** 2
-        relative += ((earlier.gain_uncertainty or 0.0) / earlier.gain_e_per_adu) ** 2
-        uncertainty = read_noise * relative**0.5
-        note = f"electrons by the gain of {earlier.observed_at:%Y-%m-%d} (measurement {earlier.measurement_id})"
-        details_e = {**details, "notes": [*result.notes, note]}
-    rows = [
-        ("gain", "e/ADU", result.gain_e_per_adu, result.gain_uncertainty, {**details, "curve": curve}),
-        ("read_noise", "e", read_noise, uncertainty, details_e),
-        ("read_noise_adu", "ADU", result.read_noise_adu, result.read_noise_adu_uncertainty, details),
-        ("bias_level", "ADU", result.bias_level_adu, None, details),
-    ]
-    return [
-        NewMeasurement(quantity, unit, result.amplifier, value, error, result.method, details=extra, **common)
-        for quantity, unit, value, error, extra in rows
-        if value is not None
-    ]
-
-
-_DETAILS = ("level_range_adu", "n_bias", "n_flat", "n_flat_pairs", "n_pixels", "chi2_per_dof", "notes")

@@ -1,0 +1,103 @@
+"""What was measured, as rows of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple
+from datetime import datetime
+from math import hypot
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+from db.results import NewMeasurement
+
+if TYPE_CHECKING:
+    from ccdcore.noise import Estimate, NoiseAnatomy
+    from ccdcore.photon_transfer import PhotonTransfer
+    from ccdcore.series import SeriesFrame
+    from db.sets import GainOnRecord
+
+_DETAILS = ("level_range_adu", "n_bias", "n_flat", "n_flat_pairs", "n_pixels", "chi2_per_dof", "notes")
+
+_MOST_LINES = 32
+_LINES_IN_WORDS = 3
+
+Conditions = Mapping[str, Any]
+"""Fields that all measurements of some frames share: when, and how cold."""
+
+
+def conditions(frames: Sequence[SeriesFrame], at: datetime) -> Conditions:
+    """Return the mean time of some frames, ``at`` where none has one, and the detector's median temperature."""
+    times = [frame.info.date_obs for frame in frames if frame.info.date_obs]
+    temperatures = [t for frame in frames if (t := frame.info.ccd_temperature_c) is not None]
+    observed_at = datetime.fromtimestamp(fmean(time.timestamp() for time in times), tz=at.tzinfo) if times else at
+    return {"observed_at": observed_at, "ccd_temperature_c": median(temperatures) if temperatures else None}
+
+
+def transfer_rows(result: PhotonTransfer, common: Conditions, *, earlier: GainOnRecord | None) -> list[NewMeasurement]:
+    """Return gain, read noise and bias level of an amplifier; without flats the gain is an earlier one."""
+    details = {name: value for name, value in asdict(result).items() if name in _DETAILS}
+    curve = [astuple(point) for point in result.curve]
+    read_noise, uncertainty, details_e = result.read_noise_e, result.read_noise_uncertainty, details
+    if earlier is not None:
+        read_noise = result.read_noise_adu * earlier.gain_e_per_adu
+        relative = (result.read_noise_adu_uncertainty / result.read_noise_adu) ** 2
+        relative += ((earlier.gain_uncertainty or 0.0) / earlier.gain_e_per_adu) ** 2
+        uncertainty = read_noise * relative**0.5
+        note = f"electrons by the gain of {earlier.observed_at:%Y-%m-%d} (measurement {earlier.measurement_id})"
+        details_e = {**details, "notes": [*result.notes, note]}
+    rows = [
+        ("gain", "e/ADU", result.gain_e_per_adu, result.gain_uncertainty, {**details, "curve": curve}),
+        ("read_noise", "e", read_noise, uncertainty, details_e),
+        ("read_noise_adu", "ADU", result.read_noise_adu, result.read_noise_adu_uncertainty, details),
+        ("bias_level", "ADU", result.bias_level_adu, None, details),
+    ]
+    return [
+        NewMeasurement(quantity, unit, result.amplifier, value, error, result.method, details=extra, **common)
+        for quantity, unit, value, error, extra in rows
+        if value is not None
+    ]
+
+
+def noise_rows(anatomy: NoiseAnatomy, common: Conditions) -> list[NewMeasurement]:
+    """Return the parts of an amplifier's noise."""
+    details = {"n_bias": anatomy.n_bias, "n_flat": 0, "n_flat_pairs": 0, "notes": []}
+    lines = [asdict(line) for line in anatomy.lines[:_MOST_LINES]]
+    pickup = {**details, "lines": lines, "spectrum_adu2": anatomy.spectrum_adu2, "notes": _pickup_notes(anatomy)}
+    rows: list[tuple[str, str, Estimate, Mapping[str, Any]]] = [
+        ("fixed_pattern_adu", "ADU", anatomy.fixed_pattern_adu, {**details, "parts_adu": anatomy.pattern_parts_adu}),
+        ("row_noise_adu", "ADU", anatomy.row_noise_adu, details),
+        ("column_noise_adu", "ADU", anatomy.column_noise_adu, details),
+        ("pickup_adu", "ADU", anatomy.pickup_adu, pickup),
+        ("noise_tail_fraction", "fraction", anatomy.tail_fraction, details),
+    ]
+    return [
+        NewMeasurement(quantity, unit, anatomy.amplifier, *estimate, "bias pairs", details=extra, **common)
+        for quantity, unit, estimate, extra in rows
+    ]
+
+
+def _pickup_notes(anatomy: NoiseAnatomy) -> list[str]:
+    if not anatomy.lines:
+        return []
+    strongest = "; ".join(map(str, anatomy.lines[:_LINES_IN_WORDS]))
+    more = len(anatomy.lines) - _LINES_IN_WORDS
+    return [f"amplifier {anatomy.amplifier} has pick-up: {strongest}" + (f"; and {more} more" if more > 0 else "")]
+
+
+def overscan_rows(
+    read_noise: Estimate, result: PhotonTransfer, common: Conditions, *, earlier: GainOnRecord | None
+) -> list[NewMeasurement]:
+    """Return the read noise of an amplifier's overscan; in electrons too, where there is a gain."""
+    details = {"n_bias": result.n_bias, "n_flat": result.n_flat, "n_flat_pairs": 0, "notes": []}
+    gain, gain_uncertainty = result.gain_e_per_adu, result.gain_uncertainty
+    if earlier is not None:
+        gain, gain_uncertainty = earlier.gain_e_per_adu, earlier.gain_uncertainty
+    rows = [("overscan_read_noise_adu", "ADU", *read_noise)]
+    if gain is not None:
+        electrons = hypot(gain * read_noise.uncertainty, read_noise.value * (gain_uncertainty or 0.0))
+        rows.append(("overscan_read_noise", "e", gain * read_noise.value, electrons))
+    return [
+        NewMeasurement(quantity, unit, result.amplifier, value, error, "overscan", details=details, **common)
+        for quantity, unit, value, error in rows
+    ]
