@@ -114,6 +114,9 @@ DATA_SECTIONS, BIAS_SECTIONS = ("DATASEC", "TRIMSEC", "DSEC", "TSEC"), ("BIASSEC
 CCDSEC, CSEC and DETSEC are places on the detector, not in the image.
 """
 
+ESO_OUTPUT = "ESO DET OUT1 {}"
+"""How ESO calls the cards of a detector's first output: its pixels NX, NY, and those before and after them."""
+
 NO_SECTION = frozenset({"", "unknown", "undefined", "none", "n/a", "[0:0,0:0]"})
 """How section cards say nothing."""
 

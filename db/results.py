@@ -8,6 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+QUANTITIES: Mapping[str, str] = {
+    "gain": "e/ADU",
+    "read_noise": "e",
+    "read_noise_adu": "ADU",
+    "overscan_read_noise": "e",
+    "overscan_read_noise_adu": "ADU",
+    "bias_level": "ADU",
+    "fixed_pattern_adu": "ADU",
+    "row_noise_adu": "ADU",
+    "column_noise_adu": "ADU",
+    "pickup_adu": "ADU",
+    "noise_tail_fraction": "fraction",
+}
+"""What is measured → its unit."""
+
 Verdict = Literal["ok", "suspect", "bad", "unjudged"]
 
 
@@ -44,9 +59,9 @@ class NewMeasurement:
     Parameters
     ----------
     quantity : str
-        ``gain``, ``read_noise``, ``read_noise_adu``, ``bias_level``, ``flat_level``, …
+        One of `QUANTITIES`.
     unit : str
-        ``e/ADU``, ``e`` or ``ADU``.
+        Its unit.
     amplifier : str
         Its name.
     value, uncertainty : float, float or None

@@ -11,15 +11,28 @@ from db import listings
 from db import masters as masters_on_record
 from db import provenance as origins
 from db import trends as history
+from db.results import QUANTITIES
 from flows.home import read_home
 
 Rows = list[dict[str, Any]]
 
 
-def trends(home: Path, *, since: datetime | None, until: datetime | None, plot: Path | None, **which: Any) -> Rows:
+def trends(
+    home: Path,
+    *,
+    quantity: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    plot: Path | None,
+    **which: Any,
+) -> Rows:
     """Return measurements, oldest first, and draw them where a picture is asked for."""
+    if quantity is not None and quantity not in QUANTITIES:
+        from flows.settings import SettingsError
+
+        raise SettingsError(f"there is no quantity {quantity!r}: write one of {', '.join(QUANTITIES)}")
     with read_home(home).reading() as session:
-        rows = history.trends(session, since=_utc(since), until=_utc(until), **which)
+        rows = history.trends(session, quantity=quantity, since=_utc(since), until=_utc(until), **which)
     if plot is not None:
         _draw(rows, plot)
     return [row.as_dict() for row in rows]

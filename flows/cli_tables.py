@@ -83,7 +83,7 @@ def trends(
     plot: Path | None,
     **which: Any,
 ) -> None:
-    """Print the history of a quantity: gain, read_noise, read_noise_adu, bias_level; of all without one.
+    """Print the history of a quantity: gain, read_noise, bias_level, row_noise_adu, …; of all without one.
 
     \b
     Example:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ccdcore.instrument import FrameType
-from db.runs import MasterRow, MeasurementRow, run_inputs, run_masters, run_measurements
+from db.runs import MasterRow, MeasurementRow, run_masters, run_measurements
 from flows.home import Home
+from flows.inputs import inputs_of_run
 from flows.naming import picture_path
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def draw_pictures(home: Home, run_id: int) -> list[int]:
 
     with home.reading() as session:
         measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
-        used = [one for one in run_inputs(session, run_id) if one.excluded is None]
+        used = [one for one in inputs_of_run(session, run_id).frames if one.excluded is None]
     read = {row.id: read_master(home.path / row.path) for row in masters}
     bias = next((read[row.id] for row in masters if row.kind == FrameType.BIAS), None)
     figures = {}

@@ -16,9 +16,10 @@ from db.masters import current_reference
 from db.models import Outcome
 from db.records import abandon_run, record_master
 from db.results import NewMaster, Verdict
-from db.runs import MeasurementRow, RunRow, UsedFrame, get_run, master_paths, run_inputs, run_measurements
+from db.runs import MeasurementRow, RunRow, UsedFrame, get_run, master_paths, run_measurements
 from db.sets import OpenRun, open_runs
 from flows.home import HOST, Home, is_gone, now
+from flows.inputs import inputs_of_run
 from flows.naming import master_path, picture_path, reference_path
 from flows.registration import free_lost_claims
 
@@ -41,8 +42,8 @@ def publish_master(
     with home.reading() as session:
         run = get_run(session, run_id)
         measured = run_measurements(session, run_id)
-        of_run = run_inputs(session, run_id)
-    inputs = [one for one in of_run if one.role == master.kind]
+        of_run = inputs_of_run(session, run_id)
+    inputs = [one for one in of_run.frames if one.role == master.kind]
     path = master_path(
         instrument=run.instrument,
         night=run.night,
@@ -65,7 +66,7 @@ def publish_master(
         verdict=_verdict(remarks),
         valid_from=min((one.date_obs for one in master.inputs if one.date_obs), default=now()),
         statistics=_statistics(master),
-        remark="; ".join(filter(None, [*remarks, stand_ins_of(of_run)])) or None,
+        remark="; ".join(filter(None, [*remarks, stand_ins_of(of_run.frames), *of_run.remarks])) or None,
     )
     with home.sessions.begin() as session:
         return record_master(session, run_id=run_id, master=row)

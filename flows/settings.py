@@ -49,6 +49,19 @@ SectionText = Annotated[str, BeforeValidator(_section_text)]
 HeaderField = Literal[
     "date_obs", "exposure_time", "ccd_temperature", "filter", "object", "longitude", "gain", "read_noise"
 ]
+SpecField = Literal[
+    "gain_e_per_adu",
+    "read_noise_e",
+    "read_noise_adu",
+    "overscan_read_noise_e",
+    "overscan_read_noise_adu",
+    "bias_level_adu",
+    "fixed_pattern_adu",
+    "row_noise_adu",
+    "column_noise_adu",
+    "pickup_adu",
+    "noise_tail_fraction",
+]
 Seconds = Annotated[float, Field(ge=0, le=86400 * 30)]
 Card = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
 
@@ -143,7 +156,7 @@ class InstrumentSettings(_Strict):
     frame_type: dict[Literal["bias", "dark", "flat", "other"], FrameRuleSettings] = {}
     configuration: tuple[str, ...] = ()
     amplifiers: tuple[AmplifierSettings, ...] = ()
-    spec: dict[Literal["gain_e_per_adu", "read_noise_e", "read_noise_adu", "bias_level_adu"], LimitSettings] = {}
+    spec: dict[SpecField, LimitSettings] = {}
 
     def to_instrument(self) -> Instrument:
         """Return the entry that ccdcore takes."""

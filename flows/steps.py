@@ -15,9 +15,10 @@ from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame, with_stand_ins
 from db.records import finish_run, record_inputs, record_measurements
 from db.results import NewMeasurement, RunInput
-from db.runs import RunRow, get_run, run_inputs, run_masters, run_measurements
+from db.runs import RunRow, get_run, run_masters, run_measurements
 from db.sets import GainOnRecord, latest_gain
 from flows.home import Home, now
+from flows.inputs import inputs_of_run
 from flows.measurements import Conditions, conditions, noise_rows, overscan_rows, transfer_rows
 from flows.pictures import draw_pictures
 from flows.publishing import publish_master, refresh_references, reliable, stand_ins_of
@@ -52,11 +53,13 @@ class Step:
 
 def judge_frames(home: Home, run_id: int) -> list[int]:
     """Put on record which frames of the set are used, and why others are left out."""
+    from ccdcore.overscan import believed_overscans
     from ccdcore.series_health import judge_series
 
     with home.reading() as session:
         own, from_elsewhere = frames_of_set(session, home.settings, get_run(session, run_id).set_id)
-    kept, excluded = judge_series(with_stand_ins([*own, *from_elsewhere]))
+    frames, _ = believed_overscans([*own, *from_elsewhere])
+    kept, excluded = judge_series(with_stand_ins(frames))
     borrowed = {frame.sha256 for frame in from_elsewhere}
     reasons = {exclusion.frame.sha256: exclusion.reason for exclusion in excluded}
     inputs = [
@@ -172,7 +175,7 @@ def _why_no_gain(flat: SeriesFrame, notes: Sequence[str]) -> str:
 
 def _used(home: Home, run_id: int, kind: FrameType, *, borrowed: bool = True) -> list[SeriesFrame]:
     with home.reading() as session:
-        inputs = run_inputs(session, run_id)
+        inputs = inputs_of_run(session, run_id).frames
     used = [one for one in inputs if one.role == kind and one.excluded is None]
     return [one.frame for one in used if borrowed or not one.borrowed]
 
@@ -244,8 +247,8 @@ def _record_results(
     overscans = overscan_read_noise([*biases, *flats])
     rows: list[NewMeasurement] = []
     with home.sessions.begin() as session:
-        run, of_biases = get_run(session, run_id), _about_biases(session, run_id)
-        for result in (replace(result, notes=(*result.notes, *of_biases)) for result in results):
+        run, of_frames = get_run(session, run_id), _about_frames(session, run_id)
+        for result in (replace(result, notes=(*result.notes, *of_frames)) for result in results):
             earlier = _earlier_gain(session, run, result, common)
             rows += transfer_rows(result, common, earlier=earlier)
             if result.amplifier in overscans:
@@ -254,13 +257,14 @@ def _record_results(
         return record_measurements(session, run_id=run_id, measurements=rows)
 
 
-def _about_biases(session: Session, run_id: int) -> list[str]:
-    """Return in words which biases were borrowed, and which frames are darks that stand in for biases."""
-    inputs = run_inputs(session, run_id)
+def _about_frames(session: Session, run_id: int) -> list[str]:
+    """Return in words which biases were borrowed, which darks stand in for biases, and which overscan is none."""
+    found = inputs_of_run(session, run_id)
+    inputs = found.frames
     lent = [one for one in inputs if one.borrowed and one.excluded is None]
     dates = sorted({f"{one.frame.info.date_obs:%Y-%m-%d}" for one in lent if one.frame.info.date_obs})
     borrowed = f"biases borrowed from another window, of {', '.join(dates)}" if lent else None
-    return [note for note in (borrowed, stand_ins_of(inputs)) if note]
+    return [note for note in (borrowed, stand_ins_of(inputs), *found.remarks) if note]
 
 
 def _earlier_gain(session: Session, run: RunRow, result: PhotonTransfer, common: Conditions) -> GainOnRecord | None:

@@ -100,7 +100,9 @@ def test_pickup_along_and_across_the_rows() -> None:
     lines = {line.axis: line for line in found.lines}
     assert lines["columns"].frequency == pytest.approx(0.1371, abs=1 / 256)
     assert lines["rows"].frequency == pytest.approx(0.07, abs=1 / 128)
-    assert found.pickup_adu.value == pytest.approx(np.hypot(0.6, 0.5) / np.sqrt(2), abs=4 * found.pickup_adu.uncertainty)
+    assert found.pickup_adu.value == pytest.approx(
+        np.hypot(0.6, 0.5) / np.sqrt(2), abs=4 * found.pickup_adu.uncertainty
+    )
     words = [str(line) for line in found.lines]
     assert any("pixels along the rows, amplitude 0." in text and text.startswith("period 7.") for text in words)
 

@@ -402,6 +402,16 @@ def test_pair_without_light_has_no_gain() -> None:
     assert one(measure_gain(biases, [], method="pair")).gain_e_per_adu is None
 
 
+@pytest.mark.parametrize("noise", [0.6, 0.7, 1.0, 3.0, 10.0])
+@pytest.mark.parametrize("level", [300.0, 300.25, 300.5])
+def test_rounding_to_whole_numbers_does_not_bias_the_read_noise(noise: float, level: float) -> None:
+    """Where the bias sits between the whole numbers matters below 0.7 ADU only, and there by less than 0.3 %."""
+    rng = np.random.default_rng([int(100 * noise), int(100 * level)])
+    frames = [np.rint(rng.normal(level, noise, (512, 512))).astype(np.uint16) for _ in range(12)]
+    (result,) = measure_gain(frames, [])
+    assert result.read_noise_adu == pytest.approx(noise, rel=0.003)
+
+
 def test_noise_hidden_by_rounding_is_said() -> None:
     rng = np.random.default_rng(19)
     result = one(measure_gain([(rng.random((64, 64)) < 0.03) + 300 for _ in range(3)], []))
