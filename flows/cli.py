@@ -51,7 +51,12 @@ def cli() -> None:
     type=click.IntRange(1, 65535),
     help="Port of the Prefect server and its UI.",
 )
-def up(home: Path, directories: tuple[Path, ...], port: int) -> None:
+@click.option(
+    "--web-port",
+    type=click.IntRange(1, 65535),
+    help="Port of the pages.  [default: that of ccdwatch.toml, else 4300, else a free one]",
+)
+def up(home: Path, directories: tuple[Path, ...], port: int, web_port: int | None) -> None:
     """Run the whole service on this machine until Ctrl-C or SIGTERM.
 
     \b
@@ -60,7 +65,7 @@ def up(home: Path, directories: tuple[Path, ...], port: int) -> None:
     """
     from flows import service
 
-    service.up(home, tuple(directory.absolute() for directory in directories), port=port, say=say)
+    service.up(home, tuple(directory.absolute() for directory in directories), port=port, web_port=web_port, say=say)
 
 
 @cli.command()
@@ -97,6 +102,24 @@ def serve(home: Path) -> None:
     from flows import service
 
     service.run_serve(home, say=say)
+
+
+@cli.command()
+@home_option
+@click.option("--host", help="Address to listen on.  [default: that of ccdwatch.toml, else 127.0.0.1]")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: that of ccdwatch.toml, else 4300]"
+)
+def web(home: Path, host: str | None, port: int | None) -> None:
+    """Show what is on record as pages: trends, frames, masters, runs. A part of the service.
+
+    \b
+    Example:
+      ccdwatch web --port 8080
+    """
+    from flows import service
+
+    service.run_web(home, host=host, port=port, say=say)
 
 
 @cli.command()

@@ -194,7 +194,7 @@ def test_a_set_without_results_is_due(tmp_path: Path, ask: Ask) -> None:
 
 def pretend_service(home: Path, port: int) -> None:
     url = f"http://127.0.0.1:{port}"
-    content = {"pid": os.getpid(), "prefect_api_url": f"{url}/api", "prefect_ui_url": url}
+    content = {"pid": os.getpid(), "prefect_api_url": f"{url}/api", "prefect_ui_url": url, "web_url": url}
     (home / "service.json").write_text(json.dumps(content))
     say_watcher(home)
 
