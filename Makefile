@@ -38,6 +38,9 @@ faults: setup ## measure the goals of reliability in full, which takes hours; GO
 bench: setup ## what combining costs here, as a Markdown table; ARGS=--quick leaves out other programs
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 
+accuracy: setup ## how often changes in trends are found, and seen where there are none
+	$(BIN)/python -m benchmarks.changes $(ARGS)
+
 lint: setup ## style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

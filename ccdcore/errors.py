@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 
 class CcdError(Exception):
@@ -30,10 +28,6 @@ class FrameReadError(CcdError, OSError):
         self.path = path
         self.reason = reason
         self.incomplete = incomplete
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Keep all that is known on the way to another process."""
-        return partial(FrameReadError, incomplete=self.incomplete), (self.path, self.reason)
 
 
 class SectionError(CcdError, ValueError):

@@ -28,7 +28,6 @@ class Outcome(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
-    CANCELLED = "cancelled"
     ABANDONED = "abandoned"
 
 
@@ -186,7 +185,7 @@ class Measurement(Base):
         Index(
             "ix_measurement_trend",
             *("instrument_id", "quantity", "amplifier", "observed_at"),
-            *("value", "uncertainty", "unit", "filter", "run_id"),
+            *("value", "uncertainty", "ccd_temperature_c", "unit", "filter", "run_id"),
         ),
     )
 

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sqlalchemy import ColumnElement, extract, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from ccdcore.instrument import Limits
-from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
+from db.curves import MEASUREMENT, RUN, SET, Curve, Entries, conditions, curves, entry_versions
+from db.models import CalibrationSet, Measurement, Run
 from db.results import Verdict
 from db.rows import Row
 from db.statements import batches
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,90 +108,43 @@ def trends(
         For a plot: about how many points of each curve (instrument, configuration, amplifier, filter, quantity) to
         return. Every outlier and all that is ``bad`` is among them, whatever their number (`ccdcore.thinning`).
     """
-    entries = _entries(session, instrument)
-    where: list[ColumnElement[bool]] = [Run.outcome == Outcome.DONE]
-    for column, wanted in (
-        (Measurement.quantity, quantity),
-        (Measurement.amplifier, amplifier),
-        (CalibrationSet.configuration, configuration),
-        (Measurement.filter, filter_name),
-    ):
-        if wanted is not None:
-            where.append(column == wanted)
-    if instrument is not None:
-        where.append(Measurement.instrument_id.in_(entries))
-    if since is not None:
-        where.append(Measurement.observed_at >= since)
-    if until is not None:
-        where.append(Measurement.observed_at < until)
-    if not superseded:
-        where.append(Run.superseded_by_id.is_(None))
+    entries = entry_versions(session, instrument)
+    which = {"quantity": quantity, "amplifier": amplifier, "configuration": configuration, "filter": filter_name}
+    where = conditions(which, entries=entries if instrument else None, since=since, until=until, superseded=superseded)
     if at_most is None:
         return _rows(session, entries, *where)
-    shown = _thinned(session, entries, where, at_most)
+    shown = [key for curve in curves(session, entries, where) for key in _thinned(curve, at_most)]
     found = [row for ids in batches(shown) for row in _rows(session, entries, Measurement.id.in_(ids))]
     return sorted(found, key=lambda row: (row.observed_at, row.id))
 
 
-Entries = dict[int, tuple[str, dict[str, Any]]]
-"""Name and limits of every entry version, by its id."""
-
-# Plain columns: as attributes of a mapped class each row would cost twice the time.
-_tables = [one.__table__ for one in (Measurement, Run, CalibrationSet)]
-_of, _runs, _sets = (table.c for table in _tables)
-
 _QUERY = (
     select(
-        _of.instrument_id,
-        _of.id,
-        _of.quantity,
-        _of.value,
-        _of.uncertainty,
-        _of.unit,
-        _sets.configuration,
-        _sets.window_first_night,
-        _of.observed_at,
-        _of.amplifier,
-        _of.filter,
-        _of.method,
+        MEASUREMENT.instrument_id,
+        MEASUREMENT.id,
+        MEASUREMENT.quantity,
+        MEASUREMENT.value,
+        MEASUREMENT.uncertainty,
+        MEASUREMENT.unit,
+        SET.configuration,
+        SET.window_first_night,
+        MEASUREMENT.observed_at,
+        MEASUREMENT.amplifier,
+        MEASUREMENT.filter,
+        MEASUREMENT.method,
         # Picked out by the database: the details may carry a whole photon transfer curve.
-        *(_of.details[name].as_integer() for name in ("n_bias", "n_flat", "n_flat_pairs")),
-        _of.ccd_temperature_c,
-        _of.remark,
-        _of.run_id,
-        _runs.flow_run_id,
-        _runs.engine,
-        _runs.superseded_by_id,
+        *(MEASUREMENT.details[name].as_integer() for name in ("n_bias", "n_flat", "n_flat_pairs")),
+        MEASUREMENT.ccd_temperature_c,
+        MEASUREMENT.remark,
+        MEASUREMENT.run_id,
+        RUN.flow_run_id,
+        RUN.engine,
+        RUN.superseded_by_id,
     )
-    .join_from(_tables[0], _tables[1], _of.run_id == _runs.id)
-    .join(_tables[2], _runs.calibration_set_id == _sets.id)
-    .order_by(_of.observed_at, _of.id)
+    .join_from(Measurement.__table__, Run.__table__, MEASUREMENT.run_id == RUN.id)
+    .join(CalibrationSet.__table__, RUN.calibration_set_id == SET.id)
+    .order_by(MEASUREMENT.observed_at, MEASUREMENT.id)
 )
-
-# Nothing but what the index of the table holds: rows are long, and of most points nothing else is asked.
-_POINTS = (
-    select(
-        _of.instrument_id,
-        _sets.configuration,
-        _of.amplifier,
-        _of.filter,
-        _of.quantity,
-        _of.unit,
-        _of.id,
-        extract("epoch", _of.observed_at),
-        _of.value,
-        _of.uncertainty,
-    )
-    .join_from(_tables[0], _tables[1], _of.run_id == _runs.id)
-    .join(_tables[2], _runs.calibration_set_id == _sets.id)
-)
-
-
-def _entries(session: Session, instrument: str | None) -> Entries:
-    query = select(Instrument.id, Instrument.name, Instrument.spec)
-    if instrument is not None:
-        query = query.where(Instrument.name == instrument)
-    return {key: (name, spec) for key, name, spec in session.execute(query)}
 
 
 def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> list[TrendRow]:
@@ -240,42 +190,20 @@ def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> li
     return rows
 
 
-def _thinned(session: Session, entries: Entries, where: Sequence[ColumnElement[bool]], at_most: int) -> list[int]:
-    """Return the ids of the measurements that a plot must show."""
+def _thinned(curve: Curve, at_most: int) -> list[int]:
+    """Return the ids of the measurements of a curve that a plot must show."""
     import numpy as np
 
     from ccdcore.thinning import thinned
 
-    found = session.connection().execute(_POINTS.where(*where)).all()
-    if not found:
-        return []
-    *parts, ids, times, values, uncertainties = zip(*found, strict=True)
-    time, value, uncertainty = (np.array(column, float) for column in (times, values, uncertainties))
-    is_bad = np.zeros(len(found), bool)
-    curves: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for (entry, *curve), places in _places(zip(*parts, strict=True)).items():
-        name, spec = entries[entry]
-        curves[name, *curve] += places
-        is_bad[places] = _outside(value[places], limits_of(spec, quantity=curve[-2], unit=curve[-1]))
-    shown: list[int] = []
-    for of in map(np.array, curves.values()):
-        picked = thinned(time[of], value[of], at_most=at_most, uncertainties=uncertainty[of], keep=is_bad[of])
-        shown += [ids[place] for place in of[picked]]
-    return shown
-
-
-def _places(keys: Iterable[tuple[Any, ...]]) -> dict[tuple[Any, ...], list[int]]:
-    """Return where in a list each key stands."""
-    places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for place, key in enumerate(keys):
-        places[key].append(place)
-    return places
-
-
-def _outside(values: npt.NDArray[Any], limits: Limits) -> npt.NDArray[Any]:
-    low = -math.inf if limits.min is None else limits.min
-    high = math.inf if limits.max is None else limits.max
-    return (values < low) | (values > high)
+    is_bad = np.zeros(curve.ids.size, bool)
+    for entry, spec in curve.specs.items():
+        limits = limits_of(spec, quantity=curve.quantity, unit=curve.unit)
+        low = -math.inf if limits.min is None else limits.min
+        high = math.inf if limits.max is None else limits.max
+        is_bad |= (curve.entries == entry) & ((curve.values < low) | (curve.values > high))
+    shown = thinned(curve.times, curve.values, at_most=at_most, uncertainties=curve.uncertainties, keep=is_bad)
+    return [int(key) for key in curve.ids[shown]]
 
 
 def limits_of(spec: Mapping[str, Any], *, quantity: str, unit: str) -> Limits:

@@ -3,7 +3,8 @@
 Where the compiled code can be kept on disk that is done once a machine and version; where it cannot, once a service.
 """
 
-from ccdcore import combining, photon_transfer
+from ccdcore import changes, combining, photon_transfer
 
 combining.warm_up()
+changes.warm_up()
 photon_transfer.warm_up()

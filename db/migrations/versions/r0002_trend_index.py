@@ -11,6 +11,9 @@ def upgrade() -> None:
     op.create_index(
         "ix_measurement_trend",
         "measurement",
-        ["instrument_id", "quantity", "amplifier", "observed_at", "value", "uncertainty", "unit", "filter", "run_id"],
+        [
+            *("instrument_id", "quantity", "amplifier", "observed_at"),
+            *("value", "uncertainty", "ccd_temperature_c", "unit", "filter", "run_id"),
+        ],
     )
     op.drop_index(op.f("ix_measurement_instrument_id_amplifier_observed_at"), table_name="measurement")
