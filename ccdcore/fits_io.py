@@ -27,9 +27,10 @@ from astropy.utils.exceptions import AstropyWarning
 from ccdcore.amplifiers import header_amplifiers
 from ccdcore.errors import FrameReadError
 from ccdcore.fits_mosaic import Mosaic, find_mosaic
-from ccdcore.fits_structure import MAX_BYTES, check_structure, primary_header
+from ccdcore.fits_structure import MAX_BYTES, check_structure, primary_header, require_ratio
 from ccdcore.frame import Frame, FrameHeader
-from ccdcore.header import find_instrument, identify
+from ccdcore.geometry import Amplifier
+from ccdcore.header import ExposureInfo, find_instrument, identify
 from ccdcore.instrument import Instrument
 from ccdcore.statistics import FrameStatistics, frame_statistics
 
@@ -96,32 +97,54 @@ def read_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrument
         If the file is not one readable frame: its ``reason`` says why, and
         ``incomplete`` whether it may still be arriving.
     """
-    frame = _read(Path(path), instruments)
-    return replace(frame, sha256=pixel_sha256(frame.data))
+    path = Path(path)
+    with _opened(path) as (stream, notes):
+        mosaic, data = _decoded(path, stream)
+    return _frame(_describe(path, mosaic, instruments, notes), data, pixel_sha256(data))
 
 
-def measure_frame(
-    path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()
-) -> tuple[Frame, tuple[FrameStatistics, ...], str]:
-    """Read a frame as `read_frame` does, with all that is put on record of it.
+@dataclass(frozen=True, slots=True)
+class MeasuredFrame:
+    """All that is put on record of a frame: it without its pixels.
 
-    Its hashes are reckoned while its pixels are measured; both let other threads go on.
-
-    Returns
-    -------
-    frame : Frame
+    Parameters
+    ----------
+    sha256, shape, info, amplifiers
+        As of `Frame`.
     statistics : tuple of FrameStatistics
         One for each amplifier.
     file_sha256 : str
         As of `file_sha256`.
     """
+
+    sha256: str
+    shape: tuple[int, int]
+    info: ExposureInfo
+    amplifiers: tuple[Amplifier, ...]
+    statistics: tuple[FrameStatistics, ...]
+    file_sha256: str
+
+
+def measure_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> MeasuredFrame:
+    """Read a frame as `read_frame` does, and measure all that is put on record of it.
+
+    Its hashes are reckoned while its pixels are measured; both let other threads go on.
+
+    Raises
+    ------
+    FrameReadError
+        As of `read_frame`.
+    InsufficientDataError
+        If an amplifier has no finite pixel.
+    """
     path = Path(path)
+    with _opened(path) as (stream, notes):
+        mosaic, data = _decoded(path, stream)
     with ThreadPoolExecutor(2) as pool:
-        content = pool.submit(file_sha256, path)
-        frame = _read(path, instruments)
-        identity = pool.submit(pixel_sha256, frame.data)
-        statistics = frame_statistics(frame.data, frame.amplifiers)
-        return replace(frame, sha256=identity.result()), statistics, content.result()
+        identity, content = pool.submit(pixel_sha256, data), pool.submit(file_sha256, path)
+        of = _describe(path, mosaic, instruments, notes)
+        statistics = frame_statistics(data, of.amplifiers)
+        return MeasuredFrame(identity.result(), of.shape, of.info, of.amplifiers, statistics, content.result())
 
 
 def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> FrameHeader:
@@ -130,17 +153,16 @@ def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrumen
     Parameters and errors are those of `read_frame`.
     """
     path = Path(path)
-    with _opened(path) as stream:
+    with _opened(path) as (stream, notes):
         mosaic = _mosaic(path, stream)
-    return _describe(path, mosaic, instruments)
+    return _describe(path, mosaic, instruments, notes)
 
 
 def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     """Read the pixels of a frame only, decoded as by `read_frame`, shape (rows, columns)."""
     path = Path(path)
-    with _opened(path) as stream:
-        _verify_checksums(path, stream)
-        return _mosaic(path, stream).pixels()
+    with _opened(path) as (stream, _):
+        return _decoded(path, stream)[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +240,7 @@ def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
         If it is not a complete FITS file.
     """
     path = Path(path)
-    with _opened(path) as stream:
+    with _opened(path) as (stream, _):
         if not isinstance(stream, io.BufferedReader):
             return None
         signature = _signature(stream)
@@ -350,21 +372,29 @@ def _file_errors(path: Path) -> Iterator[None]:
     except FrameReadError:
         raise
     except OSError as error:
-        raise FrameReadError(path, f"cannot be read: {error.strerror or error}") from error
+        # The system's errors have a number; astropy raises some of its own of this kind.
+        reason = f"cannot be read: {error.strerror}" if error.strerror else f"cannot be decoded: {error}"
+        raise FrameReadError(path, reason) from error
 
 
 def _regular_file(path: Path) -> io.BufferedReader:
     # A FIFO must not make us wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise FrameReadError(path, "is not a regular file")
-    return os.fdopen(descriptor, "rb")
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES:
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        raise FrameReadError(path, f"is {status.st_size / 2**30:.1f} GiB long; at most 4 GiB are read")
+    raise FrameReadError(path, "is not a regular file")
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Give the checked, decompressed content; what goes wrong while it is decoded becomes a `FrameReadError`."""
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, tuple[str, ...]]]:
+    """Give the checked, decompressed content, and its blemishes in words.
+
+    What goes wrong while it is decoded becomes a `FrameReadError`.
+    """
     with _file_errors(path), _regular_file(path) as file, warnings.catch_warnings():
         # astropy warns of blemishes (odd keywords, bytes after the last unit) that do no harm. Filters belong to
         # the whole process: where threads read at the same time, the worst is that such a warning is shown.
@@ -377,7 +407,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             stream.seek(0)
             stream = io.BytesIO(blemishes.mended(stream.read()))
         try:
-            yield stream
+            yield stream, blemishes.notes
         except _DECODING_ERRORS as error:
             raise FrameReadError(path, f"cannot be decoded: {error}") from error
 
@@ -390,6 +420,7 @@ def _decompressed(path: Path, file: BinaryIO) -> BinaryIO:
                 content.write(chunk)
                 if content.tell() > MAX_BYTES:
                     raise FrameReadError(path, "is more than 4 GiB when decompressed")
+                require_ratio(path, content.tell(), file.tell())
     except EOFError as error:
         raise FrameReadError(path, "is cut off: the compressed data end too early", incomplete=True) from error
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -410,15 +441,15 @@ def _verify_checksums(path: Path, stream: BinaryIO) -> None:
                 )
 
 
-def _read(path: Path, instruments: Sequence[Instrument]) -> Frame:
-    """Read a frame but for its identity."""
-    with _opened(path) as stream:
-        _verify_checksums(path, stream)
-        mosaic = _mosaic(path, stream)
-        data = mosaic.pixels()
-    header = _describe(path, mosaic, instruments)
+def _decoded(path: Path, stream: BinaryIO) -> tuple[Mosaic, npt.NDArray[Any]]:
+    _verify_checksums(path, stream)
+    mosaic = _mosaic(path, stream)
+    return mosaic, mosaic.pixels()
+
+
+def _frame(header: FrameHeader, data: npt.NDArray[Any], sha256: str) -> Frame:
     unit = str(header.cards.get("BUNIT", "adu")).strip().lower()
-    return Frame(path, data, header.info, header.amplifiers, "", unit, header.amplifiers_reason)
+    return Frame(header.path, data, header.info, header.amplifiers, sha256, unit, header.amplifiers_reason)
 
 
 def _inventory_row(path: Path, instruments: Sequence[Instrument]) -> tuple[object, ...]:
@@ -446,9 +477,10 @@ def _mosaic(path: Path, stream: BinaryIO) -> Mosaic:
     return find_mosaic(path, fits.open(stream, memmap=False))
 
 
-def _describe(path: Path, mosaic: Mosaic, instruments: Sequence[Instrument]) -> FrameHeader:
+def _describe(path: Path, mosaic: Mosaic, instruments: Sequence[Instrument], notes: tuple[str, ...]) -> FrameHeader:
     cards, shape = mosaic.cards, mosaic.shape
     info = identify(cards, filename=path.name, shape=shape, instruments=instruments)
+    info = replace(info, frame_type_reason="; ".join([info.frame_type_reason, *notes]))
     entry = find_instrument(cards, instruments)
     if entry is None or not entry.amplifiers:
         amplifiers, reason = header_amplifiers(mosaic.images)

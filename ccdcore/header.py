@@ -28,8 +28,8 @@ class ExposureInfo:
     frame_type : FrameType
         Bias, dark, flat or other.
     frame_type_reason : str
-        The evidence it was taken from, in words; and which cards of time,
-        exposure and the like cannot be used.
+        The evidence it was taken from, in words; which cards of time, exposure
+        and the like cannot be used; and what is odd about the file.
     instrument : str
         Name of the matching entry, else taken from the header.
     instrument_reason : str

@@ -28,6 +28,7 @@ class Outcome(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
+    CANCELLED = "cancelled"
     ABANDONED = "abandoned"
 
 

@@ -18,7 +18,7 @@ from flows.words import number_of, one_line
 MOST_LINES = 10
 """Lines of one kind; all are in the JSON."""
 
-AGAIN = "ccdwatch process DIR, with the folders of these frames, works on them again"
+AGAIN = "ccdwatch backfill makes them anew"
 
 
 def status(home: Path, *, as_json: bool) -> bool:
@@ -59,9 +59,9 @@ def _sentences(state: Health) -> list[str]:
         _service(state),
         f"files: {files or 'none on record'}",
         *([ages] if ages else []),
-        *_first("quarantine", state.quarantined, lambda file: f"{file['path']}: {file['reason']}"),
+        *_first("quarantine", state.quarantined, lambda file: f"{file['id']}, {file['path']}: {file['reason']}"),
         *_first("run under way", state.open_runs, _set),
-        *_first("failed run", state.failed_runs, lambda run: f"{_set(run)}: {run['message']}"),
+        *_first("failed run", state.failed_runs, lambda run: f"run:{run['run_id']}, {_set(run)}: {run['message']}"),
         *_first("to be calibrated", state.due, _set),
         *_stale(state.stale),
         *_otherwise(state.identified_otherwise),

@@ -157,7 +157,7 @@ class Health(Row):
     oldest_unprocessed : datetime or None
         When the file arrived that has waited longest to be done.
     quarantined : tuple of mapping
-        The last files that were put into quarantine: path and reason.
+        The last files that were put into quarantine: id, path and reason.
     open_runs, failed_runs : tuple of mapping
         Runs under way, and those that failed and were not made again: run, set and message.
     due : tuple of mapping
@@ -240,7 +240,7 @@ def _answers(api_url: str) -> bool:
 
 
 def _file(file: FileRow) -> dict[str, Any]:
-    return {"path": str(file.path), "reason": file.reason}
+    return {"id": f"file:{file.id}", "path": str(file.path), "reason": file.reason}
 
 
 def _run(run: RunRow) -> dict[str, Any]:

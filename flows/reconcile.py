@@ -107,14 +107,14 @@ def next_attempt(last: RunRow | None, at: datetime) -> int | None:
 
 
 def plan(
-    session: Session, settings: Settings, summary: SetSummary, at: datetime, *, retry: bool = False
+    session: Session, settings: Settings, summary: SetSummary, at: datetime, *, again_after: Collection[Outcome] = ()
 ) -> Plan | None:
-    """Return the run that a set needs now, or None; with `retry` also where its last attempts failed."""
+    """Return the run that a set needs now, or None; one whose last attempt ended in one of these ways is made again."""
     own, borrowed = frames_of_set(session, settings, summary.id)
     digest = inputs_digest(settings, summary.instrument, own, borrowed)
     last = find_run(session, set_id=summary.id, digest=digest)
     attempt = next_attempt(last, at)
-    if attempt is None and retry and last is not None and last.outcome is Outcome.FAILED:
+    if attempt is None and last is not None and last.outcome in again_after:
         attempt = last.attempt + 1
     if attempt is None:
         return None
@@ -144,11 +144,16 @@ def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
     return plans, min(later, default=None)
 
 
-def plans_of(home: Home, set_ids: Collection[int], at: datetime) -> list[Plan]:
-    """Return the runs that these sets need, complete or not: for work on request."""
+UNDONE = frozenset(Outcome) - {Outcome.DONE}
+
+
+def plans_of(
+    home: Home, set_ids: Collection[int], at: datetime, *, again_after: Collection[Outcome] = UNDONE
+) -> list[Plan]:
+    """Return the runs that these sets need, complete or not, failed or not: for work on request."""
     with home.reading() as session:
         summaries = [one for one in set_summaries(session, host=home.settings.host) if one.id in set(set_ids)]
-        found = [plan(session, home.settings, summary, at, retry=True) for summary in summaries]
+        found = [plan(session, home.settings, summary, at, again_after=again_after) for summary in summaries]
     return [one for one in found if one is not None]
 
 

@@ -111,6 +111,14 @@ class PrefectSettings(_Strict):
     dask_address: str | None = None
 
 
+class WebSettings(_Strict):
+    """``[web]``: where the pages are, and the address that links to them begin with."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 4300
+    public_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+[^\s]*$")] | None = None
+
+
 class AmplifierSettings(_Strict):
     """One entry of ``amplifiers``."""
 
@@ -186,6 +194,7 @@ class Settings(_Strict):
     recipes: Recipes = Recipes()
     database: DatabaseSettings = DatabaseSettings()
     prefect: PrefectSettings = PrefectSettings()
+    web: WebSettings = WebSettings()
     instrument: tuple[InstrumentSettings, ...] = ()
 
     @property

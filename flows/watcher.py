@@ -27,6 +27,8 @@ from flows.observers import HintBox, Hints, ObservedRoot, OverflowAlarm
 from flows.scan import Tree, is_open_for_writing
 from flows.settings import WatchSettings
 
+logger = logging.getLogger(__name__)
+
 _GATHER_SECONDS = 0.05
 """How long a hint waits for others, so that a burst is one transaction."""
 
@@ -173,6 +175,8 @@ class Watcher:
             Whether any file became ready.
         """
         hints = self._box.take()
+        if hints.overflow:
+            logger.warning("more events than the kernel keeps: some were lost, so everything is scanned")
         for root in self._roots:
             root.hear(hints)
         stirred = [root.tree for root in self._roots if root.tend()]

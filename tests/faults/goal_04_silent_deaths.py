@@ -146,6 +146,7 @@ def the_root_is_renamed_and_made_anew(ward: Ward, _: ExitStack) -> None:
     ward.root.rename(ward.outside / f"old-{ward.root.name}")
     ward.landed.clear()
     ward.root.mkdir()
+    ward.land("new.fits")
 
 
 def the_root_is_deleted(ward: Ward, _: ExitStack) -> Callable[[], None]:
@@ -200,7 +201,7 @@ def _suffer(injury: Injury, home: Home, directory: Path, *, full: bool, root: Pa
         began = time.monotonic()
         with ExitStack() as stack:
             cure = injury(ward, stack)
-            if ward.root.exists():
+            if ward.root.exists() and any(ward.root.iterdir()):
                 ward.land("during.fits")
             told = _wait_until_told(ward, began, must=cure is not None or injury is the_observer_hangs)
             if ward.ended_with is not None:
@@ -227,7 +228,7 @@ def _wait_until_told(ward: Ward, began: float, *, must: bool) -> float | None:
     is_told = wait_for(
         lambda: not ward.is_well() or ward.ended_with, seconds=WITHIN_SECONDS if must else 3.0, every=0.05
     )
-    assert is_told or not must, f"nothing told after {WITHIN_SECONDS:g} s"
+    assert is_told or not must, f"{ward.root.name}: nothing told after {WITHIN_SECONDS:g} s"
     return time.monotonic() - began if is_told else None
 
 
@@ -255,7 +256,8 @@ def _unmounted(home: Home, directory: Path) -> float | None:
     try:
         return _suffer(the_share_is_unmounted, home, directory, full=True, root=root)
     finally:
-        subprocess.run(["umount", str(root)], check=False)
+        if root.is_mount():
+            subprocess.run(["umount", str(root)], check=False)
 
 
 def _mount(root: Path) -> None:

@@ -579,7 +579,7 @@ def test_the_run_of_a_killed_process_is_made_again_at_once(place: Place) -> None
 
 def test_claims_of_a_killed_process_do_not_wait_for_their_lease(place: Place) -> None:
     simple_night(place.frames)
-    killed(place, "registration._read_and_record = die")
+    killed(place, "registration._record = die")
     began = time.monotonic()
     assert place.process()["characterisations"][0]["n_flat"] == 4
     assert time.monotonic() - began < LEASE.total_seconds() / 2
@@ -593,6 +593,67 @@ def test_two_at_once_do_the_work_once(place: Place) -> None:
     assert one == two
     assert one["characterisations"][0]["n_flat"] == 4
     assert [run["outcome"] for run in place.on_record("runs", "--superseded")] == ["done"]
+
+
+# Again, on purpose
+
+
+def test_a_run_is_made_again_by_its_id(place: Place) -> None:
+    simple_night(place.frames)
+    before = place.process()
+    (run,) = place.on_record("runs")
+    answer = ccdwatch("retry", f"run:{run['id']}", "--home", place.home, "--json").json()
+    again = place.on_record("runs", "--superseded")
+    assert [(row["attempt"], row["outcome"], row["superseded"]) for row in again] == [
+        (1, "done", True),
+        (2, "done", False),
+    ]
+    assert answer["masters"][0]["path"] != before["masters"][0]["path"]
+    assert answer["characterisations"][0]["gain_e_per_adu"] == before["characterisations"][0]["gain_e_per_adu"]
+
+
+def test_a_file_is_read_again_by_its_id(place: Place) -> None:
+    truth = simple_night(place.frames)
+    whole = truth.flats[0].read_bytes()
+    truth.flats[0].write_bytes(b"no frame, but a remark")
+    assert place.process(status=1)["characterisations"][0]["n_flat"] == 3
+    (file,) = ccdwatch("status", "--home", place.home, "--json").json()["quarantined"]
+    truth.flats[0].write_bytes(whole)
+    answer = ccdwatch("retry", file["id"], "--home", place.home, "--json").json()
+    assert (answer["failed"], answer["characterisations"][0]["n_flat"]) == ([], 4)
+
+
+@pytest.mark.parametrize(
+    ("identifier", "said"),
+    [("12", "12 is no id of a file or a run"), ("run:7", "nothing on record here is run:7"), ("file:9", "is file:9")],
+)
+def test_an_id_that_names_nothing(place: Place, identifier: str, said: str) -> None:
+    simple_night(place.frames)
+    answer = ccdwatch("retry", identifier, "--home", place.home)
+    assert answer.status == 2
+    assert said in answer.err
+
+
+def test_backfill_makes_anew_what_another_recipe_made(place: Place) -> None:
+    simple_night(place.frames / "one")
+    place.process()
+    place.configure("[watch]\nsettle_seconds = 0\n")
+    assert ccdwatch("backfill", "--home", place.home).err == "nothing is stale\nno masters\n"
+    place.configure("[watch]\nsettle_seconds = 0\n[recipes.bias]\nclip_sigma = 6.0\n")
+    late = ccdwatch("backfill", "--home", place.home, "--json", "--since", "2022-09-20").json()
+    assert late["characterisations"] == []
+    answer = ccdwatch("backfill", "--home", place.home, "--json").json()
+    assert [row["night"] for row in answer["characterisations"]] == ["2022-09-19"]
+    assert [row["outcome"] for row in place.on_record("runs", "--superseded")] == ["done", "done"]
+
+
+def test_backfill_identifies_anew_by_other_rules(place: Place) -> None:
+    simple_night(place.frames)
+    place.process()
+    place.configure('[watch]\nsettle_seconds = 0\n[[instrument]]\nname = "cam1"\nmatch = { INSTRUME = "testcam" }\n')
+    answer = ccdwatch("backfill", "--home", place.home, "--json").json()
+    assert {row["instrument"] for row in answer["characterisations"]} == {"cam1"}
+    assert {row["instrument"] for row in place.on_record("frames")} == {"cam1"}
 
 
 # Real cameras

@@ -84,6 +84,7 @@ class Service:
     directory: Path
     settle_seconds: float = 3.0
     port: int = field(default_factory=free_port)
+    web_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     ready_at: datetime | None = None
 
@@ -114,7 +115,7 @@ class Service:
         began = time.monotonic()
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*COMMAND, "up", "--watch", str(self.incoming), "--port", str(self.port)],
+                [*COMMAND, "up", "--watch", self.incoming, "--port", str(self.port), "--web-port", str(self.web_port)],
                 env={**os.environ, "CCDWATCH_HOME": str(self.home)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

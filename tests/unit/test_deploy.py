@@ -78,7 +78,7 @@ def analyze(folder: Path, *words: str) -> str:
 
 def test_systemd_accepts_the_units(staged: Path) -> None:
     units = [str(path) for path in (*sorted(staged.glob("*.service")), *sorted(staged.glob("*.timer")))]
-    assert len(units) == 6
+    assert len(units) == 7
     assert analyze(staged, "verify", "--man=no", *units) == ""
 
 
@@ -131,9 +131,9 @@ def in_containers(tmp_path: Path) -> Settings:
 
 def test_containers_run_commands_that_there_are(compose: dict[str, Any]) -> None:
     ours = {name: one for name, one in compose["services"].items() if one["image"] == "ccdwatch"}
-    assert set(ours) == {"server", "runner", "watcher"}
+    assert set(ours) == {"server", "runner", "watcher", "pages"}
     assert ours["server"]["entrypoint"] == ["prefect"]
-    for name in ("runner", "watcher"):
+    for name in ("runner", "watcher", "pages"):
         understand(ours[name]["command"])
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     assert 'ENTRYPOINT ["ccdwatch"]' in dockerfile
@@ -162,14 +162,14 @@ def test_containers_know_each_other(compose: dict[str, Any], in_containers: Sett
     )
     assert in_containers.prefect.api_url == "http://server:4200/api"
     assert in_containers.watch.host is not None
-    for name in ("runner", "watcher"):
+    for name in ("runner", "watcher", "pages"):
         assert set(services[name]["depends_on"]) == {database.host, "server"} <= set(services)
     assert services["runner"]["hostname"] != services["watcher"]["hostname"]
 
 
 def test_containers_see_home_and_frames_under_the_same_paths(compose: dict[str, Any], in_containers: Settings) -> None:
     services = compose["services"]
-    for name in ("runner", "watcher"):
+    for name in ("runner", "watcher", "pages"):
         mounts = dict(reversed(volume.removesuffix(":ro").rsplit(":", 1)) for volume in services[name]["volumes"])
         home = services[name]["environment"]["CCDWATCH_HOME"]
         assert mounts[home] == "home"

@@ -117,7 +117,7 @@ def test_quarantined_files_are_named_with_the_reason(home: Path, tmp_path: Path,
     assert lines[0] == "not healthy: 11 files in quarantine"
     quarantined = [line for line in lines if line.startswith("quarantine: ")]
     assert len(quarantined) == MOST_LINES
-    assert all(re.match(rf"quarantine: {tmp_path}/broken \d\d\.fits: \w", line) for line in quarantined)
+    assert all(re.match(rf"quarantine: file:\d+, {tmp_path}/broken \d\d\.fits: \w", line) for line in quarantined)
     assert "files: 5 done, 11 quarantined" in lines
 
 
@@ -132,7 +132,7 @@ def test_a_failed_run_is_told_until_another_one_follows(home: Path, ask: Ask) ->
     is_healthy, lines = ask(status, home, as_json=False)
     assert not is_healthy
     assert lines[0] == "not healthy: 1 failed run"
-    assert "failed run: testcam 2022-09-19 bin1x1: ValueError: the lamp was off" in lines
+    assert f"failed run: run:{run_id}, testcam 2022-09-19 bin1x1: ValueError: the lamp was off" in lines
     _, second = begin(home)
     found = facts(home, ask)
     assert (found["healthy"], found["failed_runs"]) == (True, [])
@@ -194,7 +194,7 @@ def test_a_set_without_results_is_due(tmp_path: Path, ask: Ask) -> None:
 
 def pretend_service(home: Path, port: int) -> None:
     url = f"http://127.0.0.1:{port}"
-    content = {"pid": os.getpid(), "prefect_api_url": f"{url}/api", "prefect_ui_url": url}
+    content = {"pid": os.getpid(), "prefect_api_url": f"{url}/api", "prefect_ui_url": url, "web_url": url}
     (home / "service.json").write_text(json.dumps(content))
     say_watcher(home)
 
