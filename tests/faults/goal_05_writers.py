@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from threading import Event
 from unittest.mock import patch
 
 import numpy as np
@@ -47,6 +48,7 @@ class Writer:
         self.random = random.Random(f"{kind} {seed}")
         self.path = incoming / kind / f"{seed}.fits"
         self.outside = outside / f"{kind}-{seed}"
+        self.is_accepted = Event()
         self.revisions: list[bytes] = []
         """Complete contents before the final one, which may be accepted."""
         self.first = _frame(self.random)
@@ -148,7 +150,7 @@ def killed_and_tried_again(writer: Writer) -> None:
 def edited_later(writer: Writer) -> None:
     """Not one of the eleven: nobody can know that a complete frame will be edited."""
     writer.write_first()
-    time.sleep(QUIET_SECONDS + 2)
+    assert writer.is_accepted.wait(60)
     writer.write_slowly(writer.path)
 
 
@@ -225,6 +227,9 @@ def _watch(directory: Path, incoming: Path, writers: list[tuple[Callable[[Writer
             watcher.tick(now())
             register_files(home)
             _take_note(home, accepted)
+            for _, writer in writers:
+                if accepted[writer.path]:
+                    writer.is_accepted.set()
             watcher.wait(0.1)
         watcher.stop()
         for one in writing:
