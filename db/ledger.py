@@ -167,6 +167,13 @@ def files_at(session: Session, sightings: Iterable[Sighting], *, host: str) -> l
     return found
 
 
+def registered(session: Session, *, host: str) -> list[tuple[FileRow, str]]:
+    """Return the files of ``host`` that frames were registered from, by path, each with the SHA-256 of its bytes."""
+    query = select(*_COLUMNS, File.file_sha256).where(File.host == host, File.state == FileState.DONE)
+    found = session.execute(query.order_by(File.root, File.relative_path))
+    return [(FileRow(*row), sha256) for *row, sha256 in found]
+
+
 def files_of(session: Session, file_ids: Collection[int]) -> list[FileRow]:
     """Return the rows of these files, as far as there are such."""
     found = (session.execute(select(*_COLUMNS).where(File.id.in_(ids))) for ids in batches(file_ids))

@@ -11,6 +11,7 @@ import click
 
 from flows.cli_options import PATHS, home_option
 from flows.tables import FORMATS, show
+from flows.words import number_of
 
 FORMAT = click.option(
     "--format", "format_name", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
@@ -214,4 +215,25 @@ def provenance(identifier: str, home: Path, format_name: str) -> None:
     answers.print_provenance(home, identifier, as_json=format_name == "json")
 
 
-COMMANDS = (identify, imstat, trends, frames, masters, runs, provenance)
+@click.command()
+@home_option
+@FORMAT
+def audit(home: Path, format_name: str) -> None:
+    """Hold raw files, masters and references against the record, by their SHA-256; status 1 where they differ.
+
+    \b
+    Example:
+      ccdwatch audit --format json
+    """
+    from flows.audit import audit as hold_against
+    from flows.home import read_home
+    from flows.progress import progress_bar
+
+    with progress_bar() as progress:
+        rows, n_files = hold_against(read_home(home), progress=progress)
+    columns = ("finding", "kind", "id", "path")
+    show(rows, format_name=format_name, columns=columns, empty=f"{number_of(n_files, 'file')}, all as on record")
+    sys.exit(1 if rows else 0)
+
+
+COMMANDS = (identify, imstat, trends, frames, masters, runs, provenance, audit)

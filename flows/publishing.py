@@ -204,21 +204,25 @@ def give_up(home: Home, run: OpenRun) -> None:
 
 
 def _remove_strays(home: Home) -> list[str]:
+    removed = []
+    for path in strays(home):
+        path.unlink(missing_ok=True)
+        removed.append(f"{path.relative_to(home.path).as_posix()} belonged to no record and was removed")
+    for path in (home.path / "reference").rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+    return removed
+
+
+def strays(home: Home) -> list[Path]:
+    """Return the files below ``masters/`` that no record knows, and that no run under way is about to record."""
     # Listed first: what a run that begins now writes is not in it.
     found = sorted((home.path / "masters").rglob("*"))
     with home.reading() as session:
         known = master_paths(session)
         open_ids = {run.id for run in open_runs(session)}
-    removed = []
-    for path in found:
-        relative = path.relative_to(home.path).as_posix()
-        if path.is_dir() or relative in known:
-            continue
-        match = _OF_RUN.search(path.name.removeprefix(".").split(".fits")[0])
-        if match and int(match[1]) in open_ids:
-            continue
-        path.unlink(missing_ok=True)
-        removed.append(f"{relative} belonged to no record and was removed")
-    for path in (home.path / "reference").rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
-    return removed
+    return [path for path in found if not path.is_dir() and not _is_known(home, path, known, open_ids)]
+
+
+def _is_known(home: Home, path: Path, known: set[str], open_ids: set[int]) -> bool:
+    match = _OF_RUN.search(path.name.removeprefix(".").split(".fits")[0])
+    return path.relative_to(home.path).as_posix() in known or (match is not None and int(match[1]) in open_ids)

@@ -656,6 +656,44 @@ def test_backfill_identifies_anew_by_other_rules(place: Place) -> None:
     assert {row["instrument"] for row in place.on_record("frames")} == {"cam1"}
 
 
+# Disk and record
+
+
+def test_audit_names_what_is_not_as_on_record(place: Place) -> None:
+    truth = simple_night(place.frames)
+    masters = {row["kind"]: Path(row["path"]) for row in place.process()["masters"]}
+    quiet = ccdwatch("audit", "--home", place.home)
+    assert (quiet.status, quiet.out) == (0, b"")
+    assert "all as on record" in quiet.err
+    raw = truth.biases[0].read_bytes()
+    truth.biases[0].write_bytes(raw[:-1] + b"x")
+    truth.flats[0].unlink()
+    stranger = place.frames / "late.fits"
+    stranger.write_bytes(raw)
+    stray = masters["bias"].with_name("bias_of_mine.fits")
+    stray.write_bytes(raw)
+    masters["flat"].unlink()
+    reference = next((place.home / "reference").rglob("master_bias_*.fits"))
+    reference.unlink()
+    reference.write_bytes(raw)
+    answer = ccdwatch("audit", "--home", place.home, "--format", "json")
+    assert answer.status == 1
+    (run,) = place.on_record("runs")
+    again = f"run:{run['id']}"
+    rows = [(row["finding"], row["kind"], row["path"]) for row in answer.json()]
+    assert sorted(rows) == sorted(
+        [
+            ("changed", "raw", str(truth.biases[0])),
+            ("missing", "raw", str(truth.flats[0])),
+            ("unregistered", "raw", str(stranger)),
+            ("unregistered", "master", str(stray)),
+            ("missing", "master", str(masters["flat"])),
+            ("changed", "reference", str(reference)),
+        ]
+    )
+    assert {row["id"] for row in answer.json() if row["kind"] != "raw"} == {again, None}
+
+
 # Real cameras
 
 
