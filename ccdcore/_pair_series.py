@@ -19,6 +19,8 @@ from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level, s
 
 _BIAS_CLIP_SIGMA = 6.0
 _FLUX_TOLERANCE = 0.1
+_MOST_REJECTED = 0.25
+"""Fraction of a pair's pixels that may be left out as outliers; cosmic rays take a tenth of it."""
 
 _LEVEL_FLOOR = 1.0
 _LEVEL_FLOOR_WITH_OVERSCAN = 0.2
@@ -179,12 +181,15 @@ class FlatSeries(PairSeries):
         pair = _flat_pair.prepare(signals[0], signals[1], self.noise.variance, saturation)
         gain = None if pair is None else self._gain or self._rough_gain(pair)
         if pair is None or gain is None:
-            return "there is no light above the noise, or all of it is saturated"
+            return "there is no light above the noise in both (the light pattern moved?), or all of it is saturated"
         if not 1 - _FLUX_TOLERANCE < pair.flux_ratio < 1 / (1 - _FLUX_TOLERANCE):
             return f"their flux differs by {100 * abs(pair.flux_ratio - 1):.0f} %, more than 10 %"
         points = _flat_pair.measure(pair, gain)
         if straight_line([points], self.noise.variance).slope < SMALLEST_SLOPE:
             return "there is no shot noise in their difference: they are averages, or made of one frame"
+        if points.rejected_fraction > _MOST_REJECTED:
+            rejected = f"{100 * points.rejected_fraction:.0f} % of their pixels"
+            return f"{rejected} differ by more than noise, or are next to such: the light pattern moved"
         self.points.append(points)
         self._gain = self._gain_of(self.points)
         return None

@@ -124,6 +124,9 @@ COMBINED_FLAGS = ("COMBINED", "ISMASTER")
 COMBINED_WORDS = re.compile(r"\b(?:masters?|combined|stacked|coadd(?:ed)?|super ?(?:bias|dark|flat))\b")
 """How a type card, OBJECT or a file name says that a frame is no raw one."""
 
+AVERAGE_WORDS = re.compile(r"\b(?:ave|avg|averaged?|mean|median)[ .]+of[ :]+(\d{1,4})\b", re.IGNORECASE)
+"""How a card or a file name says of how many exposures a frame is the mean."""
+
 PRODUCT_CARDS = ("ESO PRO CATG", "PROCTYPE")
 """Cards that only speak of products, or are ``raw``."""
 

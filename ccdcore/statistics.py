@@ -26,6 +26,9 @@ _TRIM = 0.01
 _PILE_UP = 10
 _NOISE_PIXELS = 2**19
 _LARGEST_BINCOUNT = 2**22
+_AVERAGE_PIXELS, _FEWEST_TO_TELL = 10_000, 100
+_MOST_AVERAGED = 100
+_CLEARLY_WHOLE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class FrameStatistics:
         Level of the overscan section, where the amplifier has one.
     overscan_noise : float or None
         Read noise of the overscan section (`overscan_noise`), where it has two rows.
+    n_averaged : int
+        Exposures that its pixels show to be averages of (`averages_of`); 1 of a raw frame.
     """
 
     amplifier: str
@@ -67,6 +72,7 @@ class FrameStatistics:
     saturated_fraction: float
     overscan_level: float | None = None
     overscan_noise: float | None = None
+    n_averaged: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -275,7 +281,25 @@ def _amplifier_statistics(data: npt.NDArray[Any], amplifier: Amplifier) -> Frame
         saturated_fraction=0.0 if histogram.pile_up is None else float(histogram.counts[-1] / histogram.n),
         overscan_level=None if amplifier.overscan is None else overscan_level(data, amplifier.overscan),
         overscan_noise=None if amplifier.overscan is None else overscan_noise(data, amplifier.overscan),
+        n_averaged=averages_of(pixels),
     )
+
+
+def averages_of(pixels: npt.NDArray[Any]) -> int:
+    """Return how many raw frames an image of fractional numbers is the mean of; 1 where its pixels do not show it.
+
+    The mean of n whole numbers is a multiple of 1/n.
+    """
+    if pixels.dtype.kind != "f":
+        return 1
+    sample = pixels[np.isfinite(pixels)][:_AVERAGE_PIXELS].astype(np.float64)
+    if sample.size < _FEWEST_TO_TELL or is_whole(sample):
+        return 1
+    rounding = 2 * float(np.abs(sample).max()) * float(np.finfo(pixels.dtype).eps)
+    for n in range(2, _MOST_AVERAGED + 1):
+        if n * rounding < _CLEARLY_WHOLE and np.abs(n * sample - np.rint(n * sample)).max() < _CLEARLY_WHOLE:
+            return n
+    return 1
 
 
 def overscan_level(data: npt.NDArray[Any], section: Section) -> float:

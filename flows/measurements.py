@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _DETAILS = ("level_range_adu", "n_bias", "n_flat", "n_flat_pairs", "n_pixels", "chi2_per_dof", "notes")
 
+_LIKE_AN_AVERAGE = 1.8
+"""A gain this many times the header's may come from averaged flats: two halve the noise."""
+
 _MOST_LINES = 32
 _LINES_IN_WORDS = 3
 
@@ -34,8 +37,13 @@ def conditions(frames: Sequence[SeriesFrame], at: datetime) -> Conditions:
     return {"observed_at": observed_at, "ccd_temperature_c": median(temperatures) if temperatures else None}
 
 
-def transfer_rows(result: PhotonTransfer, common: Conditions, *, earlier: GainOnRecord | None) -> list[NewMeasurement]:
-    """Return gain, read noise and bias level of an amplifier; without flats the gain is an earlier one."""
+def transfer_rows(
+    result: PhotonTransfer, common: Conditions, *, earlier: GainOnRecord | None, doubt: str | None
+) -> list[NewMeasurement]:
+    """Return gain, read noise and bias level of an amplifier.
+
+    Without flats the gain is an earlier one. ``doubt`` is what is odd about what follows from the gain.
+    """
     details = {name: value for name, value in asdict(result).items() if name in _DETAILS}
     curve = [astuple(point) for point in result.curve]
     read_noise, uncertainty, details_e = result.read_noise_e, result.read_noise_uncertainty, details
@@ -53,10 +61,34 @@ def transfer_rows(result: PhotonTransfer, common: Conditions, *, earlier: GainOn
         ("bias_level", "ADU", result.bias_level_adu, None, details),
     ]
     return [
-        NewMeasurement(quantity, unit, result.amplifier, value, error, result.method, details=extra, **common)
+        NewMeasurement(
+            quantity,
+            unit,
+            result.amplifier,
+            value,
+            error,
+            result.method,
+            details=extra,
+            remark=doubt if quantity in ("gain", "read_noise") else None,
+            **common,
+        )
         for quantity, unit, value, error, extra in rows
         if value is not None
     ]
+
+
+def doubt_about_gain(result: PhotonTransfer, biases: Sequence[SeriesFrame], flats: Sequence[SeriesFrame]) -> str | None:
+    """Say in words what is odd about a gain: the temperatures of its frames, or the header's claim."""
+    from ccdcore.series_health import temperature_gap
+
+    if result.gain_e_per_adu is None:
+        return None
+    claims = {claim for frame in flats if (claim := frame.info.header_gain_e_per_adu)}
+    claim = claims.pop() if len(claims) == 1 else result.gain_e_per_adu
+    ratio = result.gain_e_per_adu / claim
+    averages = f"it is {ratio:.1f} times the header's {claim:g} e⁻/ADU: are the flats averages of {ratio:.0f}?"
+    doubts = [temperature_gap(biases, flats), averages if ratio > _LIKE_AN_AVERAGE else None]
+    return "; ".join(filter(None, doubts)) or None
 
 
 def noise_rows(anatomy: NoiseAnatomy, common: Conditions) -> list[NewMeasurement]:

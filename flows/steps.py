@@ -6,7 +6,7 @@ files, and records what it made; ids go out, never arrays. Nothing of a run show
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from db.runs import RunRow, get_run, run_masters, run_measurements
 from db.sets import GainOnRecord, latest_gain
 from flows.home import Home, now
 from flows.inputs import inputs_of_run
-from flows.measurements import Conditions, conditions, noise_rows, overscan_rows, transfer_rows
+from flows.measurements import Conditions, conditions, doubt_about_gain, noise_rows, overscan_rows, transfer_rows
 from flows.pictures import draw_pictures
 from flows.publishing import publish_master, refresh_references, reliable, stand_ins_of
 from flows.reconcile import frames_of_set
@@ -92,7 +92,8 @@ def measure(home: Home, run_id: int) -> list[int]:
         for flat in flats:
             _leave_out(home, run_id, "gain", [flat], _why_no_gain(flat, results[0].notes))
     own = _used(home, run_id, FrameType.BIAS, borrowed=False)
-    return _record_results(home, run_id, results, _noise(own, recipe.region), own, flats)
+    doubts = {result.amplifier: doubt_about_gain(result, biases, flats) for result in results}
+    return _record_results(home, run_id, results, _noise(own, recipe.region), [*own, *flats], doubts)
 
 
 def make_master_bias(home: Home, run_id: int) -> list[int]:
@@ -197,15 +198,24 @@ def _enough(home: Home, run_id: int, kind: str, frames: Sequence[SeriesFrame], f
 
 
 def _bias_for(home: Home, run_id: int, kind: str, frames: Sequence[SeriesFrame]) -> Master | None:
-    """Return the bias image to subtract: the run's own master, else one of the few or borrowed biases there are."""
+    """Return the bias image to subtract: the run's own master, else one of the few or borrowed biases there are.
+
+    None, and why on record, where there are none, or none of the temperature of the frames.
+    """
     from ccdcore.master_file import read_master
     from ccdcore.masters import master_bias
+    from ccdcore.series_health import temperature_gap
 
+    biases = _used(home, run_id, FrameType.BIAS)
+    if gap := temperature_gap(biases, frames):
+        _leave_out(
+            home, run_id, f"master {kind}", frames, f"no master {kind} with biases of another temperature: {gap}"
+        )
+        return None
     with home.reading() as session:
         own = next((row for row in run_masters(session, run_id) if row.kind == FrameType.BIAS), None)
     if own is not None:
         return read_master(home.path / own.path)
-    biases = _used(home, run_id, FrameType.BIAS)
     if not biases:
         with home.reading() as session:
             configuration = get_run(session, run_id).configuration
@@ -238,19 +248,20 @@ def _record_results(
     run_id: int,
     results: Sequence[PhotonTransfer],
     noises: Sequence[NoiseAnatomy],
-    biases: Sequence[SeriesFrame],
-    flats: Sequence[SeriesFrame],
+    frames: Sequence[SeriesFrame],
+    doubts: Mapping[str, str | None],
 ) -> list[int]:
     from ccdcore.noise import overscan_read_noise
 
-    common = conditions([*biases, *flats], now())
-    overscans = overscan_read_noise([*biases, *flats])
+    common, overscans = conditions(frames, now()), overscan_read_noise(frames)
     rows: list[NewMeasurement] = []
     with home.sessions.begin() as session:
         run, of_frames = get_run(session, run_id), _about_frames(session, run_id)
-        for result in (replace(result, notes=(*result.notes, *of_frames)) for result in results):
+        for measured in results:
+            doubt = doubts[measured.amplifier]
+            result = replace(measured, notes=(*measured.notes, *of_frames, *filter(None, [doubt])))
             earlier = _earlier_gain(session, run, result, common)
-            rows += transfer_rows(result, common, earlier=earlier)
+            rows += transfer_rows(result, common, earlier=earlier, doubt=doubt)
             if result.amplifier in overscans:
                 rows += overscan_rows(overscans[result.amplifier], result, common, earlier=earlier)
         rows += [row for anatomy in noises for row in noise_rows(anatomy, common)]

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,17 @@ from flows.process import process
 from flows.registration import LEASE
 from flows.steps import STEPS
 from tests.support.command import ccdwatch
-from tests.support.simulate import NOTEBOOK_NIGHTS, SeriesTruth, flux_ramp, notebook_series, simple_night
+from tests.support.simulate import (
+    NOTEBOOK_NIGHTS,
+    SeriesTruth,
+    flat_pixels,
+    flux_ramp,
+    notebook_series,
+    simple_night,
+    spectrum_light,
+    standard_cards,
+    write_frame,
+)
 
 COMMAND = Path(sys.executable).with_name("ccdwatch")
 FIVE_NIGHTS = "[nights]\nwindow_nights = 5\n"
@@ -710,8 +720,83 @@ def test_real_four_amplifier_camera(place: Place, shared_data: Path) -> None:
 
 
 def test_real_camera_without_configuration(place: Place, shared_data: Path) -> None:
+    """Its lamp flats differ in flux by 1.2 %, and the prescan that its header announces sees light."""
     answer = place.process(shared_data / "eso-efosc2")
     lamp = next(row for row in answer["characterisations"] if row["gain_e_per_adu"])
-    assert lamp["gain_e_per_adu"] == pytest.approx(1.2, abs=0.03)
+    assert lamp["gain_e_per_adu"] == pytest.approx(1.20, rel=0.025)
+    assert lamp["read_noise_e"] == pytest.approx(12.2, rel=0.03)
     assert lamp["read_noise_adu"] == pytest.approx(10.24, rel=0.02)
     assert {row["filter"] for row in answer["masters"] if row["kind"] == "flat"} == {"Free", "g#782"}
+    path = next((shared_data / "eso-efosc2").glob("*.fits"))
+    (told,) = ccdwatch("identify", path, "--home", place.home, "--format", "json").json()
+    assert told["amplifiers"] == "1 [1:1030,1:1030]"
+    assert "the first 6 columns and the last 6 rows are overscan, says ESO DET OUT1" in told["amplifiers_because"]
+
+
+def test_real_overscan_that_is_none_is_told_and_not_used(place: Place, shared_data: Path) -> None:
+    entry = """
+[[instrument]]
+name = "efosc2"
+match = { INSTRUME = "EFOSC" }
+amplifiers = [{ name = "L", data = "[7:1030,1:1024]", overscan = "[1:6,1:1024]" }]
+"""
+    place.configure(entry)
+    answer = place.process(*sorted((shared_data / "eso-efosc2").glob("*2022-01-26*.fits")))
+    (row,) = answer["characterisations"]
+    assert row["gain_e_per_adu"] == pytest.approx(1.20, rel=0.025)
+    assert row["read_noise_e"] == pytest.approx(12.2, rel=0.03)
+    told = "overscan [1:6,1:1024] of amplifier L is none and was not used: under flats of "
+    assert any(note.startswith(told) for note in row["notes"])
+    assert not [one for one in place.on_record("trends") if one["quantity"].startswith("overscan")]
+
+
+# Frames that cannot give a number
+
+
+def test_means_of_five_by_their_pixels_alone_give_none(place: Place) -> None:
+    truth = simple_night(place.frames / "raw", n_bias=15, n_flat=10)
+    for kind, paths in (("bias", truth.biases), ("flat", truth.flats)):
+        for number in range(0, len(paths), 5):
+            some = [fits.getdata(path).astype(np.float32) for path in paths[number : number + 5]]
+            path = place.frames / f"{kind}_{number}.fits"
+            fits.PrimaryHDU(np.mean(some, axis=0, dtype=np.float32), fits.getheader(paths[number])).writeto(path)
+    shutil.rmtree(place.frames / "raw")
+    answer = place.process()
+    assert answer["characterisations"] == answer["masters"] == []
+    told = "average of 5 exposures, not a raw frame: its pixels are multiples of 1/5 ADU"
+    assert [row["reason"] for row in answer["excluded"]].count(told) == 5
+
+
+def test_a_lamp_whose_pattern_moves_gives_none(place: Place) -> None:
+    truth = simple_night(place.frames, n_flat=0)
+    rng = np.random.default_rng(1)
+    light = spectrum_light(truth.camera.shape, 30_000.0)
+    for number in range(3):
+        cards = standard_cards("flat", datetime(2022, 9, 19, 19, number, tzinfo=UTC), 5.0)
+        moved = np.roll(light, 2 * number, axis=0)
+        write_frame(place.frames / f"flat_{number}.fits", flat_pixels(truth.camera, rng, moved), cards)
+    answer = place.process()
+    (row,) = answer["characterisations"]
+    assert (row["gain_e_per_adu"], row["read_noise_e"]) == (None, None)
+    assert row["read_noise_adu"] is not None
+    assert "the light pattern moved" in reasons(answer["excluded"])
+
+
+def test_biases_of_another_temperature_flag_the_gain_and_make_no_master_flat(place: Place) -> None:
+    truth = simple_night(place.frames)
+    edit_cards(truth.biases, **{"CCD-TEMP": -10.0})
+    answer = place.process()
+    (row,) = answer["characterisations"]
+    assert row["verdict"] == "suspect"
+    told = "detector at -10.0 °C in the biases, at -20.0 °C in the other frames"
+    assert told in row["notes"]
+    assert {one["kind"] for one in answer["masters"]} == {"bias"}
+    assert f"no master flat with biases of another temperature: {told}" in reasons(answer["excluded"])
+
+
+def test_a_gain_like_that_of_averages_is_suspect(place: Place) -> None:
+    truth = simple_night(place.frames)
+    edit_cards(truth.flats, EGAIN=0.3)
+    (row,) = place.process()["characterisations"]
+    assert row["verdict"] == "suspect"
+    assert any("times the header's 0.3 e⁻/ADU: are the flats averages of 5?" in note for note in row["notes"])

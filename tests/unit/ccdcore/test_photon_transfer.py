@@ -158,6 +158,16 @@ def test_a_pattern_that_moves_far_is_told_and_widens_the_uncertainty() -> None:
     assert any("the light pattern moved between flats" in note for note in moved.notes)
 
 
+@pytest.mark.parametrize("pixels", [1, 2, 5])
+def test_a_pattern_that_moves_by_pixels_gives_no_gain(pixels: int) -> None:
+    rng = np.random.default_rng(6)
+    light = spectrum_light(SMALL.shape, 15_000.0)
+    biases = [bias_pixels(SMALL, rng) for _ in range(4)]
+    result = one(measure_gain(biases, [flat_pixels(SMALL, rng, np.roll(light, pixels * k, 0)) for k in range(2)]))
+    assert result.gain_e_per_adu is None
+    assert any("the light pattern moved" in note for note in result.notes)
+
+
 def test_brighter_fatter_is_fitted_where_the_signals_span_a_range() -> None:
     gain, a00, shape = 0.75, -2e-6, (192, 512)
     electrons = np.broadcast_to(np.linspace(500, 60_000, shape[1]), shape)
@@ -274,7 +284,10 @@ def test_a_pair_of_unequal_flux_is_left_out_by_name() -> None:
     assert re.fullmatch(r"pair flat 2, flat 3 left out: their flux differs by 10\d %, more than 10 %", *result.notes)
 
 
-NO_LIGHT = "pair flat 1, flat 2 left out: there is no light above the noise, or all of it is saturated"
+NO_LIGHT = (
+    "pair flat 1, flat 2 left out: there is no light above the noise in both (the light pattern moved?), "
+    "or all of it is saturated"
+)
 
 
 @pytest.mark.parametrize(
