@@ -218,7 +218,7 @@ class MasterStack:
                 self.frames, scales.tolist(), levels.tolist(), image.rejected_fraction, strict=True
             )
         )
-        value = np.where(self.inside, image.value, np.float32(self.kind == "flat"))
+        value = np.where(self.inside, image.value, self.kind == "flat").astype(np.float32)
         uncertainty = np.where(
             self.inside, np.sqrt(image.uncertainty**2 + common_variance(inputs, self.bias, self.dark)), 0
         )
