@@ -79,6 +79,8 @@ class Service:
         Holds the home, what is watched, and a place outside of it.
     settle_seconds : float
         As in ``[watch]``.
+    command : tuple of str
+        What ``ccdwatch`` is.
     """
 
     directory: Path
@@ -87,6 +89,7 @@ class Service:
     web_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     ready_at: datetime | None = None
+    command: tuple[str, ...] = COMMAND
 
     def __post_init__(self) -> None:
         for path in (self.home, self.incoming, self.outside):
@@ -115,7 +118,16 @@ class Service:
         began = time.monotonic()
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*COMMAND, "up", "--watch", self.incoming, "--port", str(self.port), "--web-port", str(self.web_port)],
+                [
+                    *self.command,
+                    "up",
+                    "--watch",
+                    self.incoming,
+                    "--port",
+                    str(self.port),
+                    "--web-port",
+                    str(self.web_port),
+                ],
                 env={**os.environ, "CCDWATCH_HOME": str(self.home)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
