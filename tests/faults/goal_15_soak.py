@@ -67,7 +67,8 @@ def run(full: bool) -> str:
     most = max(growth, key=lambda key: growth[key][1])
     said = (
         f"{landed} frames in {MINUTES} min, {len(FAULTS)} faults, all frames done; memory of {len(growth)} processes"
-        f" grew by at most {growth[worst][0]:.1%} ({PARTS[worst[0]]}), descriptors by {growth[most][1]} ({PARTS[most[0]]})"
+        f" grew by at most {growth[worst][0]:.1%} ({PARTS[worst[0]]}),"
+        f" descriptors by {growth[most][1]} ({PARTS[most[0]]})"
     )
     assert growth[worst][0] < LARGEST_GROWTH, said
     assert growth[most][1] <= MORE_DESCRIPTORS, said
