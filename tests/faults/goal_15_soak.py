@@ -23,7 +23,7 @@ from tests.support.simulate import Camera, simple_night
 MINUTES = 30
 FAULTS = {5: "watch", 15: "uvicorn", 25: "serve"}
 """Minute → part that is killed."""
-PARTS = {"up": "up", "watch": "watcher", "serve": "runner", "uvicorn": "Prefect server"}
+PARTS = {"up": "up", "watch": "watcher", "serve": "runner", "uvicorn": "Prefect server", "web": "pages"}
 SAMPLE_SECONDS = 5.0
 WARM_SECONDS = 180.0
 """How long a process may grow after its start, and work at first with empty hands."""
@@ -138,7 +138,7 @@ def _plot(history: History) -> None:
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots(2, sharex=True)
-    colours = dict(zip(PARTS, ("C0", "C1", "C2", "C3"), strict=True))
+    colours = dict(zip(PARTS, ("C0", "C1", "C2", "C3", "C4"), strict=True))
     for (part, _), samples in history.items():
         minutes = [one.at / 60 for one in samples]
         axes[0].plot(minutes, [one.memory_mib for one in samples], colours[part])
@@ -150,7 +150,7 @@ def _plot(history: History) -> None:
             axis.axvline(minute, color="0.7", linestyle=":")
         axis.set_ylim(bottom=0)
     axes[0].set_ylabel("memory (MiB)")
-    axes[0].legend(loc="upper right", ncols=4, fontsize="small")
+    axes[0].legend(loc="upper right", ncols=5, fontsize="small")
     axes[1].set_ylabel("open descriptors")
     axes[1].set_xlabel("minutes; dotted: kill -9 of " + ", ".join(PARTS[part] for part in FAULTS.values()))
     figure.savefig(PLOT, dpi=100)
