@@ -343,7 +343,14 @@ def main() -> None:
 
 def _is_expected(error: Exception) -> bool:
     """Whether an error is one of those that explain themselves; told by name, so that nothing is imported for it."""
-    expected = {"SettingsError", "DatabaseError", "CcdError", "PrefectUnavailableError", "ObserverHangsError"}
+    expected = {
+        "SettingsError",
+        "DatabaseError",
+        "CcdError",
+        "PrefectUnavailableError",
+        "ObserverHangsError",
+        "DiskFullError",
+    }
     return any(kind.__name__ in expected for kind in type(error).__mro__)
 
 

@@ -18,6 +18,7 @@ from db import ledger
 from db.models import FileState
 from db.records import fail_run
 from db.sets import OpenRun, open_runs
+from flows.disk import Disk, keep_ballast
 from flows.heartbeat import Pulse, read_heartbeat
 from flows.home import Home, now
 from flows.naming import run_name, run_tags
@@ -55,6 +56,7 @@ class Dispatcher:
         self._asked: dict[str, tuple[str, datetime]] = {}
         self._ingest: str | None = None
         self._is_registering = False
+        self._had_room = True
         self._reconcile_at: datetime | None = None
 
     def seconds_to_wait(self, at: datetime) -> float:
@@ -69,13 +71,22 @@ class Dispatcher:
         with self.home.reading() as session:
             files, under_way = ledger.counts(session), open_runs(session)
         was_registering, self._is_registering = self._is_registering, any(files[state] for state in _IN_WORK)
-        if files[FileState.READY]:
+        has_room = self._has_room()
+        if files[FileState.READY] and has_room:
             self._ask_for_ingest(at, files[FileState.READY])
-        elif was_registering and not self._is_registering:
+        if was_registering and not self._is_registering:
             self._ingest, self._reconcile_at = None, at
         is_due = self._reconcile_at is None or at >= self._reconcile_at
-        if self._end_runs(under_way, ask_of_all=is_due) or is_due:
+        if (self._end_runs(under_way, ask_of_all=is_due) or is_due) and has_room:
             self._reconcile(at)
+
+    def _has_room(self) -> bool:
+        """Whether the disk has room for work; say so, when it has no longer."""
+        had_room, disk = self._had_room, Disk.of(self.home.path)
+        self._had_room = disk.has_room
+        if had_room and not disk.has_room:
+            logger.warning("%s", disk.finding)
+        return disk.has_room
 
     def _ask_for_ingest(self, at: datetime, n_files: int) -> None:
         """Ask for an ingest run, unless the one asked for is still at it."""
@@ -182,6 +193,7 @@ def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) 
             dispatcher = Dispatcher(home, api)
             while not stop.is_set():
                 say_alive()
+                keep_ballast(home.path)
                 last, trouble = trouble, _work(watcher, dispatcher)
                 if trouble and not last:
                     say(trouble)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from db.ledger import FileRow
 from db.models import FileState
 from db.rows import Row
 from db.runs import RunRow, StandingRun, failed_runs, made_with, unfinished_runs
+from flows.disk import Disk
 from flows.heartbeat import Heartbeat, read_heartbeat
 from flows.home import Home, now
 from flows.prefect_api import PrefectApi
@@ -24,7 +24,6 @@ from flows.service import running_service
 from flows.settings import Settings
 from flows.words import number_of, one_line
 
-LEAST_FREE_BYTES = 2**30
 LAST_QUARANTINED = 10
 SILENT_SECONDS = 60.0
 """A watcher that has said nothing for so long is not alive, or hangs."""
@@ -111,8 +110,8 @@ def _of_prefect(home: Home) -> Iterator[str]:
 
 
 def _of_disk(home: Home) -> Iterator[str]:
-    if shutil.disk_usage(home.path).free < LEAST_FREE_BYTES:
-        yield "less than 1 GiB of disk is free"
+    if finding := Disk.of(home.path).finding:
+        yield finding
 
 
 def words_of_ages(ages_s: Mapping[str, float | None]) -> str:
@@ -210,7 +209,7 @@ def health(home: Home) -> Health:
     with home.reading() as session:
         return Health(
             home=str(home.path),
-            free_bytes=shutil.disk_usage(home.path).free,
+            free_bytes=Disk.of(home.path).free,
             prefect_ui_url=api_url and api_url.removesuffix("/api"),
             prefect_answers=api_url is not None and PREFECT_SILENT not in found.findings,
             files={str(state): n for state, n in ledger.counts(session).items()},

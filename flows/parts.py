@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -74,9 +76,7 @@ class Part:
 
     def _start(self) -> None:
         self._start_at = time.monotonic()
-        if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
-            self.log.replace(self.log.with_suffix(".log.1"))
-        with self.log.open("ab") as output:
+        with self._open_log() as output:
             self.process = subprocess.Popen(
                 self.command,
                 env=dict(self.environment),
@@ -86,6 +86,15 @@ class Part:
                 start_new_session=True,  # Ctrl-C reaches `up` alone, which then stops its parts in order
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - `up` has no threads
             )
+
+    def _open_log(self) -> BinaryIO:
+        """Open the log, or what swallows everything where there is no room for one."""
+        try:
+            if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
+                self.log.replace(self.log.with_suffix(".log.1"))
+            return self.log.open("ab")
+        except OSError:
+            return Path(os.devnull).open("ab")
 
 
 def stop(parts: Sequence[Part]) -> None:

@@ -25,6 +25,7 @@ from db.models import Outcome
 from db.records import abandon_run, claim_run, fail_run
 from db.runs import RunRow, find_run
 from db.sets import SetSummary, nearest_bias_set, set_frames, set_summaries
+from flows.disk import says_disk_full
 from flows.home import HOST, Home, now
 from flows.prefect_api import FlowRunState
 from flows.settings import Settings
@@ -87,15 +88,17 @@ def settles_at(summary: SetSummary, settle_seconds: float) -> datetime:
 def next_attempt(last: RunRow | None, at: datetime) -> int | None:
     """Return the attempt to make after the last run on the same inputs; None where none is due.
 
-    A run that failed is tried again after half a minute, then a minute; one whose process was killed, at once, and
-    after some times with growing pauses; one that other inputs superseded, where the inputs are again what they were
-    (a frame came and went), at once.
+    A run that failed is tried again after half a minute, then a minute; one that found the disk full, as soon as
+    there is room; one whose process was killed, at once, and after some times with growing pauses; one that other
+    inputs superseded, where the inputs are again what they were (a frame came and went), at once.
     """
     if last is None:
         return 1
     if last.superseded:
         return last.attempt + 1
-    if last.outcome is Outcome.FAILED and last.attempt < MAX_ATTEMPTS:
+    if last.outcome is Outcome.FAILED and says_disk_full(last.message):
+        pause = 10.0
+    elif last.outcome is Outcome.FAILED and last.attempt < MAX_ATTEMPTS:
         pause = 30.0 * 2 ** (last.attempt - 1)
     elif last.outcome is Outcome.ABANDONED:
         pause = min(30.0 * max(0, last.attempt - CUT_SHORT_AT_ONCE), LONGEST_PAUSE_SECONDS)

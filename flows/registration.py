@@ -19,6 +19,7 @@ from db import ledger
 from db.ledger import FileRow
 from db.records import register_frame
 from db.statements import batches
+from flows.disk import DiskFullError, is_disk_full
 from flows.home import HOST, Home, is_gone, now
 from flows.reader import READERS, Readers, ReadingError
 
@@ -89,7 +90,13 @@ def _claims(home: Home, owner: str, file_ids: Collection[int] | None) -> Iterato
 
 
 def _register(home: Home, owner: str, readers: Readers, file: FileRow) -> None:
-    """Register the frame of one claimed file, or say on the ledger why not; never raises, so that the others go on."""
+    """Register the frame of one claimed file, or say on the ledger why not, so that the others go on.
+
+    Raises
+    ------
+    DiskFullError
+        If nothing can be recorded.
+    """
     try:
         _record(home, owner, file, _read(readers, file))
     except FrameReadError as error:
@@ -100,7 +107,9 @@ def _register(home: Home, owner: str, readers: Readers, file: FileRow) -> None:
         _set_aside(home, owner, file, str(error), rest_until=None)
     except ReadingError as error:
         _set_aside(home, owner, file, str(error), rest_until=now() + REST)
-    except Exception as error:  # noqa: BLE001 - whatever one file does, the others are registered
+    except Exception as error:
+        if is_disk_full(error):  # no fault of the file: it is claimed again when there is room
+            raise DiskFullError(f"{home.path}: the disk is full: make room; no frame is lost") from error
         _set_aside(home, owner, file, f"{type(error).__name__}: {error}", rest_until=now() + REST)
 
 

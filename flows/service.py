@@ -233,9 +233,8 @@ def _supervise(home: Path, service: RunningService, running: list[parts.Part], *
                 if part.name == "watch" and _hangs(part, home):
                     part.kill(say, f"has said nothing for {HUNG_SECONDS:g} s")
                 part.keep_alive(say)
-            if not ready and api.is_ready():
+            if not ready and api.is_ready() and _write_service(home, service):
                 ready = True
-                _write_service(home, service)
                 took = f"{time.monotonic() - began:.1f} s"
                 say(f"ready after {took}; Prefect UI at {service.prefect_ui_url}; pages at {service.web_url}")
 
@@ -247,7 +246,12 @@ def _hangs(watch: parts.Part, home: Path) -> bool:
     return heartbeat is not None and (now() - heartbeat.at).total_seconds() > HUNG_SECONDS
 
 
-def _write_service(home: Path, service: RunningService) -> None:
+def _write_service(home: Path, service: RunningService) -> bool:
+    """Say where the service can be reached; return whether there was room for it."""
     temporary = home / ".service.json.tmp"
-    temporary.write_text(json.dumps(asdict(service)), encoding="utf-8")
-    temporary.replace(home / "service.json")
+    try:
+        temporary.write_text(json.dumps(asdict(service)), encoding="utf-8")
+        temporary.replace(home / "service.json")
+    except OSError:
+        return False
+    return True

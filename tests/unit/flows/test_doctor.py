@@ -20,7 +20,7 @@ from sqlalchemy import text, update
 
 from db import ledger
 from db.models import File, FileState
-from flows import health, setup_checks
+from flows import disk, health, setup_checks
 from flows.doctor import MOST_LINES, doctor, status
 from flows.heartbeat import Pulse, WatcherHealth
 from flows.home import HOST, now, open_home, read_home
@@ -296,9 +296,10 @@ def test_a_database_that_cannot_be_read_is_told(home: Path) -> None:
 
 
 def test_a_disk_that_is_nearly_full_is_ill(home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30 - 1))
-    assert ask(status, home, as_json=False)[1][0] == "not healthy: less than 1 GiB of disk is free"
-    monkeypatch.setattr(health.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30 - 2**20, total=2**40))
+    said = ask(status, home, as_json=False)[1][0]
+    assert said == "not healthy: only 1023 MiB of the disk of the home are free"
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30, total=2**40))
     assert facts(home, ask)["healthy"]
 
 
