@@ -147,6 +147,16 @@ _QUERY = (
 )
 
 
+def measurement(session: Session, measurement_id: int) -> TrendRow | None:
+    """Return a measurement by its id; None where there is none."""
+    return next(iter(_rows(session, entry_versions(session, None), MEASUREMENT.id == measurement_id)), None)
+
+
+def measured_by(session: Session, run_id: int) -> list[TrendRow]:
+    """Return what a run measured."""
+    return _rows(session, entry_versions(session, None), MEASUREMENT.run_id == run_id)
+
+
 def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> list[TrendRow]:
     """Return rows in full. Written for speed: a plot may ask for many thousands."""
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
+from urllib.parse import urlencode
 
 from prefect.artifacts import create_markdown_artifact
 
@@ -18,6 +19,7 @@ from db.runs import MasterRow, MeasurementRow, RunRow, UsedFrame, get_run, run_i
 from flows.home import Home
 from flows.naming import picture_path
 from flows.results import verdict_of
+from flows.service import web_url
 
 _PUNCTUATION = re.compile(r"([!-%'-/:;=?@\[-`{-~])")
 """All of ASCII's but for & < >: a colon or a dot is enough for an address to become a link."""
@@ -50,6 +52,7 @@ def report(home: Home, run_id: int) -> str:
         _masters(home, masters),
         _left_out(inputs),
         _series(inputs),
+        _links(home, run, measured),
         f"Run {run.id}, attempt {run.attempt}, digest `{run.digest[:12]}`.",
     ]
     return "\n\n".join(section for section in sections if section)
@@ -61,6 +64,19 @@ def summary(home: Home, run_id: int) -> list[str]:
         measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
     values = [f"amplifier {row.amplifier}: {row.quantity} {_value(row, 4)} {row.unit}" for row in measured]
     return values + [f"master {row.kind} of {row.n_combined}: {row.path}" for row in masters]
+
+
+def _links(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str:
+    """Return where the pages show this run and the trends that it adds to; nothing where no pages are known."""
+    pages = web_url(home.settings)
+    if pages is None:
+        return ""
+    trends = [
+        f"[trend of the {name.replace('_', ' ')}]({pages}/trends/{name}?{urlencode({'instrument': run.instrument})})"
+        for name in ("gain", "read_noise")
+        if any(row.quantity == name for row in measured)
+    ]
+    return " · ".join([f"[This run with its provenance]({pages}/runs/{run.id})", *trends])
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -6,7 +6,7 @@ from threading import Event, Thread
 
 import uvicorn
 
-from flows.health import health
+from flows.health import condition
 from flows.home import Home
 from flows.naming import picture_path
 from flows.service import running_service
@@ -19,8 +19,9 @@ def show(home: Home, host: str, port: int, stop: Event) -> None:
     record = Record(
         sessions=home.reading,
         home=home.path,
+        host=home.settings.host,
         pictures=lambda run_id: sorted((home.path / picture_path(run_id=run_id, name="any")).parent.glob("*.png")),
-        health=lambda: health(home).as_dict(),
+        health=lambda: condition(home).as_dict(),
         prefect_ui_url=lambda: _prefect_ui_url(home),
     )
     config = uvicorn.Config(

@@ -52,6 +52,14 @@ def running_service(home: Path) -> RunningService | None:
     return service if psutil.pid_exists(service.pid) else None
 
 
+def web_url(settings: Settings) -> str | None:
+    """Return the address that people reach the pages at: that of the configuration, else of the service that runs."""
+    if settings.web.public_url is not None:
+        return settings.web.public_url.rstrip("/")
+    service = running_service(settings.home)
+    return service.web_url if service else None
+
+
 def up(path: Path, directories: tuple[Path, ...], *, port: int, web_port: int | None, say: Say) -> None:
     """Run the service of a home until SIGTERM or SIGINT.
 

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from web import api, pages
+from web import api, details, lists, pages
 from web.record import Record
 from web.rendering import page
 
@@ -38,7 +38,8 @@ def make_app(record: Record) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     app.state.record = record
-    app.include_router(pages.router, include_in_schema=False)
+    for router in (pages.router, lists.router, details.router):
+        app.include_router(router, include_in_schema=False)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.middleware("http")(_with_headers)

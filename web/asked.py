@@ -12,7 +12,8 @@ Id = Annotated[int, Path(ge=1, lt=2**31, description="Number of a row on record"
 Text = Annotated[str | None, Field(max_length=200, pattern=r"^[^\x00]*$")]
 
 
-def _or_none(value: object) -> object:
+def or_none(value: object) -> object:
+    """Take an empty field of a form for none."""
     return None if value == "" else value
 
 
@@ -28,7 +29,7 @@ def _in_utc(value: Any) -> Any:
 
 
 Instant = Annotated[datetime | None, BeforeValidator(_in_utc)]
-Name = Annotated[Text, BeforeValidator(_or_none)]
+Name = Annotated[Text, BeforeValidator(or_none)]
 
 
 class Which(BaseModel):
@@ -50,11 +51,14 @@ class Which(BaseModel):
     def fields(self) -> dict[str, str]:
         """Return what was asked for as the fields of a form."""
         given = {name: value for name, value in self.model_dump().items() if value not in {None, False}}
-        return {name: _field(value) for name, value in given.items()}
+        return {name: field(value) for name, value in given.items()}
 
 
-def _field(value: Any) -> str:
+def field(value: Any) -> str:
+    """Return a value as a field of a form shows it."""
+    if value is None:
+        return ""
     if isinstance(value, datetime):  # in UTC, as short as it can be
         text = value.replace(tzinfo=None).isoformat(timespec="auto" if value.second else "minutes")
         return text.removesuffix("T00:00")
-    return "true" if value is True else str(value)
+    return {True: "true", False: ""}[value] if isinstance(value, bool) else str(value)

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
+from db.curves import changes
 from db.overview import series
 from db.trends import TrendRow
 from db.trends import trends as history
@@ -65,6 +66,20 @@ def trend(request: Request, session: Reading, quantity: str, which: Annotated[Sh
         is_thinned=any(len(panel.dots) >= AT_MOST for panel in drawn),
         last=_last(session, quantity, which, rows),
     )
+
+
+@router.get("/trends/{quantity}/changes")
+def steps(request: Request, session: Reading, quantity: str, which: Annotated[Which, Query()]) -> Response:
+    """Where the trend steps or drifts: a page of its own, since it takes a moment to find out."""
+    asked = which.asked()
+    first, last = asked.pop("since"), asked.pop("until")
+    del asked["superseded"]
+    found = [
+        one
+        for one in changes(session, quantity=quantity, **asked)
+        if (first is None or one.first_at >= first) and (last is None or one.first_at < last)
+    ]
+    return page(request, "changes.html", quantity=quantity, which=which, changes=found[::-1])
 
 
 def _last(session: Session, quantity: str, which: Which, shown: Sequence[TrendRow]) -> list[TrendRow]:

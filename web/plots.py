@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from db.curves import TrendChange
 from db.trends import TrendRow
 from web import words
 from web.axes import time_range, time_ticks, value_range, value_ticks
@@ -56,8 +58,6 @@ class Panel:
         Limits that lie inside the plot.
     band : tuple of float or None
         Top and height of what the limits admit; None where there are none.
-    steps : list of Tick
-        Where the series steps, and by how much.
     n_outside : int
         Measurements that lie outside the plot and are drawn at its edge.
     first, last : datetime
@@ -71,15 +71,24 @@ class Panel:
     y_ticks: list[Tick]
     limits: list[Tick]
     band: tuple[float, float] | None
-    steps: list[Tick]
     n_outside: int
     first: datetime
     last: datetime
 
     @property
+    def series(self) -> str:
+        """What it is of, as changes name it, too."""
+        return series_name(self.latest)
+
+    @property
     def latest(self) -> TrendRow:
         """The last measurement."""
         return self.rows[-1]
+
+
+def series_name(of: TrendRow | TrendChange) -> str:
+    """Return what tells the series of one quantity apart."""
+    return json.dumps([of.instrument, of.configuration, of.amplifier, of.filter, of.unit])
 
 
 def panels(rows: Sequence[TrendRow], *, whole: bool = False) -> list[Panel]:
@@ -131,7 +140,6 @@ def _panel(rows: Sequence[TrendRow], span: tuple[datetime, datetime], height: in
         y_ticks=[Tick(down(value), text) for value, text in value_ticks(low, high, max(3, height // 45))],
         limits=[Tick(down(limit), f"{limit:g}") for limit in limits if limit is not None and low <= limit <= high],
         band=None if limits == (None, None) else (top, max(0.0, bottom - top)),
-        steps=[],
         n_outside=sum(look in {"above", "below"} for look in looks),
         first=span[0],
         last=span[1],

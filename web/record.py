@@ -21,16 +21,19 @@ class Record:
         Makes sessions that only read.
     home : Path
         What the paths of masters are relative to.
+    host : str
+        The name that files of this machine are on record under.
     pictures : callable
         Id of a run → its pictures, in the order to show them.
     health : callable
-        How the home is doing, as plain JSON values.
+        Whether the service does its work, as plain JSON values: ``status``, ``findings``, ``ages_s``.
     prefect_ui_url : callable
         Address of the Prefect UI, or None.
     """
 
     sessions: sessionmaker[Session]
     home: Path
+    host: str
     pictures: Callable[[int], list[Path]]
     health: Callable[[], Mapping[str, Any]]
     prefect_ui_url: Callable[[], str | None]

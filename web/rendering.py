@@ -11,7 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from db.rows import readable
 from web import words
-from web.plots import spark
+from web.asked import field as asked_field
+from web.plots import series_name, spark
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
@@ -30,10 +31,11 @@ def link(path: str, *parts: object, **query: object) -> str:
 _TEMPLATES = Environment(
     loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
-_TEMPLATES.globals |= {"link": link, "spark": spark}
+_TEMPLATES.globals |= {"link": link, "spark": spark, "series_name": series_name}
 _TEMPLATES.filters |= {
     "unit": words.unit,
     "quantity": words.quantity,
     "when": words.when,
+    "field": asked_field,
 }
 _TEMPLATES.globals |= {"measured": words.measured, "limits": words.limits}

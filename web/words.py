@@ -6,8 +6,9 @@ import math
 from datetime import UTC, date, datetime
 
 UNITS = {"e/ADU": "e⁻/ADU", "e": "e⁻", "adu": "ADU", "adu/s": "ADU/s"}
-QUANTITIES = {"read_noise_adu": "read noise", "a00": "a₀₀"}
+_QUANTITIES = {"a00": "a₀₀"}
 """What is not the name with spaces."""
+_UNIT_AT_THE_END = ("_adu", "_e")
 
 
 def unit(text: str) -> str:
@@ -17,7 +18,8 @@ def unit(text: str) -> str:
 
 def quantity(name: str) -> str:
     """Return the name of a quantity in words."""
-    return QUANTITIES.get(name, name.replace("_", " "))
+    ending = next((one for one in _UNIT_AT_THE_END if name.endswith(one)), "")
+    return _QUANTITIES.get(name, name.removesuffix(ending).replace("_", " "))
 
 
 def measured(value: float | None, uncertainty: float | None = None) -> str:
@@ -27,8 +29,8 @@ def measured(value: float | None, uncertainty: float | None = None) -> str:
     if not uncertainty or not math.isfinite(uncertainty):
         return f"{value:.5g}"
     digits = max(0, 1 - math.floor(math.log10(uncertainty)))
-    if digits > 8:
-        return f"{value:.3e} ± {uncertainty:.1e}"
+    if digits > 6:
+        return f"{value:.2e} ± {uncertainty:.1e}"
     return f"{value:.{digits}f} ± {uncertainty:.{digits}f}"
 
 

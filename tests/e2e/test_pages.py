@@ -1,14 +1,25 @@
 """The pages in a real browser: what they show is what is on record, and nothing they show does anything."""
 
 from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
 
+import httpx
 import pytest
+import schemathesis
+from astropy.nddata import CCDData
+from astropy.table import QTable
+from hypothesis import HealthCheck, given, settings
 from playwright.sync_api import Browser
 
 from db.trends import trends
 from flows.home import Home, open_home
 from tests.conftest import skip_or_fail
+from tests.support.command import ccdwatch
 from tests.support.long_history import put_history
+from tests.support.simulate import simple_night
 from tests.support.site import CHROMIUM, Visit, running_browser, running_site
 
 HOSTILE = ("<script>alert(1)</script>", "javascript:alert(2)", "\"'><img src=x onerror=alert(3)>")
@@ -92,7 +103,9 @@ def test_pointing_tells_and_a_click_leads_to_the_measurement(visit: Visit, site:
     dot = page.locator(".dots a").nth(5)
     dot.locator("circle").hover()
     assert page.locator(".tip").inner_text() == dot.get_attribute("aria-label")
-    assert dot.get_attribute("href") == "/measurements/11"
+    dot.locator("circle").click()
+    page.wait_for_url(f"{site}/measurements/*")
+    assert page.locator("h1").inner_text() == "Gain of red, amplifier L"
 
 
 def test_the_keyboard_goes_through_the_points(visit: Visit, site: str) -> None:
@@ -101,6 +114,19 @@ def test_the_keyboard_goes_through_the_points(visit: Visit, site: str) -> None:
     page.keyboard.press("End")
     page.keyboard.press("ArrowLeft")
     assert page.locator(".tip").inner_text() == page.locator(".dots a").nth(NIGHTS - 2).get_attribute("aria-label")
+
+
+def test_a_step_is_marked_where_it_is(visit: Visit, site: str) -> None:
+    page = visit.to(f"{site}/trends/gain?instrument=red&amplifier=R")
+    line = page.locator("line.step")
+    line.wait_for(state="attached")
+    night = page.locator("table.changes td a").first.inner_text()
+    (first,) = (dot for dot in page.locator(".dots a").all() if night in (dot.get_attribute("aria-label") or ""))
+    places = line.get_attribute("x1"), first.locator("circle").get_attribute("cx")
+    step, dot = (float((one or "").rstrip("%")) for one in places)
+    assert step == pytest.approx(dot, abs=0.01)
+    kind, by, _ = (page.locator("text.step").text_content() or "").split()
+    assert (kind, float(by)) == ("step", pytest.approx(2.0, abs=0.3))
 
 
 def test_dragging_looks_closer(visit: Visit, site: str) -> None:
@@ -135,3 +161,128 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, site: str) -> Non
         wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         assert page.evaluate(wider) == 0, path
     context.close()
+
+
+# What a night of real work leaves
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The pages of a home with one processed night, one of its frames under a hostile name and filter."""
+    folder = tmp_path_factory.mktemp("night")
+    simple_night(folder / "frames", filter_name="<b onload=alert(4)>")
+    next((folder / "frames").glob("flat*")).rename(folder / "frames" / "flat_<img src=x onerror=alert(5)>.fits")
+    assert ccdwatch("process", folder / "frames", "--home", folder / "home").status == 0
+    with running_site(folder / "home") as address:
+        yield address
+
+
+PAGES = {
+    "/": "Overview",
+    "/trends/gain": "Trend of the gain",
+    "/trends/gain/changes": "Steps and drifts of the gain",
+    "/instruments/testcam": "testcam",
+    "/measurements/1": "Gain of testcam, amplifier 1",
+    "/runs/1": "Run 1: testcam, 2022-09-19",
+    "/masters/1": "Master bias of testcam, 2022-09-19",
+    "/masters/2": "Master flat <b onload=alert(4)> of testcam, 2022-09-19",
+    "/frames/1": "Frame 1: bias of testcam",
+    "/sets/1": "Set 1: testcam, 2022-09-19",
+    "/frames": "Frames",
+    "/masters": "Masters",
+    "/runs": "Runs",
+    "/health": "Health of the service",
+}
+
+
+def test_every_page_shows_and_every_link_leads_somewhere(visit: Visit, night: str) -> None:
+    targets = set()
+    for path, heading in PAGES.items():
+        page = visit.to(night + path)
+        assert page.locator("h1").inner_text() == heading
+        page.wait_for_load_state("networkidle")
+        assert page.locator("img").evaluate_all("all => all.every(one => !one.complete || one.naturalWidth > 0)")
+        hrefs = page.locator("a").evaluate_all("all => all.map(one => one.href.baseVal ?? one.getAttribute('href'))")
+        targets |= {urljoin(night + path, href).partition("#")[0] for href in hrefs}
+    assert len(targets) > 40
+    for target in sorted(targets):
+        assert target.startswith(night), target
+        assert httpx.get(target).status_code == 200, target
+
+
+def test_provenance_is_drawn_from_frames_to_the_result(visit: Visit, night: str) -> None:
+    page = visit.to(f"{night}/measurements/1")
+    nodes = page.locator(".graph a")
+    titles = nodes.locator(".title").all_text_contents()
+    assert titles == ["gain", "run 1", "5 frames: bias", "4 frames: flat"]
+    left = [(box := one.bounding_box()) and box["x"] for one in nodes.locator("rect").all()]
+    assert left[2] == left[3] < left[1] < left[0]  # type: ignore[operator]
+    assert page.locator(".graph path").count() == 3
+    assert page.locator(".pictures img").count() == 1
+
+
+def test_files_are_downloaded_as_they_are(night: str, tmp_path: Path) -> None:
+    record = httpx.get(f"{night}/api/masters/1").json()
+    content = httpx.get(f"{night}/masters/1/fits")
+    assert sha256(content.content).hexdigest() == record["sha256"]
+    assert content.headers["content-type"] == "application/fits"
+    (tmp_path / "master.fits").write_bytes(content.content)
+    assert CCDData.read(tmp_path / "master.fits").unit == "adu"
+    frame = httpx.get(f"{night}/api/provenance/frame:1").json()
+    assert sha256(httpx.get(f"{night}/frames/1/fits").content).hexdigest() == frame["files"][0]["file_sha256"]
+
+
+@pytest.mark.parametrize(("name", "astropy_format"), [("ecsv", "ascii.ecsv"), ("votable", "votable")])
+def test_downloads_read_back_with_units(site: str, name: str, astropy_format: str, tmp_path: Path) -> None:
+    answer = httpx.get(f"{site}/api/trends/gain", params={"format": name, "instrument": "red"})
+    path = tmp_path / "trend"
+    path.write_bytes(answer.content)
+    table = QTable.read(path, format=astropy_format)
+    assert len(table) == 2 * NIGHTS
+    assert table["value"].unit.to_string() == "electron / adu"
+    rows = httpx.get(f"{site}/api/trends/gain?instrument=red").json()
+    assert list(table["value"].value) == [row["value"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/measurements/999", 404, "measurement 999 is not on record"),
+        ("/instruments/nobody", 404, "no instrument nobody is on record"),
+        ("/trends/gain?since=yesterday", 422, "since = &#39;yesterday&#39;: should be a date or a time (UTC)"),
+        ("/frames/1/fits/x", 404, "Not Found"),
+        ("/runs/1/pictures/..%2f..%2fccdwatch.db", 404, "Not Found"),
+    ],
+)
+def test_what_cannot_be_shown_is_said(site: str, path: str, status: int, words: str) -> None:
+    answer = httpx.get(site + path)
+    assert (answer.status_code, words in answer.text) == (status, True)
+
+
+def test_nothing_is_allowed_that_the_pages_do_not_need(site: str) -> None:
+    policy = httpx.get(site).headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;")
+    assert "unsafe" not in policy
+    assert httpx.post(site).status_code == 405
+
+
+def test_monitors_see_the_health_in_the_status(site: str) -> None:
+    answer = httpx.get(f"{site}/health")
+    assert answer.status_code == (200 if answer.json()["status"] == "ok" else 503)
+
+
+# The API
+
+
+def test_the_api_answers_as_it_says(night: str) -> None:
+    schema = schemathesis.openapi.from_url(f"{night}/api/openapi.json")
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert len(operations) > 12
+    for operation in operations:
+
+        @settings(max_examples=8, derandomize=True, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def answers_as_it_says(case: Any) -> None:
+            case.call_and_validate()
+
+        answers_as_it_says()

@@ -5,6 +5,12 @@ const tip = Object.assign(document.createElement("div"), { className: "tip", hid
 tip.setAttribute("role", "status");
 document.body.append(tip);
 
+const svg = (name, attributes) => {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+};
+
 for (const plot of document.querySelectorAll("svg.trend")) {
   const dots = [...plot.querySelectorAll(".dots a")];
   const places = dots.map((dot) => {
@@ -51,9 +57,7 @@ for (const plot of document.querySelectorAll("svg.trend")) {
     if (pressed === null || Math.abs(along(event) - pressed) < 0.01) return point(nearest(event));
     point(-1);
     if (!zoom) {
-      zoom = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-      zoom.setAttribute("class", "zoom");
-      zoom.setAttribute("height", "100%");
+      zoom = svg("rect", { class: "zoom", height: "100%" });
       plot.append(zoom);
     }
     zoom.setAttribute("x", `${100 * Math.min(pressed, along(event))}%`);
@@ -86,4 +90,23 @@ for (const plot of document.querySelectorAll("svg.trend")) {
       asked.set(name, new Date(first + place * (last - first)).toISOString().slice(0, 16));
     location.search = asked;
   }
+}
+
+// Steps and drifts take a moment to find: they come when the page is there already.
+const changes = document.getElementById("changes");
+if (changes) fetch(changes.dataset.address).then((answer) => answer.text()).then((text) => {
+  const found = new DOMParser().parseFromString(text, "text/html").querySelector("main h1 ~ :last-child");
+  if (!found) return;
+  changes.querySelector("p").replaceWith(found);
+  for (const row of found.querySelectorAll("[data-at]"))
+    for (const plot of document.querySelectorAll("svg.trend"))
+      if (plot.dataset.series === row.dataset.series) mark(plot, row.dataset);
+});
+
+function mark(plot, { at, text }) {
+  const first = Date.parse(plot.dataset.first), last = Date.parse(plot.dataset.last);
+  const x = `${100 * (Date.parse(at) - first) / (last - first)}%`;
+  const label = svg("text", { class: "step", x, dx: 4, y: 12 });
+  label.textContent = text;
+  plot.querySelector(".dots").before(svg("line", { class: "step", x1: x, x2: x, y2: "100%" }), label);
 }
