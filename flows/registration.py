@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,9 +50,11 @@ def register_files(
     owner = f"{HOST}:{process.pid}:{process.create_time()}:{uuid.uuid4().hex[:8]}"
     looked_at = 0
     with Readers(home.settings.instruments) as readers, ThreadPoolExecutor(READERS) as threads:
-        register = partial(_register, home, owner, readers)
         for batch in _claims(home, owner, file_ids):
-            for _ in threads.map(register, batch):
+            readings = [threads.submit(_read, readers, file) for file in batch]
+            # Recorded in the order of the ledger, whichever is read first: the same frames get the same ids.
+            for file, reading in zip(batch, readings, strict=True):
+                _register(home, owner, file, reading)
                 looked_at += 1
                 if progress:
                     progress(1)
@@ -89,7 +90,7 @@ def _claims(home: Home, owner: str, file_ids: Collection[int] | None) -> Iterato
         yield batch
 
 
-def _register(home: Home, owner: str, readers: Readers, file: FileRow) -> None:
+def _register(home: Home, owner: str, file: FileRow, reading: Future[MeasuredFrame]) -> None:
     """Register the frame of one claimed file, or say on the ledger why not, so that the others go on.
 
     Raises
@@ -98,7 +99,7 @@ def _register(home: Home, owner: str, readers: Readers, file: FileRow) -> None:
         If nothing can be recorded.
     """
     try:
-        _record(home, owner, file, _read(readers, file))
+        _record(home, owner, file, reading.result())
     except FrameReadError as error:
         quiet_at = file.changed_at + timedelta(seconds=home.settings.watch.quiet_seconds)
         waits = error.incomplete and now() < quiet_at
