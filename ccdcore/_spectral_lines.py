@@ -117,18 +117,18 @@ class PowerSpectrum:
     def _continuum(self) -> Array:
         """Return the power without lines: a running median."""
         from scipy.ndimage import median_filter
-        from scipy.stats import gamma
+        from scipy.special import gammaincinv
 
         power, n = self.power, self._n_rows
         median = median_filter(power, min(_CONTINUUM_BINS, power.size), mode="reflect")
-        continuum: Array = median * (n / gamma.ppf(0.5, n))
+        continuum: Array = median * (n / gammaincinv(n, 0.5))
         return continuum
 
     def _threshold(self, overlap: float) -> float:
-        from scipy.stats import gamma
+        from scipy.special import gammainccinv
 
         n = max(self._n_rows / overlap, 1)
-        return float(gamma.isf(_FALSE_ALARMS / max(self.power.size, 1), n)) / n
+        return float(gammainccinv(n, _FALSE_ALARMS / max(self.power.size, 1))) / n
 
 
 def _just_below(power: Array) -> Array:

@@ -20,6 +20,11 @@ QUANTITIES: Mapping[str, str] = {
     "column_noise_adu": "ADU",
     "pickup_adu": "ADU",
     "noise_tail_fraction": "fraction",
+    "bad_pixels": "pixels",
+    "hot_pixels": "pixels",
+    "dead_pixels": "pixels",
+    "noisy_pixels": "pixels",
+    "nonlinear_pixels": "pixels",
 }
 """What is measured → its unit."""
 
@@ -111,7 +116,7 @@ class NewMaster:
     Parameters
     ----------
     kind : str
-        ``bias``, ``dark`` or ``flat``.
+        ``bias``, ``dark``, ``flat`` or ``mask``.
     filter : str or None
         Of a flat.
     path : str
@@ -119,7 +124,7 @@ class NewMaster:
     sha256 : str
         Of the file.
     unit : str
-        ``adu``, ``adu/s``, or empty for a flat.
+        ``adu``, ``adu/s``, or empty for a flat and a mask.
     n_combined, n_excluded : int
         Frames used and left out.
     verdict : str

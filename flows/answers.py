@@ -44,11 +44,11 @@ def frames(home: Path, *, since: datetime | None, until: datetime | None, **whic
         return [row.as_dict() for row in listings.frames(session, since=_utc(since), until=_utc(until), **which)]
 
 
-def masters(home: Path, **which: Any) -> Rows:
-    """Return the masters on record, in order of observation, their paths whole."""
+def masters(home: Path, *, kind: str | None, **which: Any) -> Rows:
+    """Return the masters on record, in order of observation, their paths whole; masks only where they are asked for."""
     with read_home(home).reading() as session:
-        rows = [row.as_dict() for row in masters_on_record.masters(session, **which)]
-    return [{**row, "path": str(home / row["path"])} for row in rows]
+        rows = [row.as_dict() for row in masters_on_record.masters(session, kind=kind, **which)]
+    return [{**row, "path": str(home / row["path"])} for row in rows if kind or row["kind"] != "mask"]
 
 
 def runs(home: Path, **which: Any) -> Rows:

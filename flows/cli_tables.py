@@ -146,7 +146,11 @@ def frames(home: Path, format_name: str, **which: Any) -> None:
 @click.command()
 @home_option
 @INSTRUMENT
-@click.option("--kind", type=click.Choice(["bias", "dark", "flat"]), help="Only masters of this kind.")
+@click.option(
+    "--kind",
+    type=click.Choice(["bias", "dark", "flat", "mask"]),
+    help="Only masters of this kind; masks of bad pixels are listed by it alone.",
+)
 @SUPERSEDED
 @FORMAT
 def masters(home: Path, format_name: str, **which: Any) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from db.results import NewMeasurement
 
 if TYPE_CHECKING:
+    from ccdcore.bad_pixels import BadPixels
     from ccdcore.noise import Estimate, NoiseAnatomy
     from ccdcore.photon_transfer import PhotonTransfer
     from ccdcore.series import SeriesFrame
@@ -132,4 +133,21 @@ def overscan_rows(
     return [
         NewMeasurement(quantity, unit, result.amplifier, value, error, "overscan", details=details, **common)
         for quantity, unit, value, error in rows
+    ]
+
+
+def bad_pixel_rows(bad: BadPixels, common: Conditions) -> list[NewMeasurement]:
+    """Return how many pixels of each amplifier are bad, in all and of each kind that could be looked for."""
+    details: dict[str, Any] = {"n_bias": None, "n_flat": None, "n_flat_pairs": None, "notes": []}
+    rows = [
+        (name, quantity, n)
+        for name, counts in bad.counts.items()
+        for quantity, n in [
+            ("bad_pixels", bad.n_bad[name]),
+            *((f"{bit.name or ''}_pixels".lower(), n) for bit, n in counts.items()),
+        ]
+    ]
+    return [
+        NewMeasurement(quantity, "pixels", name, float(n), None, "masters", details=details, **common)
+        for name, quantity, n in rows
     ]

@@ -23,7 +23,8 @@ def draw_pictures(home: Home, run_id: int) -> list[int]:
     from ccdcore.plots import frame_master_residual, histogram, png, variance_against_mean
 
     with home.reading() as session:
-        measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
+        measured = run_measurements(session, run_id)
+        masters = [row for row in run_masters(session, run_id) if row.kind != "mask"]
         used = [one for one in inputs_of_run(session, run_id).frames if one.excluded is None]
     read = {row.id: read_master(home.path / row.path) for row in masters}
     bias = next((read[row.id] for row in masters if row.kind == FrameType.BIAS), None)

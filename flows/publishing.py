@@ -24,10 +24,13 @@ from flows.naming import master_path, picture_path, reference_path
 from flows.registration import free_lost_claims
 
 if TYPE_CHECKING:
+    from ccdcore.bad_pixels import BadPixels
     from ccdcore.master import Master
 
 _KEYWORDS = {"gain": ("GAIN", "GAINERR"), "read_noise": ("RDNOISE", "RDNOIERR")}
 """Quantity → keyword of its value and of its uncertainty; with several amplifiers their numbers are appended."""
+
+_STATISTICS = ("npix", "min", "max", "mean", "median", "std", "mad")
 
 _OF_RUN = re.compile(r"_?r(\d+)(?:\.fits)?$")
 
@@ -67,6 +70,42 @@ def publish_master(
         valid_from=min((one.date_obs for one in master.inputs if one.date_obs), default=now()),
         statistics=_statistics(master),
         remark="; ".join(filter(None, [*remarks, stand_ins_of(of_run.frames), *of_run.remarks])) or None,
+    )
+    with home.sessions.begin() as session:
+        return record_master(session, run_id=run_id, master=row)
+
+
+def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
+    """Write a mask of bad pixels below the home, record it as a master of kind ``mask``, and return its id."""
+    from ccdcore.fits_io import file_sha256, write_hdulist
+    from ccdcore.master import MaskBit
+    from ccdcore.master_file import mask_hdulist
+    from ccdcore.statistics import imstat
+
+    with home.reading() as session:
+        run = get_run(session, run_id)
+    path = master_path(
+        instrument=run.instrument,
+        night=run.night,
+        kind="badpixels",
+        configuration=run.configuration,
+        filter_name=None,
+        run_id=run_id,
+    )
+    write_hdulist(home.path / path, mask_hdulist(bad, _cards(run, [], None)))
+    inside = bad.mask[bad.mask != MaskBit.OUTSIDE].reshape(1, -1)
+    table = imstat([(inside != 0).astype("u1")])
+    row = NewMaster(
+        kind="mask",
+        filter=None,
+        path=path.as_posix(),
+        sha256=file_sha256(home.path / path),
+        unit="",
+        n_combined=len(bad.inputs),
+        n_excluded=0,
+        verdict="ok",
+        valid_from=min((one.date_obs for one in bad.inputs if one.date_obs), default=now()),
+        statistics={name: float(table[name][0]) for name in _STATISTICS},
     )
     with home.sessions.begin() as session:
         return record_master(session, run_id=run_id, master=row)
@@ -133,7 +172,7 @@ def _statistics(master: Master) -> dict[str, Any]:
     from ccdcore.statistics import imstat
 
     table = imstat([master.value[master.mask == 0].reshape(1, -1)], names=[master.kind])
-    return {name: float(table[name][0]) for name in ("npix", "min", "max", "mean", "median", "std", "mad")}
+    return {name: float(table[name][0]) for name in _STATISTICS}
 
 
 def refresh_references(home: Home) -> None:

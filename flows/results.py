@@ -21,14 +21,15 @@ def standing_results(home: Home, set_ids: Collection[int]) -> dict[str, list[dic
     Returns
     -------
     dict
-        ``characterisations``, ``masters`` and ``excluded``, each a list of rows by column name.
+        ``characterisations``, ``masters`` (without masks of bad pixels) and ``excluded``, each a list of rows by
+        column name.
     """
     found: dict[str, list[dict[str, Any]]] = {"characterisations": [], "masters": [], "excluded": []}
     with home.reading() as session:
         for run in standing_runs(session, set_ids):
             measured = run_measurements(session, run.id)
             found["characterisations"] += _characterisations(home.settings, run, measured)
-            found["masters"] += [_master(home, run, row) for row in run_masters(session, run.id)]
+            found["masters"] += [_master(home, run, row) for row in run_masters(session, run.id) if row.kind != "mask"]
             found["excluded"] += [
                 {"path": str(one.frame.path), "reason": one.excluded}
                 for one in run_inputs(session, run.id)

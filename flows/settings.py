@@ -61,6 +61,11 @@ SpecField = Literal[
     "column_noise_adu",
     "pickup_adu",
     "noise_tail_fraction",
+    "bad_pixels",
+    "hot_pixels",
+    "dead_pixels",
+    "noisy_pixels",
+    "nonlinear_pixels",
 ]
 Seconds = Annotated[float, Field(ge=0, le=86400 * 30)]
 Card = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]

@@ -19,9 +19,17 @@ from db.runs import RunRow, get_run, run_masters, run_measurements
 from db.sets import GainOnRecord, latest_gain
 from flows.home import Home, now
 from flows.inputs import inputs_of_run
-from flows.measurements import Conditions, conditions, doubt_about_gain, noise_rows, overscan_rows, transfer_rows
+from flows.measurements import (
+    Conditions,
+    bad_pixel_rows,
+    conditions,
+    doubt_about_gain,
+    noise_rows,
+    overscan_rows,
+    transfer_rows,
+)
 from flows.pictures import draw_pictures
-from flows.publishing import publish_master, refresh_references, reliable, stand_ins_of
+from flows.publishing import publish_mask, publish_master, refresh_references, reliable, stand_ins_of
 from flows.reconcile import frames_of_set
 
 if TYPE_CHECKING:
@@ -145,6 +153,34 @@ def make_master_flats(home: Home, run_id: int) -> list[int]:
     return made
 
 
+def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
+    """Find hot, dead, noisy and non-linear pixels by the masters of the run; count and mask them."""
+    from ccdcore.bad_pixels import find_bad_pixels
+    from ccdcore.master_file import read_master
+
+    with home.reading() as session:
+        rows = run_masters(session, run_id)
+    noise = _measured(home, run_id, "read_noise_adu")
+    masters = [read_master(home.path / row.path) for row in rows if row.verdict != "bad"]
+    bias = next((one for one in masters if one.kind == "bias"), None)
+    if bias is None or noise is None:
+        return []
+    flats = _used(home, run_id, FrameType.FLAT)
+    biases = _used(home, run_id, FrameType.BIAS, borrowed=False)
+    bad = find_bad_pixels(
+        bias,
+        amplifiers=biases[0].amplifiers,
+        read_noise_adu=noise,
+        dark=next((one for one in masters if one.kind == "dark"), None),
+        flats=[one for one in masters if one.kind == "flat"],
+        flat_frames=flats,
+    )
+    measurements = bad_pixel_rows(bad, conditions([*biases, *flats], now()))
+    with home.sessions.begin() as session:
+        record_measurements(session, run_id=run_id, measurements=measurements)
+    return [publish_mask(home, run_id, bad)]
+
+
 def release(home: Home, run_id: int) -> list[int]:
     """Show the run's results to users, in place of older ones of the same set."""
     with home.sessions.begin() as session:
@@ -159,6 +195,7 @@ STEPS = (
     Step("master bias", make_master_bias),
     Step("master dark", make_master_dark),
     Step("master flat", make_master_flats),
+    Step("bad pixels", make_bad_pixel_mask),
     Step("release", release),
     Step("pictures", draw_pictures, is_urgent=False),
 )

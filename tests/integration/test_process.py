@@ -750,6 +750,22 @@ amplifiers = [{ name = "L", data = "[7:1030,1:1024]", overscan = "[1:6,1:1024]" 
     assert not [one for one in place.on_record("trends") if one["quantity"].startswith("overscan")]
 
 
+def test_bad_pixels_are_counted_and_masked(place: Place) -> None:
+    truth = simple_night(place.frames)
+    for path in truth.biases:
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].data[10, 20] += 500
+    place.process()
+    counted = {row["quantity"]: row["value"] for row in place.on_record("trends") if row["unit"] == "pixels"}
+    assert counted == {"bad_pixels": 1, "hot_pixels": 1, "noisy_pixels": 0, "dead_pixels": 0}
+    (row,) = place.on_record("masters", "--kind", "mask")
+    assert Path(row["path"]).name.startswith("badpixels_bin1x1_r")
+    assert np.argwhere(fits.getdata(row["path"]) != 0).tolist() == [[10, 20]]
+    origin = ccdwatch("provenance", f"master:{row['master_id']}", "--home", place.home, "--format", "json").json()
+    assert len(origin["wasDerivedFrom"]) == len(truth.biases) + len(truth.flats)
+    assert "mask" not in {one["kind"] for one in place.on_record("masters")}
+
+
 # Frames that cannot give a number
 
 
