@@ -76,7 +76,7 @@ def frame_master_residual(
     """
     rows, columns = frame.shape
     wide = columns > 2 * rows
-    blocks = _block(frame.shape)
+    blocks = block_of(frame.shape)
     figure = Figure(
         figsize=(_WIDTH, 5.4 if wide else 1.6 + 2.6 * min(rows / columns, 2)), dpi=_DPI, layout="constrained"
     )
@@ -84,8 +84,8 @@ def frame_master_residual(
     axes = figure.subplots(3, 1, sharex=True) if wide else figure.subplots(1, 3, sharey=True)
     panels = ("frame", frame, "adu"), ("master", master_value, unit), ("residual", residual, unit)
     for axis, (name, image, of) in zip(axes, panels, strict=True):
-        small = _reduced(image, blocks)
-        low, high = _zscale(small)
+        small = reduced(image, blocks)
+        low, high = zscale(small)
         shown = axis.imshow(
             small,
             cmap=colormaps["gray"].with_extremes(bad=_MASKED),
@@ -127,8 +127,8 @@ def histogram(values: Image, *, title: str, unit: str = "adu", quantity: str = "
         Number of pixels, logarithmic: a straight tail of cosmic rays or a second population shows.
     """
     finite = values[np.isfinite(values)].astype(np.float64)
-    figure = Figure(figsize=(_WIDTH * 0.75, 4.0), dpi=_DPI, layout="constrained")
-    axis = figure.subplots()
+    figure = Figure(figsize=(_WIDTH * 0.75, 4.0), dpi=_DPI)
+    axis = figure.add_axes((0.1, 0.13, 0.87, 0.78))
     axis.set(title=title, xlabel=_label(quantity, unit), ylabel="pixels", yscale="log")
     if finite.size == 0:
         _say(axis, "no finite value")
@@ -255,7 +255,7 @@ def _transfer_curve(axis: Axes, result: PhotonTransfer, number: int) -> None:
     )
 
 
-def _block(shape: tuple[int, ...]) -> tuple[int, int]:
+def block_of(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the block (rows, columns) that brings an image to at most `_MOST_CELLS` cells, square if it can be."""
     rows, columns = shape
     size = max(1.0, math.sqrt(rows * columns / _MOST_CELLS))
@@ -264,7 +264,7 @@ def _block(shape: tuple[int, ...]) -> tuple[int, int]:
     return math.ceil(rows * math.ceil(columns / width) / _MOST_CELLS), width
 
 
-def _reduced(image: Image, block: tuple[int, int]) -> Image:
+def reduced(image: Image, block: tuple[int, int]) -> Image:
     """Average an image in blocks, NaN left out; a last block that is not full is averaged over what there is."""
     cells = image.astype(np.float64)
     known = np.isfinite(cells)
@@ -277,7 +277,8 @@ def _reduced(image: Image, block: tuple[int, int]) -> Image:
         return np.asarray(total / n)
 
 
-def _zscale(image: Image) -> tuple[float, float]:
+def zscale(image: Image) -> tuple[float, float]:
+    """Return the limits between which the finite pixels of an image show best, as IRAF's ZScale finds them."""
     finite = image[np.isfinite(image)]
     if finite.size == 0:
         return 0.0, 1.0

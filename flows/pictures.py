@@ -6,42 +6,101 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ccdcore.instrument import FrameType
-from db.runs import MasterRow, MeasurementRow, run_masters, run_measurements
+from db.runs import MasterRow, MeasurementRow, get_run, run_masters, run_measurements
 from flows.home import Home
 from flows.inputs import inputs_of_run
 from flows.naming import picture_path
 
 if TYPE_CHECKING:
     from ccdcore.photon_transfer import PhotonTransfer
+    from ccdcore.report_page import Spectrum
 
 
 def draw_pictures(home: Home, run_id: int) -> list[int]:
-    """Draw what the report shows: each master beside a frame and its residual, histograms, variance against mean."""
+    """Draw what the report shows: one page of all, each master, histograms, variance against mean, noise spectrum."""
     from ccdcore.fits_io import read_image, write_bytes
     from ccdcore.master_check import residual
     from ccdcore.master_file import read_master
     from ccdcore.plots import frame_master_residual, histogram, png, variance_against_mean
+    from ccdcore.report_page import Images, noise_spectrum, report_page
 
     with home.reading() as session:
-        measured = run_measurements(session, run_id)
-        masters = [row for row in run_masters(session, run_id) if row.kind != "mask"]
+        run, measured = get_run(session, run_id), run_measurements(session, run_id)
+        rows = run_masters(session, run_id)
         used = [one for one in inputs_of_run(session, run_id).frames if one.excluded is None]
+    masters = [row for row in rows if row.kind != "mask"]
     read = {row.id: read_master(home.path / row.path) for row in masters}
     bias = next((read[row.id] for row in masters if row.kind == FrameType.BIAS), None)
-    figures = {}
+    figures, images = {}, None
     for row in masters:
         master, title = read[row.id], _title(row)
         first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)
         left = residual(first, master, bias=None if row.kind == FrameType.BIAS else bias)
-        figures[f"{title} frames"] = frame_master_residual(
-            read_image(first.path), master.value, left, title=title, unit=master.unit
-        )
+        frame = read_image(first.path)
+        images = Images(title.lower(), frame, master.value, left, master.unit)
+        figures[f"{title} frames"] = frame_master_residual(frame, master.value, left, title=title, unit=master.unit)
         figures[f"{title} histogram"] = histogram(left, title=f"{title}: residual of the first frame", unit=master.unit)
     if transfers := [one for one in _transfers(measured) if one.curve]:
         figures["photon transfer"] = variance_against_mean(transfers, title="Variance against mean")
+    if spectra := _spectra(measured):
+        figures["noise spectrum"] = noise_spectrum(spectra, title="Noise spectrum along the rows")
+    if measured:
+        mask = next((read_image(home.path / row.path) for row in rows if row.kind == "mask"), None)
+        figures["page"] = report_page(
+            title=f"{run.instrument} · {run.configuration} · {run.night}",
+            table=_table(measured),
+            images=images,
+            transfers=transfers,
+            spectra=spectra,
+            mask=mask,
+        )
     for name, figure in figures.items():
         write_bytes(home.path / picture_path(run_id=run_id, name=name), png(figure))
     return []
+
+
+_COLUMNS = {
+    "gain": "gain (e⁻/ADU)",
+    "read_noise": "read noise (e⁻)",
+    "overscan_read_noise": "overscan (e⁻)",
+    "fixed_pattern_adu": "pattern (ADU)",
+    "row_noise_adu": "rows (ADU)",
+    "pickup_adu": "pick-up (ADU)",
+    "bad_pixels": "bad pixels",
+}
+"""What the table of the page shows."""
+
+
+def _table(measured: Sequence[MeasurementRow]) -> list[list[str]]:
+    """Return the table of the page, without the columns for which there is no value."""
+    of = {(row.amplifier, row.quantity): row for row in measured}
+    shown = [quantity for quantity in _COLUMNS if any(name == quantity for _, name in of)]
+    amplifiers = dict.fromkeys(row.amplifier for row in measured)
+    return [
+        ["amplifier", *(_COLUMNS[quantity] for quantity in shown)],
+        *([amplifier, *(_value(of.get((amplifier, quantity))) for quantity in shown)] for amplifier in amplifiers),
+    ]
+
+
+def _value(row: MeasurementRow | None) -> str:
+    if row is None:
+        return "–"
+    return f"{row.value:.4g}" + (f" ± {row.uncertainty:.2g}" if row.uncertainty is not None else "")
+
+
+def _spectra(measured: Sequence[MeasurementRow]) -> list[Spectrum]:
+    """Bring back from the record what the picture of the noise spectrum shows."""
+    from ccdcore.report_page import Spectrum
+
+    return [
+        Spectrum(
+            row.amplifier,
+            row.details["spectrum_adu2"],
+            [(one["frequency"], one["rms_adu"]) for one in row.details["lines"] if one["axis"] == "columns"],
+        )
+        for row in measured
+        if row.quantity == "pickup_adu"
+    ]
 
 
 def _title(row: MasterRow) -> str:
