@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
+
 from db.engine import check
 from db.models import FileState
 from flows.disk import Disk
@@ -74,6 +76,7 @@ def run(full: bool) -> str:
         service = Service(directory)
         service.start(within=120)
         try:
+            assert wait_for(lambda: _serves(service), seconds=120), service.said()
             took += [_fill_at(service, stage) for stage in STAGES]
             took.append(_fill_at_the_start(service))
         finally:
@@ -99,6 +102,13 @@ def _small_disk() -> Iterator[Path]:
             yield Path(name)
         finally:
             subprocess.run(["umount", "--lazy", str(home)], check=False)
+
+
+def _serves(service: Service) -> bool:
+    """Whether the runner has told the server of our flows."""
+    with suppress(httpx.HTTPStatusError):
+        return all(service.prefect("GET", f"/deployments/name/{flow}/ccdwatch") for flow in ("ingest", "calibrate"))
+    return False
 
 
 def _fill_at(service: Service, stage: Stage) -> float:
