@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 from packaging.requirements import Requirement
@@ -23,11 +24,12 @@ from db.listings import frame_shapes
 from flows.health import condition, words_of_ages
 from flows.home import Home
 from flows.service import ADDRESS, running_service
-from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings
+from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_auth
 from flows.words import number_of
 
 PORT = 4200
 WATCH_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PROGRAMS = ("prefect", "fastapi")
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smbfs", "smb3", "afpfs", "afs", "ncpfs", "webdav", "davfs", "fuse.sshfs", "fuse.davfs2"}
@@ -190,7 +192,7 @@ def _port(settings: Settings) -> Finding:
     if running is not None:
         return Finding(Level.OK, f"a service runs on this home: {running.prefect_ui_url}")
     if settings.prefect.api_url is not None:
-        return Finding(Level.OK, f"Prefect server of your own: {settings.prefect.api_url}")
+        return _own_server(settings.prefect.api_url)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -201,6 +203,14 @@ def _port(settings: Settings) -> Finding:
                 f"port {PORT}: taken by another program: ccdwatch up --home {settings.home} --port {PORT + 1}",
             )
     return Finding(Level.OK, f"port {PORT}: free")
+
+
+def _own_server(api_url: str) -> Finding:
+    """Tell where other machines reach a Prefect server, and so might start and cancel runs."""
+    if urlsplit(api_url).hostname in LOOPBACK or prefect_auth() is not None:
+        return Finding(Level.OK, f"Prefect server of your own: {api_url}")
+    where = "set PREFECT_SERVER_API_AUTH_STRING for the server and PREFECT_API_AUTH_STRING here"
+    return Finding(Level.WARN, f"Prefect server of your own: {api_url} is open to other machines: {where}")
 
 
 def _watches(settings: Settings) -> Iterator[Finding]:

@@ -142,7 +142,11 @@ def test_containers_run_commands_that_there_are(compose: dict[str, Any]) -> None
 
 
 def test_the_containers_server_has_the_environment_that_was_measured(compose: dict[str, Any]) -> None:
-    of_the_server = compose["services"]["server"]["environment"]
+    of_the_server = dict(compose["services"]["server"]["environment"])
+    password = of_the_server.pop("PREFECT_SERVER_API_AUTH_STRING")
+    assert password.startswith("${PREFECT_AUTH:?")
+    clients = [one for one in compose["services"].values() if "CCDWATCH_HOME" in one.get("environment", {})]
+    assert {one["environment"]["PREFECT_API_AUTH_STRING"] for one in clients} == {password}
     expected = prefect_environment(Path("/var/lib/ccdwatch"), "http://127.0.0.1:4200/api")
     places = {"PREFECT_HOME", "PREFECT_SERVER_UI_STATIC_DIRECTORY"}
     del expected["PREFECT_API_URL"]  # the server is nobody's client
