@@ -65,7 +65,8 @@ def noise_spectrum(spectra: Sequence[Spectrum], *, title: str) -> Figure:
     Returns
     -------
     Figure
-        Density (ADU² per cycle and pixel), logarithmic, against frequency (cycles per pixel).
+        Density (ADU² per cycle and pixel), logarithmic where it spans a decade, against frequency (cycles per
+        pixel).
     """
     figure = Figure(figsize=(6.75, 4.0), dpi=_DPI)
     axis = figure.add_axes((0.11, 0.13, 0.86, 0.76))
@@ -113,7 +114,7 @@ def report_page(
     transfer = figure.add_axes((0.09, 0.36, 0.39, 0.2))
     transfer.set_title("photon transfer", fontsize="medium")
     _draw_transfers(transfer, transfers)
-    spectrum = figure.add_axes((0.58, 0.36, 0.38, 0.2))
+    spectrum = figure.add_axes((0.57, 0.36, 0.39, 0.2))
     spectrum.set_title("noise spectrum along the rows", fontsize="medium")
     _draw_spectra(spectrum, spectra)
     _draw_mask(figure.add_axes((0.09, 0.05, 0.87, 0.22)), mask)
@@ -196,9 +197,12 @@ def _draw_spectra(axis: Axes, spectra: Sequence[Spectrum]) -> None:
         height = float(np.interp(line, frequency, np.array(drawn[0].density_adu2)))
         text = f"{1 / line:.3g} px\n{rms:.2g} ADU"
         axis.annotate(text, (line, height), (0, 5), textcoords="offset points", ha="center", fontsize="x-small")
-    axis.set(xlim=(0, 0.5), yscale="log")
-    low, high = axis.get_ylim()
-    axis.set_ylim(low, high * (high / low) ** 0.25)
+    axis.set_xlim(0, 0.5)
+    low, high = (limit([limit(one.density_adu2[1:]) for one in drawn]) for limit in (min, max))
+    if low > 0 and high > 10 * low:
+        axis.set(yscale="log", ylim=(0.7 * low, high * (high / low) ** 0.4))
+    else:
+        axis.set_ylim(0, 1.5 * high)
     axis.legend(loc="upper right", fontsize="x-small", ncols=2)
     axis.grid(alpha=0.3)
 

@@ -37,7 +37,7 @@ def draw_pictures(home: Home, run_id: int) -> list[int]:
         first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)
         left = residual(first, master, bias=None if row.kind == FrameType.BIAS else bias)
         frame = read_image(first.path)
-        images = Images(title.lower(), frame, master.value, left, master.unit)
+        images = Images(title[0].lower() + title[1:], frame, master.value, left, master.unit)
         figures[f"{title} frames"] = frame_master_residual(frame, master.value, left, title=title, unit=master.unit)
         figures[f"{title} histogram"] = histogram(left, title=f"{title}: residual of the first frame", unit=master.unit)
     if transfers := [one for one in _transfers(measured) if one.curve]:

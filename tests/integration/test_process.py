@@ -201,8 +201,14 @@ def test_masters_are_what_the_files_hold(notebook_run: tuple[Place, dict[str, An
 def test_pictures_are_kept(notebook_run: tuple[Place, dict[str, Any]]) -> None:
     pictures = sorted((notebook_run[0].home / "pictures").rglob("*.png"))
     assert [path.stem for path in pictures] == [
-        "Master-bias-frames", "Master-bias-histogram", "Master-flat-frames", "Master-flat-histogram", "photon-transfer"
-    ]  # fmt: skip
+        "Master-bias-frames",
+        "Master-bias-histogram",
+        "Master-flat-frames",
+        "Master-flat-histogram",
+        "noise-spectrum",
+        "page",
+        "photon-transfer",
+    ]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
 
 
