@@ -35,8 +35,9 @@ test: setup ## all tests; ARGS are handed to pytest
 faults: setup ## measure the goals of reliability in full, which takes hours; GOAL=3 for one of them
 	$(BIN)/python -m tests.faults $(GOAL:%=--goal %) $(ARGS)
 
-bench: setup ## what combining costs here, as a Markdown table; ARGS=--quick leaves out other programs
+bench: setup ## what combining and the pages cost here, as Markdown tables; ARGS=--quick leaves out other programs
 	$(BIN)/python -m benchmarks.bench $(ARGS)
+	$(BIN)/python -m benchmarks.pages
 
 accuracy: setup ## how often changes in trends are found, and seen where there are none
 	$(BIN)/python -m benchmarks.changes $(ARGS)

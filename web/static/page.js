@@ -105,8 +105,9 @@ if (changes) fetch(changes.dataset.address).then((answer) => answer.text()).then
 
 function mark(plot, { at, text }) {
   const first = Date.parse(plot.dataset.first), last = Date.parse(plot.dataset.last);
-  const x = `${100 * (Date.parse(at) - first) / (last - first)}%`;
-  const label = svg("text", { class: "step", x, dx: 4, y: 12 });
+  const place = 100 * (Date.parse(at) - first) / (last - first), x = `${place}%`;
+  const side = place > 70 ? { class: "step before", dx: -4 } : { class: "step", dx: 4 };
+  const label = svg("text", { ...side, x, y: 12 + 13 * (plot.querySelectorAll("line.step").length % 3) });
   label.textContent = text;
   plot.querySelector(".dots").before(svg("line", { class: "step", x1: x, x2: x, y2: "100%" }), label);
 }
