@@ -84,6 +84,8 @@ class PairPoints:
     mean, variance, uncertainty : ndarray of float64
         Signal in ADU, variance of one frame in ADU² (with the bias variance in
         it), and the 1-σ uncertainty the noise model predicts for the variance.
+    model_variance : ndarray of float64
+        Variance that the noise model predicts, which the uncertainty is in proportion to.
     n_pixels : ndarray of int64
         Pixels in each group.
     rejected_fraction : float
@@ -93,6 +95,7 @@ class PairPoints:
     mean: npt.NDArray[np.float64]
     variance: npt.NDArray[np.float64]
     uncertainty: npt.NDArray[np.float64]
+    model_variance: npt.NDArray[np.float64]
     n_pixels: npt.NDArray[np.int64]
     rejected_fraction: float
 
@@ -168,11 +171,13 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
     n, dof, squares, levels, variances, variances2 = sums[:, sums[1] > 1]
     f1, f2 = pair.factors
     measured = untruncated(squares / variances, CLIP_SIGMA) * variances / dof
+    unequal = ((f1**2 + f2**2) / 2 - 1) * pair.bias_variance
     return PairPoints(
         mean=f1 * f2 * levels / dof,
-        variance=measured / 2 - ((f1**2 + f2**2) / 2 - 1) * pair.bias_variance,
+        variance=measured / 2 - unequal,
         # Var(Σe²) = 2 Σ V²(1 − h) for normal residuals with h of their degrees of freedom fitted away.
         uncertainty=np.sqrt(2 * variances2) / dof / 2,
+        model_variance=variances / dof / 2 - unequal,
         n_pixels=n.astype(np.int64),
         rejected_fraction=1 - float(n.sum()) / max(n_candidates, 1),
     )

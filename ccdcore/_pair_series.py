@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from math import hypot, sqrt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from ccdcore import _flat_pair
 from ccdcore._exposures import Exposure
+from ccdcore._ramp_fit import MeasuredPair, Ramp, fit_ramp
 from ccdcore._transfer_fit import SMALLEST_SLOPE, BiasNoise, TransferFit, fit_curve, straight_line
 from ccdcore.geometry import Amplifier
 from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level, signed_difference
@@ -39,6 +41,12 @@ def overlap_inflation(n_pairs: int, n_shared: int) -> float:
     Differences of pairs that share a frame correlate with −1/2, their squares with 1/4.
     """
     return 1 + n_shared / (2 * n_pairs)
+
+
+def overlap(pairs: Sequence[tuple[int, int]]) -> float:
+    """Return the `overlap_inflation` of pairs of numbered frames."""
+    seconds = {second for _, second in pairs}
+    return overlap_inflation(len(pairs), sum(first in seconds for first, _ in pairs))
 
 
 @dataclass(slots=True)
@@ -72,12 +80,16 @@ class PairSeries(ABC):
             reason = self._measure(first, second, levels)
         if reason is None:
             self.used.append((one.number, two.number))
+            self._took(one, two)
         else:
             self.remarks.append(f"pair {one.name}, {two.name} left out: {reason}")
 
     @abstractmethod
     def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
         """Take in the pixels and overscan levels of a pair, or return why it is no use."""
+
+    def _took(self, one: Exposure, two: Exposure) -> None:
+        """Keep what a pair was taken with."""
 
     def _overscan_level(self, exposure: Exposure) -> float:
         section = self.amplifier.overscan
@@ -91,8 +103,7 @@ class PairSeries(ABC):
     @property
     def overlap(self) -> float:
         """Inflation of the variance of a mean over the pairs, by frames they share."""
-        seconds = {second for _, second in self.used}
-        return overlap_inflation(len(self.used), sum(first in seconds for first, _ in self.used))
+        return overlap(self.used)
 
 
 @dataclass(slots=True)
@@ -163,6 +174,7 @@ class FlatSeries(PairSeries):
     noise: BiasNoise
     level_uncertainty: float
     points: list[_flat_pair.PairPoints] = field(default_factory=list)
+    pairs: list[MeasuredPair] = field(default_factory=list)
     _gain: float | None = None
 
     @classmethod
@@ -194,6 +206,11 @@ class FlatSeries(PairSeries):
         self._gain = self._gain_of(self.points)
         return None
 
+    def _took(self, one: Exposure, two: Exposure) -> None:
+        filter_name, time = (None, None) if one.info is None else (one.info.filter, one.info.exposure_time_s)
+        name = f"{one.name}, {two.name}"
+        self.pairs.append(MeasuredPair(self.points[-1], name, (one.number, two.number), filter_name, time))
+
     def _rough_gain(self, pair: _flat_pair.FlatPair) -> float | None:
         gain = _flat_pair.first_gain(pair)
         return None if gain is None else self._gain_of([_flat_pair.measure(pair, gain, quick=True)])
@@ -204,3 +221,7 @@ class FlatSeries(PairSeries):
     def fit(self) -> TransferFit:
         """Fit the points of all pairs."""
         return fit_curve(self.points, self.noise, self.overlap, self.level_uncertainty)
+
+    def fit_ramp(self) -> Ramp:
+        """Fit the curve of a ramp to the pairs that belong to it."""
+        return fit_ramp(self.pairs, self.noise, self.level_uncertainty, overlap)
