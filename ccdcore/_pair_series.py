@@ -20,9 +20,13 @@ from ccdcore.geometry import Amplifier
 from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level, signed_difference
 
 _BIAS_CLIP_SIGMA = 6.0
+_CORRELATED_PIXELS = 2**20
 _FLUX_TOLERANCE = 0.1
 _MOST_REJECTED = 0.25
 """Fraction of a pair's pixels that may be left out as outliers; cosmic rays take a tenth of it."""
+
+_FARTHER, _FARTHER_UNCERTAINTY = 1.2, 0.15
+"""Covariances with all neighbours over those with the eight nearest, and its 1-σ uncertainty."""
 
 _LEVEL_FLOOR = 1.0
 _LEVEL_FLOOR_WITH_OVERSCAN = 0.2
@@ -41,6 +45,14 @@ def overlap_inflation(n_pairs: int, n_shared: int) -> float:
     Differences of pairs that share a frame correlate with −1/2, their squares with 1/4.
     """
     return 1 + n_shared / (2 * n_pairs)
+
+
+def _neighbour_correlation(difference: npt.NDArray[Any]) -> float:
+    """Return the correlation of a pixel with its eight neighbours, added up, of an image of mean 0."""
+    image = difference[: max(2, _CORRELATED_PIXELS // difference.shape[1])].astype(np.float64)
+    pairs = (image[:, 1:], image[:, :-1]), (image[1:], image[:-1])
+    pairs += (image[1:, 1:], image[:-1, :-1]), (image[1:, :-1], image[:-1, 1:])
+    return 2 * sum(float(np.mean(one * two)) for one, two in pairs if one.size) / max(float(np.mean(image**2)), 1e-12)
 
 
 def overlap(pairs: Sequence[tuple[int, int]]) -> float:
@@ -114,6 +126,7 @@ class BiasSeries(PairSeries):
     _total: Any = 0.0
     _overscan: list[float] = field(default_factory=list)
     _steps: list[float] = field(default_factory=list)
+    _neighbours: list[float] = field(default_factory=list)
     _whole: bool = True
 
     def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
@@ -130,6 +143,7 @@ class BiasSeries(PairSeries):
         self._total = self._total + total
         self._overscan += overscan
         self._steps.append(moments.mean - (overscan[0] - overscan[1]))
+        self._neighbours.append(_neighbour_correlation(np.where(hit, 0, difference - moments.mean)))
         return None
 
     @property
@@ -155,6 +169,11 @@ class BiasSeries(PairSeries):
         return hypot(wander, _LEVEL_FLOOR if self.amplifier.overscan is None else _LEVEL_FLOOR_WITH_OVERSCAN)
 
     @property
+    def neighbours(self) -> float:
+        """Correlation of the noise of a pixel with its eight neighbours, added up: pick-up."""
+        return float(np.mean(self._neighbours))
+
+    @property
     def noise(self) -> BiasNoise:
         """Noise of one frame, of all pairs; scatter between the pairs beyond the expected widens the uncertainty."""
         variances = np.array([m.variance for m in self._moments])
@@ -173,6 +192,7 @@ class FlatSeries(PairSeries):
     offset: npt.NDArray[np.float32]
     noise: BiasNoise
     level_uncertainty: float
+    bias_neighbours: float = 0.0
     points: list[_flat_pair.PairPoints] = field(default_factory=list)
     pairs: list[MeasuredPair] = field(default_factory=list)
     _gain: float | None = None
@@ -181,7 +201,7 @@ class FlatSeries(PairSeries):
     def after(cls, biases: BiasSeries) -> FlatSeries:
         """Begin a series of flats with what the biases have shown."""
         offset = biases.mean - np.float32(biases.overscan)
-        return cls(biases.amplifier, offset, biases.noise, biases.level_uncertainty)
+        return cls(biases.amplifier, offset, biases.noise, biases.level_uncertainty, biases.neighbours)
 
     def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
         limit = min(_limit(first), _limit(second))
@@ -221,6 +241,23 @@ class FlatSeries(PairSeries):
     def fit(self) -> TransferFit:
         """Fit the points of all pairs."""
         return fit_curve(self.points, self.noise, self.overlap, self.level_uncertainty)
+
+    def neighbour_share(self, points: Sequence[_flat_pair.PairPoints]) -> tuple[float, float]:
+        """Return the covariances of photon noise with all neighbours over its variance, and their uncertainty.
+
+        The eight nearest are measured; farther ones, each too small for that, are taken to add a fifth, within 15 %.
+        """
+        of = [p.neighbours for p in points]
+        light = np.array([n.covariance[0] - n.bias_share for n in of])
+        nearest = 2 * np.array([n.covariance[1:].sum() - n.bias_share * self.bias_neighbours / 2 for n in of]) / light
+        errors = 2 * np.array([np.sqrt(np.sum(n.uncertainty[1:] ** 2)) for n in of]) / light
+        share = _FARTHER * float(nearest.mean())
+        statistical = _FARTHER * float(np.sqrt(np.sum(errors**2) * self.overlap)) / len(of)
+        return share, hypot(statistical, _FARTHER_UNCERTAINTY * share / _FARTHER)
+
+    def faint_cosmic_rays(self, points: Sequence[_flat_pair.PairPoints]) -> float:
+        """Return how far, relative, the gain may be off by cosmic rays too faint to be told from noise."""
+        return 0.5 * float(np.mean([p.faint_cosmic_rays for p in points]))
 
     def fit_ramp(self) -> Ramp:
         """Fit the curve of a ramp to the pairs that belong to it."""

@@ -121,9 +121,7 @@ def fit_ramp(
         )
         kept = others
         curve = fit_bend([pair.points for pair in kept], noise, 1.0, level_uncertainty, robust=True)
-    fit = fit_bend(
-        [pair.points for pair in kept], noise, overlap([pair.numbers for pair in kept]), level_uncertainty
-    )
+    fit = fit_bend([pair.points for pair in kept], noise, overlap([pair.numbers for pair in kept]), level_uncertainty)
     return Ramp(fit, tuple(kept), left_out, turn_off)
 
 
