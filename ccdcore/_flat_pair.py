@@ -16,15 +16,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from math import log, sqrt
+from math import sqrt
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import erf
 
-from ccdcore._neighbour_kernel import neighbour_sums
-from ccdcore._pair_kernel import fit_templates, group_sums, neighbour_mean
+from ccdcore._cosmic_rays import TOLD_FROM_NOISE, faint_cosmic_rays
+from ccdcore._pair_kernel import fit_templates, group_sums, neighbour_mean, neighbour_sums
 from ccdcore.statistics import median
 
 Array = npt.NDArray[np.floating[Any]]
@@ -36,17 +36,9 @@ BOX = 16
 CLIP_SIGMA = 3.5
 """Cosmic rays are left out beyond this many σ; a wider limit lets more faint ones hide in bright light."""
 
-FAINT_COSMIC_RAYS = 4.72
-"""What cosmic rays below the clip add to the variance, relative, for one per pixel and unit of ln(charge).
-
-∫ [(A/E − B/P) · 1.036] d ln d over all charges d, where A and B are the changes of E = E[z²; |z| < k] and
-P = P(|z| < k) by a charge of d σ, for k = `CLIP_SIGMA`; `untruncated` makes 1.036 of 1.
-"""
-
-_TOLD_FROM_NOISE = 5.0, 15.0
-"""Cosmic rays of so many σ are counted; of fainter ones there are as many in equal ratios of charge."""
-
 _WIDE_CLIP_SIGMA = 5.0
+_MAYBE_HIT = 9.0
+"""(3 σ)², of noise that the light of the cosmic ray itself is in."""
 _CHI2_MEDIAN = 0.454936
 _BINS = 48
 _PIXELS_PER_BIN = 100
@@ -94,7 +86,7 @@ class Neighbours:
     ----------
     covariance : ndarray, shape (5,)
         Of a pixel with itself, and with one of each two of its eight neighbours that lie opposite
-        (`ccdcore._neighbour_kernel.LAGS`), in units of the variance of the noise model.
+        (`ccdcore._pair_kernel.NEIGHBOURS`), in units of the variance of the noise model.
     uncertainty : ndarray, shape (5,)
         1 σ.
     bias_share : float
@@ -154,8 +146,7 @@ class _Residuals:
     dof: Array
     neighbourhood: Array
     n_candidates: int
-    n_lit: int
-    n_hit: int
+    hits: Array
     neighbour_sums: Array
 
 
@@ -206,22 +197,25 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
     """
     edges = _group_edges(pair, gain)
     sums = np.zeros((6, edges.size + 1))
-    counts, neighbour_sums = np.zeros(3), np.zeros((4, 5))
+    n_candidates, neighbour_sums = 0, np.zeros((4, 5))
+    hits: list[Array] = []
 
-    def group(part: _Residuals) -> tuple[Array, Array, Array]:
+    def group(part: _Residuals) -> tuple[Array, int, Array, Array]:
         sums = group_sums(part.neighbourhood, edges, part.value, part.level, part.variance, part.dof)
-        return sums, np.array([part.n_candidates, part.n_lit, part.n_hit]), part.neighbour_sums
+        return sums, part.n_candidates, part.hits, part.neighbour_sums
 
-    for some, n, of_neighbours in _strips(pair, gain, group, stride=_stride(pair) if quick else 1):
+    for some, n_of_strip, hits_of_strip, of_neighbours in _strips(
+        pair, gain, group, stride=_stride(pair) if quick else 1
+    ):
         sums += some
-        counts += n
+        n_candidates += n_of_strip
+        hits.append(hits_of_strip)
         neighbour_sums += of_neighbours
-    n_candidates, n_lit, n_hit = counts
-    low, high = _TOLD_FROM_NOISE
-    faint = FAINT_COSMIC_RAYS * n_hit / (max(n_lit, 1) * log(high / low))
     n, dof, squares, levels, variances, variances2 = sums[:, sums[1] > 1]
     f1, f2 = pair.factors
-    measured = untruncated(squares / variances, CLIP_SIGMA) * variances / dof / (1 + faint)
+    measured = untruncated(squares / variances, CLIP_SIGMA) * variances / dof
+    faint = faint_cosmic_rays(np.hstack(hits).astype(np.float64), n, np.sqrt(measured), CLIP_SIGMA)
+    measured /= 1 + faint
     unequal = ((f1**2 + f2**2) / 2 - 1) * pair.bias_variance
     return PairPoints(
         mean=f1 * f2 * levels / dof,
@@ -231,7 +225,7 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
         model_variance=variances / dof / 2 - unequal,
         n_pixels=n.astype(np.int64),
         rejected_fraction=1 - float(n.sum()) / max(n_candidates, 1),
-        faint_cosmic_rays=faint,
+        faint_cosmic_rays=float(faint @ n / n.sum()),
         neighbours=Neighbours.of(neighbour_sums),
     )
 
@@ -300,9 +294,7 @@ def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, cli
         good &= ~_grown(good & _outliers(fit, variance, CLIP_SIGMA))
     residual, leverage = fit
     # Only where light makes most of the noise: that of the read-out may correlate for reasons of its own.
-    lit = pair.neighbourhood[rows] > gain * pair.bias_variance
-    low, high = _TOLD_FROM_NOISE
-    hit = lit & usable & _outliers(fit, variance, low) & ~_outliers(fit, variance, high)
+    lit = level > gain * pair.bias_variance
     weight = (lit & good) / variance
     pull = residual * np.sqrt(weight)
     sums = neighbour_sums(pull, weight, np.stack(templates), boxes.rows, boxes.columns)
@@ -314,10 +306,23 @@ def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, cli
         1 - leverage[good],
         pair.neighbourhood[rows][good],
         int(np.count_nonzero(usable)),
-        int(np.count_nonzero(lit & usable)),
-        int(np.count_nonzero(hit)),
+        _hits(pair, gain, rows, residual, usable & (residual**2 > _MAYBE_HIT * variance)),
         np.vstack([sums, np.full(5, bias_share)]),
     )
+
+
+def _hits(pair: FlatPair, gain: float, rows: slice, residual: Array, maybe: npt.NDArray[np.bool_]) -> Array:
+    """Return the absolute residuals of cosmic rays, and whether each has one beside it; shape (2, hits)."""
+    f1, f2 = pair.factors
+    index = np.flatnonzero(maybe)
+    # Their own light is not in the noise they stand out of.
+    lower = np.minimum(pair.first[rows].flat[index], pair.second[rows].flat[index])
+    variance = np.maximum(lower, 0) * (2 * f1 * f2 / gain) + (f1**2 + f2**2) * pair.bias_variance
+    charge = np.abs(residual.flat[index])
+    hit = charge > TOLD_FROM_NOISE * np.sqrt(variance)
+    index, width = index[hit], maybe.shape[1]
+    beside = [np.isin(index + side * step, index) for step in (1, width - 1, width, width + 1) for side in (-1, 1)]
+    return np.stack([charge[hit], np.any(beside, axis=0)])
 
 
 def _outliers(fit: tuple[Array, Array], variance: Array, sigma: float) -> npt.NDArray[np.bool_]:

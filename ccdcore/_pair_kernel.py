@@ -11,6 +11,9 @@ from ccdcore._compiled import compiled, inner, inner_sum
 
 Array = npt.NDArray[Any]
 
+NEIGHBOURS = ((0, 0), (0, 1), (1, -1), (1, 0), (1, 1))
+"""Rows and columns from a pixel to itself, and to one of each two of its eight neighbours that lie opposite."""
+
 _BLOCK = 512
 
 
@@ -76,6 +79,70 @@ def fit_templates(difference: Array, templates: Array, weight: Array, rows: Arra
             _scatter(rest, result[0], box)
             _scatter(h, result[1], box)
     return result
+
+
+@compiled
+def neighbour_sums(pull: Array, weight: Array, templates: Array, rows: Array, columns: Array) -> Array:
+    """Sum the products of the residuals of neighbours, within boxes.
+
+    What templates took from a box they took from neighbours alike: residuals of noise without covariances have
+    the covariance −H, with H = T (TᵀT)⁻¹ Tᵀ of the weighted templates T. Its sum is returned beside.
+
+    Parameters
+    ----------
+    pull : ndarray, shape (rows, columns)
+        Residuals over σ; 0 where a pixel is not to be used.
+    weight : ndarray
+        1/variance of each pixel; 0 where it is not to be used.
+    templates : ndarray, shape (templates, rows, columns)
+        What was fitted, and taken away.
+    rows, columns : ndarray of int
+        Bounds of the boxes.
+
+    Returns
+    -------
+    ndarray of float64, shape (3, 5)
+        Number of pairs, sum of their products, and sum of H, for each of `NEIGHBOURS`.
+    """
+    sums, n_templates = np.zeros((3, len(NEIGHBOURS))), templates.shape[0]
+    largest = np.diff(rows).max() * np.diff(columns).max()
+    basis, w, p = np.empty((n_templates, largest)), np.empty(largest), np.empty(largest)
+    ones = np.ones(largest)
+    for i in range(rows.size - 1):
+        for j in range(columns.size - 1):
+            box = rows[i], rows[i + 1], columns[j], columns[j + 1]
+            n = _gather(pull, box, p)
+            _gather(weight, box, w)
+            for a in range(n_templates):
+                template = basis[a]
+                _gather(templates[a], box, template)
+                for k in range(n):
+                    template[k] *= np.sqrt(w[k])
+                before = _product(ones, template, template, n)
+                for b in range(a):
+                    _subtract(template, _product(ones, basis[b], template, n), basis[b], n)
+                norm = _product(ones, template, template, n)
+                scale = 1 / np.sqrt(norm) if norm > 1e-6 * before else 0.0
+                for k in range(n):
+                    template[k] *= scale
+            for lag, (down, aside) in enumerate(NEIGHBOURS):
+                _add_products(sums[:, lag], p, basis, box, down, aside)
+    return sums
+
+
+@inner
+def _add_products(sums: Array, p: Array, basis: Array, box: tuple[int, int, int, int], down: int, aside: int) -> None:
+    top, bottom, left, right = box
+    width = right - left
+    for y in range(bottom - top - down):
+        for x in range(max(0, -aside), width - max(0, aside)):
+            one = y * width + x
+            two = one + down * width + aside
+            if p[one] != 0 and p[two] != 0:
+                sums[0] += 1
+                sums[1] += p[one] * p[two]
+                for a in range(basis.shape[0]):
+                    sums[2] += basis[a, one] * basis[a, two]
 
 
 @inner

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ccdcore import _flat_pair
 from ccdcore._exposures import Exposure
 from ccdcore._ramp_fit import MeasuredPair, Ramp, fit_ramp
-from ccdcore._transfer_fit import SMALLEST_SLOPE, BiasNoise, TransferFit, fit_curve, straight_line
+from ccdcore._transfer_fit import SMALLEST_SLOPE, BiasNoise, TransferFit, fit_bend, fit_curve, straight_line, wide
 from ccdcore.geometry import Amplifier
 from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level, signed_difference
 
@@ -50,8 +50,12 @@ def overlap_inflation(n_pairs: int, n_shared: int) -> float:
 def _neighbour_correlation(difference: npt.NDArray[Any]) -> float:
     """Return the correlation of a pixel with its eight neighbours, added up, of an image of mean 0."""
     image = difference[: max(2, _CORRELATED_PIXELS // difference.shape[1])].astype(np.float64)
-    pairs = (image[:, 1:], image[:, :-1]), (image[1:], image[:-1])
-    pairs += (image[1:, 1:], image[:-1, :-1]), (image[1:, :-1], image[:-1, 1:])
+    pairs = [
+        (image[:, 1:], image[:, :-1]),
+        (image[1:], image[:-1]),
+        (image[1:, 1:], image[:-1, :-1]),
+        (image[1:, :-1], image[:-1, 1:]),
+    ]
     return 2 * sum(float(np.mean(one * two)) for one, two in pairs if one.size) / max(float(np.mean(image**2)), 1e-12)
 
 
@@ -92,16 +96,12 @@ class PairSeries(ABC):
             reason = self._measure(first, second, levels)
         if reason is None:
             self.used.append((one.number, two.number))
-            self._took(one, two)
         else:
             self.remarks.append(f"pair {one.name}, {two.name} left out: {reason}")
 
     @abstractmethod
     def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
         """Take in the pixels and overscan levels of a pair, or return why it is no use."""
-
-    def _took(self, one: Exposure, two: Exposure) -> None:
-        """Keep what a pair was taken with."""
 
     def _overscan_level(self, exposure: Exposure) -> float:
         section = self.amplifier.overscan
@@ -226,7 +226,12 @@ class FlatSeries(PairSeries):
         self._gain = self._gain_of(self.points)
         return None
 
-    def _took(self, one: Exposure, two: Exposure) -> None:
+    def add(self, one: Exposure, two: Exposure) -> None:
+        """Take in a pair, or remark why it is no use."""
+        n_before = len(self.points)
+        PairSeries.add(self, one, two)  # dataclasses with slots know no super()
+        if len(self.points) == n_before:
+            return
         filter_name, time = (None, None) if one.info is None else (one.info.filter, one.info.exposure_time_s)
         name = f"{one.name}, {two.name}"
         self.pairs.append(MeasuredPair(self.points[-1], name, (one.number, two.number), filter_name, time))
@@ -241,6 +246,10 @@ class FlatSeries(PairSeries):
     def fit(self) -> TransferFit:
         """Fit the points of all pairs."""
         return fit_curve(self.points, self.noise, self.overlap, self.level_uncertainty)
+
+    def bent(self) -> TransferFit | None:
+        """Fit a bend whether it is significant or not; None where the signals span too little for one."""
+        return fit_bend(self.points, self.noise, self.overlap, self.level_uncertainty) if wide(self.points) else None
 
     def neighbour_share(self, points: Sequence[_flat_pair.PairPoints]) -> tuple[float, float]:
         """Return the covariances of photon noise with all neighbours over its variance, and their uncertainty.

@@ -136,7 +136,7 @@ def nonlinearity(pairs: Sequence[MeasuredPair]) -> float | None:
         groups.setdefault(pair.filter, []).append(pair)
     of = max(groups.values(), key=len, default=[])
     times, levels = np.array([[pair.exposure_time_s or 0.0, pair.level] for pair in of]).reshape(-1, 2).T
-    if n_levels(times) < FEWEST_LEVELS:
+    if n_levels(times.tolist()) < FEWEST_LEVELS:
         return None
     # Relative deviations count, so that each level weighs the same.
     design = np.stack([times, np.ones_like(times)], axis=1) / levels[:, None]

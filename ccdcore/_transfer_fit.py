@@ -112,15 +112,20 @@ def fit_curve(points: Sequence[PairPoints], noise: BiasNoise, overlap: float, le
         1-σ prior of the offset of all signals, in ADU.
     """
     line = straight_line(points, noise.variance, level_uncertainty)
-    signals = np.concatenate([p.mean for p in points])
-    n = signals.size
-    if np.quantile(signals, 0.1) * _BEND_RANGE < signals.max():
+    n = sum(p.mean.size for p in points)
+    if wide(points):
         curve = fit_bend(points, noise, overlap, level_uncertainty)
         if curve.bend is not None and curve.bend[0] < -_BEND_SIGMA * curve.bend[1]:
             return curve
     statistical = line.uncertainty**2 * overlap * widening(line.chi2, n - 2)
     of_slope = sqrt(statistical + (line.by_bias * noise.uncertainty) ** 2)
     return TransferFit(1 / line.slope, of_slope / line.slope**2, line.chi2 / (n - 2) if n > 2 else None)
+
+
+def wide(points: Sequence[PairPoints]) -> bool:
+    """Whether the signals span so much that a bend can be told from a slope."""
+    signals = np.concatenate([p.mean for p in points])
+    return bool(np.quantile(signals, 0.1) * _BEND_RANGE < signals.max())
 
 
 def fit_bend(

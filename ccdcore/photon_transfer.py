@@ -296,11 +296,14 @@ def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: st
     fit, points = ramp.fit, [pair.points for pair in ramp.used]
     means = np.concatenate([of.mean for of in points])
     read_noise = result.read_noise_adu
+    systematic, corrected, of_corrected = _free_of_brighter_fatter(ramp, flats)
     return replace(
         result,
         gain_e_per_adu=fit.gain,
         gain_uncertainty=fit.uncertainty,
-        **_free_of_brighter_fatter(ramp, flats),
+        gain_systematic_uncertainty=systematic,
+        gain_corrected_e_per_adu=corrected,
+        gain_corrected_uncertainty=of_corrected,
         a00_per_e=fit.bend and fit.bend[0],
         a00_uncertainty=fit.bend and fit.bend[1],
         read_noise_e=fit.gain * read_noise,
@@ -321,21 +324,22 @@ def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: st
     )
 
 
-def _free_of_brighter_fatter(ramp: Ramp, flats: FlatSeries) -> dict[str, float]:
-    """Return the gain without the brighter-fatter effect, and how far the measured one may be off by systematics."""
-    fit, hidden = ramp.fit, flats.faint_cosmic_rays([pair.points for pair in ramp.used])
+def _free_of_brighter_fatter(ramp: Ramp, flats: FlatSeries) -> tuple[float, float, float]:
+    """Return the systematic uncertainty of the gain, the gain without the brighter-fatter effect, and its uncertainty.
+
+    Where the fit has no bend, that of neighbours' covariances or of a fit with a bend, whichever is known better.
+    """
+    fit, points = ramp.fit, [pair.points for pair in ramp.used]
+    hidden = flats.faint_cosmic_rays(points)
     if fit.bend is not None:
-        corrected, uncertainty, effect = fit.gain, fit.uncertainty, 0.0
-    else:
-        share, of_share = flats.neighbour_share([pair.points for pair in ramp.used])
-        corrected = fit.gain / (1 + share)
-        uncertainty = hypot(fit.uncertainty / (1 + share), corrected * of_share / (1 + share))
-        effect = hypot(fit.gain - corrected, corrected * of_share)
-    return {
-        "gain_corrected_e_per_adu": corrected,
-        "gain_corrected_uncertainty": hypot(uncertainty, corrected * hidden),
-        "gain_systematic_uncertainty": hypot(effect, fit.gain * hidden),
-    }
+        return fit.gain * hidden, fit.gain, hypot(fit.uncertainty, fit.gain * hidden)
+    share, of_share = flats.neighbour_share(points)
+    corrected = fit.gain / (1 + share)
+    uncertainty = hypot(fit.uncertainty, corrected * of_share) / (1 + share)
+    if (bent := flats.bent()) is not None and bent.uncertainty < uncertainty:
+        corrected, uncertainty = bent.gain, bent.uncertainty
+    uncertainty = hypot(uncertainty, corrected * hidden)
+    return hypot(fit.gain - corrected, uncertainty), corrected, uncertainty
 
 
 def _fit_notes(fit: TransferFit, points: Sequence[PairPoints]) -> Iterator[str]:

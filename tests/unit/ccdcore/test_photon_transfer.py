@@ -364,7 +364,7 @@ def test_frames_of_different_size(method: str) -> None:
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(ValueError, match="method 'ptc2' is unknown: write auto, pair or binned"):
+    with pytest.raises(ValueError, match="method 'ptc2' is unknown: write auto, pair, binned or ptc"):
         measure_gain([], [], method="ptc2")
     with pytest.raises(InsufficientDataError, match=r"bias 1 has shape \(3, 4, 5\): give images of two dimensions"):
         measure_gain([np.zeros((3, 4, 5))] * 2, [])
