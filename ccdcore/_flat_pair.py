@@ -21,10 +21,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import correlate1d
 from scipy.special import erf
 
 from ccdcore._cosmic_rays import TOLD_FROM_NOISE, faint_cosmic_rays
-from ccdcore._pair_kernel import fit_templates, group_sums, neighbour_mean, neighbour_sums
+from ccdcore._pair_kernel import NEIGHBOURS, fit_templates, group_sums, neighbour_mean, neighbour_sums
 from ccdcore.statistics import median
 
 Array = npt.NDArray[np.floating[Any]]
@@ -37,6 +38,8 @@ CLIP_SIGMA = 3.5
 """Cosmic rays are left out beyond this many σ; a wider limit lets more faint ones hide in bright light."""
 
 _WIDE_CLIP_SIGMA = 5.0
+_DERIVATIVE = np.array([1, -8, 0, 8, -1]) / 12
+_SHIFT_SIGMA = 5.0
 _MAYBE_HIT = 9.0
 """(3 σ)², of noise that the light of the cosmic ray itself is in."""
 _CHI2_MEDIAN = 0.454936
@@ -44,6 +47,7 @@ _BINS = 48
 _PIXELS_PER_BIN = 100
 _BOXES_PER_STRIP = 4
 _FIRST_LOOK_PIXELS = 2**19
+_NEIGHBOUR_PIXELS = 2**21
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,6 +128,8 @@ class PairPoints:
         Part of the variance that was taken out of it for cosmic rays too faint to be told from noise.
     neighbours : Neighbours
         Covariances of the noise of neighbours.
+    shift : float
+        How far the pattern of the light moved from one to the other, in pixels; 0 where that may be noise.
     """
 
     mean: npt.NDArray[np.float64]
@@ -134,6 +140,7 @@ class PairPoints:
     rejected_fraction: float
     faint_cosmic_rays: float
     neighbours: Neighbours
+    shift: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,6 +155,7 @@ class _Residuals:
     n_candidates: int
     hits: Array
     neighbour_sums: Array
+    shift_sums: Array
 
 
 def prepare(first: Array, second: Array, bias_variance: float, saturation: float) -> FlatPair | None:
@@ -197,20 +205,18 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
     """
     edges = _group_edges(pair, gain)
     sums = np.zeros((6, edges.size + 1))
-    n_candidates, neighbour_sums = 0, np.zeros((4, 5))
+    n_candidates, neighbour_sums, shift_sums = 0, np.zeros((4, 5)), np.zeros((2, 3))
     hits: list[Array] = []
 
-    def group(part: _Residuals) -> tuple[Array, int, Array, Array]:
-        sums = group_sums(part.neighbourhood, edges, part.value, part.level, part.variance, part.dof)
-        return sums, part.n_candidates, part.hits, part.neighbour_sums
+    def group(part: _Residuals) -> tuple[Array, _Residuals]:
+        return group_sums(part.neighbourhood, edges, part.value, part.level, part.variance, part.dof), part
 
-    for some, n_of_strip, hits_of_strip, of_neighbours in _strips(
-        pair, gain, group, stride=_stride(pair) if quick else 1
-    ):
+    for some, part in _strips(pair, gain, group, stride=_stride(pair) if quick else 1):
         sums += some
-        n_candidates += n_of_strip
-        hits.append(hits_of_strip)
-        neighbour_sums += of_neighbours
+        n_candidates += part.n_candidates
+        hits.append(part.hits)
+        neighbour_sums += part.neighbour_sums
+        shift_sums += part.shift_sums
     n, dof, squares, levels, variances, variances2 = sums[:, sums[1] > 1]
     f1, f2 = pair.factors
     measured = untruncated(squares / variances, CLIP_SIGMA) * variances / dof
@@ -227,6 +233,7 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
         rejected_fraction=1 - float(n.sum()) / max(n_candidates, 1),
         faint_cosmic_rays=float(faint @ n / n.sum()),
         neighbours=Neighbours.of(neighbour_sums),
+        shift=_shift(shift_sums),
     )
 
 
@@ -264,17 +271,21 @@ def _strips(
 ) -> Iterator[T]:
     """Yield what is made of the residuals of strips of boxes, small enough for the cache, all processors at work."""
     rows, columns = (np.linspace(0, n, max(1, round(n / BOX)) + 1).astype(int) for n in pair.first.shape)
+    every = max(1, pair.first.size // _NEIGHBOUR_PIXELS)
 
     def work(k: int) -> T:
         bounds = rows[k : k + _BOXES_PER_STRIP + 1]
         boxes = Boxes(bounds - bounds[0], columns)
-        return make(_strip_residuals(pair, gain, slice(bounds[0], bounds[-1]), boxes, clip))
+        neighbours = clip and k % (_BOXES_PER_STRIP * every) == 0
+        return make(_strip_residuals(pair, gain, slice(bounds[0], bounds[-1]), boxes, clip, neighbours))
 
     with ThreadPoolExecutor() as pool:
         yield from pool.map(work, range(0, rows.size - 1, _BOXES_PER_STRIP * stride))
 
 
-def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, clip: bool) -> _Residuals:
+def _strip_residuals(
+    pair: FlatPair, gain: float, rows: slice, boxes: Boxes, clip: bool, neighbours: bool
+) -> _Residuals:
     f1, f2 = pair.factors
     first, second = pair.first[rows], pair.second[rows]
     difference: Array = f1 * first - f2 * second
@@ -287,7 +298,8 @@ def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, cli
 
     flat_fit = fit_boxes(difference, [np.ones_like(level)], usable / variance, boxes)
     good = usable & ~_grown(_outliers(flat_fit, variance, _WIDE_CLIP_SIGMA))
-    templates = [np.ones_like(level), level, *np.gradient(level)] if min(level.shape) > 1 else [np.ones_like(level)]
+    slopes = _slopes(pair, rows, usable)
+    templates = [np.ones_like(level), level, *slopes]
     fit = fit_boxes(difference, templates, good / variance, boxes)
     good &= fit[1] < 0.5
     if clip:
@@ -297,7 +309,9 @@ def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, cli
     lit = level > gain * pair.bias_variance
     weight = (lit & good) / variance
     pull = residual * np.sqrt(weight)
-    sums = neighbour_sums(pull, weight, np.stack(templates), boxes.rows, boxes.columns)
+    sums = np.zeros((3, len(NEIGHBOURS)))
+    if neighbours:
+        sums = neighbour_sums(pull, weight, np.stack(templates), boxes.rows, boxes.columns)
     bias_share = np.sum((f1**2 + f2**2) * pair.bias_variance * weight)
     return _Residuals(
         residual[good],
@@ -308,7 +322,33 @@ def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, cli
         int(np.count_nonzero(usable)),
         _hits(pair, gain, rows, residual, usable & (residual**2 > _MAYBE_HIT * variance)),
         np.vstack([sums, np.full(5, bias_share)]),
+        np.array([[np.sum(slope * of * good / variance) for of in (difference, *slopes)] for slope in slopes]),
     )
+
+
+def _shift(sums: Array) -> float:
+    """Return by how much one light is the other moved along its slopes, in pixels, where that is not noise.
+
+    ``sums`` are, for each of the two slopes, those of slope · difference / variance and of slope · either slope / variance.
+    """
+    products, squares = sums[:, 0], sums[:, 1:]
+    covariance = np.linalg.pinv(squares)
+    shifts = covariance @ products
+    shifts = np.where(shifts**2 > _SHIFT_SIGMA**2 * np.diag(covariance), shifts, 0)
+    return float(np.abs(shifts).max())
+
+
+def _slopes(pair: FlatPair, rows: slice, usable: npt.NDArray[np.bool_]) -> list[Array]:
+    """Return the derivatives of the light along columns and rows: what a pattern that moved a little leaves.
+
+    By differences of the fourth order: those of the second are 7 % off on traces of σ = 1.5 pixels.
+    """
+    first, last = max(rows.start - 2, 0), min(rows.stop + 2, pair.first.shape[0])
+    light = (pair.first[first:last] + pair.second[first:last]) / 2
+    light[~np.isfinite(light)] = 0
+    inside = slice(rows.start - first, rows.stop - first)
+    slopes = [correlate1d(light, _DERIVATIVE, axis, mode="nearest")[inside] for axis in (0, 1)]
+    return [np.where(usable, slope, np.float32(0)) for slope in slopes]
 
 
 def _hits(pair: FlatPair, gain: float, rows: slice, residual: Array, maybe: npt.NDArray[np.bool_]) -> Array:

@@ -106,43 +106,47 @@ def neighbour_sums(pull: Array, weight: Array, templates: Array, rows: Array, co
     """
     sums, n_templates = np.zeros((3, len(NEIGHBOURS))), templates.shape[0]
     largest = np.diff(rows).max() * np.diff(columns).max()
-    basis, w, p = np.empty((n_templates, largest)), np.empty(largest), np.empty(largest)
-    ones = np.ones(largest)
+    basis = np.empty((n_templates, largest), pull.dtype)
+    p, root, used = np.empty_like(basis[0]), np.empty_like(basis[0]), np.empty_like(basis[0])
+    one = np.ones_like(root)
     for i in range(rows.size - 1):
         for j in range(columns.size - 1):
             box = rows[i], rows[i + 1], columns[j], columns[j + 1]
             n = _gather(pull, box, p)
-            _gather(weight, box, w)
+            _gather(weight, box, root)
+            for k in range(n):
+                root[k], used[k] = np.sqrt(root[k]), p[k] != 0
             for a in range(n_templates):
                 template = basis[a]
                 _gather(templates[a], box, template)
                 for k in range(n):
-                    template[k] *= np.sqrt(w[k])
-                before = _product(ones, template, template, n)
+                    template[k] *= root[k]
+                before = _product(one, template, template, n)
                 for b in range(a):
-                    _subtract(template, _product(ones, basis[b], template, n), basis[b], n)
-                norm = _product(ones, template, template, n)
-                scale = 1 / np.sqrt(norm) if norm > 1e-6 * before else 0.0
+                    _subtract(template, _product(one, basis[b], template, n), basis[b], n)
+                norm = _product(one, template, template, n)
+                scale = 1 / np.sqrt(norm) if norm > 1e-6 * before else 0
                 for k in range(n):
                     template[k] *= scale
-            for lag, (down, aside) in enumerate(NEIGHBOURS):
-                _add_products(sums[:, lag], p, basis, box, down, aside)
+            for lag in range(len(NEIGHBOURS)):
+                sums[0, lag] += _lagged(used, box, NEIGHBOURS[lag])
+                sums[1, lag] += _lagged(p, box, NEIGHBOURS[lag])
+                for a in range(n_templates):
+                    sums[2, lag] += _lagged(basis[a], box, NEIGHBOURS[lag])
     return sums
 
 
-@inner
-def _add_products(sums: Array, p: Array, basis: Array, box: tuple[int, int, int, int], down: int, aside: int) -> None:
-    top, bottom, left, right = box
-    width = right - left
-    for y in range(bottom - top - down):
-        for x in range(max(0, -aside), width - max(0, aside)):
-            one = y * width + x
-            two = one + down * width + aside
-            if p[one] != 0 and p[two] != 0:
-                sums[0] += 1
-                sums[1] += p[one] * p[two]
-                for a in range(basis.shape[0]):
-                    sums[2] += basis[a, one] * basis[a, two]
+@inner_sum
+def _lagged(row: Array, box: tuple[int, int, int, int], lag: tuple[int, int]) -> Any:
+    """Return the sum of the products of the pixels of a box with those some rows and columns farther on."""
+    height, width = box[1] - box[0], box[3] - box[2]
+    down, aside = lag
+    first, n, total = max(0, -aside), width - abs(aside), row.dtype.type(0)
+    for y in range(height - down):
+        here, there = y * width + first, (y + down) * width + first + aside
+        for x in range(n):
+            total += row[here + x] * row[there + x]
+    return total
 
 
 @inner
