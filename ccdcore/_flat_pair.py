@@ -329,7 +329,7 @@ def _strip_residuals(
 def _shift(sums: Array) -> float:
     """Return by how much one light is the other moved along its slopes, in pixels, where that is not noise.
 
-    ``sums`` are, for each of the two slopes, those of slope · difference / variance and of slope · either slope / variance.
+    ``sums`` are, a row for each slope, those of slope · other / variance for the difference and both slopes.
     """
     products, squares = sums[:, 0], sums[:, 1:]
     covariance = np.linalg.pinv(squares)

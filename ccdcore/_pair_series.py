@@ -22,6 +22,7 @@ from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level, s
 _BIAS_CLIP_SIGMA = 6.0
 _CORRELATED_PIXELS = 2**20
 _FLUX_TOLERANCE = 0.1
+_OTHER_FLUX = "their flux differs"
 _MOST_REJECTED = 0.25
 """Fraction of a pair's pixels that may be left out as outliers; cosmic rays take a tenth of it."""
 
@@ -78,13 +79,11 @@ class PairSeries(ABC):
         The amplifier; its data section are the pixels to measure.
     used : list of tuple of int
         Numbers of the two frames of each pair used.
-    remarks : list of str
-        Which pairs were left out, and why.
     """
 
     amplifier: Amplifier
     used: list[tuple[int, int]] = field(default_factory=list, kw_only=True)
-    remarks: list[str] = field(default_factory=list, kw_only=True)
+    _left_out: list[tuple[tuple[int, int], str]] = field(default_factory=list, kw_only=True)
 
     def add(self, one: Exposure, two: Exposure) -> None:
         """Take in a pair, or remark why it is no use."""
@@ -100,7 +99,7 @@ class PairSeries(ABC):
         if reason is None:
             self.used.append((one.number, two.number))
         else:
-            self.remarks.append(f"pair {one.name}, {two.name} left out: {reason}")
+            self._left_out.append(((one.number, two.number), f"pair {one.name}, {two.name} left out: {reason}"))
 
     @abstractmethod
     def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
@@ -109,6 +108,15 @@ class PairSeries(ABC):
     def _overscan_level(self, exposure: Exposure) -> float:
         section = self.amplifier.overscan
         return 0.0 if section is None else overscan_level(exposure.data, section)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Which pairs were left out, and why.
+
+        Nothing is said of two frames of unequal flux that have other partners: they are two levels of a ramp.
+        """
+        partnered = set(chain.from_iterable(self.used))
+        return [text for frames, text in self._left_out if not (_OTHER_FLUX in text and partnered.issuperset(frames))]
 
     @property
     def n_frames(self) -> int:
@@ -218,7 +226,7 @@ class FlatSeries(PairSeries):
         if pair is None or gain is None:
             return "there is no light above the noise in both (the light pattern moved?), or all of it is saturated"
         if not 1 - _FLUX_TOLERANCE < pair.flux_ratio < 1 / (1 - _FLUX_TOLERANCE):
-            return f"their flux differs by {100 * abs(pair.flux_ratio - 1):.0f} %, more than 10 %"
+            return f"{_OTHER_FLUX} by {100 * abs(pair.flux_ratio - 1):.0f} %, more than 10 %"
         points = _flat_pair.measure(pair, gain)
         if points.shift > _MOST_SHIFT:
             return f"the light pattern moved by {points.shift:.2f} pixels from one to the other"
