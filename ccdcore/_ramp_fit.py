@@ -18,7 +18,6 @@ LEAST_RANGE = 3.0
 _SAME_LEVEL = 0.1
 _OUTLIER_SIGMA = 5.0
 _LEAST_DEVIATION = 0.02
-_TURN_OFF_DEPTH = 0.05
 
 Array = npt.NDArray[np.float64]
 
@@ -95,34 +94,64 @@ def fit_ramp(
     overlap : callable
         How much the variance of a mean grows by frames that some pairs share.
     """
-    left_out: dict[str, str] = {}
     ordered = sorted(pairs, key=lambda pair: pair.level)
-    below = _below_turn_off(ordered, noise)
-    turn_off = ordered[below - 1].level if below < len(ordered) else None
-    for pair in ordered[below:]:
-        left_out[pair.name] = (
-            f"at {pair.level:.0f} ADU it lies beyond the turn-off of the curve at {turn_off:.0f} ADU (full well)"
-        )
-    kept = ordered[:below]
-    curve = fit_bend([pair.points for pair in kept], noise, 1.0, level_uncertainty, robust=True)
+    before_drop = _before_drop(ordered, noise)
+    kept, off = _on_curve(ordered[:before_drop], noise)
+    highest = kept[-1].level
+    beyond = [
+        *(pair for pair, ratio, _ in off if pair.level > highest and ratio < 1),
+        *ordered[before_drop:],
+    ]
+    left_out = {
+        pair.name: f"its variance is {100 * abs(ratio - 1):.0f} % {'above' if ratio > 1 else 'below'} the curve of the "
+        f"others ({pull:.0f} times its uncertainty)"
+        for pair, ratio, pull in off
+    }
+    left_out |= {
+        pair.name: f"at {pair.level:.0f} ADU it lies beyond the turn-off of the curve at {highest:.0f} ADU (full well)"
+        for pair in beyond
+    }
+    fit = fit_bend([pair.points for pair in kept], noise, overlap([pair.numbers for pair in kept]), level_uncertainty)
+    return Ramp(fit, tuple(kept), left_out, highest if beyond else None)
+
+
+def _on_curve(
+    pairs: Sequence[MeasuredPair], noise: BiasNoise
+) -> tuple[list[MeasuredPair], list[tuple[MeasuredPair, float, float]]]:
+    """Leave out the worst pair, again and again, until none is off the curve of the others.
+
+    Returns
+    -------
+    list of MeasuredPair
+        The others, from the faintest up.
+    list of tuple
+        Each pair left out, its noise of light over that of the curve, and how many σ that is off.
+    """
+    kept, left_out = list(pairs), list[tuple[MeasuredPair, float, float]]()
     while True:
+        curve = _robust_curve(kept, noise)
         ratios, errors = np.array([_against(pair.points, curve, noise) for pair in kept]).T
-        scatter = max(1.0, 1.4826 * float(np.median(np.abs((ratios - 1) / errors))))
+        scatter = max(1.0, 1.4826 * float(np.median(np.abs(ratios - 1) / errors)))
         pulls = np.abs(ratios - 1) / (errors * scatter)
         off = (pulls > _OUTLIER_SIGMA) & (np.abs(ratios - 1) > _LEAST_DEVIATION)
         worst = int(np.argmax(np.where(off, pulls, 0)))
         others = [pair for pair in kept if pair is not kept[worst]]
         if not off.any() or not is_ramp([pair.level for pair in others]):
-            break
-        side = "above" if ratios[worst] > 1 else "below"
-        left_out[kept[worst].name] = (
-            f"its variance is {100 * abs(ratios[worst] - 1):.0f} % {side} the curve of the others "
-            f"({pulls[worst]:.0f} times its uncertainty)"
-        )
+            return kept, left_out
+        left_out.append((kept[worst], float(ratios[worst]), float(pulls[worst])))
         kept = others
-        curve = fit_bend([pair.points for pair in kept], noise, 1.0, level_uncertainty, robust=True)
-    fit = fit_bend([pair.points for pair in kept], noise, overlap([pair.numbers for pair in kept]), level_uncertainty)
-    return Ramp(fit, tuple(kept), left_out, turn_off)
+
+
+def _robust_curve(pairs: Sequence[MeasuredPair], noise: BiasNoise) -> TransferFit:
+    """Return the curve whose slope, (C − B)/μ = 1/g + a₀₀ μ + …, is the line of Theil and Sen through the pairs."""
+    levels = np.array([pair.level for pair in pairs])
+    slopes = np.array([_slope(pair.points, noise)[0] for pair in pairs])
+    one, two = np.triu_indices(levels.size, 1)
+    apart = np.abs(levels[one] / levels[two] - 1) > _SAME_LEVEL
+    one, two = one[apart], two[apart]
+    a00 = float(np.median((slopes[two] - slopes[one]) / (levels[two] - levels[one])))
+    gain = 1 / float(np.median(slopes - a00 * levels))
+    return TransferFit(gain, 0.0, None, (a00, 0.0))
 
 
 def nonlinearity(pairs: Sequence[MeasuredPair]) -> float | None:
@@ -144,26 +173,12 @@ def nonlinearity(pairs: Sequence[MeasuredPair]) -> float | None:
     return float(np.abs(1 / (design @ solution) - 1).max())
 
 
-def _below_turn_off(ordered: Sequence[MeasuredPair], noise: BiasNoise) -> int:
-    """Return how many pairs, from the faintest up, come before the first downward break of the curve.
-
-    The slope of the curve, variance over signal, is all but a straight line in the signal. The curve
-    breaks where this pair and all above it are further below the line of those before than its uncertainty allows.
-    """
-    levels = np.array([pair.level for pair in ordered])
-    slopes, errors = np.array([_slope(pair.points, noise) for pair in ordered]).T
+def _before_drop(ordered: Sequence[MeasuredPair], noise: BiasNoise) -> int:
+    """Return how many pairs, from the faintest up, come before the variance drops for good."""
+    slopes = np.array([_slope(pair.points, noise) for pair in ordered])
+    variances, errors = (slopes * np.array([[pair.level] for pair in ordered])).T
     for k in range(FEWEST_LEVELS, len(ordered)):
-        if n_levels(list(levels[:k])) < FEWEST_LEVELS:
-            continue
-        weight = 1 / errors[:k]
-        design = np.stack([np.ones(k), levels[:k]], axis=1)
-        covariance = np.linalg.pinv((design * weight[:, None] ** 2).T @ design)
-        line = covariance @ (design * weight[:, None] ** 2).T @ slopes[:k]
-        above = np.stack([np.ones(len(ordered) - k), levels[k:]], axis=1)
-        predicted = above @ line
-        uncertainty = np.sqrt(np.einsum("ij,jk,ik->i", above, covariance, above) + errors[k:] ** 2)
-        depth = np.maximum(_OUTLIER_SIGMA * uncertainty, _TURN_OFF_DEPTH * slopes[0])
-        if (slopes[k:] < predicted - depth).all():
+        if (variances + _OUTLIER_SIGMA * errors)[k:].max() < (variances - _OUTLIER_SIGMA * errors)[:k].max():
             return k
     return len(ordered)
 

@@ -133,8 +133,6 @@ def fit_bend(
     noise: BiasNoise,
     overlap: float,
     level_uncertainty: float,
-    *,
-    robust: bool = False,
 ) -> TransferFit:
     """Fit eq. 16 of Astier et al. 2019: gain, a₀₀, the variance at no light, and the offset of all signals.
 
@@ -144,8 +142,6 @@ def fit_bend(
     ----------
     points, noise, overlap, level_uncertainty
         As in `fit_curve`.
-    robust : bool
-        Whether points far off pull no harder than near ones, so that a bad pair does not move the curve.
     """
     from scipy.optimize import least_squares
 
@@ -169,10 +165,10 @@ def fit_bend(
     spread: Any = 1.0
     solution = np.array([1.0, -0.01, 0.0, 0.0])
     for _ in range(2):
-        found = least_squares(deviations, solution, method="trf", loss="soft_l1" if robust else "linear")
+        found = least_squares(deviations, solution, method="lm")
         solution = found.x
         spread = np.clip(curve(solution) / model_variance, 0.3, 3.0)
-    found = least_squares(deviations, solution, method="trf", loss="soft_l1" if robust else "linear")
+    found = least_squares(deviations, solution, method="lm")
     covariance = np.linalg.pinv(found.jac.T @ found.jac)
     slope, bend = found.x[:2]
     chi2, dof = float(np.sum(deviations(found.x) ** 2)), mean.size - 2

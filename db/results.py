@@ -10,6 +10,10 @@ from typing import Any, Literal
 
 QUANTITIES: Mapping[str, str] = {
     "gain": "e/ADU",
+    "corrected_gain": "e/ADU",
+    "a00": "1/e",
+    "turn_off_adu": "ADU",
+    "nonlinearity_fraction": "fraction",
     "read_noise": "e",
     "read_noise_adu": "ADU",
     "overscan_read_noise": "e",

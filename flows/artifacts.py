@@ -97,11 +97,13 @@ def _results(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str
     remarks: dict[str, None] = {}
     for amplifier in dict.fromkeys(row.amplifier for row in measured):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
-        values = [_value(of.get("gain"), 4), _value(of.get("read_noise")), _value(of.get("read_noise_adu"))]
+        gains = [_value(of.get(name), 4) for name in ("gain", "corrected_gain")]
+        values = [*gains, _value(of.get("read_noise")), _value(of.get("read_noise_adu"))]
         rows.append([text(amplifier), *values, f"**{verdict_of(home.settings, run.instrument, of.values())}**"])
         any_of = next(iter(of.values()))
-        remarks[f"method {any_of.method}, {_counts(any_of.details)}"] = None
-    header = ["amplifier", "gain (e⁻/ADU)", "read noise (e⁻)", "read noise (ADU)", "verdict"]
+        why = any_of.details.get("reason")
+        remarks[f"method {any_of.method}, {_counts(any_of.details)}" + (f" ({why})" if why else "")] = None
+    header = ["amplifier", "gain (e⁻/ADU)", "without brighter-fatter", "read noise (e⁻)", "read noise (ADU)", "verdict"]
     remarks |= dict.fromkeys(note for row in measured for note in row.details["notes"])
     lines = "\n".join(f"* {text(remark)}" for remark in remarks)
     return "\n\n".join(["## Gain and read noise", _table(header, rows), lines])

@@ -55,8 +55,19 @@ def transfer_rows(
         uncertainty = read_noise * relative**0.5
         note = f"electrons by the gain of {earlier.observed_at:%Y-%m-%d} (measurement {earlier.measurement_id})"
         details_e = {**details, "notes": [*result.notes, note]}
+    of_gain = {
+        **details,
+        "curve": curve,
+        "rejected": [astuple(point) for point in result.rejected],
+        "reason": result.reason,
+        "systematic_uncertainty": result.gain_systematic_uncertainty,
+    }
     rows = [
-        ("gain", "e/ADU", result.gain_e_per_adu, result.gain_uncertainty, {**details, "curve": curve}),
+        ("gain", "e/ADU", result.gain_e_per_adu, result.gain_uncertainty, of_gain),
+        ("corrected_gain", "e/ADU", result.gain_corrected_e_per_adu, result.gain_corrected_uncertainty, details),
+        ("a00", "1/e", result.a00_per_e, result.a00_uncertainty, details),
+        ("turn_off_adu", "ADU", result.turn_off_adu, None, details),
+        ("nonlinearity_fraction", "fraction", result.nonlinearity, None, details),
         ("read_noise", "e", read_noise, uncertainty, details_e),
         ("read_noise_adu", "ADU", result.read_noise_adu, result.read_noise_adu_uncertainty, details),
         ("bias_level", "ADU", result.bias_level_adu, None, details),

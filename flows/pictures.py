@@ -115,6 +115,7 @@ def _transfers(measured: Sequence[MeasurementRow]) -> list[PhotonTransfer]:
     for row in (row for row in measured if row.quantity == "gain"):
         same = {other.quantity: other for other in measured if other.amplifier == row.amplifier}
         noise, electrons, level = same["read_noise_adu"], same["read_noise"], same["bias_level"]
+        a00 = same.get("a00")
         found.append(
             PhotonTransfer(
                 amplifier=row.amplifier,
@@ -132,6 +133,8 @@ def _transfers(measured: Sequence[MeasurementRow]) -> list[PhotonTransfer]:
                 n_flat_pairs=row.details["n_flat_pairs"],
                 n_pixels=row.details["n_pixels"],
                 chi2_per_dof=row.details["chi2_per_dof"],
+                a00_per_e=None if a00 is None else a00.value,
+                rejected=tuple(PhotonTransferPoint(*point) for point in row.details.get("rejected", ())),
                 curve=tuple(PhotonTransferPoint(*point) for point in row.details["curve"]),
             )
         )

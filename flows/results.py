@@ -54,6 +54,7 @@ def _characterisations(settings: Settings, run: RunRow, measured: Collection[Mea
     for amplifier in dict.fromkeys(row.amplifier for row in measured):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
         gain, read_noise, adu = of.get("gain"), of.get("read_noise"), of["read_noise_adu"]
+        corrected = of.get("corrected_gain")
         rows.append(
             {
                 "instrument": run.instrument,
@@ -62,11 +63,15 @@ def _characterisations(settings: Settings, run: RunRow, measured: Collection[Mea
                 "amplifier": amplifier,
                 "gain_e_per_adu": gain and gain.value,
                 "gain_uncertainty": gain and gain.uncertainty,
+                "gain_systematic_uncertainty": gain and gain.details.get("systematic_uncertainty"),
+                "gain_corrected_e_per_adu": corrected and corrected.value,
+                "gain_corrected_uncertainty": corrected and corrected.uncertainty,
                 "read_noise_e": read_noise and read_noise.value,
                 "read_noise_uncertainty": read_noise and read_noise.uncertainty,
                 "read_noise_adu": adu.value,
                 "read_noise_adu_uncertainty": adu.uncertainty,
                 "method": adu.method,
+                "method_reason": gain and gain.details.get("reason"),
                 **{name: adu.details[name] for name in ("n_bias", "n_flat", "n_flat_pairs")},
                 "notes": (read_noise or adu).details["notes"],
                 "verdict": verdict_of(settings, run.instrument, of.values()),

@@ -51,6 +51,10 @@ HeaderField = Literal[
 ]
 SpecField = Literal[
     "gain_e_per_adu",
+    "corrected_gain_e_per_adu",
+    "a00_1_per_e",
+    "turn_off_adu",
+    "nonlinearity_fraction",
     "read_noise_e",
     "read_noise_adu",
     "overscan_read_noise_e",

@@ -68,6 +68,36 @@ class Camera:
             object.__setattr__(self, "amplifiers", (Amplifier("1", Section.whole(self.shape)),))
 
 
+FOUR_GAINS, FOUR_READ_NOISES = (1.10, 1.31, 1.55, 1.78), (3.1, 4.2, 5.3, 6.4)
+
+
+def four_amplifiers(rows: int = 320, columns: int = 400, overscan: int = 32, **about: Any) -> Camera:
+    """Return a camera read at its four corners, each amplifier with its overscan between the halves."""
+    width = 2 * (columns + overscan)
+    amplifiers = []
+    for number in range(4):
+        right, top = number % 2, number // 2
+        x = width - columns + 1 if right else 1
+        y = top * rows + 1
+        over = columns + overscan + 1 if right else columns + 1
+        data = Section(x, x + columns - 1, y, y + rows - 1)
+        amplifiers.append(Amplifier(str(number + 1), data, Section(over, over + overscan - 1, y, y + rows - 1)))
+    return Camera(
+        gain_e_per_adu=FOUR_GAINS,
+        read_noise_e=FOUR_READ_NOISES,
+        bias_adu=(1000.0, 1150.0, 900.0, 1070.0),
+        shape=(2 * rows, width),
+        amplifiers=tuple(amplifiers),
+        **about,
+    )
+
+
+def section_cards(camera: Camera) -> dict[str, str]:
+    """Return the cards that announce data and overscan sections."""
+    cards = {f"DATASEC{one.name}": str(one.data) for one in camera.amplifiers}
+    return cards | {f"BIASSEC{one.name}": str(one.overscan) for one in camera.amplifiers if one.overscan}
+
+
 @lru_cache(maxsize=64)
 def _map(camera: Camera, values: PerAmplifier) -> FloatImage:
     """Spread one value for each amplifier over its pixels."""

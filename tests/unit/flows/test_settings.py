@@ -108,7 +108,7 @@ spec = { gain_e_per_adu = { min = 0.9, max = 1.1 }, read_noise_e = { max = 3.0 }
         ('[watch]\ndirectories = "/data"', "watch.directories = '/data': should be a list in brackets"),
         ("[nights]\nwindow_nights = 0", "nights.window_nights = 0: should be greater than or equal to 1"),
         ("[nights]\nlongitude_deg = 1000", "nights.longitude_deg = 1000: should be less than or equal to 360"),
-        ('[recipes.gain]\nmethod = "x"', "recipes.gain.method = 'x': should be 'auto', 'pair' or"),
+        ('[recipes.gain]\nmethod = "x"', "recipes.gain.method = 'x': should be 'auto', 'pair', 'binned' or"),
         ("[recipes.gain]\nregion = 3", "recipes.gain.region = 3: should be a valid string"),
         ('[recipes.gain]\nregion = "[1:2]"', "recipes.gain = {'region': '[1:2]'}: '[1:2]' is not an image section"),
         ("[recipes.bias]\nclip_sigma = 0.1", "clip_sigma = 0.1 is not from 1 to 100"),
