@@ -7,7 +7,7 @@ UV := $(VENV)/bin/uv
 ARGS ?=
 GOAL ?=
 
-.PHONY: help setup demo test faults bench lint lock clean
+.PHONY: help setup demo test faults bench accuracy lint lock clean
 
 help:            ## show this
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ bench: setup ## what combining and the pages cost here, as Markdown tables; ARGS
 
 accuracy: setup ## how often changes in trends are found, and seen where there are none
 	$(BIN)/python -m benchmarks.changes $(ARGS)
+
+accuracy: setup ## simulate known truth, measure it, write docs/accuracy.md; ARGS=--quick prints a short run
+	$(BIN)/python -m benchmarks.accuracy $(ARGS)
 
 lint: setup ## style, types, layers
 	$(BIN)/ruff check .

@@ -231,7 +231,7 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
         model_variance=variances / dof / 2 - unequal,
         n_pixels=n.astype(np.int64),
         rejected_fraction=1 - float(n.sum()) / max(n_candidates, 1),
-        faint_cosmic_rays=float(faint @ n / n.sum()),
+        faint_cosmic_rays=float(faint @ n) / max(float(n.sum()), 1.0),
         neighbours=Neighbours.of(neighbour_sums),
         shift=_shift(shift_sums),
     )

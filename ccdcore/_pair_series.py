@@ -230,11 +230,11 @@ class FlatSeries(PairSeries):
         points = _flat_pair.measure(pair, gain)
         if points.shift > _MOST_SHIFT:
             return f"the light pattern moved by {points.shift:.2f} pixels from one to the other"
-        if straight_line([points], self.noise.variance).slope < SMALLEST_SLOPE:
-            return "there is no shot noise in their difference: they are averages, or made of one frame"
         if points.rejected_fraction > _MOST_REJECTED:
             rejected = f"{100 * points.rejected_fraction:.0f} % of their pixels"
             return f"{rejected} differ by more than noise, or are next to such: the light pattern moved"
+        if straight_line([points], self.noise.variance).slope < SMALLEST_SLOPE:
+            return "there is no shot noise in their difference: they are averages, or made of one frame"
         self.points.append(points)
         self._gain = self._gain_of(self.points)
         return None
