@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ Row = tuple[float, float]
 """A value over the truth, minus 1, and its 1-σ uncertainty over the truth."""
 
 GAIN, READ_NOISE, A00 = 1.5, 5.0, -2e-6
-SPECTRUM, UNIFORM, SMALL, WIDE = (80, 512), (96, 256), (80, 128), (160, 256)
+SPECTRUM, UNIFORM, SMALL, WIDE = (80, 512), (96, 256), (64, 96), (160, 256)
 NAMES = {
     "pair": "textbook pair",
     "binned": "`binned`",
@@ -55,13 +56,14 @@ class Case:
 
     def measure(self, seed: int) -> dict[str, Row | None]:
         """Simulate once and measure in each way; None where no value is given."""
-        biases, flats = self.frames(np.random.default_rng([seed, 0xACC]))
+        biases, flats = self.frames(np.random.default_rng([seed, crc32(self.name.encode())]))
         found: dict[str, Row | None] = {}
         results: dict[str, PhotonTransfer] = {}
-        for way in self.ways:
+        for way in sorted(self.ways):  # "auto" comes first: it is one of the others
             method: Any = "auto" if way in ("corrected", "read noise") else way
             if method not in results:
                 (results[method],) = measure_gain(biases, flats, method=method)
+                results.setdefault(results[method].method, results[method])
             found[way] = _row(results[method], way, self.truth.get(way, GAIN))
         return found
 
@@ -133,31 +135,31 @@ def cases() -> list[Case]:
     levels = np.linspace(6_000, 60_000, 10).tolist()
     one, all_of_them = ("pair", "binned", "auto"), ("pair", "binned", "ptc", "auto")
     found = [
-        Case("even light", series(UNIFORM, even), one, 200, counts_for_pulls=True),
-        Case("spectrum", series(SPECTRUM, spectrum), one, 200, counts_for_pulls=True),
-        Case("spectrum, lamp ± 1 %", series(SPECTRUM, spectrum, drift=0.01), one, 200, counts_for_pulls=True),
-        Case("even light, 0.1 % cosmic rays", series(UNIFORM, even, cosmic=1e-3), one, 200, counts_for_pulls=True),
-        Case(TRAPS, series(SPECTRUM, spectrum, cosmic=1e-3, drift=0.01), one, 400, counts_for_pulls=True),
-        Case(RAMP, ramp(SMALL, levels, A00), all_of_them, 300, counts_for_pulls=True),
+        Case("even light", series(UNIFORM, even), one, 150, counts_for_pulls=True),
+        Case("spectrum", series(SPECTRUM, spectrum), one, 150, counts_for_pulls=True),
+        Case("spectrum, lamp ± 1 %", series(SPECTRUM, spectrum, drift=0.01), one, 150, counts_for_pulls=True),
+        Case("even light, 0.1 % cosmic rays", series(UNIFORM, even, cosmic=1e-3), one, 150, counts_for_pulls=True),
+        Case(TRAPS, series(SPECTRUM, spectrum, cosmic=1e-3, drift=0.01), one, 300, counts_for_pulls=True),
+        Case(RAMP, ramp(SMALL, levels, A00), all_of_them, 200, counts_for_pulls=True),
         Case(
             "the same, lamp ± 1 %, 0.1 % cosmic rays",
             ramp(SMALL, levels, A00, cosmic=1e-3, drift=0.01),
             all_of_them,
-            150,
+            100,
             counts_for_pulls=True,
         ),
-        Case("ramp to 60 ke⁻ without brighter-fatter", ramp(SMALL, levels, 0.0), all_of_them, 150),
-        Case("one level, 40 ke⁻, brighter-fatter", ramp(WIDE, [40_000] * 2, A00), (*one, "corrected"), 100),
-        Case("spectrum that moves by 0.01 pixels", series(SPECTRUM, smooth, shift=0.01), one, 60),
-        Case("spectrum that moves by 0.03 pixels", series(SPECTRUM, smooth, shift=0.03), one, 60),
-        Case("spectrum that moves by 0.3 pixels", series(SPECTRUM, smooth, shift=0.3), one, 20),
+        Case("ramp to 60 ke⁻ without brighter-fatter", ramp(SMALL, levels, 0.0), all_of_them, 100),
+        Case("one level, 40 ke⁻, brighter-fatter", ramp(WIDE, [40_000] * 2, A00), (*one, "corrected"), 60),
+        Case("spectrum that moves by 0.01 pixels", series(SPECTRUM, smooth, shift=0.01), one, 40),
+        Case("spectrum that moves by 0.03 pixels", series(SPECTRUM, smooth, shift=0.03), one, 40),
+        Case("spectrum that moves by 0.3 pixels", series(SPECTRUM, smooth, shift=0.3), one, 10),
     ]
     for sigma in (0.6, 0.8, 1.2, 1.8, 3.0, 10.0):
         for level, where in ((1000.0, "a whole"), (1000.5, "half an")):
             name = f"read noise {sigma} ADU, bias at {where} ADU"
-            found.append(Case(name, biases(sigma, level, 0.0), ("read noise",), 100, {"read noise": sigma}))
+            found.append(Case(name, biases(sigma, level, 0.0), ("read noise",), 60, {"read noise": sigma}))
     name = "read noise 3 ADU, 0.1 % cosmic rays"
-    return [*found, Case(name, biases(3.0, 1000.3, 1e-3), ("read noise",), 100, {"read noise": 3.0})]
+    return [*found, Case(name, biases(3.0, 1000.3, 1e-3), ("read noise",), 60, {"read noise": 3.0})]
 
 
 TRAPS = "spectrum, lamp ± 1 %, 0.1 % cosmic rays"
@@ -258,14 +260,15 @@ def master_rows() -> list[tuple[int, float, float]]:
     return rows
 
 
-def goals(found: Mapping[str, Mapping[str, Sequence[Row | None]]]) -> list[tuple[str, str, str, bool]]:
+def goals(
+    found: Mapping[str, Mapping[str, Sequence[Row | None]]], masters: Sequence[tuple[int, float, float]]
+) -> list[tuple[str, str, str, bool]]:
     """Return each goal, what was measured, the limit, and whether it is met."""
     trap, slope = Summary.of(found[TRAPS]["auto"]), Summary.of(found[RAMP]["auto"])
     noises = [Summary.of(found[one.name]["read noise"]) for one in cases() if one.ways == ("read noise",)]
     worst = max(noises, key=lambda one: abs(one.bias))
     pulls = Summary.of(row for one in cases() if one.counts_for_pulls for row in found[one.name]["auto"])
     of_noise = Summary.of(row for one in cases() if "read noise" in one.ways for row in found[one.name]["read noise"])
-    masters = master_rows()
     off = max((abs(ratio - 1) for _, ratio, _ in masters), default=0.0)
     rejected = max(ratio for _, _, ratio in masters)
     return [
@@ -318,13 +321,14 @@ def real_rows(folder: Path) -> list[list[str]]:
 
 def page(found: Mapping[str, Mapping[str, Sequence[Row | None]]], real: Sequence[Sequence[str]]) -> str:
     """Return docs/accuracy.md."""
-    met = [[what, value, limit, "yes" if fine else "**no**"] for what, value, limit, fine in goals(found)]
+    made = master_rows()
+    met = [[what, value, limit, "yes" if fine else "**no**"] for what, value, limit, fine in goals(found, made)]
     rows = [
         [name if number == 0 else "", NAMES[way], *Summary.of(values).cells()]
         for name, ways in found.items()
         for number, (way, values) in enumerate(ways.items())
     ]
-    masters = [[str(n), f"{ratio:.3f}", f"{rejected:.2f}"] for n, ratio, rejected in master_rows()]
+    masters = [[str(n), f"{ratio:.3f}", f"{rejected:.2f}"] for n, ratio, rejected in made]
     parts = [
         "# Accuracy",
         "What `make accuracy` measures on frames whose truth it knows: " + ABOUT,
@@ -373,7 +377,7 @@ def main() -> int:
         sys.stdout.write(text)
         return 0
     (Path(__file__).parents[1] / "docs" / "accuracy.md").write_text(text, encoding="utf-8")
-    return 0 if all(fine for *_, fine in goals(found)) else 1
+    return 1 if "**no**" in text else 0
 
 
 if __name__ == "__main__":

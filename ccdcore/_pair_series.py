@@ -15,7 +15,16 @@ import numpy.typing as npt
 from ccdcore import _flat_pair
 from ccdcore._exposures import Exposure
 from ccdcore._ramp_fit import MeasuredPair, Ramp, fit_ramp
-from ccdcore._transfer_fit import SMALLEST_SLOPE, BiasNoise, TransferFit, fit_bend, fit_curve, straight_line, wide
+from ccdcore._transfer_fit import (
+    SMALLEST_SLOPE,
+    BiasNoise,
+    TransferFit,
+    fit_bend,
+    fit_curve,
+    straight_line,
+    wide,
+    widening,
+)
 from ccdcore.geometry import Amplifier
 from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level, signed_difference
 
@@ -191,7 +200,7 @@ class BiasSeries(PairSeries):
         mean = float(variances.mean())
         expected = mean * np.sqrt(2 / np.array([m.n for m in self._moments]))
         chi2 = float(np.sum(((variances - mean) / expected) ** 2))
-        inflation = self.overlap * max(1.0, chi2 / max(len(self._moments) - 1, 1))
+        inflation = self.overlap * widening(chi2, len(self._moments) - 1)
         uncertainty = sqrt(float(np.sum(expected**2)) * inflation) / len(self._moments)
         return BiasNoise(mean / 2, uncertainty / 2, self._whole)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import exp, hypot, inf, pi, sqrt
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,12 @@ class BiasNoise:
     @property
     def read_noise(self) -> tuple[float, float]:
         """Read noise in ADU RMS without the rounding, and its uncertainty."""
-        value = sqrt(max(self.variance - self.whole * QUANTISATION_VARIANCE, 0.0))
+        noise = max(self.variance - self.whole * QUANTISATION_VARIANCE, 0.0)
+        # The variance of rounding is not quite 1/12 ADU²: the first term of its Fourier series, of whatever phase.
+        rounding = self.whole * exp(-2 * pi**2 * noise) * (4 * noise + pi**-2) / sqrt(2)
+        uncertainty = hypot(self.uncertainty, rounding)
         # Where rounding hides the noise the uncertainty of the variance bounds it.
-        return value, self.uncertainty / (2 * max(value, sqrt(self.uncertainty)))
+        return sqrt(noise), uncertainty / (2 * max(sqrt(noise), sqrt(uncertainty)))
 
 
 @dataclass(frozen=True, slots=True)
