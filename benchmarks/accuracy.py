@@ -319,7 +319,7 @@ def real_rows(folder: Path) -> list[list[str]]:
     ]
 
 
-def page(found: Mapping[str, Mapping[str, Sequence[Row | None]]], real: Sequence[Sequence[str]]) -> str:
+def page(found: Mapping[str, Mapping[str, Sequence[Row | None]]], real: Sequence[Sequence[str]], *, quick: bool) -> str:
     """Return docs/accuracy.md."""
     made = master_rows()
     met = [[what, value, limit, "yes" if fine else "**no**"] for what, value, limit, fine in goals(found, made)]
@@ -332,6 +332,8 @@ def page(found: Mapping[str, Mapping[str, Sequence[Row | None]]], real: Sequence
     parts = [
         "# Accuracy",
         "What `make accuracy` measures on frames whose truth it knows: " + ABOUT,
+        f"This page is of {sum(len(rows) for ways in found.values() for rows in ways.values())} measurements"
+        + (", a tenth of those of a full run (`make accuracy ARGS=--quick`)." if quick else "."),
         "## Goals",
         table(["what", "measured", "goal", "met"], met),
         "## Every way of measuring, against every trap",
@@ -372,7 +374,7 @@ def main() -> int:
     options.add_argument("--data", type=Path, help="folder of real frames, msfc-esis-4tap in it")
     chosen = options.parse_args()
     found = measured(cases(), 0.1 if chosen.quick else 1.0)
-    text = page(found, real_rows(chosen.data) if chosen.data else [])
+    text = page(found, real_rows(chosen.data) if chosen.data else [], quick=chosen.quick)
     if chosen.quick:
         sys.stdout.write(text)
         return 0
