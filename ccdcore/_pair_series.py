@@ -31,7 +31,7 @@ from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level, s
 _BIAS_CLIP_SIGMA = 6.0
 _CORRELATED_PIXELS = 2**20
 _FLUX_TOLERANCE = 0.1
-_OTHER_FLUX = "their flux differs"
+_OTHER_FLUX = "their flux differs by"
 _MOST_REJECTED = 0.25
 """Fraction of a pair's pixels that may be left out as outliers; cosmic rays take a tenth of it."""
 
@@ -235,7 +235,7 @@ class FlatSeries(PairSeries):
         if pair is None or gain is None:
             return "there is no light above the noise in both (the light pattern moved?), or all of it is saturated"
         if not 1 - _FLUX_TOLERANCE < pair.flux_ratio < 1 / (1 - _FLUX_TOLERANCE):
-            return f"{_OTHER_FLUX} by {100 * abs(pair.flux_ratio - 1):.0f} %, more than 10 %"
+            return f"{_OTHER_FLUX} {100 * abs(pair.flux_ratio - 1):.0f} %, more than 10 %"
         points = _flat_pair.measure(pair, gain)
         if points.shift > _MOST_SHIFT:
             return f"the light pattern moved by {points.shift:.2f} pixels from one to the other"

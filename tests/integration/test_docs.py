@@ -174,7 +174,7 @@ def keys_in_the_guide() -> dict[str, Any]:
         if line.startswith("#"):
             heading = re.fullmatch(r"### `\[+([a-z_.]+)\]+`", line)
             section = heading[1] if heading else ""
-        elif section and (row := re.match(r"\| `([a-z_]+)` \| (.+?) \| ", line)):
+        elif section and (row := re.match(r"\| `([a-z0-9_]+)` \| (.+?) \| ", line)):
             keys[f"{section}.{row[1]}"] = documented_default(row[2])
     return keys
 
