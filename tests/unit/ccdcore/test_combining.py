@@ -23,7 +23,7 @@ from ccdcore import combining
 from ccdcore._combine_kernel import network
 from ccdcore.combining import PRIOR_DEGREES_OF_FREEDOM, combine
 from ccdcore.errors import FrameReadError, InsufficientDataError
-from ccdcore.fits_io import StoredPixels
+from ccdcore.stored_pixels import StoredPixels
 from tests.support.clipped_stack import clipped_stack
 
 ROUNDING = np.sqrt(1 / 12)

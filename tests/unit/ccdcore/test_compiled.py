@@ -1,6 +1,9 @@
 """The cache of compiled code, and that nothing depends on it."""
 
 import importlib.util
+import os
+import resource
+import subprocess
 import sys
 
 import numba
@@ -48,6 +51,47 @@ def test_it_works_where_nothing_can_be_kept(source, monkeypatch):
     monkeypatch.setattr(numba.config, "CACHE_LOCATOR_CLASSES", "UserProvidedCacheLocator")
     monkeypatch.setattr(numba.config, "CACHE_DIR", "/dev/null/cache")
     assert loaded(source).twice(2) == 4
+
+
+COUNT = """
+import numpy, resource
+resource.setrlimit(resource.RLIMIT_FSIZE, {})
+from ccdcore._count_kernel import count_values
+print(count_values(numpy.zeros(3, "u2"))[0])
+"""
+
+
+def counting(cache, *, largest_file=resource.RLIM_INFINITY):
+    """Start a process that counts three zeros, and keeps its compiled code in ``cache`` in files of a limited size."""
+    return subprocess.Popen(
+        [sys.executable, "-c", COUNT.format((largest_file, resource.RLIM_INFINITY))],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def kept(cache):
+    return [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_processes_may_compile_at_the_same_time(tmp_path):
+    for process in [counting(tmp_path) for _ in range(3)]:
+        assert process.communicate() == (b"3\n", b"")
+    assert {path.suffix for path in kept(tmp_path)} == {".nbi", ".nbc"}
+
+
+def test_a_full_disk_does_no_harm(tmp_path):
+    assert counting(tmp_path, largest_file=1000).communicate() == (b"3\n", b"")
+    assert not any(path.stat().st_size > 1000 for path in kept(tmp_path))
+
+
+def test_a_cache_that_was_cut_short_is_renewed(tmp_path):
+    counting(tmp_path).communicate()
+    for path in kept(tmp_path):
+        os.truncate(path, 40)
+    assert counting(tmp_path).communicate() == (b"3\n", b"")
+    assert all(path.stat().st_size > 40 for path in kept(tmp_path) if path.suffix == ".nbi")
 
 
 def test_what_flow_runs_need_is_compiled_before_they_are_forked():
