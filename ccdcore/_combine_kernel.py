@@ -22,8 +22,13 @@ MAD_TO_SIGMA = 1.482602218505602
 """1/Φ⁻¹(3/4): the standard deviation of a Gaussian in units of its median absolute deviation."""
 
 _NEAR, _NEARBY = 2**15, 2**18
+"""Bytes that stay in the first, and in the second cache of a processor."""
+
 _LEAST_BLOCK, _GOOD_BLOCK, _MOST_BLOCK = 128, 512, 1024
+"""Pixels of a block."""
+
 _SLACK = 1e-5
+"""A value this near a threshold, relatively, is told in double precision on which side it lies."""
 
 
 class Rule(NamedTuple):
