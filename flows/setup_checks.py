@@ -17,10 +17,11 @@ from packaging.requirements import Requirement
 from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError as BrokenDatabaseError
 
-from ccdcore.instrument import Instrument
+from ccdcore.instrument import FrameType, Instrument
 from db.base import DatabaseError
 from db.engine import check, make_engine, session_factory
 from db.listings import frame_shapes
+from db.sets import set_frames, set_summaries
 from flows.health import condition, words_of_ages
 from flows.home import Home
 from flows.service import ADDRESS, running_service
@@ -154,6 +155,7 @@ def _record(engine: Engine, settings: Settings) -> Iterator[Finding]:
             return
         yield Finding(Level.OK, f"database {shown}: schema up to date, integrity ok")
         yield from _amplifiers(engine, settings)
+        yield from _overscans(engine, settings)
         yield from _service(Home(settings, engine))
     except BrokenDatabaseError as error:
         yield Finding(Level.FAIL, f"database {shown}: is damaged ({error.orig}): restore a backup")
@@ -174,6 +176,24 @@ def _amplifiers(engine: Engine, settings: Settings) -> Iterator[Finding]:
             shapes = frame_shapes(session, instrument=entry.name, since=entry.valid_from, until=entry.valid_to)
         for shape, n in shapes.items():
             yield from _misfits(entry, shape, n)
+
+
+def _overscans(engine: Engine, settings: Settings) -> Iterator[Finding]:
+    """Tell which overscan sections see light, by the latest set of each camera that has flats and unlit frames."""
+    from ccdcore.overscan import believed_overscans
+
+    unlit = {FrameType.BIAS, FrameType.DARK}
+    with session_factory(engine, read_only=True)() as session:
+        latest = {
+            (one.instrument, one.configuration): one
+            for one in set_summaries(session, host=settings.host)
+            if FrameType.FLAT in one.counts and unlit & one.counts.keys()
+        }
+        for one in latest.values():
+            _, reasons = believed_overscans(set_frames(session, one.id, host=settings.host))
+            for reason in reasons:
+                todo = "name the right section as amplifiers of its entry"
+                yield Finding(Level.WARN, f"{one.instrument} {one.window_first_night}: {reason}: {todo}")
 
 
 def _misfits(entry: Instrument, shape: tuple[int, int], n: int) -> Iterator[Finding]:

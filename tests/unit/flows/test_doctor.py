@@ -463,6 +463,20 @@ def test_amplifiers_that_do_not_fit_the_frames_on_record(home: Path, ask: Ask) -
     assert ask(doctor, home)[0]
 
 
+def test_an_overscan_that_sees_light_is_told(tmp_path: Path, ask: Ask) -> None:
+    home = tmp_path / "home"
+    write(home, ENTRY + 'amplifiers = [{ name = "A", data = "[17:256,1:64]", overscan = "[1:16,1:64]" }]\n')
+    simple_night(tmp_path / "frames", n_bias=2, n_flat=1)
+    process(open_home(home), [tmp_path / "frames"])
+    is_right, lines = ask(doctor, home)
+    assert is_right
+    (told,) = (line for line in lines if line.startswith("warn testcam"))
+    assert told.startswith(
+        "warn testcam 2022-09-19: overscan [1:16,1:64] of amplifier A is none and was not used: under"
+    )
+    assert told.endswith(": name the right section as amplifiers of its entry")
+
+
 def test_more_folders_than_the_system_watches(tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = tmp_path / "limit"
     limit.write_text("3\n")
