@@ -250,6 +250,13 @@ def open_runs(session: Session) -> list[OpenRun]:
     return [OpenRun(*row) for row in session.execute(query)]
 
 
+def lately_done(session: Session, *, since: datetime) -> list[OpenRun]:
+    """Return the runs whose results stand and that ended since a time, with the processes that worked on them."""
+    columns = [getattr(Run, name) for name in OpenRun.__dataclass_fields__]
+    standing = Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None), Run.ended_at >= since
+    return [OpenRun(*row) for row in session.execute(select(*columns).where(*standing).order_by(Run.id))]
+
+
 def latest_gain(
     session: Session, *, instrument: str, configuration: str, amplifier: str, before: datetime
 ) -> GainOnRecord | None:

@@ -22,9 +22,10 @@ from flows.disk import Disk, keep_ballast
 from flows.heartbeat import Pulse, read_heartbeat
 from flows.home import Home, now
 from flows.naming import run_name, run_tags
+from flows.pictures import without_pictures
 from flows.prefect_api import FlowRunState, PrefectApi, PrefectUnavailableError
 from flows.publishing import give_up, is_lost
-from flows.reconcile import Plan, reconcile, record_stillborn
+from flows.reconcile import Plan, cancelled, reconcile, record_stillborn
 from flows.registration import free_lost_claims
 from flows.watcher import Watcher
 from flows.words import one_line
@@ -106,6 +107,8 @@ class Dispatcher:
         plans, later = reconcile(self.home, at)
         for plan in plans:
             self._ask_for_calibration(plan, at)
+        for plan in without_pictures(self.home, at):
+            self._submit(plan, what="pictures", key=f"{plan.key}:pictures")
         busy = at + timedelta(seconds=2) if plans else at + RECONCILE_EVERY
         self._reconcile_at = min(busy, later or busy)
 
@@ -126,10 +129,14 @@ class Dispatcher:
     def _end(self, run: OpenRun, state: FlowRunState | None) -> None:
         if state is None or state.was_cut_short:
             give_up(self.home, run)
-            return
-        message = f"ended in the middle: {state.message or state.type.lower()}"
-        with self.home.sessions.begin() as session:
-            fail_run(session, run_id=run.id, message=message, now=now())
+            if run.flow_run_id and state is not None and not state.is_final:
+                self.api.mark_crashed(run.flow_run_id, "the process that worked on it is gone")
+        elif state.was_cancelled:
+            give_up(self.home, run, cancelled=cancelled(run.id, state))
+        else:
+            message = f"ended in the middle: {state.message or state.type.lower()}"
+            with self.home.sessions.begin() as session:
+                fail_run(session, run_id=run.id, message=message, now=now())
 
     def _ask_for_calibration(self, plan: Plan, at: datetime) -> None:
         """Ask for the run of a plan, once a minute at most; where it ended before it began, that attempt has failed."""
@@ -142,9 +149,14 @@ class Dispatcher:
                 return
             if at - asked[1] < ASK_AGAIN_AFTER:
                 return
-        flow_run_id = self.api.submit(
+        flow_run_id = self._submit(plan, what="calibrate", key=plan.key)
+        self._asked[plan.key] = flow_run_id, at
+        logger.info("asked for %s (attempt %d): flow run %s", plan.key, plan.attempt, flow_run_id)
+
+    def _submit(self, plan: Plan, *, what: str, key: str) -> str:
+        return self.api.submit(
             "calibrate",
-            name=run_name(plan.instrument, plan.night, plan.configuration),
+            name=run_name(plan.instrument, plan.night, plan.configuration, what=what),
             parameters={
                 "home": str(self.home.path),
                 "set_id": plan.set_id,
@@ -152,10 +164,8 @@ class Dispatcher:
                 "attempt": plan.attempt,
             },
             tags=run_tags(plan.instrument, plan.night),
-            idempotency_key=f"{self.home.path}:{plan.key}",
+            idempotency_key=f"{self.home.path}:{key}",
         )
-        self._asked[plan.key] = flow_run_id, at
-        logger.info("asked for %s (attempt %d): flow run %s", plan.key, plan.attempt, flow_run_id)
 
 
 def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccdcore.instrument import FrameType
 from db.runs import MasterRow, MeasurementRow, get_run, run_masters, run_measurements
-from flows.home import Home
+from db.sets import lately_done
+from flows.home import HOST, Home, is_gone
 from flows.inputs import inputs_of_run
 from flows.naming import picture_path
+from flows.reconcile import Plan
 
 if TYPE_CHECKING:
     from ccdcore.photon_transfer import PhotonTransfer
@@ -54,8 +60,9 @@ def draw_pictures(home: Home, run_id: int) -> list[int]:
             spectra=spectra,
             mask=mask,
         )
-    for name, figure in figures.items():
-        write_bytes(home.path / picture_path(run_id=run_id, name=name), png(figure))
+    with _folder(home, run_id) as folder:
+        for name, figure in figures.items():
+            write_bytes(folder / picture_path(run_id=run_id, name=name).name, png(figure))
     return []
 
 
@@ -101,6 +108,40 @@ def _spectra(measured: Sequence[MeasurementRow]) -> list[Spectrum]:
         for row in measured
         if row.quantity == "pickup_adu"
     ]
+
+
+def are_drawn(home: Home, run_id: int) -> bool:
+    """Whether all pictures of a run are there, if only in that there are none."""
+    return picture_folder(home, run_id).is_dir()
+
+
+def without_pictures(home: Home, at: datetime) -> list[Plan]:
+    """Return the runs of this machine that were made lately and killed before their pictures were drawn.
+
+    Whoever removes older pictures does not get them back.
+    """
+    with home.reading() as session:
+        done = [run for run in lately_done(session, since=at - timedelta(days=1)) if run.host == HOST]
+        undrawn = [run for run in done if not are_drawn(home, run.id) and is_gone(run.pid, run.pid_started)]
+        runs = [get_run(session, run.id) for run in undrawn]
+    return [Plan(run.set_id, run.instrument, run.night, run.configuration, run.digest, run.attempt) for run in runs]
+
+
+def picture_folder(home: Home, run_id: int) -> Path:
+    """Return where the pictures of a run lie; the folder appears when all of them do."""
+    return (home.path / picture_path(run_id=run_id, name="any")).parent
+
+
+@contextmanager
+def _folder(home: Home, run_id: int) -> Iterator[Path]:
+    """Give a folder to draw into, and put it in its place at the end."""
+    place = picture_folder(home, run_id)
+    temporary = place.with_name(f".{place.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    yield temporary
+    shutil.rmtree(place, ignore_errors=True)
+    temporary.rename(place)
 
 
 def _title(row: MasterRow) -> str:

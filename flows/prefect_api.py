@@ -85,6 +85,11 @@ class FlowRunState:
         return self.type in FINAL_STATES
 
     @property
+    def was_cancelled(self) -> bool:
+        """Whether somebody ended the run on purpose."""
+        return self.type in {"CANCELLING", "CANCELLED"}
+
+    @property
     def was_cut_short(self) -> bool:
         """Whether a run that nobody works on any more was killed, rather than cancelled or failed."""
         return self.type in {"SCHEDULED", "PENDING", "RUNNING", "CRASHED"}

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ _KEYWORDS = {"gain": ("GAIN", "GAINERR"), "read_noise": ("RDNOISE", "RDNOIERR")}
 """Quantity → keyword of its value and of its uncertainty; with several amplifiers their numbers are appended."""
 
 _STATISTICS = ("npix", "min", "max", "mean", "median", "std", "mad")
+
+RUN_LEASE = timedelta(hours=2)
+"""How long a run on another machine may take: of a machine that died nobody tells."""
 
 _OF_RUN = re.compile(r"_?r(\d+)(?:\.fits)?$")
 
@@ -227,15 +231,15 @@ def give_up_lost_runs(home: Home) -> list[str]:
 
 
 def is_lost(run: OpenRun) -> bool:
-    """Whether the process that worked on a run was one of this machine, and is gone."""
-    return run.host == HOST and is_gone(run.pid, run.pid_started)
+    """Whether the process that worked on a run is gone from this machine, or silent for too long on another one."""
+    return is_gone(run.pid, run.pid_started) if run.host == HOST else now() > run.began_at + RUN_LEASE
 
 
-def give_up(home: Home, run: OpenRun) -> None:
-    """End a run that was cut short, so that it is made again, and remove its files."""
+def give_up(home: Home, run: OpenRun, *, cancelled: str | None = None) -> None:
+    """End a run that was cut short, so that it is made again unless it was cancelled, and remove its files."""
     with home.sessions.begin() as session:
-        abandon_run(session, run_id=run.id, now=now())
-        if get_run(session, run.id).outcome is not Outcome.ABANDONED:  # it came to its end in the meantime
+        abandon_run(session, run_id=run.id, now=now(), cancelled=cancelled)
+        if get_run(session, run.id).outcome in {Outcome.DONE, Outcome.FAILED}:  # it came to its end in the meantime
             return
     shutil.rmtree(home.path / picture_path(run_id=run.id, name="any").parent, ignore_errors=True)
     for path in (home.path / "masters").rglob(f"*_r{run.id}.fits*"):

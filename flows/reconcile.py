@@ -221,11 +221,18 @@ def record_stillborn(home: Home, plan: Plan, *, flow_run_id: str, state: FlowRun
     if run_id is None:
         return
     with home.sessions.begin() as session:
-        if state and state.was_cut_short:
+        if state and state.was_cancelled:
+            abandon_run(session, run_id=run_id, now=now(), cancelled=cancelled(run_id, state))
+        elif state and state.was_cut_short:
             abandon_run(session, run_id=run_id, now=now())
         else:
             why = (state.message or state.type.lower()) if state else "Prefect lost it"
             fail_run(session, run_id=run_id, message=f"ended before it began: {why}", now=now())
+
+
+def cancelled(run_id: int, state: FlowRunState) -> str:
+    """Return what the record says of a run that somebody ended in Prefect."""
+    return f"cancelled: {state.message or 'in Prefect'}; ccdwatch retry run:{run_id} makes it again"
 
 
 @cache

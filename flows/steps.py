@@ -66,10 +66,12 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
 
     with home.reading() as session:
         own, from_elsewhere = frames_of_set(session, home.settings, get_run(session, run_id).set_id)
-    frames, _ = believed_overscans([*own, *from_elsewhere])
+    there, gone = _on_disk(home, [*own, *from_elsewhere])
+    frames, _ = believed_overscans(there)
     kept, excluded = judge_series(with_stand_ins(frames))
     borrowed = {frame.sha256 for frame in from_elsewhere}
-    reasons = {exclusion.frame.sha256: exclusion.reason for exclusion in excluded}
+    reasons = dict.fromkeys((frame.sha256 for frame in gone), "its file is gone: deleted, moved, or not mounted")
+    reasons |= {exclusion.frame.sha256: exclusion.reason for exclusion in excluded}
     inputs = [
         RunInput(
             role=str(frame.info.frame_type),
@@ -78,11 +80,32 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
             excluded=reasons.get(frame.sha256),
             borrowed=frame.sha256 in borrowed,
         )
-        for frame in (*kept, *(exclusion.frame for exclusion in excluded))
+        for frame in (*kept, *(exclusion.frame for exclusion in excluded), *gone)
     ]
     with home.sessions.begin() as session:
         record_inputs(session, run_id=run_id, inputs=inputs)
     return []
+
+
+def _on_disk(home: Home, frames: Sequence[SeriesFrame]) -> tuple[list[SeriesFrame], list[SeriesFrame]]:
+    """Part frames into those whose file is there, and those whose file is gone, as far as products can do without.
+
+    Raises
+    ------
+    InsufficientDataError
+        If too few of a type are left: earlier results, made of all, are then the better ones.
+    """
+    there = [frame for frame in frames if frame.path.exists()]
+    gone = [frame for frame in frames if not frame.path.exists()]
+    for kind in dict.fromkeys(frame.info.frame_type for frame in gone):
+        lost = [frame for frame in gone if frame.info.frame_type is kind]
+        left = sum(frame.info.frame_type is kind for frame in there)
+        if left < min(left + len(lost), getattr(home.settings.recipes, kind).min_frames):
+            raise InsufficientDataError(
+                f"{len(lost)} of {left + len(lost)} {kind} frames are gone, for example {lost[0].path}: bring them "
+                "back, then type ccdwatch retry with the ID of this run"
+            )
+    return there, gone
 
 
 def measure(home: Home, run_id: int) -> list[int]:
