@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
+import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -75,4 +76,5 @@ def _write(url: str, number: int, stop: Event) -> None:
         with sessions.begin() as session:
             add_frame(session, f"writer {number} frame {count}")
         count += 1
+        time.sleep(0.005)
     engine.dispose()

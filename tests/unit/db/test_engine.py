@@ -70,7 +70,7 @@ def test_sqlite_is_set_up_to_lose_nothing(sqlite_engine: Engine) -> None:
             connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         ]
-    assert settings == ["wal", 2, 1, 30_000]
+    assert settings == ["wal", 2, 1, 120_000]
 
 
 @pytest.mark.parametrize(
