@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import RAMP, TRAPS, Case, Summary, cases, goals, master_rows, page
+from benchmarks.accuracy import MISSED, RAMP, TRAPS, Case, Summary, cases, goals, master_rows, page
 
 SEEDS = range(5)
 NO_VALUE = "spectrum that moves by 0.3 pixels"
@@ -40,10 +40,9 @@ def test_values_are_within_their_uncertainties(found: dict[str, dict[str, list[t
 
 
 def test_the_page_names_every_case_and_goal(found: dict[str, dict[str, list[tuple[float, float] | None]]]) -> None:
-    text = page(found, [["ESIS", "1", "2", "3", "4", "5"]], quick=True)
+    text = page(found, [["ESIS", "1", "2", "3", "4", "5"]], share=0.1)
     assert all(f"| {name} |" in text for name in found)
-    reached = {what: fine for what, _, _, fine in goals(found, master_rows())}
+    reached = {what: met for what, _, _, met in goals(found, master_rows())}
     assert any(TRAPS in what for what in reached)
     assert any(RAMP in what for what in reached)
-    assert reached["master's uncertainty over true scatter, N = 3 to 30"]
-    assert reached["good samples rejected at 3 σ over Gaussian ones"]
+    assert MISSED not in reached.values()
