@@ -33,6 +33,8 @@ N_FRAMES = N_SETS * (N_BIAS + N_FLAT)
 N_KILLS, LEAST_HITS = 200, 50
 CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(256, 512))
 TARGETS = ("watch", "serve", "flow", "uvicorn")
+LONGEST_WORK_SECONDS = 4.0
+"""Were work always killed as it begins, nothing would ever be done until the last kill."""
 RECOVERY_SECONDS = 600.0
 
 WITHOUT_LONG_PAUSES = "from flows import cli, parts; parts.LONGEST_PAUSE_SECONDS = 1.0; cli.main()"
@@ -112,16 +114,18 @@ def _kill_while_frames_land(service: Service, frames: Iterator[Path]) -> list[bo
             folder.mkdir(exist_ok=True)
             path.rename(folder / path.name)
         time.sleep(chance.uniform(0, 1))
-        victims, is_hit = _victims(service, target)
+        victims, is_hit = _victims(service, target, chance.uniform(0, LONGEST_WORK_SECONDS))
         kill(victims)
         hits.append(is_hit)
     return hits
 
 
-def _victims(service: Service, target: str) -> tuple[list[psutil.Process], bool]:
-    """Return what is to be killed, and whether it is at work."""
+def _victims(service: Service, target: str, seconds: float) -> tuple[list[psutil.Process], bool]:
+    """Return what is to be killed, and whether it is at work, which it may have been for so many seconds."""
     if target in {"flow", "serve"}:
-        working = wait_for(lambda: _working(service), seconds=40, every=0.02)
+        wait_for(lambda: _working(service), seconds=40, every=0.02)
+        time.sleep(seconds)
+        working = _working(service)
         if target == "flow" and working:
             return working[:1], True
         return _part(service, "serve"), bool(working)
