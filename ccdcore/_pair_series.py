@@ -62,7 +62,7 @@ def overlap_inflation(n_pairs: int, n_shared: int) -> float:
 
 def _neighbour_correlation(difference: npt.NDArray[Any]) -> float:
     """Return the correlation of a pixel with its eight neighbours, added up, of an image of mean 0."""
-    image = difference[: max(2, _CORRELATED_PIXELS // difference.shape[1])].astype(np.float64)
+    image = difference.astype(np.float64)
     pairs = [
         (image[:, 1:], image[:, :-1]),
         (image[1:], image[:-1]),
@@ -163,7 +163,8 @@ class BiasSeries(PairSeries):
         self._total = self._total + total
         self._overscan += overscan
         self._steps.append(moments.mean - (overscan[0] - overscan[1]))
-        self._neighbours.append(_neighbour_correlation(np.where(hit, 0, difference - moments.mean)))
+        rows = slice(max(2, _CORRELATED_PIXELS // difference.shape[1]))
+        self._neighbours.append(_neighbour_correlation(np.where(hit[rows], 0, difference[rows] - moments.mean)))
         return None
 
     @property
