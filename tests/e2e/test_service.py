@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import func, select
 
@@ -180,6 +181,11 @@ def test_process_works_through_the_service_beside_it(service: Service, by_hand: 
         assert base64.b64decode(data).startswith(b"\x89PNG")
     addresses = re.findall(r"https?://([^/:\s)]+)", report["data"])
     assert set(addresses) <= {"127.0.0.1", "localhost"}
+    (page,) = re.findall(r"\((http://[^)]*/runs/\d+)\)", report["data"])
+    assert page.startswith(f"http://127.0.0.1:{service.web_port}/")
+    shown = httpx.get(page)
+    assert shown.status_code == 200
+    assert f"http://127.0.0.1:{service.port}/runs/flow-run/{flow_run_id}" in shown.text  # and back
 
 
 def on_record(service: Service) -> dict[str, int]:
