@@ -25,6 +25,8 @@ from flows.publishing import sweep
 from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_api_url
 
 ADDRESS = "127.0.0.1"
+PAGES_WAIT_SECONDS = 30.0
+"""Pages start when Prefect is ready, or after so long: until then it needs the processor time that they would take."""
 
 HUNG_SECONDS = 180.0
 """A watcher that has said nothing for so long hangs, and is started again."""
@@ -237,7 +239,10 @@ def _supervise(home: Path, service: RunningService, running: list[parts.Part], *
     ready = False
     with PrefectApi(service.prefect_api_url) as api:
         while not stop.wait(0.2):
+            may_wait = not ready and time.monotonic() - began < PAGES_WAIT_SECONDS
             for part in running:
+                if part.name == "web" and part.process is None and may_wait:
+                    continue
                 if part.name == "watch" and _hangs(part, home):
                     part.kill(say, f"has said nothing for {HUNG_SECONDS:g} s")
                 part.keep_alive(say)

@@ -22,6 +22,7 @@ from db.trends import trends
 from tests.e2e.conftest import START_SECONDS
 from tests.support.service import Service, ccdwatch, free_port, wait_for
 from tests.support.simulate import simple_night
+from tests.support.site import answers
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -183,6 +184,7 @@ def test_process_works_through_the_service_beside_it(service: Service, by_hand: 
     assert set(addresses) <= {"127.0.0.1", "localhost"}
     (page,) = re.findall(r"\((http://[^)]*/runs/\d+)\)", report["data"])
     assert page.startswith(f"http://127.0.0.1:{service.web_port}/")
+    assert wait_for(lambda: answers(f"http://127.0.0.1:{service.web_port}"), seconds=30), service.said()
     shown = httpx.get(page)
     assert shown.status_code == 200
     assert f"http://127.0.0.1:{service.port}/runs/flow-run/{flow_run_id}" in shown.text  # and back
