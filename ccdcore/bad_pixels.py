@@ -187,7 +187,12 @@ def _not_linear(faint: Image, bright: Image, noise: float) -> Image | None:
 
 
 def _surroundings(image: Image) -> tuple[Image, Image]:
-    """Return the median of each pixel's box, and the scatter in it from the central 68 %; NaN where boxes have none."""
+    """Return the median of each pixel's box, and the scatter in it from the central 68 %.
+
+    Both are NaN where a box has no value; the scatter is infinite next to boxes of less than half of its median.
+    """
+    from scipy.ndimage import minimum_filter
+
     rows, columns = (np.linspace(0, n, max(1, n // BOX) + 1).astype(int) for n in image.shape)
     middle, scatter = (np.full((rows.size - 1, columns.size - 1), np.nan, np.float32) for _ in range(2))
     for number, (low, high) in enumerate(pairwise(rows)):
@@ -198,6 +203,9 @@ def _surroundings(image: Image) -> tuple[Image, Image]:
             ranks = np.stack([(fraction * (n - 1)).astype(int).clip(0) for fraction in (0.1587, 0.5, 0.8413)], axis=1)
             lower, median, upper = np.take_along_axis(boxes, ranks, axis=1).T
             middle[number, some], scatter[number, some] = median, (upper - lower) / 2
+    # At an edge of the light the pixels beyond are dark, not dead.
+    lowest = minimum_filter(np.nan_to_num(middle), 3, mode="nearest")
+    scatter[lowest < DEAD_RESPONSE * middle] = np.inf
     spread = (np.repeat(np.repeat(each, np.diff(rows), 0), np.diff(columns), 1) for each in (middle, scatter))
     return next(spread), next(spread)
 

@@ -155,6 +155,16 @@ def test_structured_light_calls_no_pixel_dead(biases: list[Frame]) -> None:
     assert MaskBit.DEAD not in bad.counts["L"]
 
 
+def test_pixels_beyond_the_edge_of_the_light_are_not_dead(biases: list[Frame]) -> None:
+    detector = Detector(6)
+    bias = master_bias(biases, noise_adu=NOISE_ADU)
+    light = LIGHT.copy()
+    light[:50] = 0  # two rows of a box of sixteen
+    flat = master_flat([detector.frame("flat", light, 5.0) for _ in range(3)], bias=bias, noise_adu=NOISE_ADU)
+    bad = find_bad_pixels(bias, amplifiers=AMPLIFIERS, read_noise_adu=NOISE_ADU, flats=[flat])
+    assert found(bad, MaskBit.DEAD) <= {(row, COLUMN) for row in range(SHAPE[0])}
+
+
 def test_the_file_names_its_bits_and_its_frames(tmp_path: Path, biases: list[Frame]) -> None:
     bad = find_bad_pixels(master_bias(biases), amplifiers=AMPLIFIERS, read_noise_adu=NOISE_ADU)
     path = tmp_path / "badpixels.fits"
