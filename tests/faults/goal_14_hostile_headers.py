@@ -115,14 +115,12 @@ def _hear(name: str, arguments: tuple[Any, ...]) -> None:
     _watching.update(Path(os.path.abspath(os.fsdecode(one))) for one in named if isinstance(one, str | bytes))  # noqa: PTH100
 
 
-sys.addaudithook(_hear)
-
-
 @contextmanager
 def _written(top: Path) -> Iterator[set[Path]]:
     """Collect what is written, but for devices, what Python and numba keep of their code, and temporary places."""
     global _watching  # noqa: PLW0603 - an audit hook cannot be taken back
     _watching = found = set[Path]()
+    sys.addaudithook(_hear)
     try:
         yield found
     finally:
