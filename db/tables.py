@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +15,7 @@ FileFormat = Literal["json", "csv", "ecsv", "votable"]
 
 _OF_THAT_UNIT = ("value", "uncertainty", "limit_min", "limit_max")
 """Columns whose unit is that of the column ``unit``, as long as all rows agree in it."""
-_UNITS = {"e/ADU": "electron / adu", "e": "electron", "ADU": "adu"}
+_ASTROPY_NAMES = {"e": "electron", "ADU": "adu", "pixels": "pixel"}
 
 
 def written(rows: Sequence[Mapping[str, Any]], format_name: FileFormat) -> bytes:
@@ -39,7 +40,7 @@ def to_table(rows: Sequence[Mapping[str, Any]], *, for_votable: bool = False) ->
     from astropy.units import Unit
 
     units = {str(row.get("unit")) for row in rows}
-    unit: Any = _UNITS.get(units.pop()) if len(units) == 1 else None
+    unit: Any = _astropy_unit(units.pop()) if len(units) == 1 else None
     if unit and for_votable:  # VOUnits has no electron; a unit in quotes is one's own
         unit = Unit(unit.replace("electron", "'electron'"), format="vounit")
     table = Table()
@@ -47,6 +48,15 @@ def to_table(rows: Sequence[Mapping[str, Any]], *, for_votable: bool = False) ->
         values = [_flat(row[name]) for row in rows]
         table[name] = _column(values, filler=0.0, unit=unit) if name in _OF_THAT_UNIT else _column(values)
     return table
+
+
+def _astropy_unit(unit: str) -> str | None:
+    """Return a unit of the record as astropy names it; None for one that it does not know."""
+    from astropy.units import Unit, UnrecognizedUnit
+
+    name = re.sub("[A-Za-z]+", lambda word: _ASTROPY_NAMES.get(word[0], word[0]), unit)
+    known = Unit(name, parse_strict="silent")
+    return None if isinstance(known, UnrecognizedUnit) or not name else str(known.to_string())
 
 
 def _column(values: Sequence[Any], *, filler: Any = "", unit: Any = None) -> Any:

@@ -7,17 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from ccdcore.instrument import Limits
+from db.base import DatabaseError
 from db.curves import MEASUREMENT, RUN, SET, Curve, Entries, conditions, curves, entry_versions
 from db.models import CalibrationSet, Measurement, Run
 from db.results import Verdict
 from db.rows import Row
 from db.statements import batches
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,54 @@ def trends(
     shown = [key for curve in curves(session, entries, where) for key in _thinned(curve, at_most)]
     found = [row for ids in batches(shown) for row in _rows(session, entries, Measurement.id.in_(ids))]
     return sorted(found, key=lambda row: (row.observed_at, row.id))
+
+
+def read_trends(database: str | Path, quantity: str, **which: Any) -> QTable:
+    """Return the history of a quantity as a table with units: for notebooks.
+
+    Parameters
+    ----------
+    database : str or Path
+        The home of a service, ``~/ccdwatch`` for example, or the address of its database.
+    quantity : str
+        ``gain``, ``read_noise``, …
+    **which
+        As for `trends`: instrument, amplifier, configuration, filter_name, since, until, superseded.
+
+    Returns
+    -------
+    QTable
+        The columns of `TrendRow`, one row a measurement, oldest first. ``value``, ``uncertainty`` and the limits have
+        their unit, ``observed_at`` is a `~astropy.time.Time`; what is not known is masked.
+
+    Raises
+    ------
+    DatabaseError
+        If there is no database, or it needs ``ccdwatch db upgrade``.
+    """
+    from astropy.table import QTable
+    from astropy.time import Time
+
+    from db.engine import make_engine, require_schema, session_factory
+    from db.tables import to_table
+
+    address = str(database)
+    if "://" not in address:
+        path = Path(address).expanduser() / "ccdwatch.db"
+        if not path.exists():
+            raise DatabaseError(f"{path}: no such database: give the home of a service, or an address as in [database]")
+        address = f"sqlite:///{path}"
+    engine = make_engine(address)
+    try:
+        require_schema(engine)
+        with session_factory(engine, read_only=True)() as session:
+            rows = trends(session, quantity=quantity, **which)
+    finally:
+        engine.dispose()
+    table = QTable(to_table([row.as_dict() for row in rows]) if rows else None)
+    if rows:
+        table["observed_at"] = Time([row.observed_at for row in rows])
+    return table
 
 
 _QUERY = (

@@ -2,16 +2,21 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
 
 import pytest
+from astropy import units as u
+from astropy.table import QTable
 from sqlalchemy import insert
 from sqlalchemy.orm import Session, sessionmaker
 
 from ccdcore.instrument import Instrument, Limits
 from db import models
+from db.base import DatabaseError
 from db.records import finish_run, record_measurements, sync_instruments
 from db.results import NewMeasurement
-from db.trends import judge, limits_of, trends
+from db.trends import judge, limits_of, read_trends, trends
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, set_of
 
 DAY = timedelta(days=1)
@@ -147,6 +152,30 @@ def test_only_standing_results_show_unless_asked(session: Session) -> None:
 def test_a_time_without_a_zone_is_refused(session: Session) -> None:
     with pytest.raises(Exception, match="has no time zone: give it as UTC"):
         trends(session, since=datetime(2022, 9, 19))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_notebook_gets_a_table_with_units(sessions: sessionmaker[Session], database_url: str) -> None:
+    with sessions.begin() as session:
+        entry = Instrument("m2-ml", spec={"gain_e_per_adu": Limits(max=1.1)})
+        finished(session, "a", gain(0.97), gain(uncertainty=None, observed_at=NOON + DAY), entry=entry)
+    table = read_trends(Path(database_url.removeprefix("sqlite:///")).parent, "gain", instrument="m2-ml")
+    assert (table["value"] == [0.97, 0.97] * u.electron / u.adu).all()
+    assert table["uncertainty"][0] == 0.004 * u.electron / u.adu
+    assert table["uncertainty"].mask.tolist() == [False, True]
+    assert table["limit_min"].mask.all()
+    assert table["observed_at"].isot.tolist() == ["2022-09-19T12:00:00.000", "2022-09-20T12:00:00.000"]
+    assert len(read_trends(database_url, "dark_current")) == 0
+    written = StringIO()
+    table.write(written, format="ascii.ecsv")
+    again = QTable.read(written.getvalue(), format="ascii.ecsv")
+    assert (again["value"] == table["value"]).all()
+    assert (again["observed_at"] == table["observed_at"]).all()
+
+
+def test_a_notebook_is_told_where_nothing_is(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match=r"ccdwatch\.db: no such database: give the home of a service"):
+        read_trends(tmp_path, "gain")
 
 
 # Not PostgreSQL, whose plan depends on its statistics.
