@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -196,13 +196,20 @@ def variance_against_mean(results: Sequence[PhotonTransfer], *, title: str) -> F
 
 
 def trend(
-    rows: Iterable[TrendRow], *, quantity: str, unit: str, limits: Limits | None = None, title: str | None = None
+    rows: Sequence[TrendRow],
+    *,
+    quantity: str,
+    unit: str,
+    limits: Limits | None = None,
+    title: str | None = None,
+    marked: Sequence[int] = (),
+    changes: Sequence[tuple[datetime, str]] = (),
 ) -> Figure:
     """Show values with their uncertainties against time, one colour and marker an amplifier.
 
     Parameters
     ----------
-    rows : iterable of (datetime, float, float or None, str)
+    rows : sequence of (datetime, float, float or None, str)
         Time (UTC-aware), value, 1-σ uncertainty, name of the amplifier.
     quantity, unit : str
         For the axis of values.
@@ -210,11 +217,16 @@ def trend(
         Specification limits, drawn as dashed lines.
     title : str, optional
         Above the figure; the quantity if not given.
+    marked : sequence of int
+        Indices of rows that are ringed: the new ones.
+    changes : sequence of (datetime, str)
+        Steps and drifts, drawn as vertical lines, and what they are.
 
     Returns
     -------
     Figure
     """
+    new = [rows[index] for index in marked]
     rows = sorted(rows, key=lambda row: row[0])
     figure = Figure(figsize=(_WIDTH, 4.0), dpi=_DPI, layout="constrained")
     axis = figure.subplots()
@@ -234,6 +246,14 @@ def trend(
             capsize=2,
             label=f"amplifier {amplifier}",
         )
+    if new:
+        times, values = [row[0] for row in new], [row[1] for row in new]
+        axis.plot(times, values, "ko", markersize=11, fillstyle="none", label="this run")  # type: ignore[arg-type]
+    for what in dict.fromkeys(what for _, what in changes):
+        for when in (when for when, of in changes if of == what and when >= rows[0][0]):
+            axis.axvline(when, color="0.5", linestyle=":", linewidth=1)  # type: ignore[arg-type]
+            place: Any = (when, 0.98)
+            axis.annotate(what, place, xycoords=("data", "axes fraction"), rotation=90, va="top", fontsize="x-small")
     drawn = [limit for limit in ((limits.min, limits.max) if limits else ()) if limit is not None]
     for number, limit in enumerate(drawn):
         axis.axhline(limit, color="0.35", linestyle="--", label=None if number else "specification")

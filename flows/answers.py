@@ -83,17 +83,12 @@ def _grow(branch: Any, value: Any) -> None:
 
 
 def _draw(rows: list[history.TrendRow], path: Path) -> None:
-    from ccdcore.instrument import Limits
-    from ccdcore.plots import png, trend
     from flows.settings import SettingsError
+    from flows.trending import trend_png
 
-    quantities = {(row.quantity, row.unit) for row in rows}
-    if len(quantities) != 1:
+    if len({(row.quantity, row.unit) for row in rows}) != 1:
         raise SettingsError(f"{path}: a plot shows one quantity: type for example ccdwatch trends gain --plot {path}")
-    quantity, unit = quantities.pop()
-    points = [(row.observed_at, row.value, row.uncertainty, f"{row.instrument} {row.amplifier}") for row in rows]
-    limits = Limits(rows[-1].limit_min, rows[-1].limit_max)
-    path.write_bytes(png(trend(points, quantity=quantity.replace("_", " "), unit=unit, limits=limits)))
+    path.write_bytes(trend_png(rows))
 
 
 def _utc(when: datetime | None) -> datetime | None:

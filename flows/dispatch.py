@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from threading import Event
+from threading import Event, Thread
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +22,7 @@ from flows.disk import Disk, keep_ballast
 from flows.heartbeat import Pulse, read_heartbeat
 from flows.home import Home, now
 from flows.naming import run_name, run_tags
+from flows.notify import keep_telling
 from flows.pictures import without_pictures
 from flows.prefect_api import FlowRunState, PrefectApi, PrefectUnavailableError
 from flows.publishing import give_up, is_lost
@@ -198,6 +199,8 @@ def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) 
         progress=say_alive,
     )
     watcher.start()
+    if home.settings.notify.urls:
+        Thread(target=keep_telling, args=(home, stop), name="notices", daemon=True).start()
     try:
         with PrefectApi(api_url) as api:
             dispatcher = Dispatcher(home, api)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import tomllib
 from datetime import UTC, date, datetime
@@ -10,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ccdcore.errors import CcdError
 from ccdcore.geometry import Amplifier, Section
@@ -128,6 +129,20 @@ class WebSettings(_Strict):
     public_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+[^\s]*$")] | None = None
 
 
+class NotifySettings(_Strict):
+    """``[notify]``: who is told when a trend changes or leaves its limits, as Apprise writes addresses."""
+
+    urls: tuple[str, ...] = ()
+
+    @field_validator("urls")
+    @classmethod
+    def _understood(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if not re.match(r"[a-zA-Z0-9]+://\S", url):
+                raise ValueError("should be addresses like mailto://user:password@example.org, see the Apprise pages")
+        return urls
+
+
 class AmplifierSettings(_Strict):
     """One entry of ``amplifiers``."""
 
@@ -204,6 +219,7 @@ class Settings(_Strict):
     database: DatabaseSettings = DatabaseSettings()
     prefect: PrefectSettings = PrefectSettings()
     web: WebSettings = WebSettings()
+    notify: NotifySettings = NotifySettings()
     instrument: tuple[InstrumentSettings, ...] = ()
 
     @property

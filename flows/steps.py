@@ -31,6 +31,7 @@ from flows.measurements import (
 from flows.pictures import draw_pictures
 from flows.publishing import publish_mask, publish_master, refresh_references, reliable, stand_ins_of
 from flows.reconcile import frames_of_set
+from flows.trending import judge_trends
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -221,10 +222,11 @@ STEPS = (
     Step("bad pixels", make_bad_pixel_mask),
     Step("release", release),
     Step("pictures", draw_pictures, is_urgent=False),
+    Step("trends", judge_trends, is_urgent=False),
 )
 """What is done to a calibration set, in order: each a task for Prefect, a call for the local engine.
 
-Pictures come last: numbers do not wait for them.
+Pictures and trends come last: numbers do not wait for them.
 """
 
 

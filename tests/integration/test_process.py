@@ -87,7 +87,7 @@ class Place:
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing in this process, as that takes most of the time; `notebook_run`, in one of its own, draws."""
-    monkeypatch.setattr("flows.local.STEPS", [step for step in STEPS if step.name != "pictures"])
+    monkeypatch.setattr("flows.local.STEPS", [step for step in STEPS if step.is_urgent])
 
 
 @pytest.fixture
