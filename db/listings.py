@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from db.models import CalibrationSet, File, Frame, Outcome, Run
+from db.models import CalibrationSet, File, Frame, Outcome, Run, RunInput
 from db.rows import Row
 
 
@@ -213,3 +213,37 @@ def calibration_set(session: Session, set_id: int) -> SetOnRecord | None:
 def frame_statistics(session: Session, frame_id: int) -> list[dict[str, Any]]:
     """Return the statistics of the amplifiers of a frame, in ADU."""
     return list(session.scalars(select(Frame.statistics).where(Frame.id == frame_id)).one())
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut(Row):
+    """A frame that a standing run left out of something (``role``: its type, or ``for`` and a product), and why."""
+
+    night: date
+    run_id: int
+    frame_id: int
+    path: str
+    role: str
+    reason: str
+
+
+def left_out(session: Session, *, instrument: str, first: date, last: date) -> list[LeftOut]:
+    """Return the frames that the standing runs of some nights, both ends included, left out, in order of time."""
+    query = (
+        select(CalibrationSet.window_first_night, Run.id, Frame.id, RunInput.path, RunInput.role, RunInput.excluded)
+        .join_from(RunInput, Run, RunInput.run_id == Run.id)
+        .join(CalibrationSet, Run.calibration_set_id == CalibrationSet.id)
+        .join(Frame, RunInput.frame_id == Frame.id)
+        .where(
+            CalibrationSet.instrument == instrument,
+            CalibrationSet.window_first_night.between(first, last),
+            RunInput.excluded.is_not(None),
+            Run.outcome == Outcome.DONE,
+            Run.superseded_by_id.is_(None),
+        )
+        .order_by(CalibrationSet.window_first_night, Frame.date_obs, RunInput.id)
+    )
+    return [
+        LeftOut(night, run_id, frame_id, path or "", role, reason or "")
+        for night, run_id, frame_id, path, role, reason in session.execute(query)
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from db import masters as masters_on_record
 from db import provenance as origins
 from db import trends as history
 from db.results import QUANTITIES
-from flows.home import read_home
+from flows.home import now, read_home
 
 Rows = list[dict[str, Any]]
 
@@ -55,6 +55,23 @@ def runs(home: Path, **which: Any) -> Rows:
     """Return the runs on record, oldest first."""
     with read_home(home).reading() as session:
         return [row.as_dict() for row in listings.runs(session, **which)]
+
+
+def write_report(home: Path, instrument: str, *, month: date | None, output: Path | None) -> Path:
+    """Write the report of an instrument on a month, the last whole one if none is given; return where."""
+    from flows.naming import slug
+    from flows.service import web_url
+    from web.report import monthly_report
+
+    opened = read_home(home)
+    wanted = month or now().date().replace(day=1) - timedelta(days=1)
+    with opened.reading() as session:
+        page = monthly_report(
+            session, instrument=instrument, month=wanted, base_url=web_url(opened.settings), now=now()
+        )
+    path = output or Path(f"{slug(instrument)}_{wanted:%Y-%m}.html")
+    path.write_text(page, encoding="utf-8")
+    return path
 
 
 def print_provenance(home: Path, identifier: str, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from flows.cli_options import PATHS, home_option
+from flows.cli_options import PATHS, home_option, say
 from flows.tables import FORMATS, show
 from flows.words import number_of
 
@@ -240,4 +240,27 @@ def audit(home: Path, format_name: str) -> None:
     sys.exit(1 if rows else 0)
 
 
-COMMANDS = (identify, imstat, trends, frames, masters, runs, provenance, audit)
+@click.command()
+@click.argument("instrument")
+@home_option
+@click.option("--month", type=click.DateTime(["%Y-%m"]), help="Which month, as 2026-10.  [default: the last whole one]")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.html",
+    type=click.Path(path_type=Path),
+    help="Where it goes.  [default: INSTRUMENT_MONTH.html]",
+)
+def report(instrument: str, home: Path, month: datetime | None, output: Path | None) -> None:
+    """Write an instrument's month as one page to send to a colleague.
+
+    \b
+    Example:
+      ccdwatch report m2-ml --month 2026-10
+    """
+    from flows import answers
+
+    say(f"{answers.write_report(home, instrument, month=month and month.date(), output=output)}: written")
+
+
+COMMANDS = (identify, imstat, trends, frames, masters, runs, provenance, audit, report)

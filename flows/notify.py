@@ -9,18 +9,18 @@ from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 from db.notices import NoticeOnRecord, notices, record_told
 from db.runs import run_of_measurement
 from flows.home import Home, now
-from flows.trending import trend_picture, trend_url, web_url
+from flows.service import web_url
+from flows.trending import trend_picture, trend_url
 from flows.words import one_line
+from web.words import sentence
 
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 10.0
-_UNITS = {"e/ADU": "e⁻/ADU", "e": "e⁻"}
 
 
 def keep_telling(home: Home, stop: Event) -> None:
@@ -96,46 +96,10 @@ def title_of(news: Sequence[NoticeOnRecord]) -> str:
 def body_of(home: Home, news: Sequence[NoticeOnRecord]) -> str:
     """Return a message: a sentence for each notice, and where to look."""
     lines = [one_line(sentence(one)) for one in news]
-    if base := web_url(home):
+    if base := web_url(home.settings):
         shown = dict.fromkeys((one.quantity, one.amplifier) for one in news)
         lines += [trend_url(base, of, instrument=news[0].instrument, amplifier=name) for of, name in shown]
     return "\n".join(lines)
-
-
-def sentence(notice: NoticeOnRecord) -> str:
-    """Return a notice in words."""
-    of = f"{notice.quantity.replace('_', ' ')} of amplifier {notice.amplifier}"
-    of += f", {notice.filter}" if notice.filter else ""
-    unit = _UNITS.get(notice.unit, notice.unit)
-    if notice.kind in {"outside", "inside"}:
-        is_well = "inside its limits again" if notice.kind == "inside" else "outside its limits"
-        return f"{of} is {is_well} ({_limits(notice.details)}): {notice.after:.5g} {unit} on {notice.since:%Y-%m-%d}."
-    what = {"step": "stepped", "drift": "drifts", "back": "is back where it was before"}[notice.kind]
-    size = f"{_size(notice)}, {notice.before:.5g} → {notice.after:.5g} {unit}{_with(notice.details)}"
-    return f"{of} {what} since {notice.since:%Y-%m-%d}: {size}."
-
-
-def _limits(details: dict[str, Any]) -> str:
-    low, high = details["limit_min"], details["limit_max"]
-    return " and ".join(
-        f"{name} {limit:g}" for name, limit in (("at least", low), ("at most", high)) if limit is not None
-    )
-
-
-def _size(notice: NoticeOnRecord) -> str:
-    before, error = notice.before or 0.0, notice.details["uncertainty"]
-    size = notice.after - before
-    if before == 0.0:
-        return f"{size:+.3g} ± {error:.1g}"
-    return f"{100 * size / abs(before):+.2f} ± {100 * error / abs(before):.2f} %"
-
-
-def _with(details: dict[str, Any]) -> str:
-    """Return what else changed about then."""
-    warmer = details["temperature_change_c"]
-    about = [f"detector {warmer:+.1f} K"] if warmer is not None and abs(warmer) >= 0.5 else []
-    about += ["a new version of the instrument's entry"] if details["is_new_entry"] else []
-    return f" (at that time: {', '.join(about)})" if about else ""
 
 
 def _pictures(home: Home, news: Iterable[NoticeOnRecord]) -> list[Path]:

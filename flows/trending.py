@@ -12,7 +12,6 @@ from db.runs import get_run, run_measurements
 from db.trends import TrendRow, trends
 from flows.home import Home, now
 from flows.naming import picture_path
-from flows.service import running_service
 
 DRAWN = timedelta(days=730)
 """How far back pictures of trends look."""
@@ -90,12 +89,6 @@ def trend_png(
             changes=changes,
         )
     )
-
-
-def web_url(home: Home) -> str | None:
-    """Return where the pages of a home are; None where there are none."""
-    service = running_service(home.path)
-    return home.settings.web.public_url or (service.web_url if service else None)
 
 
 def trend_url(base: str, quantity: str, *, instrument: str, amplifier: str | None = None) -> str:

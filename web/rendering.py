@@ -17,8 +17,12 @@ from web.plots import series_name, spark
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page; all text is escaped."""
-    content = _TEMPLATES.get_template(template).render(path=request.url.path, **values)
-    return HTMLResponse(readable(content), status_code=status)
+    return HTMLResponse(render(template, path=request.url.path, **values), status_code=status)
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a template filled in; all text is escaped."""
+    return readable(_TEMPLATES.get_template(template).render(**values))
 
 
 def link(path: str, *parts: object, **query: object) -> str:
@@ -38,4 +42,4 @@ _TEMPLATES.filters |= {
     "when": words.when,
     "field": asked_field,
 }
-_TEMPLATES.globals |= {"measured": words.measured, "limits": words.limits}
+_TEMPLATES.globals |= {"measured": words.measured, "limits": words.limits, "sentence": words.sentence}
