@@ -11,10 +11,12 @@ import httpx
 
 from flows.home import open_home
 from tests.support.long_history import put_history
+from tests.support.service import wait_for
 from tests.support.site import CHROMIUM, running_browser, running_site
 
 ROW = "| {:<58} | {:>9} | {:>9} | {} |"
 TIMES = 5
+FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
 
 def main() -> None:
@@ -52,8 +54,9 @@ def paints(address: str) -> list[float]:
         for _ in range(TIMES):
             page = browser.new_page()
             page.goto(address)
-            page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
-            seconds.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime") / 1000)
+            # Asked again and again from here: the pages' policy lets nobody wait inside of them.
+            painted = wait_for(lambda page=page: page.evaluate(FIRST_PAINT), seconds=60)  # type: ignore[misc]
+            seconds.append(painted / 1000)
             page.close()
             time.sleep(0.2)
     return seconds
