@@ -38,9 +38,7 @@ faults: setup ## measure the goals of reliability in full, which takes hours; GO
 bench: setup ## what combining and the pages cost here, as Markdown tables; ARGS=--quick leaves out other programs
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 	$(BIN)/python -m benchmarks.pages
-
-accuracy: setup ## how often changes in trends are found, and seen where there are none
-	$(BIN)/python -m benchmarks.changes $(ARGS)
+	$(BIN)/python -m benchmarks.changes
 
 accuracy: setup ## simulate known truth, measure it, write docs/accuracy.md; ARGS=--quick prints a short run
 	$(BIN)/python -m benchmarks.accuracy $(ARGS)

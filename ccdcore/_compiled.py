@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +40,11 @@ def inner_sum(function: F) -> F:
 class _Cache(FunctionCache):
     """Compiled code on disk, which is never worth an error: the disk may be full, a file cut short by a power cut."""
 
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        numbered = self._cache_file
+        self._cache_file = _Files(self._cache_path, self._impl.filename_base, numbered._source_stamp)
+
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
@@ -50,3 +56,15 @@ class _Cache(FunctionCache):
     def save_overload(self, sig: Any, data: Any) -> None:
         with suppress(OSError):
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+
+
+class _Files(IndexDataCacheFile):
+    """The files of one function: an index, and the code of each type that it was compiled for.
+
+    numba numbers the latter, and enters the number before it writes the code. Two processes that compile the function
+    for different types, or from different versions of its source, then take the same number, and what the one
+    wrote is run as if it were the other's. Names that nobody else draws leave each entry with its own code, or none.
+    """
+
+    def _data_name(self, number: int) -> str:
+        return f"{super()._data_name(number)}.{secrets.token_hex(8)}"  # type: ignore[no-untyped-call]
