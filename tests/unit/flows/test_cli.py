@@ -281,4 +281,4 @@ def test_the_database_is_well_and_can_be_copied(home: Path, tmp_path: Path) -> N
 def test_a_quantity_that_does_not_exist_is_told_with_those_that_do(home: Path) -> None:
     said = ccdwatch("trends", "gian", "--home", home)
     assert (said.status, said.text) == (2, "")
-    assert said.err.startswith("ccdwatch: there is no quantity 'gian': write one of gain, read_noise, ")
+    assert said.err.startswith("ccdwatch: there is no quantity 'gian': write one of gain, corrected_gain, ")
