@@ -23,7 +23,7 @@ def compiled(function: F) -> F:
     """
     loop = inner(function)
     with suppress(RuntimeError):  # there is no directory to keep it in
-        loop._cache = _Cache(function)  # type: ignore[attr-defined, no-untyped-call]  # as enable_caching does
+        loop._cache = _Cache(function)  # type: ignore[attr-defined]  # as enable_caching does
     return loop
 
 
@@ -43,7 +43,9 @@ class _Cache(FunctionCache):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)  # type: ignore[no-untyped-call]
         numbered = self._cache_file
-        self._cache_file = _Files(self._cache_path, self._impl.filename_base, numbered._source_stamp)
+        self._cache_file = _Files(  # type: ignore[no-untyped-call]
+            self._cache_path, self._impl.filename_base, numbered._source_stamp
+        )
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
