@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(VENV)/bin/uv
 ARGS ?=
+GOAL ?=
 
-.PHONY: help setup demo test bench lint lock clean
+.PHONY: help setup demo test faults bench accuracy lint lock clean
 
 help:            ## show this
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,8 +32,16 @@ demo: setup ## the whole service on real frames; ARGS=--exit stops it afterwards
 test: setup ## all tests; ARGS are handed to pytest
 	$(BIN)/pytest $(ARGS)
 
-bench: setup ## what combining costs here, as a Markdown table; ARGS=--quick leaves out other programs
+faults: setup ## measure the goals of reliability in full, which takes hours; GOAL=3 for one of them
+	$(BIN)/python -m tests.faults $(GOAL:%=--goal %) $(ARGS)
+
+bench: setup ## what combining and the pages cost here, as Markdown tables; ARGS=--quick leaves out other programs
 	$(BIN)/python -m benchmarks.bench $(ARGS)
+	$(BIN)/python -m benchmarks.pages
+	$(BIN)/python -m benchmarks.changes
+
+accuracy: setup ## simulate known truth, measure it, write docs/accuracy.md; ARGS=--quick prints a short run
+	$(BIN)/python -m benchmarks.accuracy $(ARGS)
 
 lint: setup ## style, types, layers
 	$(BIN)/ruff check .

@@ -1,1 +1,1 @@
-"""What combining costs, here and with other programs: ``make bench``."""
+"""How near the truth numbers are (``make accuracy``), and what combining costs (``make bench``)."""

@@ -21,8 +21,14 @@ Array = npt.NDArray[Any]
 MAD_TO_SIGMA = 1.482602218505602
 """1/Φ⁻¹(3/4): the standard deviation of a Gaussian in units of its median absolute deviation."""
 
-_BLOCK_BYTES = 2**16
-_LEAST_BLOCK, _MOST_BLOCK = 128, 1024
+_NEAR, _NEARBY = 2**15, 2**18
+"""Bytes that stay in the first, and in the second cache of a processor."""
+
+_LEAST_BLOCK, _GOOD_BLOCK, _MOST_BLOCK = 128, 512, 1024
+"""Pixels of a block."""
+
+_SLACK = 1e-5
+"""A value this near a threshold, relatively, is told in double precision on which side it lies."""
 
 
 class Rule(NamedTuple):
@@ -107,17 +113,15 @@ def combine_integers(raw: Array, swap: Array, flip: Array, pairs: Array, rule: R
     n_frames, n_pixels = raw.shape
     to.n_valid[:] += n_pixels
     size = _block_size(n_frames, 2)
-    here = np.empty((4, size))
-    ordered, scratch = np.empty((n_frames, size), np.uint16), np.empty((4, size), np.uint16)
-    total, squares = np.empty(size, np.int32), np.empty(size, np.float32)
-    hit, kept = np.empty(size, np.int64), np.empty((2, size), np.uint16)
+    ordered, middle = np.empty((n_frames, size), np.uint16), np.empty((2, size), np.uint16)
+    expected, total, squares = np.zeros((2, size), np.float32), np.empty(size, np.int32), np.empty(size, np.float32)
+    doubt, hits = np.empty(size, np.bool_), np.empty(size, np.int64)
     for start in range(0, n_pixels, size):
         width = min(size, n_pixels - start)
-        _spread(model, start, width, here)
         for k in range(n_frames):
             _decode(raw[k, start : start + width], swap[k], flip[k], ordered[k])
         _sort(ordered, pairs, width)
-        _half_deviations(ordered, width, scratch)
+        _half_deviations(ordered, width, middle)
         lower = ordered[(n_frames - 1) // 2]
         total[:width] = 0
         squares[:width] = 0
@@ -127,13 +131,15 @@ def combine_integers(raw: Array, swap: Array, flip: Array, pairs: Array, rule: R
                 d = np.int32(row[j]) - np.int32(lower[j])
                 total[j] += d
                 squares[j] += np.float32(d) * np.float32(d)
-        n_hit = _finish(ordered, start, width, scratch, total, squares, rule, here, to, hit, kept)
-        for i in range(n_hit):
-            j = hit[i]
-            for k in range(n_frames):
-                x = raw[k, start + j]
-                x = np.uint16(np.uint16((x << 8) | (x >> 8)) if swap[k] else x) ^ flip[k]
-                to.n_rejected[k] += x < kept[0, i] or x > kept[1, i]
+        _expect(ordered, start, width, rule, model, expected)
+        _finish(ordered, start, width, total, squares, rule, expected[1], to)
+        for j in hits[: _outlying(ordered, width, middle, rule, expected[0], doubt, hits)]:
+            least, most, n_rejected = _redo(ordered, j, start + j, rule, model, to)
+            if n_rejected > 0:
+                for k in range(n_frames):
+                    x = raw[k, start + j]
+                    x = np.uint16(np.uint16((x << 8) | (x >> 8)) if swap[k] else x) ^ flip[k]
+                    to.n_rejected[k] += x < least or x > most
 
 
 @compiled
@@ -144,13 +150,11 @@ def combine_floats(values: Array, pairs: Array, rule: Rule, model: Array, to: Re
     """
     n_frames, n_pixels = values.shape
     size = _block_size(n_frames, values.itemsize)
-    here = np.empty((4, size))
-    ordered, scratch = np.empty((n_frames, size), values.dtype), np.empty((4, size), values.dtype)
-    total, squares = np.empty(size, np.float64), np.empty(size, np.float64)
-    hit, kept = np.empty(size, np.int64), np.empty((2, size), values.dtype)
+    ordered, middle = np.empty((n_frames, size), values.dtype), np.empty((2, size), values.dtype)
+    expected, total, squares = np.zeros((2, size), values.dtype), np.empty(size), np.empty(size)
+    doubt, hits = np.empty(size, np.bool_), np.empty(size, np.int64)
     for start in range(0, n_pixels, size):
         width = min(size, n_pixels - start)
-        _spread(model, start, width, here)
         for k in range(n_frames):
             source, row = values[k, start : start + width], ordered[k]
             n_valid = 0
@@ -161,7 +165,7 @@ def combine_floats(values: Array, pairs: Array, rule: Rule, model: Array, to: Re
                 row[j] = x if finite else np.inf
             to.n_valid[k] += n_valid
         _sort(ordered, pairs, width)
-        _half_deviations(ordered, width, scratch)
+        _half_deviations(ordered, width, middle)
         lower = ordered[(n_frames - 1) // 2]
         total[:width] = 0
         squares[:width] = 0
@@ -171,25 +175,21 @@ def combine_floats(values: Array, pairs: Array, rule: Rule, model: Array, to: Re
                 d = np.float64(row[j]) - np.float64(lower[j])
                 total[j] += d
                 squares[j] += d * d
-        n_hit = _finish(ordered, start, width, scratch, total, squares, rule, here, to, hit, kept)
-        for i in range(n_hit):
-            for k in range(n_frames):
-                x = values[k, start + hit[i]]
-                to.n_rejected[k] += x - x == 0 and (x < kept[0, i] or x > kept[1, i])
+        _expect(ordered, start, width, rule, model, expected)
+        _finish(ordered, start, width, total, squares, rule, expected[1], to)
+        for j in hits[: _outlying(ordered, width, middle, rule, expected[0], doubt, hits)]:
+            least, most, n_rejected = _redo(ordered, j, start + j, rule, model, to)
+            if n_rejected > 0:
+                for k in range(n_frames):
+                    x = values[k, start + j]
+                    to.n_rejected[k] += x - x == 0 and (x < least or x > most)
 
 
 @inner
 def _block_size(n_frames: int, item_size: int) -> int:
-    return min(max(_BLOCK_BYTES // (item_size * n_frames), _LEAST_BLOCK), _MOST_BLOCK)
-
-
-@inner
-def _spread(model: Array, start: int, width: int, here: Array) -> None:
-    """Copy what the noise model says of a block, one value for all pixels or one for each."""
-    step = 0 if model.shape[1] == 1 else 1
-    for i in range(4):
-        for j in range(width):
-            here[i, j] = model[i, (start + j) * step]
+    """Return how many pixels to sort at once: few enough for the nearest cache, but not so few that loops are short."""
+    row = n_frames * item_size
+    return min(max(_NEAR // row, min(_NEARBY // row, _GOOD_BLOCK), _LEAST_BLOCK), _MOST_BLOCK)
 
 
 @inner
@@ -214,91 +214,102 @@ def _sort(rows: Array, pairs: Array, width: int) -> None:
 
 
 @inner
-def _half_deviations(ordered: Array, width: int, scratch: Array) -> None:
+def _half_deviations(ordered: Array, width: int, middle: Array) -> None:
     """Find the two deviations in the middle, less half of the gap between the two values in the middle.
 
-    They are left in the first two rows of ``scratch``; the first is the median deviation of an odd number of values.
+    Of an odd number of values they are the same, the median deviation.
     """
     n = ordered.shape[0]
     half = (n + 1) // 2
-    near, far, down, up = scratch[0], scratch[1], scratch[2], scratch[3]
+    near, far, kind = middle[0], middle[1], middle.dtype.type
     lower, upper = ordered[half - 1], ordered[n - half]
-    near[:width] = 0
-    far[:width] = 0
+    for j in range(width):
+        near[j] = 0
+        far[j] = ordered[n - 1, j] - ordered[0, j]
     for k in range(n - half):
         below, above = ordered[k], ordered[k + half]
         for j in range(width):
-            down[j] = lower[j] - below[j]
-            up[j] = above[j] - upper[j]
-        if k == 0:
-            for j in range(width):
-                far[j] = np.maximum(down[j], up[j])
-        for j in range(width):
-            near[j] = np.maximum(near[j], np.minimum(down[j], up[j]))
-            far[j] = np.minimum(far[j], np.maximum(down[j], up[j]))
+            down, up = kind(lower[j] - below[j]), kind(above[j] - upper[j])
+            near[j] = np.maximum(near[j], np.minimum(down, up))
+            far[j] = np.minimum(far[j], np.maximum(down, up))
+    if n % 2:
+        far[:width] = near[:width]
+
+
+@inner
+def _expect(ordered: Array, start: int, width: int, rule: Rule, model: Array, expected: Array) -> None:
+    """Reckon what the noise model expects: the least scatter for the clip, and the variance of a value."""
+    if rule.degrees_of_freedom == 0:
+        return
+    n, step = ordered.shape[0], 0 if model.shape[1] == 1 else 1
+    lower, upper = ordered[(n - 1) // 2], ordered[n // 2]
+    for j in range(width):
+        light = max((np.float64(lower[j]) + np.float64(upper[j])) / 2 + rule.origin, 0.0)
+        i = (start + j) * step
+        expected[0, j] = np.sqrt(max(model[0, i] + model[1, i] * light, rule.quantisation))
+        expected[1, j] = model[2, i] + model[3, i] * light
 
 
 @inner
 def _finish(
-    ordered: Array,
-    start: int,
-    width: int,
-    scratch: Array,
-    total: Array,
-    squares: Array,
-    rule: Rule,
-    model: Array,
-    to: Result,
-    hit: Array,
-    kept: Array,
-) -> int:
-    """Turn sums into results; return in how many pixels values were rejected: ``hit`` says where, ``kept`` what not."""
+    ordered: Array, start: int, width: int, total: Array, squares: Array, rule: Rule, prior: Array, to: Result
+) -> None:
+    """Turn the sums of a block into the results of pixels that keep all of their values."""
     n = ordered.shape[0]
-    near, far, again = scratch[0], scratch[1], scratch[2]
-    least, most, lower, upper = ordered[0], ordered[n - 1], ordered[(n - 1) // 2], ordered[n // 2]
+    lower, upper = ordered[(n - 1) // 2], ordered[n // 2]
     value, uncertainty = to.value[start : start + width], to.uncertainty[start : start + width]
-    constant, photon, mean_constant, mean_photon = model[0], model[1], model[2], model[3]
-    even = 1.0 - n % 2
-    freedom = rule.degrees_of_freedom + n - 1
-    shrink = (_efficiency(n) if rule.median else 1.0) / n
     to.n_used[start : start + width] = n
-    for j in range(width):
-        low, high = np.float64(lower[j]), np.float64(upper[j])
-        centre = (low + high) / 2
-        half = (np.float64(far[j]) - np.float64(near[j])) / 2 + centre - low
-        deviation = np.float64(near[j]) + even * half
-        light = np.maximum(centre + rule.origin, 0.0)
-        floor = np.maximum(constant[j] + photon[j] * light, rule.quantisation)
-        scatter = np.maximum(MAD_TO_SIGMA * deviation, np.sqrt(floor))
-        below = centre - np.float64(least[j]) - rule.low * scatter
-        above = np.float64(most[j]) - centre - rule.high * scatter
-        again[j] = (not below <= rule.margin_low) | (not above <= rule.margin_high)
-        offset = np.float64(total[j]) / n
-        spread = np.maximum(np.float64(squares[j]) - np.float64(total[j]) * offset, 0.0)
-        prior = mean_constant[j] + mean_photon[j] * light
-        variance = np.maximum((rule.degrees_of_freedom * prior + spread) / freedom, rule.quantisation)
-        value[j] = rule.origin + (centre if rule.median else low + offset)
-        uncertainty[j] = np.sqrt(variance * shrink)
+    if rule.median:
+        for j in range(width):
+            value[j] = rule.origin + (np.float64(lower[j]) + np.float64(upper[j])) / 2
+    else:
+        for j in range(width):
+            value[j] = rule.origin + np.float64(lower[j]) + np.float64(total[j]) / n
+    freedom = rule.degrees_of_freedom + n - 1
     if freedom == 0:
         uncertainty[:] = np.inf
-    n_hit = 0
+        return
+    kind = squares.dtype.type
+    per_value, per_freedom, weight = kind(1 / n), kind(1 / freedom), kind(rule.degrees_of_freedom)
+    least, shrink = kind(rule.quantisation), kind((_efficiency(n) if rule.median else 1.0) / n)
     for j in range(width):
-        if again[j]:
-            first, last, n_valid = _redo(ordered, j, start + j, rule, model, to)
-            if last - first < n_valid:
-                hit[n_hit], kept[0, n_hit], kept[1, n_hit] = j, ordered[first, j], ordered[last - 1, j]
-                n_hit += 1
-    return n_hit
+        t = kind(total[j])
+        spread = np.maximum(squares[j] - t * t * per_value, kind(0))
+        uncertainty[j] = np.sqrt(np.maximum((weight * prior[j] + spread) * per_freedom, least) * shrink)
 
 
 @inner
-def _redo(ordered: Array, j: int, pixel: int, rule: Rule, model: Array, to: Result) -> tuple[int, int, int]:
-    """Combine one pixel value by value; return the range of the sorted values that was kept, and how many there are."""
+def _outlying(ordered: Array, width: int, middle: Array, rule: Rule, floor: Array, doubt: Array, hits: Array) -> int:
+    """List the pixels where a value may lie too far from the median, or is missing; return how many there are."""
+    n, kind = ordered.shape[0], floor.dtype.type
+    least, most, lower, upper = ordered[0], ordered[n - 1], ordered[(n - 1) // 2], ordered[n // 2]
+    near, far = middle[0], middle[1]
+    low, high, to_sigma = kind(rule.low), kind(rule.high), kind(MAD_TO_SIGMA)
+    margin_low, margin_high = kind(rule.margin_low), kind(rule.margin_high)
+    half, more = kind(0.5), kind(1 + _SLACK)
+    for j in range(width):
+        gap = half * (kind(upper[j]) - kind(lower[j]))
+        scatter = np.maximum(to_sigma * (gap + half * (kind(near[j]) + kind(far[j]))), floor[j])
+        below = more * (gap + (kind(lower[j]) - kind(least[j]))) - low * scatter
+        above = more * (gap + (kind(most[j]) - kind(upper[j]))) - high * scatter
+        doubt[j] = not (below <= margin_low and above <= margin_high)
+    n_hits = 0
+    for j in range(width):
+        hits[n_hits] = j
+        n_hits += doubt[j]
+    return n_hits
+
+
+@inner
+def _redo(ordered: Array, j: int, pixel: int, rule: Rule, model: Array, to: Result) -> tuple[Any, Any, int]:
+    """Combine one pixel value by value; return the least and the most of those kept, and how many are rejected."""
     n_valid = ordered.shape[0]
     while n_valid > 0 and ordered[n_valid - 1, j] == np.inf:
         n_valid -= 1
     first, last = 0, n_valid
     centre = np.nan
+    step = 0 if model.shape[1] == 1 else 1
+    constant, photon, mean_constant, mean_photon = model[:, pixel * step]
     light = 0.0
     for number in range(rule.passes + 1):
         if first == last:
@@ -307,9 +318,8 @@ def _redo(ordered: Array, j: int, pixel: int, rule: Rule, model: Array, to: Resu
         light = max(centre + rule.origin, 0.0) if number == 0 else light
         if number == rule.passes:
             break
-        floor = model[0, j] + model[1, j] * light
-        deviation = _median_deviation(ordered, j, first, last, centre)
-        scatter = max(MAD_TO_SIGMA * deviation, np.sqrt(max(floor, rule.quantisation)))
+        floor = max(constant + photon * light, rule.quantisation) if rule.degrees_of_freedom > 0 else 0.0
+        scatter = max(MAD_TO_SIGMA * _median_deviation(ordered, j, first, last, centre), np.sqrt(floor))
         n = last - first
         while first < last and centre - np.float64(ordered[first, j]) > rule.low * scatter + rule.margin_low:
             first += 1
@@ -317,8 +327,8 @@ def _redo(ordered: Array, j: int, pixel: int, rule: Rule, model: Array, to: Resu
             last -= 1
         if last - first == n:
             break
-    _result_of(ordered, j, first, last, centre, light, pixel, rule, model, to)
-    return first, last, n_valid
+    _result_of(ordered, j, first, last, centre, mean_constant + mean_photon * light, pixel, rule, to)
+    return ordered[first, j], ordered[last - 1, j], n_valid - (last - first)
 
 
 @inner
@@ -328,10 +338,9 @@ def _result_of(
     first: int,
     last: int,
     centre: float,
-    light: float,
+    prior: float,
     pixel: int,
     rule: Rule,
-    model: Array,
     to: Result,
 ) -> None:
     n = last - first
@@ -346,7 +355,6 @@ def _result_of(
         squares += d * d
     offset = total / n
     freedom = rule.degrees_of_freedom + n - 1
-    prior = model[2, j] + model[3, j] * light
     spread = max(squares - total * offset, 0.0)
     variance = max((rule.degrees_of_freedom * prior + spread) / freedom, rule.quantisation) if freedom > 0 else np.inf
     to.value[pixel] = rule.origin + centre + (0.0 if rule.median else offset)

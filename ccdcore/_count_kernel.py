@@ -27,43 +27,6 @@ def count_values(codes: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
     return total
 
 
-@compiled
-def group_sums(
-    keys: npt.NDArray[Any],
-    edges: npt.NDArray[np.float64],
-    value: npt.NDArray[Any],
-    level: npt.NDArray[Any],
-    variance: npt.NDArray[Any],
-    dof: npt.NDArray[Any],
-) -> npt.NDArray[np.float64]:
-    """Sum over groups of pixels, those of group i with edge i − 1 < key ≤ edge i.
-
-    Returns
-    -------
-    ndarray of float64, shape (6, edges + 1)
-        Number of pixels, and sums of dof, value², level · dof, variance · dof and variance² · dof.
-    """
-    sums = np.zeros((6, edges.size + 1))
-    half = 1
-    while 2 * half <= edges.size:
-        half *= 2
-    padded = np.full(2 * half, np.inf)  # a search of as many steps for each pixel, without branches
-    padded[: edges.size] = edges
-    for i in range(keys.size):
-        group, step = 0, half
-        while step > 0:
-            group += step * (padded[group + step - 1] < keys[i])
-            step >>= 1
-        freedom, of_model = np.float64(dof[i]), np.float64(variance[i])
-        sums[0, group] += 1
-        sums[1, group] += freedom
-        sums[2, group] += np.float64(value[i]) ** 2
-        sums[3, group] += np.float64(level[i]) * freedom
-        sums[4, group] += of_model * freedom
-        sums[5, group] += of_model**2 * freedom
-    return sums
-
-
 def count_16_bit(data: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the distinct values of 16-bit integers of any shape, ascending, and how often each occurs."""
     codes = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("=")).reshape(-1).view(np.uint16)

@@ -13,9 +13,10 @@ from ccdcore._pixel_stack import Pixels, Source, open_stack
 from ccdcore.combining import QUANTISATION_VARIANCE, CombinedImage
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frame import Frame
+from ccdcore.instrument import FrameType
 from ccdcore.master import MaskBit, Master, MasterInput, MasterKind
 from ccdcore.series import SeriesFrame
-from ccdcore.statistics import Histogram, signed_difference
+from ccdcore.statistics import Histogram, cut, median, signed_difference
 
 Image = npt.NDArray[Any]
 CalibrationFrame: TypeAlias = Frame | SeriesFrame
@@ -32,6 +33,8 @@ _MEMORY_LIMIT = 256 * 2**20
 
 def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: Master | None = None) -> Image:
     """Return a frame's pixels with overscan, bias and dark removed, as far as they are there.
+
+    Pixels of a flat or a dark that are at the limit of their range (`saturation_limits`) become NaN.
 
     Parameters
     ----------
@@ -55,7 +58,8 @@ def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: M
     from ccdcore.fits_io import read_image
     from ccdcore.overscan import subtract_overscan
 
-    pixels: Image = frame.data if isinstance(frame, Frame) else read_image(frame.path)
+    raw: Image = frame.data if isinstance(frame, Frame) else read_image(frame.path)
+    pixels, limits = raw, saturation_limits(frame)
     if any(amplifier.overscan is not None for amplifier in frame.amplifiers):
         pixels = subtract_overscan(pixels, frame.amplifiers)
     for master in filter(None, (bias, dark)):
@@ -66,7 +70,27 @@ def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: M
             )
         factor = np.float32(1 if master.kind == "bias" else exposure_time(frame))
         pixels = pixels - factor * master.value
+    for amplifier, limit in zip(frame.amplifiers, limits, strict=True):
+        if limit < np.inf:
+            if pixels is raw:
+                pixels = raw.astype(np.float32)
+            section = amplifier.data.slices
+            pixels[section][raw[section] >= limit] = np.nan
     return pixels
+
+
+def saturation_limits(frame: CalibrationFrame) -> tuple[float, ...]:
+    """Return the value at which the pixels of each amplifier saturate; infinite where none of the frame's does.
+
+    It is found from the frame: many pixels share its largest value (`ccdcore.statistics.Histogram.pile_up`). A bias
+    has none.
+    """
+    if frame.info.frame_type is FrameType.BIAS:
+        return (np.inf,) * len(frame.amplifiers)
+    if isinstance(frame, Frame):
+        found = (Histogram.of(cut(frame.data, amplifier.data)).pile_up for amplifier in frame.amplifiers)
+        return tuple(np.inf if limit is None else limit for limit in found)
+    return tuple(one.maximum if one.saturated_fraction > 0 else np.inf for one in frame.statistics)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,10 +200,13 @@ class MasterStack:
         unit: str,
         scales: npt.NDArray[np.float64],
         levels: npt.NDArray[np.float64],
+        saturated: npt.NDArray[np.bool_] | None = None,
     ) -> Master:
         """Finish a combined image: mask, neutral values outside the amplifiers, what the bias and dark add."""
         unlit = self.inside & (image.value < UNLIT_FRACTION) & (self.kind == "flat")
         bits = {MaskBit.NO_DATA: image.n_used == 0, MaskBit.OUTSIDE: ~self.inside, MaskBit.UNLIT: unlit}
+        if saturated is not None:
+            bits[MaskBit.SATURATED] = saturated
         mask = np.zeros(self.inside.shape, np.uint8)
         for bit, where in bits.items():
             mask[where] |= np.uint8(bit)
@@ -191,7 +218,7 @@ class MasterStack:
                 self.frames, scales.tolist(), levels.tolist(), image.rejected_fraction, strict=True
             )
         )
-        value = np.where(self.inside, image.value, np.float32(self.kind == "flat"))
+        value = np.where(self.inside, image.value, self.kind == "flat").astype(np.float32)
         uncertainty = np.where(
             self.inside, np.sqrt(image.uncertainty**2 + common_variance(inputs, self.bias, self.dark)), 0
         )
@@ -225,7 +252,7 @@ def _median(values: Image) -> float:
     if values.dtype.kind in "iu" and values.size:
         return Histogram.of(values).median
     finite = values[np.isfinite(values)]
-    return float(np.median(finite)) if finite.size else 0.0
+    return median(finite) if finite.size else 0.0
 
 
 def _source(frame: CalibrationFrame, bias: Master | None, dark: Master | None) -> Source:

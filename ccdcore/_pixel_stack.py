@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
+import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Protocol, TypeAlias
@@ -150,21 +153,31 @@ def open_stack(sources: Sequence[Source], memory_limit: int) -> list[Pixels]:
     stack: list[Pixels] = []
     held_bytes = 0
     spool: Spool | None = None
-    for number, source in enumerate(sources, start=1):
-        pixels, decoded = _open(source, number)
+    for pixels, decoded in _opened(sources):
         _check_shape(pixels, stack[0] if stack else pixels)
-        if decoded and isinstance(pixels, HeldPixels):
-            held_bytes += pixels.data.nbytes
-            if held_bytes > memory_limit:
-                spool = spool or Spool()
-                pixels = SpooledPixels.of(pixels, spool)
-        stack.append(pixels)
+        if not decoded or not isinstance(pixels, HeldPixels):
+            stack.append(pixels)
+            continue
+        held_bytes += pixels.data.nbytes
+        if held_bytes > memory_limit:
+            spool = spool or Spool()
+        stack.append(SpooledPixels.of(pixels, spool) if spool else pixels)
     return stack
+
+
+def _opened(sources: Sequence[Source]) -> Iterator[tuple[Pixels, bool]]:
+    """Open sources in their order, as many at a time as there are processors."""
+    at_a_time = os.cpu_count() or 1
+    # Readers silence warnings for the whole process, each for its time: what was before is brought back at the end.
+    with warnings.catch_warnings(), ThreadPoolExecutor(at_a_time) as pool:
+        for first in range(0, len(sources), at_a_time):
+            yield from pool.map(_open, sources[first : first + at_a_time], itertools.count(first + 1))
 
 
 def _open(source: Source, number: int) -> tuple[Pixels, bool]:
     """Return the pixels of a source, and whether they were decoded for us, so that nobody else holds them."""
-    from ccdcore.fits_io import StoredPixels, read_image, stored_pixels
+    from ccdcore.fits_io import read_image
+    from ccdcore.stored_pixels import StoredPixels, stored_pixels
 
     if isinstance(source, HeldPixels | SpooledPixels | StoredPixels):
         return source, False

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import exp, hypot, inf, pi, sqrt
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,11 @@ from ccdcore.statistics import QUANTISATION_VARIANCE
 SMALLEST_SLOPE = 1e-4
 """Variance per signal, in ADU, below which there is no shot noise (a gain of 10 000 e⁻/ADU)."""
 
+Array = npt.NDArray[np.float64]
+
 _BEND_SIGMA = 3.0
 _BEND_RANGE = 5.0
+_SCATTER_SIGMA = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +34,12 @@ class BiasNoise:
     @property
     def read_noise(self) -> tuple[float, float]:
         """Read noise in ADU RMS without the rounding, and its uncertainty."""
-        value = sqrt(max(self.variance - self.whole * QUANTISATION_VARIANCE, 0.0))
+        noise = max(self.variance - self.whole * QUANTISATION_VARIANCE, 0.0)
+        # The variance of rounding is not quite 1/12 ADU²: the first term of its Fourier series, of whatever phase.
+        rounding = self.whole * exp(-2 * pi**2 * noise) * (4 * noise + pi**-2) / sqrt(2)
+        uncertainty = hypot(self.uncertainty, rounding)
         # Where rounding hides the noise the uncertainty of the variance bounds it.
-        return value, self.uncertainty / (2 * max(value, sqrt(self.uncertainty)))
+        return sqrt(noise), uncertainty / (2 * max(sqrt(noise), sqrt(uncertainty)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,10 @@ class TransferFit:
     chi2_per_dof: float | None
     bend: tuple[float, float] | None = None
 
+    def variance(self, signal: Array, bias_variance: float) -> Array:
+        """Return the variance of one frame in ADU² at some signals in ADU."""
+        return bias_variance + signal * curvature(signal * self.gain, self.bend[0] if self.bend else 0.0) / self.gain
+
 
 def straight_line(points: Sequence[PairPoints], bias_variance: float, level_uncertainty: float = 0.0) -> Line:
     """Fit a straight line through the bias variance, weighted by the variance the noise model predicts.
@@ -68,7 +79,7 @@ def straight_line(points: Sequence[PairPoints], bias_variance: float, level_unce
         1-σ prior, in ADU, of the offset c of all signals: the bias level under a
         flat is not that of a bias. 0 for no offset.
     """
-    mean, variance, sigma = _joined(points)
+    mean, variance, sigma = joined(points)
     excess = variance - bias_variance
     design = np.stack([mean, np.ones_like(mean)]) / sigma
     normal = design @ design.T
@@ -104,49 +115,90 @@ def fit_curve(points: Sequence[PairPoints], noise: BiasNoise, overlap: float, le
         1-σ prior of the offset of all signals, in ADU.
     """
     line = straight_line(points, noise.variance, level_uncertainty)
-    signals = np.concatenate([p.mean for p in points])
-    n = signals.size
-    if np.quantile(signals, 0.1) * _BEND_RANGE < signals.max():
-        curve = _bent(points, noise, overlap, 1 / line.slope, level_uncertainty)
+    n = sum(p.mean.size for p in points)
+    if wide(points):
+        curve = fit_bend(points, noise, overlap, level_uncertainty)
         if curve.bend is not None and curve.bend[0] < -_BEND_SIGMA * curve.bend[1]:
             return curve
-    chi2_per_dof = line.chi2 / (n - 2) if n > 2 else None
-    statistical = line.uncertainty**2 * overlap * max(1.0, chi2_per_dof or 1.0)
+    statistical = line.uncertainty**2 * overlap * widening(line.chi2, n - 2)
     of_slope = sqrt(statistical + (line.by_bias * noise.uncertainty) ** 2)
-    return TransferFit(1 / line.slope, of_slope / line.slope**2, chi2_per_dof)
+    return TransferFit(1 / line.slope, of_slope / line.slope**2, line.chi2 / (n - 2) if n > 2 else None)
 
 
-def _bent(
-    points: Sequence[PairPoints], noise: BiasNoise, overlap: float, gain: float, level_uncertainty: float
+def wide(points: Sequence[PairPoints]) -> bool:
+    """Whether the signals span so much that a bend can be told from a slope."""
+    signals = np.concatenate([p.mean for p in points])
+    return bool(np.quantile(signals, 0.1) * _BEND_RANGE < signals.max())
+
+
+def fit_bend(
+    points: Sequence[PairPoints],
+    noise: BiasNoise,
+    overlap: float,
+    level_uncertainty: float,
 ) -> TransferFit:
-    from scipy.optimize import curve_fit
+    """Fit eq. 16 of Astier et al. 2019: gain, a₀₀, the variance at no light, and the offset of all signals.
 
-    mean, variance, sigma = _joined(points)
+    The last two are known beforehand, from the biases: they are observations like the others.
+
+    Parameters
+    ----------
+    points, noise, overlap, level_uncertainty
+        As in `fit_curve`.
+    """
+    from scipy.optimize import least_squares
+
+    mean, variance, sigma = joined(points)
+    model_variance = np.concatenate([p.model_variance for p in points])
+    start = 1 / max(straight_line(points, noise.variance).slope, SMALLEST_SLOPE)
     scale = float(np.abs(mean).max())
 
-    # All parameters near one: slope · gain, the bend a₀₀ μ g at the highest signal, the offset over its prior,
-    # which is one more observation: of 0 ± 1.
-    def model(signal: npt.NDArray[np.float64], slope: float, bend: float, offset: float) -> npt.NDArray[np.float64]:
-        light = signal + offset * level_uncertainty
-        exponent = np.clip(2 * bend * light / scale, -50, 50)
-        growth = np.expm1(exponent) / np.where(exponent == 0, 1, exponent)
-        curved = light * slope / gain * np.where(exponent == 0, 1, growth) + noise.variance
-        return np.append(curved, offset)
+    # All parameters near one: slope · gain, the bend a₀₀ μ g at the highest signal, the deviations from what is known.
+    def curve(parameters: Array) -> Array:
+        slope, bend, offset, base = parameters
+        light = mean + offset * level_uncertainty
+        growth = curvature(light, bend / scale)
+        return np.asarray(light * slope / start * growth + noise.variance + base * noise.uncertainty)
 
-    observed, errors = np.append(variance, 0.0), np.append(sigma, 1.0)
-    (slope, bend, offset), covariance = curve_fit(
-        model, mean, observed, (1.0, -0.01, 0.0), sigma=errors, absolute_sigma=True
-    )
-    chi2_per_dof = float(np.sum(((observed - model(mean, slope, bend, offset)) / errors) ** 2)) / (mean.size - 2)
-    of_slope, of_bend, _ = np.sqrt(np.diag(covariance) * overlap * max(1.0, chi2_per_dof))
-    to_a00 = slope / (gain * scale)
+    def deviations(parameters: Array) -> Array:
+        predicted = curve(parameters)
+        # The scatter of a variance is in proportion to the variance that there is, not to that of a straight line.
+        return np.append((variance - predicted) / (sigma * spread), parameters[2:])
+
+    spread: Any = 1.0
+    solution = np.array([1.0, -0.01, 0.0, 0.0])
+    for _ in range(2):
+        found = least_squares(deviations, solution, method="lm")
+        solution = found.x
+        spread = np.clip(curve(solution) / model_variance, 0.3, 3.0)
+    found = least_squares(deviations, solution, method="lm")
+    covariance = np.linalg.pinv(found.jac.T @ found.jac)
+    slope, bend = found.x[:2]
+    chi2, dof = float(np.sum(deviations(found.x) ** 2)), mean.size - 2
+    of_slope, of_bend = np.sqrt(np.diag(covariance)[:2] * overlap * widening(chi2, dof))
+    to_a00 = slope / (start * scale)
     return TransferFit(
-        gain=float(gain / slope),
-        uncertainty=float(gain / slope**2 * of_slope),
-        chi2_per_dof=chi2_per_dof,
-        bend=(float(bend * to_a00), float(of_bend * to_a00)),
+        gain=float(start / slope),
+        uncertainty=float(start / slope**2 * of_slope),
+        chi2_per_dof=chi2 / dof if dof > 0 else None,
+        bend=(float(bend * to_a00), float(of_bend * abs(to_a00))),
     )
 
 
-def _joined(points: Sequence[PairPoints]) -> tuple[npt.NDArray[np.float64], ...]:
+def curvature(electrons: Array, a00: float) -> Array:
+    """Return [exp(2 a₀₀ N) − 1]/(2 a₀₀ N), the variance over that of photons alone; 1 for a₀₀ = 0."""
+    exponent = np.clip(2 * a00 * electrons, -50, 50)
+    straight = np.abs(exponent) < 1e-9
+    return np.where(straight, 1.0, np.expm1(exponent) / np.where(straight, 1.0, exponent))
+
+
+def widening(chi2: float, dof: int) -> float:
+    """Return the factor of a variance for points that scatter more than their noise; 1 where that may be chance."""
+    if dof <= 0 or chi2 / dof < 1 + _SCATTER_SIGMA * sqrt(2 / dof):
+        return 1.0
+    return chi2 / dof
+
+
+def joined(points: Sequence[PairPoints]) -> tuple[Array, ...]:
+    """Return mean, variance and uncertainty of the points of all pairs."""
     return tuple(np.concatenate([getattr(p, name) for p in points]) for name in ("mean", "variance", "uncertainty"))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from ccdcore.cards import Cards
-from ccdcore.dialects import BIAS_SECTIONS, DATA_SECTIONS, NO_SECTION
+from ccdcore.cards import Cards, count
+from ccdcore.dialects import BIAS_SECTIONS, DATA_SECTIONS, ESO_OUTPUT, NO_SECTION
 from ccdcore.errors import SectionError
 from ccdcore.geometry import Amplifier, Section
 
@@ -32,6 +32,7 @@ def header_amplifiers(units: Sequence[Unit]) -> tuple[tuple[Amplifier, ...], str
     of them with a number or letter where one image has several amplifiers.
     Sections are those of the image, binned as it is. Where they do not
     fit it, or contradict each other, the whole image is the amplifier.
+    What ESO's cards say is told and not used.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def _of_unit(unit: Unit) -> tuple[list[Amplifier], str]:
     whole = [_placed(Amplifier(unit.name, Section.whole(unit.shape)), unit)]
     sections = _section_cards(unit.cards)
     if not sections:
-        return whole, "the whole image: no header card names a section"
+        return whole, f"the whole image: {_eso_overscan(unit) or 'no header card names a section'}"
     in_order = sorted(sections.items(), key=lambda item: (len(item[0]), item[0]))
     try:
         amplifiers = [_amplifier(unit, suffix, of, alone=len(sections) == 1) for suffix, of in in_order]
@@ -67,6 +68,30 @@ def _of_unit(unit: Unit) -> tuple[list[Amplifier], str]:
         return whole, f"the whole image: {error}"
     used = [_first(of, names) for names in (DATA_SECTIONS, BIAS_SECTIONS) for _, of in in_order]
     return [_placed(amplifier, unit) for amplifier in amplifiers], ", ".join(filter(None, used))
+
+
+def _eso_overscan(unit: Unit) -> str | None:
+    """Return in words the overscan that ESO's cards announce; None where there are none that add up to the image.
+
+    ESO counts the columns and rows before and after the light. Where they really are is another matter: EFOSC2's
+    stand at the other side, so that nothing is taken from these cards.
+    """
+    rows, columns = unit.shape
+    words = ("NX", "NY", "PRSCX", "OVSCX", "PRSCY", "OVSCY")
+    nx, ny, left, right, below, above = (count(unit.cards.get(ESO_OUTPUT.format(word))) or 0 for word in words)
+    if (left + nx + right, below + ny + above) != (columns, rows) or (nx, ny) == (columns, rows):
+        return None
+    margins = {"first": (left, below), "last": (right, above)}
+    said = [
+        f"the {which} {n} {of}"
+        for which, both in margins.items()
+        for n, of in zip(both, ("columns", "rows"), strict=True)
+        if n
+    ]
+    return (
+        f"{' and '.join(said)} are overscan, says {ESO_OUTPUT.format('…')}, often wrongly: "
+        "to use them, name them as amplifiers of an entry"
+    )
 
 
 def _section_cards(cards: Cards) -> dict[str, dict[str, str]]:

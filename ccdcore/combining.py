@@ -43,6 +43,9 @@ _STRIP_BYTES = 2**24
 _LEAST_STRIP = 2**12
 """A strip is as many pixels of all frames as fit in so many bytes, but not so few that calls outweigh the work."""
 
+_CACHE_LINE = 32
+"""Pixels of 16 bits in a line of the processor's caches."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CombinedImage:
@@ -50,7 +53,7 @@ class CombinedImage:
 
     Parameters
     ----------
-    value : ndarray of float32, shape (rows, columns)
+    value : ndarray of float64, shape (rows, columns)
         Mean or median of the kept values, in the unit of the scaled input; NaN where
         no frame has a value.
     uncertainty : ndarray of float32
@@ -62,7 +65,7 @@ class CombinedImage:
         For each frame the fraction of its values that were clipped.
     """
 
-    value: npt.NDArray[np.float32]
+    value: npt.NDArray[np.float64]
     uncertainty: npt.NDArray[np.float32]
     n_used: npt.NDArray[np.uint16]
     rejected_fraction: tuple[float, ...]
@@ -111,7 +114,10 @@ def combine(
         Expected noise of one frame in units of the *scaled* values: a number,
         one for each pixel, or anything that broadcasts to (frames, rows,
         columns). It keeps the clip from rejecting good values of small stacks
-        of integers, whose MAD is often zero.
+        of integers, whose MAD is often zero; give 0 where nothing but their
+        rounding is known. Without it the clip is that of `ccdproc.combine`
+        with ``sigma_clip_func="median"`` and ``sigma_clip_dev_func="mad_std"``,
+        pixel for pixel.
     scale_noise : bool
         The noise is that of unscaled frames, and is to be scaled as they are.
     gain_e_per_adu : array_like
@@ -140,22 +146,27 @@ def combine(
     -----
     With the median :math:`m` of the values :math:`x_i = s_i (d_i + z_i)`, those are kept for which
 
-    .. math:: -k_\mathrm{low} S \le x_i - m \le k_\mathrm{high} S, \qquad
-        S = \max(1.4826\,\mathrm{MAD},\ \max_i \sigma_i,\ \max_i s_i / \sqrt{12}),
+    .. math:: -k_\mathrm{low} S \le x_i - m \le k_\mathrm{high} S, \qquad S = 1.4826\,\mathrm{MAD},
 
-    the last term for integer input only, :math:`\sigma_i^2 = \mathrm{noise}_i^2 + s_i m/g`. Where the
-    noise of integers is given, 1 ADU more is allowed: the value and the median are both rounded.
+    so that where most values are equal all others are left out. Where `noise` or `gain_e_per_adu` is given,
+
+    .. math:: S = \max(1.4826\,\mathrm{MAD},\ \max_i \sigma_i,\ \max_i s_i / \sqrt{12}),
+
+    the last term for integer input only, :math:`\sigma_i^2 = \mathrm{noise}_i^2 + s_i m/g`, and of integers
+    1 ADU more is allowed: the value and the median are both rounded.
     The uncertainty is that of the mean of the :math:`n` kept values, pooled with the noise
     model as :math:`\nu_0 = 4` degrees of freedom where one is given (else :math:`\nu_0 = 0`):
 
     .. math:: u^2 = \frac{\nu_0 \overline{\sigma_i^2} + \sum (x_i - \bar x)^2}{(\nu_0 + n - 1)\, n}.
 
-    Three values alone give a scatter of 2 degrees of freedom, which on integers is often zero.
+    Three values alone give a scatter of 2 degrees of freedom, which on integers is often zero; there it is taken to be
+    that of the rounding at least.
     The variance of a median is larger by :math:`\frac{\pi}{2} n / (n + c)`, with c = π/2 − 1 for odd and
     π − 2 for even :math:`n`: exact for one and two Gaussian values and in the limit, within 3 % between.
 
-    16-bit integers without scale are sorted as such; other input is combined in single precision, 32-bit integers
-    and double precision in that. The result does not depend on `memory_limit` and `threads`.
+    16-bit integers without scale are sorted as such; other input is compared in single precision, 32-bit integers
+    and double precision in that. Means are exact to double precision. The result does not depend on `memory_limit`
+    and `threads`.
     """
     stack = open_stack(sources, memory_limit // 2)
     job = _Job.of(stack, zero, scale)
@@ -163,7 +174,7 @@ def combine(
     model = _NoiseModel.of(noise, scale_noise, gain_e_per_adu, job, stack[0].shape)
     rule = model.rule(clip, passes, method, job.origin)
     shape, n_pixels = stack[0].shape, int(np.prod(stack[0].shape))
-    value, uncertainty = np.empty(n_pixels, np.float32), np.empty(n_pixels, np.float32)
+    value, uncertainty = np.empty(n_pixels), np.empty(n_pixels, np.float32)
     n_used = np.empty(n_pixels, np.uint16)
     n_rejected, n_valid = np.zeros(len(stack), np.int64), np.zeros(len(stack), np.int64)
 
@@ -215,6 +226,8 @@ def _in_threads(work: Callable[[slice], Any], strips: Sequence[slice], threads: 
 
 def _strips(n_pixels: int, bytes_per_pixel: int, memory_limit: int) -> list[slice]:
     size = max(_LEAST_STRIP, min(_STRIP_BYTES, memory_limit) // bytes_per_pixel)
+    # Frames an odd number of lines apart: were it a power of two, caches could hold a pixel of eight frames at a time.
+    size = (size // _CACHE_LINE - 1 | 1) * _CACHE_LINE
     return [slice(start, min(start + size, n_pixels)) for start in range(0, n_pixels, size)]
 
 

@@ -114,12 +114,18 @@ DATA_SECTIONS, BIAS_SECTIONS = ("DATASEC", "TRIMSEC", "DSEC", "TSEC"), ("BIASSEC
 CCDSEC, CSEC and DETSEC are places on the detector, not in the image.
 """
 
+ESO_OUTPUT = "ESO DET OUT1 {}"
+"""How ESO calls the cards of a detector's first output: its pixels NX, NY, and those before and after them."""
+
 NO_SECTION = frozenset({"", "unknown", "undefined", "none", "n/a", "[0:0,0:0]"})
 """How section cards say nothing."""
 
 COMBINED_FLAGS = ("COMBINED", "ISMASTER")
 COMBINED_WORDS = re.compile(r"\b(?:masters?|combined|stacked|coadd(?:ed)?|super ?(?:bias|dark|flat))\b")
 """How a type card, OBJECT or a file name says that a frame is no raw one."""
+
+AVERAGE_WORDS = re.compile(r"\b(?:ave|avg|averaged?|mean|median)[ .]+of[ :]+(\d{1,4})\b", re.IGNORECASE)
+"""How a card or a file name says of how many exposures a frame is the mean."""
 
 PRODUCT_CARDS = ("ESO PRO CATG", "PROCTYPE")
 """Cards that only speak of products, or are ``raw``."""

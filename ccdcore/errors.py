@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 
 class CcdError(Exception):
@@ -28,6 +30,10 @@ class FrameReadError(CcdError, OSError):
         self.path = path
         self.reason = reason
         self.incomplete = incomplete
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep all that is known on the way to another process."""
+        return partial(FrameReadError, incomplete=self.incomplete), (self.path, self.reason)
 
 
 class SectionError(CcdError, ValueError):

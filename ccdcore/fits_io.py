@@ -1,4 +1,4 @@
-"""Reads frames and writes products; the only module that opens FITS files."""
+"""Reads frames and writes products; with its helper `stored_pixels` the only module that opens FITS files."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from astropy.utils.exceptions import AstropyWarning
 from ccdcore.amplifiers import header_amplifiers
 from ccdcore.errors import FrameReadError
 from ccdcore.fits_mosaic import Mosaic, find_mosaic
-from ccdcore.fits_structure import MAX_BYTES, check_structure, primary_header
+from ccdcore.fits_structure import MAX_BYTES, check_structure, require_ratio
 from ccdcore.frame import Frame, FrameHeader
-from ccdcore.header import find_instrument, identify
+from ccdcore.geometry import Amplifier
+from ccdcore.header import ExposureInfo, find_instrument, identify
 from ccdcore.instrument import Instrument
 from ccdcore.statistics import FrameStatistics, frame_statistics
 
@@ -96,32 +97,54 @@ def read_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrument
         If the file is not one readable frame: its ``reason`` says why, and
         ``incomplete`` whether it may still be arriving.
     """
-    frame = _read(Path(path), instruments)
-    return replace(frame, sha256=pixel_sha256(frame.data))
+    path = Path(path)
+    with opened(path) as (stream, notes):
+        mosaic, data = _decoded(path, stream)
+    return _frame(_describe(path, mosaic, instruments, notes), data, pixel_sha256(data))
 
 
-def measure_frame(
-    path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()
-) -> tuple[Frame, tuple[FrameStatistics, ...], str]:
-    """Read a frame as `read_frame` does, with all that is put on record of it.
+@dataclass(frozen=True, slots=True)
+class MeasuredFrame:
+    """All that is put on record of a frame: it without its pixels.
 
-    Its hashes are reckoned while its pixels are measured; both let other threads go on.
-
-    Returns
-    -------
-    frame : Frame
+    Parameters
+    ----------
+    sha256, shape, info, amplifiers
+        As of `Frame`.
     statistics : tuple of FrameStatistics
         One for each amplifier.
     file_sha256 : str
         As of `file_sha256`.
     """
+
+    sha256: str
+    shape: tuple[int, int]
+    info: ExposureInfo
+    amplifiers: tuple[Amplifier, ...]
+    statistics: tuple[FrameStatistics, ...]
+    file_sha256: str
+
+
+def measure_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> MeasuredFrame:
+    """Read a frame as `read_frame` does, and measure all that is put on record of it.
+
+    Its hashes are reckoned while its pixels are measured; both let other threads go on.
+
+    Raises
+    ------
+    FrameReadError
+        As of `read_frame`.
+    InsufficientDataError
+        If an amplifier has no finite pixel.
+    """
     path = Path(path)
+    with opened(path) as (stream, notes):
+        mosaic, data = _decoded(path, stream)
     with ThreadPoolExecutor(2) as pool:
-        content = pool.submit(file_sha256, path)
-        frame = _read(path, instruments)
-        identity = pool.submit(pixel_sha256, frame.data)
-        statistics = frame_statistics(frame.data, frame.amplifiers)
-        return replace(frame, sha256=identity.result()), statistics, content.result()
+        identity, content = pool.submit(pixel_sha256, data), pool.submit(file_sha256, path)
+        of = _describe(path, mosaic, instruments, notes)
+        statistics = frame_statistics(data, of.amplifiers)
+        return MeasuredFrame(identity.result(), of.shape, of.info, of.amplifiers, statistics, content.result())
 
 
 def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> FrameHeader:
@@ -130,117 +153,16 @@ def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrumen
     Parameters and errors are those of `read_frame`.
     """
     path = Path(path)
-    with _opened(path) as stream:
+    with opened(path) as (stream, notes):
         mosaic = _mosaic(path, stream)
-    return _describe(path, mosaic, instruments)
+    return _describe(path, mosaic, instruments, notes)
 
 
 def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     """Read the pixels of a frame only, decoded as by `read_frame`, shape (rows, columns)."""
     path = Path(path)
-    with _opened(path) as stream:
-        _verify_checksums(path, stream)
-        return _mosaic(path, stream).pixels()
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPixels:
-    """The pixels of a plain file, which lie in it as they are: any run of them can be read without the others.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    shape : tuple of int
-        Rows and columns.
-    stored : dtype
-        Their type in the file, big-endian.
-    zero : int
-        What is added to each (BZERO of unsigned integers).
-    offset : int
-        Where they begin, in bytes.
-    signature : tuple of int
-        The file's number, size and time of change: another one is another file, or one that was written to.
-    """
-
-    path: Path
-    shape: tuple[int, int]
-    stored: np.dtype[Any]
-    zero: int
-    offset: int
-    signature: tuple[int, int, int]
-
-    @property
-    def name(self) -> str:
-        """How messages call the frame."""
-        return str(self.path)
-
-    @property
-    def mask(self) -> None:
-        """All pixels are to be used."""
-        return
-
-    def read(self, start: int, into: npt.NDArray[Any]) -> None:
-        """Fill an array with the pixels from number ``start`` on.
-
-        Raises
-        ------
-        FrameReadError
-            If the file is gone, cannot be read, or is not the one it was.
-        """
-        with _file_errors(self.path), _regular_file(self.path) as file:
-            if _signature(file) != self.signature:
-                raise FrameReadError(self.path, "changed while it was read: try again", incomplete=True)
-            file.raw.seek(self.offset + start * self.stored.itemsize, os.SEEK_SET)
-            wanted = into.view(np.uint8).data
-            got = 0
-            while got < into.nbytes:
-                n = file.raw.readinto(wanted[got:])
-                if not n:
-                    raise FrameReadError(self.path, "was cut off while it was read: try again", incomplete=True)
-                got += n
-
-    def image(self) -> npt.NDArray[Any]:
-        """Return the whole image, as `read_image` does, with its checksums verified."""
-        return read_image(self.path)
-
-
-def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
-    """Find the pixels of a plain file without reading them.
-
-    None where they must be decoded: of gzip and fpack, of several image extensions, of other than 16-bit and 32-bit
-    integers and floating-point numbers, scaled or with BLANK. No checksum is verified, which needs all of the bytes:
-    registration has done so, and the pixels are those of the file that it saw.
-
-    Raises
-    ------
-    FrameReadError
-        If it is not a complete FITS file.
-    """
-    path = Path(path)
-    with _opened(path) as stream:
-        if not isinstance(stream, io.BufferedReader):
-            return None
-        signature = _signature(stream)
-        header, offset = primary_header(stream, path)
-    lengths = [int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1)]
-    shape = [length for length in lengths if length != 1]
-    number = {"16": ">i2", "32": ">i4", "-32": ">f4", "-64": ">f8"}.get(header["BITPIX"])
-    if number is None or len(shape) != 2 or 0 in shape or "BLANK" in header:
-        return None
-    unsigned = {">i2": 2**15, ">i4": 2**31}.get(number, 0)
-    try:
-        scale, zero = float(header.get("BSCALE", "1")), float(header.get("BZERO", "0"))
-    except ValueError:
-        return None
-    if scale != 1 or zero not in {0, unsigned}:
-        return None
-    return StoredPixels(path, (shape[0], shape[1]), np.dtype(number), int(zero), offset, signature)
-
-
-def _signature(file: io.BufferedReader) -> tuple[int, int, int]:
-    status = os.fstat(file.fileno())
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    with opened(path) as (stream, _):
+        return _decoded(path, stream)[1]
 
 
 def inventory(directory: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> QTable:
@@ -283,7 +205,7 @@ def preflight(path: str | os.PathLike[str]) -> None:
     FrameReadError
         If it is not a complete FITS file (a wrong checksum is found by reading only).
     """
-    with _opened(Path(path)):
+    with opened(Path(path)):
         pass
 
 
@@ -301,7 +223,7 @@ def pixel_sha256(data: npt.NDArray[Any]) -> str:
 def file_sha256(path: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file's bytes."""
     path = Path(path)
-    with _file_errors(path), _regular_file(path) as stream:
+    with file_errors(path), _regular_file(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -344,28 +266,43 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _file_errors(path: Path) -> Iterator[None]:
+def file_errors(path: Path) -> Iterator[None]:
+    """Turn what the system says of a file into a `FrameReadError`."""
     try:
         yield
     except FrameReadError:
         raise
     except OSError as error:
-        raise FrameReadError(path, f"cannot be read: {error.strerror or error}") from error
+        # The system's errors have a number; astropy raises some of its own of this kind.
+        reason = f"cannot be read: {error.strerror}" if error.strerror else f"cannot be decoded: {error}"
+        raise FrameReadError(path, reason) from error
 
 
 def _regular_file(path: Path) -> io.BufferedReader:
     # A FIFO must not make us wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise FrameReadError(path, "is not a regular file")
-    return os.fdopen(descriptor, "rb")
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES:
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        raise FrameReadError(path, f"is {status.st_size / 2**30:.1f} GiB long; at most 4 GiB are read")
+    raise FrameReadError(path, "is not a regular file")
+
+
+def is_zipped(path: Path) -> bool:
+    """Whether a file is compressed with gzip, whatever its name says."""
+    with file_errors(path), _regular_file(path) as file:
+        return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Give the checked, decompressed content; what goes wrong while it is decoded becomes a `FrameReadError`."""
-    with _file_errors(path), _regular_file(path) as file, warnings.catch_warnings():
+def opened(path: Path) -> Iterator[tuple[BinaryIO, tuple[str, ...]]]:
+    """Give the checked, decompressed content, and its blemishes in words.
+
+    What goes wrong while it is decoded becomes a `FrameReadError`.
+    """
+    with file_errors(path), _regular_file(path) as file, warnings.catch_warnings():
         # astropy warns of blemishes (odd keywords, bytes after the last unit) that do no harm. Filters belong to
         # the whole process: where threads read at the same time, the worst is that such a warning is shown.
         warnings.simplefilter("ignore", AstropyWarning)
@@ -377,7 +314,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             stream.seek(0)
             stream = io.BytesIO(blemishes.mended(stream.read()))
         try:
-            yield stream
+            yield stream, blemishes.notes
         except _DECODING_ERRORS as error:
             raise FrameReadError(path, f"cannot be decoded: {error}") from error
 
@@ -390,6 +327,7 @@ def _decompressed(path: Path, file: BinaryIO) -> BinaryIO:
                 content.write(chunk)
                 if content.tell() > MAX_BYTES:
                     raise FrameReadError(path, "is more than 4 GiB when decompressed")
+                require_ratio(path, content.tell(), file.tell())
     except EOFError as error:
         raise FrameReadError(path, "is cut off: the compressed data end too early", incomplete=True) from error
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -410,15 +348,15 @@ def _verify_checksums(path: Path, stream: BinaryIO) -> None:
                 )
 
 
-def _read(path: Path, instruments: Sequence[Instrument]) -> Frame:
-    """Read a frame but for its identity."""
-    with _opened(path) as stream:
-        _verify_checksums(path, stream)
-        mosaic = _mosaic(path, stream)
-        data = mosaic.pixels()
-    header = _describe(path, mosaic, instruments)
+def _decoded(path: Path, stream: BinaryIO) -> tuple[Mosaic, npt.NDArray[Any]]:
+    _verify_checksums(path, stream)
+    mosaic = _mosaic(path, stream)
+    return mosaic, mosaic.pixels()
+
+
+def _frame(header: FrameHeader, data: npt.NDArray[Any], sha256: str) -> Frame:
     unit = str(header.cards.get("BUNIT", "adu")).strip().lower()
-    return Frame(path, data, header.info, header.amplifiers, "", unit, header.amplifiers_reason)
+    return Frame(header.path, data, header.info, header.amplifiers, sha256, unit, header.amplifiers_reason)
 
 
 def _inventory_row(path: Path, instruments: Sequence[Instrument]) -> tuple[object, ...]:
@@ -446,9 +384,10 @@ def _mosaic(path: Path, stream: BinaryIO) -> Mosaic:
     return find_mosaic(path, fits.open(stream, memmap=False))
 
 
-def _describe(path: Path, mosaic: Mosaic, instruments: Sequence[Instrument]) -> FrameHeader:
+def _describe(path: Path, mosaic: Mosaic, instruments: Sequence[Instrument], notes: tuple[str, ...]) -> FrameHeader:
     cards, shape = mosaic.cards, mosaic.shape
     info = identify(cards, filename=path.name, shape=shape, instruments=instruments)
+    info = replace(info, frame_type_reason="; ".join([info.frame_type_reason, *notes]))
     entry = find_instrument(cards, instruments)
     if entry is None or not entry.amplifiers:
         amplifiers, reason = header_amplifiers(mosaic.images)

@@ -17,6 +17,9 @@ from ccdcore.cards import Cards, Several, number
 from ccdcore.dialects import COMPANIONS
 from ccdcore.errors import FrameReadError
 
+_LARGEST = 1e25
+"""Of a scale or offset: pixels of 32 bits times this are still a floating-point number of 32 bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mosaic:
@@ -104,7 +107,8 @@ def _has_pixels(unit: Any) -> bool:
 
 def _check_scaling(path: Path, header: fits.Header) -> None:
     scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
-    if not number(scale) or number(zero) is None:
+    factor, offset = number(scale), number(zero)
+    if not factor or offset is None or not 1 / _LARGEST < abs(factor) < _LARGEST or abs(offset) > _LARGEST:
         raise FrameReadError(path, f"says BSCALE = {scale!r} and BZERO = {zero!r}, which give no pixel values")
 
 

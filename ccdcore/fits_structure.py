@@ -13,6 +13,10 @@ from ccdcore.errors import FrameReadError
 BLOCK = 2880
 MAX_BYTES = 4 * 2**30
 MAX_HDUS = 64
+MAX_RATIO = 100
+"""Decompressed bytes for each compressed one; a camera's noise leaves no more than 20."""
+SMALL_BYTES = 16 * 2**20
+"""What is no larger than this decompressed may be compressed to nothing: an image of zeros."""
 
 _CARD = 80
 _MAX_CARDS = 3600
@@ -34,13 +38,25 @@ class Blemishes:
         Headers, in bytes of the stream, that hold NUL where blanks belong.
     missing_bytes : int
         Padding that is missing at the end; some writers leave it out.
+    strange_bytes : int
+        What follows the last unit; nothing need be mended for it.
     """
 
     headers_with_nul: list[slice] = field(default_factory=list)
     missing_bytes: int = 0
+    strange_bytes: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.headers_with_nul or self.missing_bytes)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What they are, in words."""
+        nul = f"NUL in place of blanks in {len(self.headers_with_nul)} of its headers"
+        padding = f"{self.missing_bytes} bytes of padding are missing at its end"
+        strange = f"{self.strange_bytes} bytes behind its last unit are no part of FITS"
+        found = {nul: self.headers_with_nul, padding: self.missing_bytes, strange: self.strange_bytes}
+        return tuple(note for note, is_so in found.items() if is_so)
 
     def mended(self, content: bytes) -> bytes:
         """Return the content of a stream without them."""
@@ -90,6 +106,9 @@ def check_structure(stream: BinaryIO, path: Path) -> Blemishes:
             if number < promised:
                 raise FrameReadError(path, f"is cut off: {number} of {promised} extensions", incomplete=True)
             blemishes.missing_bytes = max(0, start - size)
+            blemishes.strange_bytes = _strange_bytes(stream, start, size)
+            if number and blemishes.strange_bytes:
+                raise FrameReadError(path, f"is damaged: what follows unit {number} is no extension; copy it again")
             return blemishes
     raise FrameReadError(path, f"has more than {MAX_HDUS} header and data units, which no camera writes")
 
@@ -126,6 +145,12 @@ def _extension_follows(stream: BinaryIO) -> bool:
     return bool(beginning) and _NEXT.startswith(beginning)
 
 
+def _strange_bytes(stream: BinaryIO, start: int, size: int) -> int:
+    """Return how much follows the last unit, where that is neither nothing nor padding."""
+    stream.seek(start)
+    return size - start if stream.read(BLOCK).strip(b"\0 ") else 0
+
+
 def _read_header(stream: BinaryIO, path: Path, number: int) -> tuple[_Header, bool]:
     """Return keyword → value (undecoded) and whether there are NULs, and leave the stream behind the last block."""
     header: _Header = {}
@@ -149,8 +174,29 @@ def _data_bytes(header: _Header, path: Path, number: int) -> int:
     """Size of the data that a header claims, without padding."""
     size = _claim(header, "", path, number)
     if header.get("ZIMAGE") == "T":
-        _claim(header, "Z", path, number)
+        require_ratio(path, _claim(header, "Z", path, number), size)
     return size
+
+
+def require_ratio(path: Path, decompressed: int, compressed: int) -> None:
+    """Refuse what fills the memory out of nothing.
+
+    Parameters
+    ----------
+    path : Path
+        The file's name, for messages.
+    decompressed, compressed : int
+        Sizes in bytes.
+
+    Raises
+    ------
+    FrameReadError
+        If the ratio of the two is none of a camera's frame.
+    """
+    if decompressed > max(SMALL_BYTES, MAX_RATIO * compressed):
+        raise FrameReadError(
+            path, f"grows from {compressed} to {decompressed} bytes or more when decompressed: no camera's frame does"
+        )
 
 
 def _claim(header: _Header, prefix: str, path: Path, number: int) -> int:

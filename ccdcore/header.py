@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from ccdcore.cards import Cards, Several, angle, count, find, key, moment, number, slug, text, value_of
 from ccdcore.configuration import configuration_slug, gain_is_a_setting
-from ccdcore.dialects import FILTER_WHEELS, KEYWORDS, OPEN_FILTERS, UNIT_S
+from ccdcore.dialects import AVERAGE_WORDS, FILTER_WHEELS, KEYWORDS, OPEN_FILTERS, UNIT_S
 from ccdcore.frame_type import classify, holds
 from ccdcore.instrument import FrameRule, FrameType, Instrument
 
@@ -28,8 +28,8 @@ class ExposureInfo:
     frame_type : FrameType
         Bias, dark, flat or other.
     frame_type_reason : str
-        The evidence it was taken from, in words; and which cards of time,
-        exposure and the like cannot be used.
+        The evidence it was taken from, in words; which cards of time, exposure
+        and the like cannot be used; and what is odd about the file.
     instrument : str
         Name of the matching entry, else taken from the header.
     instrument_reason : str
@@ -124,8 +124,15 @@ def identify(
         longitude_deg=_value(cards, "longitude", angle, entry),
         header_gain_e_per_adu=_header_gain(cards, entry),
         header_read_noise_e=_value(cards, "read_noise", _positive, entry),
-        n_averaged=_value(cards, "n_averaged", count, entry) or 1,
+        n_averaged=_value(cards, "n_averaged", count, entry) or _average_in_words(cards, filename),
     )
+
+
+def _average_in_words(cards: Cards, filename: str) -> int:
+    """Return the number in words like "ave of 5", in any card or in the file's name; 1 where there are none."""
+    texts = (value for value in (*cards.values(), filename) if isinstance(value, str))
+    said = (AVERAGE_WORDS.search(value.replace("_", " ")) for value in texts)
+    return next((int(match[1]) for match in said if match), 1)
 
 
 def _keywords(name: str, entry: Instrument | None) -> tuple[str, ...]:

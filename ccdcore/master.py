@@ -16,7 +16,7 @@ MasterKind: TypeAlias = Literal["bias", "dark", "flat", "stack"]
 
 
 class MaskBit(IntFlag):
-    """Meaning of the bits of a master's mask."""
+    """Meaning of the bits of a mask: the first four of a master's own, the others of the mask of bad pixels."""
 
     NO_DATA = 1
     """No input had a usable value here."""
@@ -24,6 +24,16 @@ class MaskBit(IntFlag):
     """Not in the data section of any amplifier."""
     UNLIT = 4
     """Too little light for a flat-field response."""
+    SATURATED = 8
+    """At the limit of its range in one input at least."""
+    HOT = 16
+    """Far brighter than its surroundings without light."""
+    DEAD = 32
+    """Sees less than half of the light of its surroundings."""
+    NOISY = 64
+    """Scatters from frame to frame far more than the others."""
+    NONLINEAR = 128
+    """Answers bright light otherwise than faint light, in comparison with its surroundings."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -17,6 +17,9 @@ from astropy.time import Time
 
 from ccdcore.errors import FrameReadError
 from ccdcore.master import MaskBit, Master, MasterInput
+
+if TYPE_CHECKING:
+    from ccdcore.bad_pixels import BadPixels
 
 _MOST_IMCMB = 999
 """IMCMB999 is the last name of eight characters; the table has every frame."""
@@ -45,10 +48,27 @@ def master_hdulist(master: Master, cards: Mapping[str, Any] | None = None) -> fi
     uncertainty.header["BUNIT"] = (master.unit, "1-sigma uncertainty")
     uncertainty.header["UTYPE"] = "StdDevUncertainty"
     mask = fits.ImageHDU(np.asarray(master.mask, dtype=np.uint8), name="MASK")
-    for bit in MaskBit:
-        mask.header[f"MASKB{bit.bit_length() - 1}"] = (str(bit.name), f"meaning of bit value {bit.value}")
+    _name_bits(mask.header)
     n_used = fits.ImageHDU(np.asarray(master.n_used, dtype=np.uint16), name="NCOMBINE")
-    return fits.HDUList([primary, uncertainty, mask, n_used, _provenance(master)])
+    return fits.HDUList([primary, uncertainty, mask, n_used, _provenance(master.inputs)])
+
+
+def mask_hdulist(bad: BadPixels, cards: Mapping[str, Any] | None = None) -> fits.HDUList:
+    """Lay out a mask of bad pixels as FITS: the mask as primary image, its bits named by MASKBn cards, PROVENANCE.
+
+    Parameters and cards are as of `master_hdulist`.
+    """
+    primary = fits.PrimaryHDU(np.asarray(bad.mask, dtype=np.uint8))
+    own = {"BUNIT": ("", "bits"), "IMAGETYP": ("MASTER MASK", "what this image is"), "COMBINED": True}
+    for keyword, value in {**own, "NCOMBINE": len(bad.inputs), **(cards or {})}.items():
+        _set(primary.header, keyword, value)
+    _name_bits(primary.header)
+    return fits.HDUList([primary, _provenance(bad.inputs)])
+
+
+def _name_bits(header: fits.Header) -> None:
+    for bit in MaskBit:
+        header[f"MASKB{bit.bit_length() - 1}"] = (str(bit.name), f"meaning of bit value {bit.value}")
 
 
 def read_master(path: str | PathLike[str]) -> Master:
@@ -141,14 +161,13 @@ def _ascii(text: str) -> str:
     return "".join(c if " " <= c <= "~" else "?" for c in plain)
 
 
-def _provenance(master: Master) -> fits.BinTableHDU:
+def _provenance(inputs: Sequence[MasterInput]) -> fits.BinTableHDU:
     def text(name: str, values: list[str]) -> fits.Column:
         return fits.Column(name, f"{max(1, *map(len, values))}A", array=np.array(values))
 
     def number(name: str, values: list[float | None], unit: str | None = None) -> fits.Column:
         return fits.Column(name, "D", unit, array=np.array(values, dtype=np.float64))
 
-    inputs = master.inputs
     table = fits.BinTableHDU.from_columns(
         [
             text(

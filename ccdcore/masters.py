@@ -7,7 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore._master_stack import CalibrationFrame, MasterStack, PerAmplifier, exposure_time, reduce_frame
+from ccdcore._master_stack import (
+    CalibrationFrame,
+    MasterStack,
+    PerAmplifier,
+    exposure_time,
+    reduce_frame,
+    saturation_limits,
+)
 from ccdcore.combining import CombinedImage, Progress, combine
 from ccdcore.errors import InsufficientDataError
 from ccdcore.master import MaskBit, Master, MasterInput, MasterKind
@@ -170,7 +177,8 @@ def master_flat(
     -------
     Master
         Without unit, mean 1 over the illuminated region; 1 outside the
-        amplifiers' data sections; `MaskBit.UNLIT` below a response of 0.05.
+        amplifiers' data sections; `MaskBit.UNLIT` below a response of 0.05, `MaskBit.SATURATED` where a
+        frame is at the limit of its range, which is then left out of the mean.
 
     Raises
     ------
@@ -195,7 +203,12 @@ def master_flat(
     )
     norm = float(np.nanmean(image.value[region], dtype=np.float64))
     image = CombinedImage(image.value / norm, image.uncertainty / norm, image.n_used, image.rejected_fraction)
-    return stack.master(image, recipe.clip_sigma, unit="", scales=1 / (levels * norm), levels=levels)
+    saturated = None
+    if any(min(saturation_limits(frame)) < np.inf for frame in frames):
+        saturated = stack.inside & ~np.isfinite(reference)
+    return stack.master(
+        image, recipe.clip_sigma, unit="", scales=1 / (levels * norm), levels=levels, saturated=saturated
+    )
 
 
 def illuminated_region(

@@ -1,9 +1,10 @@
 """Gain and read noise by photon transfer.
 
-Two methods. ``pair`` is the textbook estimator of the Handbook of CCD
+Three methods. ``pair`` is the textbook estimator of the Handbook of CCD
 Astronomy (§4.3; IRAF `findgain`): exact, of the whole amplifier, and far off
 where the lamp drifts on structured light or cosmic rays hit. ``binned``
-compares pixels of equal light: see `_flat_pair`.
+compares pixels of equal light: see `_flat_pair`. ``ptc`` fits the curve of a
+ramp of light levels to the same points: see `_ramp_fit`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from ccdcore._exposures import Exposure, Exposures, Image, channels
 from ccdcore._flat_pair import PairPoints
 from ccdcore._pair_series import BiasSeries, FlatSeries
+from ccdcore._ramp_fit import FEWEST_LEVELS, LEAST_RANGE, Ramp, is_ramp, n_levels, nonlinearity
 from ccdcore._transfer_fit import TransferFit
 from ccdcore.errors import InsufficientDataError
 from ccdcore.geometry import Amplifier, Section
@@ -27,6 +29,7 @@ from ccdcore.statistics import cut
 
 _CURVE_POINTS = 24
 _POOR_FIT = 3.0
+_SIGNIFICANT = 3.0
 _MANY_REJECTED = 0.05
 
 
@@ -49,9 +52,10 @@ class PhotonTransfer:
     amplifier : str
         Name of the amplifier.
     method : str
-        ``"pair"`` or ``"binned"``; ``"bias only"`` where there are no usable flats.
+        ``"pair"``, ``"binned"`` or ``"ptc"``; ``"bias only"`` where there are no usable flats.
     gain_e_per_adu, gain_uncertainty : float or None
-        Gain in electrons per ADU and its 1-σ uncertainty; None without flats.
+        Gain in electrons per ADU and its 1-σ statistical uncertainty; None
+        without flats. Of one light level it is the apparent gain at that level.
     read_noise_adu, read_noise_adu_uncertainty : float
         Read noise of one frame in ADU RMS; the variance of rounding to whole
         numbers is taken out, except by ``"pair"``.
@@ -67,8 +71,26 @@ class PhotonTransfer:
         Pixels used, of one flat pair.
     chi2_per_dof : float or None
         Reduced χ² of the fit, where there was one.
+    gain_systematic_uncertainty : float or None
+        1-σ systematic uncertainty of `gain_e_per_adu`: the brighter-fatter
+        effect where the fit has none, and faint cosmic rays. None for
+        ``"pair"``, which knows of neither.
+    gain_corrected_e_per_adu, gain_corrected_uncertainty : float or None
+        Gain free of the brighter-fatter effect, and its total 1-σ uncertainty.
+    a00_per_e, a00_uncertainty : float or None
+        Relative change of a pixel's area for each electron in it, in 1/e⁻,
+        where it was fitted.
+    turn_off_adu : float or None
+        Highest signal before the variance breaks down (full well), where it does.
+    nonlinearity : float or None
+        Largest relative deviation of the signal from a straight line against
+        the exposure time, below the turn-off; None without three exposure times.
+    reason : str
+        Why this method.
     curve : tuple of PhotonTransferPoint
         The points of the photon transfer curve.
+    rejected : tuple of PhotonTransferPoint
+        One point for each pair that was measured and left out of the fit.
     notes : tuple of str
         Pairs left out and other remarks, in words.
     """
@@ -88,7 +110,16 @@ class PhotonTransfer:
     n_flat_pairs: int
     n_pixels: int
     chi2_per_dof: float | None = None
+    gain_systematic_uncertainty: float | None = None
+    gain_corrected_e_per_adu: float | None = None
+    gain_corrected_uncertainty: float | None = None
+    a00_per_e: float | None = None
+    a00_uncertainty: float | None = None
+    turn_off_adu: float | None = None
+    nonlinearity: float | None = None
+    reason: str = ""
     curve: tuple[PhotonTransferPoint, ...] = ()
+    rejected: tuple[PhotonTransferPoint, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -96,7 +127,7 @@ def measure_gain(
     bias: Sequence[Image],
     flat: Sequence[Image],
     *,
-    method: Literal["auto", "pair", "binned"] = "auto",
+    method: Literal["auto", "pair", "binned", "ptc"] = "auto",
     region: str | Section | None = None,
     amplifiers: Sequence[Amplifier] | None = None,
 ) -> tuple[PhotonTransfer, ...]:
@@ -109,9 +140,11 @@ def measure_gain(
         a time. Flats of several filters and exposure times may be mixed:
         pairs are formed of consecutive ones of equal filter and exposure time
         (1 %) whose flux differs by less than 10 %.
-    method : {"auto", "pair", "binned"}
+    method : {"auto", "pair", "binned", "ptc"}
         ``"pair"`` takes the first two frames of each kind as they are;
-        ``"binned"`` all pairs, and ``"auto"`` is ``"binned"``.
+        ``"binned"`` all pairs; ``"ptc"`` all pairs of a ramp of light levels.
+        ``"auto"`` is ``"ptc"`` for an amplifier with three levels or more that
+        span a factor of three, else ``"binned"``.
     region : str or Section, optional
         Only these pixels, ``"[x1:x2,y1:y2]"``.
     amplifiers : sequence of Amplifier, optional
@@ -123,7 +156,8 @@ def measure_gain(
     -------
     tuple of PhotonTransfer
         One for each amplifier that has pixels in the region. Without a usable
-        pair of flats the gain is None and the method ``"bias only"``.
+        pair of flats, or with ``"ptc"`` without a ramp, the gain is None and
+        the method ``"bias only"``.
 
     Raises
     ------
@@ -146,14 +180,22 @@ def measure_gain(
     five) the fit is that of Astier et al. 2019 (A&A 629, A36), eq. 16:
     C = [exp(2 a₀₀ μ g) − 1]/(2 a₀₀ g²) + B. Uncertainties are statistical, with
     the correlation of pairs that share a frame in them, and times √(χ²/dof)
-    where that is above 1.
+    where that is more than chance.
+
+    ``"ptc"``: eq. 16 always, with g, a₀₀ and B free, B known from the biases. The
+    pairs beyond the first downward break of the curve are left out, and those
+    more than 5 σ and 2 % off it.
+
+    Charge that moves to a neighbour stays in the sum: the covariances of the
+    eight neighbours in the difference images, added to the variance, give the
+    gain free of the brighter-fatter effect where there is one light level.
 
     ``"pair"``: g = (ΣF − ΣB)/[Var(F₁ − F₂) − Var(B₁ − B₂)], read noise
     g · std(B₁ − B₂)/√2. Its uncertainty is that of the noise only: it does not
     know of lamp drift and cosmic rays.
     """
-    if method not in ("auto", "pair", "binned"):
-        raise ValueError(f"method {method!r} is unknown: write auto, pair or binned")
+    if method not in ("auto", "pair", "binned", "ptc"):
+        raise ValueError(f"method {method!r} is unknown: write auto, pair, binned or ptc")
     exposures = Exposures()
     biases = exposures.raw(bias, "bias")
     if method == "pair":
@@ -165,11 +207,18 @@ def measure_gain(
             )
     elif bias_series := _bias_series(biases, amplifiers, region):
         flat_series = _flat_series(bias_series, exposures.flat_pairs(flat))
-        return tuple(_result(*both, exposures.notes) for both in zip(bias_series, flat_series, strict=True))
+        return tuple(_result(*both, method, exposures.notes) for both in zip(bias_series, flat_series, strict=True))
     n_usable = len(bias) - len(exposures.notes)
     raise InsufficientDataError(
         " ".join([f"read noise needs two raw biases, {n_usable} usable: add biases.", *exposures.notes])
     )
+
+
+def warm_up() -> None:
+    """Compile what measures whole-number frames, or load it from the cache, so that no later call waits for it."""
+    rng = np.random.default_rng(1)
+    bias, flat = (list(rng.poisson(level, (2, 32, 32)).astype(np.uint16)) for level in (100, 1000))
+    measure_gain(bias, flat)
 
 
 def _bias_series(
@@ -197,7 +246,7 @@ def _flat_series(bias_series: Sequence[BiasSeries], pairs: Iterator[tuple[Exposu
     return series
 
 
-def _result(biases: BiasSeries, flats: FlatSeries, notes: Sequence[str]) -> PhotonTransfer:
+def _result(biases: BiasSeries, flats: FlatSeries, method: str, notes: Sequence[str]) -> PhotonTransfer:
     read_noise, read_noise_uncertainty = flats.noise.read_noise
     hidden = ["the read noise is hidden by rounding to whole ADU"] if read_noise == 0 else []
     result = PhotonTransfer(
@@ -217,29 +266,84 @@ def _result(biases: BiasSeries, flats: FlatSeries, notes: Sequence[str]) -> Phot
         n_pixels=0,
         notes=(*notes, *biases.remarks, *flats.remarks, *hidden),
     )
-    if not flats.points:
+    if not flats.pairs:
         return result
-    fit = flats.fit()
-    means = np.concatenate([points.mean for points in flats.points])
-    return replace(
-        result,
-        method="binned",
-        gain_e_per_adu=fit.gain,
-        gain_uncertainty=fit.uncertainty,
-        read_noise_e=fit.gain * read_noise,
-        read_noise_uncertainty=hypot(fit.gain * read_noise_uncertainty, read_noise * fit.uncertainty),
-        level_range_adu=(float(means.min()), float(means.max())),
-        n_flat=flats.n_frames,
-        n_flat_pairs=len(flats.points),
-        n_pixels=int(flats.points[0].n_pixels.sum()),
-        chi2_per_dof=fit.chi2_per_dof,
-        curve=_curve(flats.points),
-        notes=(*result.notes, *_fit_notes(fit, flats.points)),
+    levels = [pair.level for pair in flats.pairs]
+    if method == "ptc" and not is_ramp(levels):
+        return replace(
+            result, notes=(*result.notes, f"no gain: method ptc needs a ramp of light levels, {_not(levels)}")
+        )
+    if method == "ptc" or (method == "auto" and is_ramp(levels)):
+        ramp = flats.fit_ramp()
+        result = replace(result, method="ptc", turn_off_adu=ramp.turn_off_adu, nonlinearity=nonlinearity(ramp.used))
+        reason = f"{n_levels(levels)} light levels from {min(levels):.0f} to {max(levels):.0f} ADU make a curve"
+    else:
+        ramp = Ramp(flats.fit(), tuple(flats.pairs))
+        result = replace(result, method="binned")
+        reason = f"no ramp of light levels, {_not(levels)}"
+    return _with_gain(result, ramp, flats, reason if method == "auto" else f"method {method} was asked for")
+
+
+def _not(levels: Sequence[float]) -> str:
+    return (
+        f"{FEWEST_LEVELS} or more that span a factor of {LEAST_RANGE:.0f}: "
+        f"there are {n_levels(levels)} from {min(levels):.0f} to {max(levels):.0f} ADU"
     )
 
 
-def _fit_notes(fit: TransferFit, points: Sequence[PairPoints]) -> Iterator[str]:
+def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: str) -> PhotonTransfer:
+    """Add what follows from the flats."""
+    fit, points = ramp.fit, [pair.points for pair in ramp.used]
+    means = np.concatenate([of.mean for of in points])
+    read_noise = result.read_noise_adu
+    systematic, corrected, of_corrected = _free_of_brighter_fatter(ramp, flats)
+    return replace(
+        result,
+        gain_e_per_adu=fit.gain,
+        gain_uncertainty=fit.uncertainty,
+        gain_systematic_uncertainty=systematic,
+        gain_corrected_e_per_adu=corrected,
+        gain_corrected_uncertainty=of_corrected,
+        a00_per_e=fit.bend and fit.bend[0],
+        a00_uncertainty=fit.bend and fit.bend[1],
+        read_noise_e=fit.gain * read_noise,
+        read_noise_uncertainty=hypot(fit.gain * result.read_noise_adu_uncertainty, read_noise * fit.uncertainty),
+        level_range_adu=(float(means.min()), float(means.max())),
+        n_flat=len({number for pair in ramp.used for number in pair.numbers}),
+        n_flat_pairs=len(points),
+        n_pixels=int(points[0].n_pixels.sum()),
+        chi2_per_dof=fit.chi2_per_dof,
+        reason=reason,
+        curve=_curve(points),
+        rejected=tuple(_one_point(pair.points) for pair in flats.pairs if pair.name in ramp.left_out),
+        notes=(
+            *result.notes,
+            *(f"pair {name} left out: {why}" for name, why in ramp.left_out.items()),
+            *_fit_notes(fit, points),
+        ),
+    )
+
+
+def _free_of_brighter_fatter(ramp: Ramp, flats: FlatSeries) -> tuple[float, float, float]:
+    """Return the systematic uncertainty of the gain, the gain without the brighter-fatter effect, and its uncertainty.
+
+    Where the fit has no bend, that of neighbours' covariances or of a fit with a bend, whichever is known better.
+    """
+    fit, points = ramp.fit, [pair.points for pair in ramp.used]
+    hidden = flats.faint_cosmic_rays(points)
     if fit.bend is not None:
+        return fit.gain * hidden, fit.gain, hypot(fit.uncertainty, fit.gain * hidden)
+    share, of_share = flats.neighbour_share(points)
+    corrected = fit.gain / (1 + share)
+    uncertainty = hypot(fit.uncertainty, corrected * of_share) / (1 + share)
+    if (bent := flats.bent()) is not None and bent.uncertainty < uncertainty:
+        corrected, uncertainty = bent.gain, bent.uncertainty
+    uncertainty = hypot(uncertainty, corrected * hidden)
+    return hypot(fit.gain - corrected, uncertainty), corrected, uncertainty
+
+
+def _fit_notes(fit: TransferFit, points: Sequence[PairPoints]) -> Iterator[str]:
+    if fit.bend is not None and abs(fit.bend[0]) > _SIGNIFICANT * fit.bend[1]:
         a00, uncertainty = fit.bend
         yield (
             f"the curve bends, a00 = ({a00:.2e} ± {uncertainty:.0e}) per electron (brighter-fatter effect): "
@@ -270,6 +374,13 @@ def _curve(points: Sequence[PairPoints]) -> tuple[PhotonTransferPoint, ...]:
         level, spread = (float(weight @ values[group] / weight.sum()) for values in (mean, variance))
         curve.append(PhotonTransferPoint(level, spread, float(weight.sum() ** -0.5), int(n_pixels[group].sum())))
     return tuple(curve)
+
+
+def _one_point(points: PairPoints) -> PhotonTransferPoint:
+    weight = points.mean / points.uncertainty**2
+    level, spread = (float(weight @ values / weight.sum()) for values in (points.mean, points.variance))
+    uncertainty = float(np.sqrt(weight**2 @ points.uncertainty**2) / weight.sum())
+    return PhotonTransferPoint(level, spread, uncertainty, int(points.n_pixels.sum()))
 
 
 def _textbook(
@@ -319,6 +430,7 @@ def _textbook(
         read_noise_e=gain * read_noise,
         read_noise_uncertainty=hypot(gain * result.read_noise_adu_uncertainty, read_noise * gain_uncertainty),
         level_range_adu=(light / 2, light / 2),
+        reason="method pair was asked for",
         n_flat=2,
         n_flat_pairs=1,
         n_pixels=frames[0].size,

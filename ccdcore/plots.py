@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,8 +21,9 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from PIL import Image as PillowImage
 
+from ccdcore._transfer_fit import curvature
 from ccdcore.instrument import Limits
-from ccdcore.photon_transfer import PhotonTransfer
+from ccdcore.photon_transfer import PhotonTransfer, PhotonTransferPoint
 
 Image = npt.NDArray[Any]
 TrendRow = tuple[datetime, float, float | None, str]
@@ -76,7 +77,7 @@ def frame_master_residual(
     """
     rows, columns = frame.shape
     wide = columns > 2 * rows
-    blocks = _block(frame.shape)
+    blocks = block_of(frame.shape)
     figure = Figure(
         figsize=(_WIDTH, 5.4 if wide else 1.6 + 2.6 * min(rows / columns, 2)), dpi=_DPI, layout="constrained"
     )
@@ -84,8 +85,8 @@ def frame_master_residual(
     axes = figure.subplots(3, 1, sharex=True) if wide else figure.subplots(1, 3, sharey=True)
     panels = ("frame", frame, "adu"), ("master", master_value, unit), ("residual", residual, unit)
     for axis, (name, image, of) in zip(axes, panels, strict=True):
-        small = _reduced(image, blocks)
-        low, high = _zscale(small)
+        small = reduced(image, blocks)
+        low, high = zscale(small)
         shown = axis.imshow(
             small,
             cmap=colormaps["gray"].with_extremes(bad=_MASKED),
@@ -127,8 +128,8 @@ def histogram(values: Image, *, title: str, unit: str = "adu", quantity: str = "
         Number of pixels, logarithmic: a straight tail of cosmic rays or a second population shows.
     """
     finite = values[np.isfinite(values)].astype(np.float64)
-    figure = Figure(figsize=(_WIDTH * 0.75, 4.0), dpi=_DPI, layout="constrained")
-    axis = figure.subplots()
+    figure = Figure(figsize=(_WIDTH * 0.75, 4.0), dpi=_DPI)
+    axis = figure.add_axes((0.1, 0.13, 0.87, 0.78))
     axis.set(title=title, xlabel=_label(quantity, unit), ylabel="pixels", yscale="log")
     if finite.size == 0:
         _say(axis, "no finite value")
@@ -149,7 +150,7 @@ def histogram(values: Image, *, title: str, unit: str = "adu", quantity: str = "
 
 
 def variance_against_mean(results: Sequence[PhotonTransfer], *, title: str) -> Figure:
-    """Show the photon transfer curve of each amplifier with the line of its gain and read noise.
+    """Show the photon transfer curve of each amplifier with its fit, what is left of it, and the pairs left out.
 
     Parameters
     ----------
@@ -161,35 +162,54 @@ def variance_against_mean(results: Sequence[PhotonTransfer], *, title: str) -> F
     Returns
     -------
     Figure
-        Variance of one frame (ADU²) against mean signal (ADU), logarithmic where they span a decade.
+        Above, variance of one frame (ADU²) against mean signal (ADU), logarithmic where they span a decade; pairs
+        left out as crosses. Below, measured minus fitted variance in per cent of the fitted one; points beyond
+        the range of those in the fit are at its edge.
     """
-    figure = Figure(figsize=(_WIDTH * 0.75, 4.8), dpi=_DPI, layout="constrained")
-    axis = figure.subplots()
-    axis.set(title=title, xlabel="mean signal (ADU)", ylabel="variance of one frame (ADU²)")
+    figure = Figure(figsize=(_WIDTH * 0.75, 6.4), dpi=_DPI, layout="constrained")
+    axis, residuals = figure.subplots(2, 1, sharex=True, height_ratios=(2.2, 1))
+    axis.set(title=title, ylabel="variance of one frame (ADU²)")
+    residuals.set(xlabel="mean signal (ADU)", ylabel="residual (%)")
     drawn = [result for result in results if result.curve]
     if not drawn:
         _say(axis, "no flats: no photon transfer curve")
         return figure
+    range_percent = max((_residual_range(result) for result in drawn), default=1.0)
     for number, result in enumerate(drawn):
-        _transfer_curve(axis, result, number)
-    means = [point.mean_adu for result in drawn for point in result.curve]
-    variances = [point.variance_adu2 for result in drawn for point in result.curve]
+        _transfer_curve(axis, residuals, result, number, range_percent)
+    residuals.set_ylim(-range_percent, range_percent)
+    residuals.axhline(0, color="0.3", linewidth=1)
+    points = [point for result in drawn for point in (*result.curve, *result.rejected)]
+    means, variances = [point.mean_adu for point in points], [point.variance_adu2 for point in points]
     if min(means) > 0 and min(variances) > 0 and max(means) > 10 * min(means):
         axis.set(xscale="log", yscale="log")
-    axis.plot([], [], color="0.3", linewidth=1, label="read noise² + mean / gain")
+    bent = any(result.a00_per_e is not None for result in drawn)
+    axis.plot(
+        [], [], color="0.3", linewidth=1, label="Astier et al. 2019, eq. 16" if bent else "read noise² + mean / gain"
+    )
+    if any(result.rejected for result in drawn):
+        axis.plot([], [], "x", color="0.3", label="pairs left out")
     axis.legend(loc="upper left", fontsize="small")
-    axis.grid(alpha=0.3)
+    for each in (axis, residuals):
+        each.grid(alpha=0.3)
     return figure
 
 
 def trend(
-    rows: Iterable[TrendRow], *, quantity: str, unit: str, limits: Limits | None = None, title: str | None = None
+    rows: Sequence[TrendRow],
+    *,
+    quantity: str,
+    unit: str,
+    limits: Limits | None = None,
+    title: str | None = None,
+    marked: Sequence[int] = (),
+    changes: Sequence[tuple[datetime, str]] = (),
 ) -> Figure:
     """Show values with their uncertainties against time, one colour and marker an amplifier.
 
     Parameters
     ----------
-    rows : iterable of (datetime, float, float or None, str)
+    rows : sequence of (datetime, float, float or None, str)
         Time (UTC-aware), value, 1-σ uncertainty, name of the amplifier.
     quantity, unit : str
         For the axis of values.
@@ -197,11 +217,16 @@ def trend(
         Specification limits, drawn as dashed lines.
     title : str, optional
         Above the figure; the quantity if not given.
+    marked : sequence of int
+        Indices of rows that are ringed: the new ones.
+    changes : sequence of (datetime, str)
+        Steps and drifts, drawn as vertical lines, and what they are.
 
     Returns
     -------
     Figure
     """
+    new = [rows[index] for index in marked]
     rows = sorted(rows, key=lambda row: row[0])
     figure = Figure(figsize=(_WIDTH, 4.0), dpi=_DPI, layout="constrained")
     axis = figure.subplots()
@@ -221,6 +246,14 @@ def trend(
             capsize=2,
             label=f"amplifier {amplifier}",
         )
+    if new:
+        times, values = [row[0] for row in new], [row[1] for row in new]
+        axis.plot(times, values, "ko", markersize=11, fillstyle="none", label="this run")  # type: ignore[arg-type]
+    for what in dict.fromkeys(what for _, what in changes):
+        for when in (when for when, of in changes if of == what and when >= rows[0][0]):
+            axis.axvline(when, color="0.5", linestyle=":", linewidth=1)  # type: ignore[arg-type]
+            place: Any = (when, 0.98)
+            axis.annotate(what, place, xycoords=("data", "axes fraction"), rotation=90, va="top", fontsize="x-small")
     drawn = [limit for limit in ((limits.min, limits.max) if limits else ()) if limit is not None]
     for number, limit in enumerate(drawn):
         axis.axhline(limit, color="0.35", linestyle="--", label=None if number else "specification")
@@ -235,27 +268,46 @@ def trend(
     return figure
 
 
-def _transfer_curve(axis: Axes, result: PhotonTransfer, number: int) -> None:
-    mean = np.array([point.mean_adu for point in result.curve])
-    colour = COLOURS[number % len(COLOURS)]
+def _transfer_curve(axis: Axes, residuals: Axes, result: PhotonTransfer, number: int, range_percent: float) -> None:
+    mean, variance, error = _points(result.curve)
+    style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "markersize": 4, "capsize": 2}
+    marker = MARKERS[number % len(MARKERS)]
     label = f"amplifier {result.amplifier}"
     if result.gain_e_per_adu is not None:
         label += f": gain {_plus_minus(result.gain_e_per_adu, result.gain_uncertainty)} e⁻/ADU"
         x = np.geomspace(mean.min(), mean.max(), 200) if mean.min() > 0 else np.linspace(mean.min(), mean.max(), 200)
-        axis.plot(x, result.read_noise_adu**2 + x / result.gain_e_per_adu, color=colour, linewidth=1)
-    axis.errorbar(
-        mean,
-        [point.variance_adu2 for point in result.curve],
-        [point.variance_uncertainty_adu2 for point in result.curve],
-        fmt=MARKERS[number % len(MARKERS)],
-        color=colour,
-        markersize=4,
-        capsize=2,
-        label=label,
-    )
+        axis.plot(x, _fitted(result, x), color=style["color"], linewidth=1)
+        fitted = _fitted(result, mean)
+        residuals.errorbar(mean, 100 * (variance / fitted - 1), 100 * error / fitted, fmt=marker, **style)
+        for point in result.rejected:
+            off = 100 * float(point.variance_adu2 / _fitted(result, np.array(point.mean_adu)) - 1)
+            residuals.plot(point.mean_adu, np.clip(off, -range_percent, range_percent), "x", color=style["color"])
+    for point in result.rejected:
+        axis.plot(point.mean_adu, point.variance_adu2, "x", color=style["color"])
+    axis.errorbar(mean, variance, error, fmt=marker, label=label, **style)
 
 
-def _block(shape: tuple[int, ...]) -> tuple[int, int]:
+def _points(curve: Sequence[PhotonTransferPoint]) -> tuple[Image, Image, Image]:
+    mean, variance, error = np.array(
+        [(point.mean_adu, point.variance_adu2, point.variance_uncertainty_adu2) for point in curve]
+    ).T
+    return mean, variance, error
+
+
+def _fitted(result: PhotonTransfer, mean: Image) -> Image:
+    gain = result.gain_e_per_adu or 1.0
+    bent = curvature(mean * gain, result.a00_per_e or 0.0)
+    return np.asarray(result.read_noise_adu**2 + mean / gain * bent)
+
+
+def _residual_range(result: PhotonTransfer) -> float:
+    """Return the range of residuals in per cent that shows all points of the fit with their uncertainties."""
+    mean, variance, error = _points(result.curve)
+    fitted = _fitted(result, mean)
+    return 120 * float(np.max((np.abs(variance - fitted) + error) / fitted))
+
+
+def block_of(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return the block (rows, columns) that brings an image to at most `_MOST_CELLS` cells, square if it can be."""
     rows, columns = shape
     size = max(1.0, math.sqrt(rows * columns / _MOST_CELLS))
@@ -264,7 +316,7 @@ def _block(shape: tuple[int, ...]) -> tuple[int, int]:
     return math.ceil(rows * math.ceil(columns / width) / _MOST_CELLS), width
 
 
-def _reduced(image: Image, block: tuple[int, int]) -> Image:
+def reduced(image: Image, block: tuple[int, int]) -> Image:
     """Average an image in blocks, NaN left out; a last block that is not full is averaged over what there is."""
     cells = image.astype(np.float64)
     known = np.isfinite(cells)
@@ -277,7 +329,8 @@ def _reduced(image: Image, block: tuple[int, int]) -> Image:
         return np.asarray(total / n)
 
 
-def _zscale(image: Image) -> tuple[float, float]:
+def zscale(image: Image) -> tuple[float, float]:
+    """Return the limits between which the finite pixels of an image show best, as IRAF's ZScale finds them."""
     finite = image[np.isfinite(image)]
     if finite.size == 0:
         return 0.0, 1.0

@@ -9,7 +9,7 @@ from typing import Literal
 
 from ccdcore.geometry import Section
 
-VERSION = 1
+VERSION = 3
 """Raised whenever the code of a recipe changes its results, so that older results are known to be stale."""
 
 
@@ -62,7 +62,7 @@ class FlatRecipe:
 class GainRecipe:
     """Options of gain and read noise: the method, and a region ``[x1:x2,y1:y2]`` or None for all."""
 
-    method: Literal["auto", "pair", "binned"] = "auto"
+    method: Literal["auto", "pair", "binned", "ptc"] = "auto"
     region: str | None = None
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from statistics import median_low
+from statistics import median, median_low
 
 import numpy as np
 import numpy.typing as npt
@@ -75,11 +75,15 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
 
 
 def _averaged(frames: Sequence[SeriesFrame]) -> Reasons:
-    return {
-        frame.sha256: f"average of {frame.info.n_averaged} exposures, not a raw frame"
-        for frame in frames
-        if frame.info.n_averaged > 1
-    }
+    reasons = {}
+    for frame in frames:
+        shown = max((each.n_averaged for each in frame.statistics), default=1)
+        if frame.info.n_averaged > 1:
+            reasons[frame.sha256] = f"average of {frame.info.n_averaged} exposures, not a raw frame"
+        elif shown > 1:
+            evidence = f"its pixels are multiples of 1/{shown} ADU"
+            reasons[frame.sha256] = f"average of {shown} exposures, not a raw frame: {evidence}"
+    return reasons
 
 
 def _of_other_layout(frames: Sequence[SeriesFrame]) -> Reasons:
@@ -129,6 +133,21 @@ def _of_other_temperature(frames: Sequence[SeriesFrame]) -> Reasons:
             for sha256, value in far.items():
                 reasons[sha256] = f"detector at {value:.1f} °C, the other {frame_type} frames at {usual:.1f} °C"
     return reasons
+
+
+def temperature_gap(biases: Iterable[SeriesFrame], frames: Iterable[SeriesFrame]) -> str | None:
+    """Say in words where biases were taken more than 5 K warmer or colder than other frames; None where not.
+
+    The bias level, its pattern and the gain follow the temperature.
+    """
+    middle = [
+        median(known)
+        for some in (biases, frames)
+        if (known := [t for frame in some if (t := frame.info.ccd_temperature_c) is not None])
+    ]
+    if len(middle) < 2 or abs(middle[0] - middle[1]) <= _TEMPERATURE_K:
+        return None
+    return f"detector at {middle[0]:.1f} °C in the biases, at {middle[1]:.1f} °C in the other frames"
 
 
 def _of_other_level_or_noise(frames: Sequence[SeriesFrame]) -> Reasons:

@@ -16,10 +16,12 @@ from db.base import DatabaseError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"
+HEAD = "0003"
 """The newest revision of the schema, known without importing Alembic."""
 
-_BUSY_SECONDS = 30
+_BUSY_SECONDS = 120
+"""How long a writer waits for others. SQLite lets any of them in, not the first that came, so that on a machine that is
+overloaded one may be passed over for half a minute."""
 _UPGRADE_LOCK = 0xCCD
 """Key of the PostgreSQL advisory lock that lets one machine at a time change the schema."""
 

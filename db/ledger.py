@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models import File, FileState, Frame
@@ -21,9 +21,8 @@ from db.rows import readable
 from db.statements import batches, insert
 
 MAX_TRIES = 3
-"""Claims that a file gets before it is put into quarantine."""
+"""How often a file is read in vain before it is put into quarantine."""
 
-_INODE_MASK = 2**63 - 1  # an inode is unsigned, a database's integer is not
 _WAITING = (FileState.SEEN, FileState.SETTLING)
 _UNPROCESSED = (*_WAITING, FileState.READY, FileState.CLAIMED)
 
@@ -63,7 +62,7 @@ class FileRow:
     changed_at : datetime
         When its signature last changed.
     tries : int
-        Claims since then.
+        How often it was read in vain since then.
     frame_id : int or None
         The frame it holds, once it has been read.
     """
@@ -135,7 +134,7 @@ def _as_row(sighting: Sighting, *, host: str, now: datetime) -> dict[str, Any]:
         "relative_path": sighting.relative_path,
         "size": sighting.size,
         "mtime_ns": sighting.mtime_ns,
-        "inode": sighting.inode & _INODE_MASK,
+        "inode": inode(sighting.inode),
         "state": FileState.SEEN,
         "state_since": now,
         # A camera's clock may be ahead of ours; nothing arrives in the future.
@@ -143,6 +142,11 @@ def _as_row(sighting: Sighting, *, host: str, now: datetime) -> dict[str, Any]:
         "first_seen_at": now,
         "tries": 0,
     }
+
+
+def inode(number: int) -> int:
+    """Return an inode as the ledger keeps it: one is unsigned, a database's integer is not."""
+    return number & 2**63 - 1
 
 
 def sightings(session: Session, *, host: str) -> list[Sighting]:
@@ -161,6 +165,19 @@ def files_at(session: Session, sightings: Iterable[Sighting], *, host: str) -> l
         here = session.execute(select(*_COLUMNS).where(File.host == host, File.root == root))
         found += sorted((row for row in map(_file_row, here) if row.relative_path in paths), key=lambda row: row.path)
     return found
+
+
+def registered(session: Session, *, host: str) -> list[tuple[FileRow, str]]:
+    """Return the files of ``host`` that frames were registered from, by path, each with the SHA-256 of its bytes."""
+    query = select(*_COLUMNS, File.file_sha256).where(File.host == host, File.state == FileState.DONE)
+    found = session.execute(query.order_by(File.root, File.relative_path))
+    return [(FileRow(*row), sha256) for *row, sha256 in found]
+
+
+def files_of(session: Session, file_ids: Collection[int]) -> list[FileRow]:
+    """Return the rows of these files, as far as there are such."""
+    found = (session.execute(select(*_COLUMNS).where(File.id.in_(ids))) for ids in batches(file_ids))
+    return [FileRow(*row) for rows in found for row in rows]
 
 
 def _file_row(row: Any) -> FileRow:
@@ -188,8 +205,6 @@ def claim_ready(
 ) -> list[FileRow]:
     """Claim up to ``limit`` files of ``host`` that are ready, or whose claim has run out.
 
-    A file that has been claimed `MAX_TRIES` times is put into quarantine instead.
-
     Parameters
     ----------
     owner : str
@@ -199,7 +214,6 @@ def claim_ready(
     """
     expired = and_(File.state == FileState.CLAIMED, File.lease_until <= now)
     free = and_(File.host == host, or_(File.state == FileState.READY, expired))
-    _give_up(session, free, now=now)
     query = select(File.id).where(free).order_by(File.changed_at, File.id).limit(limit)
     return _claim(session, query.with_for_update(skip_locked=True), owner=owner, lease_until=lease_until, now=now)
 
@@ -228,25 +242,11 @@ def _claim(session: Session, query: Any, *, owner: str, lease_until: datetime, n
             state_since=now,
             claimed_by=owner,
             lease_until=lease_until,
-            tries=File.tries + 1,
         )
         .returning(*_COLUMNS)
         .execution_options(synchronize_session=False)
     )
     return sorted((FileRow(*row) for row in session.execute(claimed)), key=lambda row: (row.changed_at, row.id))
-
-
-def _give_up(session: Session, free: ColumnElement[bool], *, now: datetime) -> None:
-    why = f"given up after {MAX_TRIES} tries; when the cause is gone, type ccdwatch process and its path"
-    _move(
-        session,
-        and_(free, File.tries >= MAX_TRIES),
-        state=FileState.QUARANTINED,
-        state_since=now,
-        reason=func.coalesce(File.reason + ": ", "") + why,
-        claimed_by=None,
-        lease_until=None,
-    )
 
 
 def claimants(session: Session, *, host: str) -> set[str]:
@@ -277,33 +277,31 @@ def quarantine(session: Session, file_id: int, *, owner: str | None, reason: str
 def return_to_settling(
     session: Session, file_id: int, *, owner: str, reason: str, rest_until: datetime, now: datetime
 ) -> bool:
-    """Let an incomplete file wait for more bytes; it is not ready again before ``rest_until``."""
+    """Let a file wait for more bytes or better times, not ready again before ``rest_until``.
+
+    After `MAX_TRIES` it is put into quarantine instead. A claim that ran out is no try: whatever ended its owner,
+    it was not known to be this file.
+    """
+    is_last = File.tries + 1 >= MAX_TRIES
+    given_up = f"given up after {MAX_TRIES} tries; {reason}; when the cause is gone, type ccdwatch retry file:{file_id}"
     return _settle(
         session,
         file_id,
         owner=owner,
-        state=FileState.SETTLING,
+        state=case((is_last, FileState.QUARANTINED), else_=FileState.SETTLING),
         now=now,
-        reason=readable(reason),
-        lease_until=rest_until,
+        reason=case((is_last, readable(given_up)), else_=readable(reason)),
+        lease_until=case((is_last, None), else_=rest_until),
+        tries=File.tries + 1,
     )
 
 
 def _settle(
-    session: Session, file_id: int, *, owner: str | None, state: FileState, now: datetime, **values: object
+    session: Session, file_id: int, *, owner: str | None, state: object, now: datetime, **values: object
 ) -> bool:
     rest: dict[str, object] = {"claimed_by": None, "lease_until": None, **values}
     mine = and_(File.id == file_id, File.claimed_by == owner)
     return _move(session, mine, state=state, state_since=now, **rest) == 1
-
-
-def retry(session: Session, file_ids: Collection[int], *, now: datetime) -> int:
-    """Offer files in quarantine for work again; return how many."""
-    aside = File.state == FileState.QUARANTINED
-    return sum(
-        _move(session, and_(File.id.in_(ids), aside), state=FileState.READY, state_since=now, reason=None, tries=0)
-        for ids in batches(file_ids)
-    )
 
 
 def _move(session: Session, where: ColumnElement[bool], **values: object) -> int:
@@ -311,14 +309,22 @@ def _move(session: Session, where: ColumnElement[bool], **values: object) -> int
     return cast("CursorResult[Any]", session.execute(statement)).rowcount
 
 
-def identified_otherwise(session: Session, *, host: str, identified_with: str) -> list[int]:
-    """Return the files whose frame was identified by other rules than those in force."""
+def identified_otherwise(session: Session, *, host: str, identified_with: str, since: date | None = None) -> list[int]:
+    """Return the files whose frame, of this night or later, was identified by other rules than those in force."""
     query = (
         select(File.id)
         .join(Frame, File.frame_id == Frame.id)
         .where(File.host == host, File.state == FileState.DONE, Frame.identified_with != identified_with)
     )
+    if since is not None:
+        query = query.where(or_(Frame.night.is_(None), Frame.night >= since))
     return list(session.scalars(query.order_by(File.id)))
+
+
+def forget(session: Session, file_ids: Collection[int]) -> None:
+    """Take files off the ledger that went away before they were ready: renamed, or deleted."""
+    for ids in batches(file_ids):
+        session.execute(delete(File).where(File.id.in_(ids), File.state.in_(_WAITING)))
 
 
 def counts(session: Session) -> dict[FileState, int]:

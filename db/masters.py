@@ -132,6 +132,6 @@ def _with_validity(found: list[MasterOnRecord]) -> list[MasterOnRecord]:
 
 
 def current_reference(session: Session) -> list[MasterOnRecord]:
-    """Return the good master observed last for each instrument, kind, configuration and filter."""
-    good = (one for one in masters(session) if one.is_good)
+    """Return the good master observed last for each instrument, kind, configuration and filter; no masks."""
+    good = (one for one in masters(session) if one.is_good and one.kind != "mask")
     return list({one.purpose: one for one in good}.values())

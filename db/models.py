@@ -28,6 +28,7 @@ class Outcome(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
+    CANCELLED = "cancelled"
     ABANDONED = "abandoned"
 
 
@@ -180,7 +181,14 @@ class Measurement(Base):
     """One value of one quantity for one amplifier."""
 
     __tablename__ = "measurement"
-    __table_args__ = (Index(None, "instrument_id", "amplifier", "observed_at"),)
+    # Where to look, and then all that a trend needs of a point: its rows, which are long, are left alone.
+    __table_args__ = (
+        Index(
+            "ix_measurement_trend",
+            *("instrument_id", "quantity", "amplifier", "observed_at"),
+            *("value", "uncertainty", "ccd_temperature_c", "unit", "filter", "run_id"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), index=True)
@@ -198,6 +206,40 @@ class Measurement(Base):
     """Mean time of its inputs."""
     remark: Mapped[str | None]
     """What is odd about it; None where nothing is."""
+
+
+class Notice(Base):
+    """Something that people are told of a trend, once; what came after it is another notice."""
+
+    __tablename__ = "notice"
+    __table_args__ = (
+        UniqueConstraint("measurement_id", "kind"),
+        Index(None, "instrument", "quantity", "amplifier"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    """``outside``, ``inside`` (its limits again), ``step``, ``drift`` or ``back`` (where it was before)."""
+    instrument: Mapped[str]
+    configuration: Mapped[str]
+    amplifier: Mapped[str]
+    filter: Mapped[str | None]
+    quantity: Mapped[str] = mapped_column(String(32))
+    unit: Mapped[str] = mapped_column(String(16))
+    measurement_id: Mapped[int] = mapped_column(ForeignKey("measurement.id"))
+    """The one that made it certain."""
+    since: Mapped[datetime]
+    """Time of observation of the first measurement that shows it."""
+    observed_at: Mapped[datetime]
+    before: Mapped[float | None]
+    after: Mapped[float]
+    details: Mapped[dict[str, Any]]
+    raised_at: Mapped[datetime]
+    told: Mapped[dict[str, Any]]
+    """When each receiver, by the digest of its address, was told."""
+    tries: Mapped[int] = mapped_column(default=0)
+    next_try_at: Mapped[datetime | None] = mapped_column(index=True)
+    """When it is to be told; None where there is nothing more to tell."""
 
 
 class Master(Base):

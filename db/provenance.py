@@ -22,7 +22,12 @@ from db.rows import plain
 
 _HASH_DIGITS = 8
 _SHA256 = re.compile(rf"[0-9a-f]{{{_HASH_DIGITS},64}}")
-_INGREDIENTS = {"bias": ("bias",), "dark": ("bias", "dark"), "flat": ("bias", "flat")}
+_INGREDIENTS = {
+    "bias": ("bias",),
+    "dark": ("bias", "dark"),
+    "flat": ("bias", "flat"),
+    "mask": ("bias", "dark", "flat"),
+}
 """Kind of a master → roles of the inputs it is made of."""
 
 
@@ -117,7 +122,11 @@ def _master(session: Session, row: Master) -> dict[str, Any]:
         "remark": row.remark,
         "valid_from": row.valid_from,
         "wasDerivedFrom": _derived_from(
-            session, row.run_id, roles=_INGREDIENTS[row.kind], purpose=f"master {row.kind}", filters={row.filter}
+            session,
+            row.run_id,
+            roles=_INGREDIENTS[row.kind],
+            purpose=f"master {row.kind}",
+            filters=None if row.kind == "mask" else {row.filter},
         ),
         "wasGeneratedBy": _run(session, session.get_one(Run, row.run_id)),
     }

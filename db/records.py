@@ -317,16 +317,22 @@ def fail_run(session: Session, *, run_id: int, message: str, now: datetime) -> b
     return _end(session, run_id=run_id, outcome=Outcome.FAILED, message=message, now=now)
 
 
-def abandon_run(session: Session, *, run_id: int, now: datetime) -> list[str]:
+def abandon_run(session: Session, *, run_id: int, now: datetime, cancelled: str | None = None) -> list[str]:
     """End a run whose process is gone, and forget its unfinished results.
+
+    Parameters
+    ----------
+    cancelled : str or None
+        Where somebody ended it on purpose, so that it is not made again: a message that says so.
 
     Returns
     -------
     list of str
         Paths of the masters it had written, relative to the home: they may be removed.
     """
-    message = "the process that worked on it is gone"
-    if not _end(session, run_id=run_id, outcome=Outcome.ABANDONED, message=message, now=now):
+    outcome = Outcome.ABANDONED if cancelled is None else Outcome.CANCELLED
+    message = cancelled or "the process that worked on it is gone"
+    if not _end(session, run_id=run_id, outcome=outcome, message=message, now=now):
         return []
     session.execute(delete(models.Measurement).where(models.Measurement.run_id == run_id))
     forgotten = delete(models.Master).where(models.Master.run_id == run_id).returning(models.Master.path)

@@ -8,6 +8,30 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+QUANTITIES: Mapping[str, str] = {
+    "gain": "e/ADU",
+    "corrected_gain": "e/ADU",
+    "a00": "1/e",
+    "turn_off_adu": "ADU",
+    "nonlinearity_fraction": "fraction",
+    "read_noise": "e",
+    "read_noise_adu": "ADU",
+    "overscan_read_noise": "e",
+    "overscan_read_noise_adu": "ADU",
+    "bias_level": "ADU",
+    "fixed_pattern_adu": "ADU",
+    "row_noise_adu": "ADU",
+    "column_noise_adu": "ADU",
+    "pickup_adu": "ADU",
+    "noise_tail_fraction": "fraction",
+    "bad_pixels": "pixels",
+    "hot_pixels": "pixels",
+    "dead_pixels": "pixels",
+    "noisy_pixels": "pixels",
+    "nonlinear_pixels": "pixels",
+}
+"""What is measured → its unit."""
+
 Verdict = Literal["ok", "suspect", "bad", "unjudged"]
 
 
@@ -44,9 +68,9 @@ class NewMeasurement:
     Parameters
     ----------
     quantity : str
-        ``gain``, ``read_noise``, ``read_noise_adu``, ``bias_level``, ``flat_level``, …
+        One of `QUANTITIES`.
     unit : str
-        ``e/ADU``, ``e`` or ``ADU``.
+        Its unit.
     amplifier : str
         Its name.
     value, uncertainty : float, float or None
@@ -96,7 +120,7 @@ class NewMaster:
     Parameters
     ----------
     kind : str
-        ``bias``, ``dark`` or ``flat``.
+        ``bias``, ``dark``, ``flat`` or ``mask``.
     filter : str or None
         Of a flat.
     path : str
@@ -104,7 +128,7 @@ class NewMaster:
     sha256 : str
         Of the file.
     unit : str
-        ``adu``, ``adu/s``, or empty for a flat.
+        ``adu``, ``adu/s``, or empty for a flat and a mask.
     n_combined, n_excluded : int
         Frames used and left out.
     verdict : str

@@ -122,6 +122,16 @@ def get_run(session: Session, run_id: int) -> RunRow:
     return _runs(session, Run.id == run_id)[0]
 
 
+def runs_of(session: Session, run_ids: Collection[int]) -> list[RunRow]:
+    """Return these runs, as far as there are such."""
+    return _runs(session, Run.id.in_(run_ids))
+
+
+def run_of_measurement(session: Session, measurement_id: int) -> int:
+    """Return the run that made a measurement."""
+    return session.scalars(select(Measurement.run_id).where(Measurement.id == measurement_id)).one()
+
+
 def find_run(session: Session, *, set_id: int, digest: str, attempt: int | None = None) -> RunRow | None:
     """Return the run that was claimed with these, the last attempt where none is given; None where there is none."""
     where = [Run.calibration_set_id == set_id, Run.digest == digest]

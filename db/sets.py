@@ -147,7 +147,7 @@ def _amplifier(stored: Mapping[str, Any]) -> Amplifier:
 def _statistics(stored: Mapping[str, Any]) -> FrameStatistics:
     """Bring back NaN, which is stored as null, wherever null is no value of the field."""
     values: dict[str, Any] = {
-        name: nan if value is None and name != "overscan_level" else value for name, value in stored.items()
+        name: nan if value is None and not name.startswith("overscan") else value for name, value in stored.items()
     }
     return FrameStatistics(**values)
 
@@ -248,6 +248,13 @@ def open_runs(session: Session) -> list[OpenRun]:
     columns = [getattr(Run, name) for name in OpenRun.__dataclass_fields__]
     query = select(*columns).where(Run.outcome.is_(None)).order_by(Run.id)
     return [OpenRun(*row) for row in session.execute(query)]
+
+
+def lately_done(session: Session, *, since: datetime) -> list[OpenRun]:
+    """Return the runs whose results stand and that ended since a time, with the processes that worked on them."""
+    columns = [getattr(Run, name) for name in OpenRun.__dataclass_fields__]
+    standing = Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None), Run.ended_at >= since
+    return [OpenRun(*row) for row in session.execute(select(*columns).where(*standing).order_by(Run.id))]
 
 
 def latest_gain(

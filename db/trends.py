@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, RowMapping, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from ccdcore.instrument import Limits
-from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
+from db.base import DatabaseError
+from db.curves import MEASUREMENT, RUN, SET, Curve, Entries, conditions, curves, entry_versions
+from db.models import CalibrationSet, Measurement, Run
 from db.results import Verdict
 from db.rows import Row
+from db.statements import batches
+
+if TYPE_CHECKING:
+    from astropy.table import QTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,90 +93,180 @@ def trends(
     instrument: str | None = None,
     amplifier: str | None = None,
     configuration: str | None = None,
+    filter_name: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     superseded: bool = False,
+    at_most: int | None = None,
 ) -> list[TrendRow]:
     """Return the measurements on record, oldest first.
 
     Parameters
     ----------
+    quantity, instrument, amplifier, configuration, filter_name : str or None
+        Only those of this; None for any.
     since, until : datetime or None
         The half-open span of time of observation.
     superseded : bool
         Whether to show also what newer runs took the place of.
+    at_most : int or None
+        For a plot: about how many points of each curve (instrument, configuration, amplifier, filter, quantity) to
+        return. Every outlier and all that is ``bad`` is among them, whatever their number (`ccdcore.thinning`).
     """
-    entries = _entries(session, instrument)
-    where: list[ColumnElement[bool]] = [Run.outcome == Outcome.DONE]
-    for column, wanted in (
-        (Measurement.quantity, quantity),
-        (Measurement.amplifier, amplifier),
-        (CalibrationSet.configuration, configuration),
-    ):
-        if wanted is not None:
-            where.append(column == wanted)
-    if instrument is not None:
-        where.append(Measurement.instrument_id.in_(entries))
-    if since is not None:
-        where.append(Measurement.observed_at >= since)
-    if until is not None:
-        where.append(Measurement.observed_at < until)
-    if not superseded:
-        where.append(Run.superseded_by_id.is_(None))
-    found = session.execute(_QUERY.where(*where)).mappings()
-    return [_trend_row(row, *entries[row["instrument_id"]]) for row in found]
+    entries = entry_versions(session, instrument)
+    which = {"quantity": quantity, "amplifier": amplifier, "configuration": configuration, "filter": filter_name}
+    where = conditions(which, entries=entries if instrument else None, since=since, until=until, superseded=superseded)
+    if at_most is None:
+        return _rows(session, entries, *where)
+    shown = [key for curve in curves(session, entries, where) for key in _thinned(curve, at_most)]
+    found = [row for ids in batches(shown) for row in _rows(session, entries, Measurement.id.in_(ids))]
+    return sorted(found, key=lambda row: (row.observed_at, row.id))
+
+
+def read_trends(database: str | Path, quantity: str, **which: Any) -> QTable:
+    """Return the history of a quantity as a table with units: for notebooks.
+
+    Parameters
+    ----------
+    database : str or Path
+        The home of a service, ``~/ccdwatch`` for example, or the address of its database.
+    quantity : str
+        ``gain``, ``read_noise``, …
+    **which
+        As for `trends`: instrument, amplifier, configuration, filter_name, since, until, superseded.
+
+    Returns
+    -------
+    QTable
+        The columns of `TrendRow`, one row a measurement, oldest first. ``value``, ``uncertainty`` and the limits have
+        their unit, ``observed_at`` is a `~astropy.time.Time`; what is not known is masked.
+
+    Raises
+    ------
+    DatabaseError
+        If there is no database, or it needs ``ccdwatch db upgrade``.
+    """
+    from astropy.table import QTable
+    from astropy.time import Time
+
+    from db.engine import make_engine, require_schema, session_factory
+    from db.tables import to_table
+
+    address = str(database)
+    if "://" not in address:
+        path = Path(address).expanduser() / "ccdwatch.db"
+        if not path.exists():
+            raise DatabaseError(f"{path}: no such database: give the home of a service, or an address as in [database]")
+        address = f"sqlite:///{path}"
+    engine = make_engine(address)
+    try:
+        require_schema(engine)
+        with session_factory(engine, read_only=True)() as session:
+            rows = trends(session, quantity=quantity, **which)
+    finally:
+        engine.dispose()
+    table = QTable(to_table([row.as_dict() for row in rows]) if rows else None)
+    if rows:
+        table["observed_at"] = Time([row.observed_at for row in rows])
+    return table
 
 
 _QUERY = (
     select(
-        Measurement.id,
-        Measurement.instrument_id,
-        Measurement.quantity,
-        Measurement.value,
-        Measurement.uncertainty,
-        Measurement.unit,
-        CalibrationSet.configuration,
-        CalibrationSet.window_first_night.label("night"),
-        Measurement.observed_at,
-        Measurement.amplifier,
-        Measurement.filter,
-        Measurement.method,
+        MEASUREMENT.instrument_id,
+        MEASUREMENT.id,
+        MEASUREMENT.quantity,
+        MEASUREMENT.value,
+        MEASUREMENT.uncertainty,
+        MEASUREMENT.unit,
+        SET.configuration,
+        SET.window_first_night,
+        MEASUREMENT.observed_at,
+        MEASUREMENT.amplifier,
+        MEASUREMENT.filter,
+        MEASUREMENT.method,
         # Picked out by the database: the details may carry a whole photon transfer curve.
-        *(Measurement.details[name].as_integer().label(name) for name in ("n_bias", "n_flat", "n_flat_pairs")),
-        Measurement.ccd_temperature_c,
-        Measurement.remark,
-        Measurement.run_id,
-        Run.flow_run_id,
-        Run.engine,
-        Run.superseded_by_id.is_not(None).label("superseded"),
+        *(MEASUREMENT.details[name].as_integer() for name in ("n_bias", "n_flat", "n_flat_pairs")),
+        MEASUREMENT.ccd_temperature_c,
+        MEASUREMENT.remark,
+        MEASUREMENT.run_id,
+        RUN.flow_run_id,
+        RUN.engine,
+        RUN.superseded_by_id,
     )
-    .join(Run, Measurement.run_id == Run.id)
-    .join(CalibrationSet, Run.calibration_set_id == CalibrationSet.id)
-    .order_by(Measurement.observed_at, Measurement.id)
+    .join_from(Measurement.__table__, Run.__table__, MEASUREMENT.run_id == RUN.id)
+    .join(CalibrationSet.__table__, RUN.calibration_set_id == SET.id)
+    .order_by(MEASUREMENT.observed_at, MEASUREMENT.id)
 )
 
 
-def _entries(session: Session, instrument: str | None) -> dict[int, tuple[str, dict[str, Any]]]:
-    """Return name and limits of every entry version, by its id."""
-    query = select(Instrument.id, Instrument.name, Instrument.spec)
-    if instrument is not None:
-        query = query.where(Instrument.name == instrument)
-    return {key: (name, spec) for key, name, spec in session.execute(query)}
+def measurement(session: Session, measurement_id: int) -> TrendRow | None:
+    """Return a measurement by its id; None where there is none."""
+    return next(iter(_rows(session, entry_versions(session, None), MEASUREMENT.id == measurement_id)), None)
 
 
-def _trend_row(row: RowMapping, instrument: str, spec: Mapping[str, Any]) -> TrendRow:
-    limits = limits_of(spec, quantity=row["quantity"], unit=row["unit"])
-    return TrendRow(
-        **{name: row[name] for name in _STORED},
-        instrument=instrument,
-        verdict=judge(row["value"], limits=limits, remark=row["remark"]),
-        limit_min=limits.min,
-        limit_max=limits.max,
-    )
+def measured_by(session: Session, run_id: int) -> list[TrendRow]:
+    """Return what a run measured."""
+    return _rows(session, entry_versions(session, None), MEASUREMENT.run_id == run_id)
 
 
-_STORED = tuple(name for name in TrendRow.__dataclass_fields__ if name in _QUERY.selected_columns)
-"""The columns of a row that are stored; the others follow from the entry in force."""
+def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> list[TrendRow]:
+    """Return rows in full. Written for speed: a plot may ask for many thousands."""
+
+    @cache
+    def limits(entry: int, quantity: str, unit: str) -> Limits:
+        return limits_of(entries[entry][1], quantity=quantity, unit=unit)
+
+    rows = []
+    found = session.connection().execute(_QUERY.where(*where))
+    for entry, key, quantity, value, uncertainty, unit, configuration, night, observed_at, *rest in found:
+        amplifier, filter_name, method, n_bias, n_flat, n_pairs, temperature, remark, run_id, flow_run_id, *last = rest
+        inside = limits(entry, quantity, unit)
+        rows.append(
+            TrendRow(
+                key,
+                quantity,
+                value,
+                uncertainty,
+                unit,
+                entries[entry][0],
+                configuration,
+                night,
+                observed_at,
+                amplifier,
+                filter_name,
+                method,
+                n_bias,
+                n_flat,
+                n_pairs,
+                temperature,
+                judge(value, limits=inside, remark=remark),
+                remark,
+                inside.min,
+                inside.max,
+                run_id,
+                flow_run_id,
+                last[0],
+                last[1] is not None,
+            )
+        )
+    return rows
+
+
+def _thinned(curve: Curve, at_most: int) -> list[int]:
+    """Return the ids of the measurements of a curve that a plot must show."""
+    import numpy as np
+
+    from ccdcore.thinning import thinned
+
+    is_bad = np.zeros(curve.ids.size, bool)
+    for entry, spec in curve.specs.items():
+        limits = limits_of(spec, quantity=curve.quantity, unit=curve.unit)
+        low = -math.inf if limits.min is None else limits.min
+        high = math.inf if limits.max is None else limits.max
+        is_bad |= (curve.entries == entry) & ((curve.values < low) | (curve.values > high))
+    shown = thinned(curve.times, curve.values, at_most=at_most, uncertainties=curve.uncertainties, keep=is_bad)
+    return [int(key) for key in curve.ids[shown]]
 
 
 def limits_of(spec: Mapping[str, Any], *, quantity: str, unit: str) -> Limits:

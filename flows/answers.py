@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,28 @@ from db import listings
 from db import masters as masters_on_record
 from db import provenance as origins
 from db import trends as history
-from flows.home import read_home
+from db.results import QUANTITIES
+from flows.home import now, read_home
 
 Rows = list[dict[str, Any]]
 
 
-def trends(home: Path, *, since: datetime | None, until: datetime | None, plot: Path | None, **which: Any) -> Rows:
+def trends(
+    home: Path,
+    *,
+    quantity: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    plot: Path | None,
+    **which: Any,
+) -> Rows:
     """Return measurements, oldest first, and draw them where a picture is asked for."""
+    if quantity is not None and quantity not in QUANTITIES:
+        from flows.settings import SettingsError
+
+        raise SettingsError(f"there is no quantity {quantity!r}: write one of {', '.join(QUANTITIES)}")
     with read_home(home).reading() as session:
-        rows = history.trends(session, since=_utc(since), until=_utc(until), **which)
+        rows = history.trends(session, quantity=quantity, since=_utc(since), until=_utc(until), **which)
     if plot is not None:
         _draw(rows, plot)
     return [row.as_dict() for row in rows]
@@ -31,17 +44,34 @@ def frames(home: Path, *, since: datetime | None, until: datetime | None, **whic
         return [row.as_dict() for row in listings.frames(session, since=_utc(since), until=_utc(until), **which)]
 
 
-def masters(home: Path, **which: Any) -> Rows:
-    """Return the masters on record, in order of observation, their paths whole."""
+def masters(home: Path, *, kind: str | None, **which: Any) -> Rows:
+    """Return the masters on record, in order of observation, their paths whole; masks only where they are asked for."""
     with read_home(home).reading() as session:
-        rows = [row.as_dict() for row in masters_on_record.masters(session, **which)]
-    return [{**row, "path": str(home / row["path"])} for row in rows]
+        rows = [row.as_dict() for row in masters_on_record.masters(session, kind=kind, **which)]
+    return [{**row, "path": str(home / row["path"])} for row in rows if kind or row["kind"] != "mask"]
 
 
 def runs(home: Path, **which: Any) -> Rows:
     """Return the runs on record, oldest first."""
     with read_home(home).reading() as session:
         return [row.as_dict() for row in listings.runs(session, **which)]
+
+
+def write_report(home: Path, instrument: str, *, month: date | None, output: Path | None) -> Path:
+    """Write the report of an instrument on a month, the last whole one if none is given; return where."""
+    from flows.naming import slug
+    from flows.service import web_url
+    from web.report import monthly_report
+
+    opened = read_home(home)
+    wanted = month or now().date().replace(day=1) - timedelta(days=1)
+    with opened.reading() as session:
+        page = monthly_report(
+            session, instrument=instrument, month=wanted, base_url=web_url(opened.settings), now=now()
+        )
+    path = output or Path(f"{slug(instrument)}_{wanted:%Y-%m}.html")
+    path.write_text(page, encoding="utf-8")
+    return path
 
 
 def print_provenance(home: Path, identifier: str, *, as_json: bool) -> None:
@@ -70,17 +100,12 @@ def _grow(branch: Any, value: Any) -> None:
 
 
 def _draw(rows: list[history.TrendRow], path: Path) -> None:
-    from ccdcore.instrument import Limits
-    from ccdcore.plots import png, trend
     from flows.settings import SettingsError
+    from flows.trending import trend_png
 
-    quantities = {(row.quantity, row.unit) for row in rows}
-    if len(quantities) != 1:
+    if len({(row.quantity, row.unit) for row in rows}) != 1:
         raise SettingsError(f"{path}: a plot shows one quantity: type for example ccdwatch trends gain --plot {path}")
-    quantity, unit = quantities.pop()
-    points = [(row.observed_at, row.value, row.uncertainty, f"{row.instrument} {row.amplifier}") for row in rows]
-    limits = Limits(rows[-1].limit_min, rows[-1].limit_max)
-    path.write_bytes(png(trend(points, quantity=quantity.replace("_", " "), unit=unit, limits=limits)))
+    path.write_bytes(trend_png(rows))
 
 
 def _utc(when: datetime | None) -> datetime | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
+from urllib.parse import urlencode
 
 from prefect.artifacts import create_markdown_artifact
 
@@ -18,6 +19,7 @@ from db.runs import MasterRow, MeasurementRow, RunRow, UsedFrame, get_run, run_i
 from flows.home import Home
 from flows.naming import picture_path
 from flows.results import verdict_of
+from flows.service import web_url
 
 _PUNCTUATION = re.compile(r"([!-%'-/:;=?@\[-`{-~])")
 """All of ASCII's but for & < >: a colon or a dot is enough for an address to become a link."""
@@ -50,6 +52,7 @@ def report(home: Home, run_id: int) -> str:
         _masters(home, masters),
         _left_out(inputs),
         _series(inputs),
+        _links(home, run, measured),
         f"Run {run.id}, attempt {run.attempt}, digest `{run.digest[:12]}`.",
     ]
     return "\n\n".join(section for section in sections if section)
@@ -61,6 +64,19 @@ def summary(home: Home, run_id: int) -> list[str]:
         measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
     values = [f"amplifier {row.amplifier}: {row.quantity} {_value(row, 4)} {row.unit}" for row in measured]
     return values + [f"master {row.kind} of {row.n_combined}: {row.path}" for row in masters]
+
+
+def _links(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str:
+    """Return where the pages show this run and the trends that it adds to; nothing where no pages are known."""
+    pages = web_url(home.settings)
+    if pages is None:
+        return ""
+    trends = [
+        f"[trend of the {name.replace('_', ' ')}]({pages}/trends/{name}?{urlencode({'instrument': run.instrument})})"
+        for name in ("gain", "read_noise")
+        if any(row.quantity == name for row in measured)
+    ]
+    return " · ".join([f"[This run with its provenance]({pages}/runs/{run.id})", *trends])
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -81,11 +97,13 @@ def _results(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str
     remarks: dict[str, None] = {}
     for amplifier in dict.fromkeys(row.amplifier for row in measured):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
-        values = [_value(of.get("gain"), 4), _value(of.get("read_noise")), _value(of.get("read_noise_adu"))]
+        gains = [_value(of.get(name), 4) for name in ("gain", "corrected_gain")]
+        values = [*gains, _value(of.get("read_noise")), _value(of.get("read_noise_adu"))]
         rows.append([text(amplifier), *values, f"**{verdict_of(home.settings, run.instrument, of.values())}**"])
         any_of = next(iter(of.values()))
-        remarks[f"method {any_of.method}, {_counts(any_of.details)}"] = None
-    header = ["amplifier", "gain (e⁻/ADU)", "read noise (e⁻)", "read noise (ADU)", "verdict"]
+        why = any_of.details.get("reason")
+        remarks[f"method {any_of.method}, {_counts(any_of.details)}" + (f" ({why})" if why else "")] = None
+    header = ["amplifier", "gain (e⁻/ADU)", "without brighter-fatter", "read noise (e⁻)", "read noise (ADU)", "verdict"]
     remarks |= dict.fromkeys(note for row in measured for note in row.details["notes"])
     lines = "\n".join(f"* {text(remark)}" for remark in remarks)
     return "\n\n".join(["## Gain and read noise", _table(header, rows), lines])

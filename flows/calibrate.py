@@ -10,9 +10,12 @@ from prefect import Task, flow, get_run_logger
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
+from db.models import Outcome
+from db.runs import find_run
 from flows.artifacts import publish_report, summary
 from flows.home import Home, cached_home
 from flows.local import recording_failure
+from flows.pictures import are_drawn
 from flows.reconcile import begin_run
 from flows.seats import seat
 from flows.settings import PrefectSettings
@@ -68,6 +71,7 @@ def calibrate(home: str, set_id: int, digest: str, attempt: int) -> None:
     logger = get_run_logger()
     opened = cached_home(home)
     run_id = _results(opened, set_id=set_id, digest=digest, attempt=attempt)
+    run_id = run_id or _without_pictures(opened, set_id=set_id, digest=digest, attempt=attempt)
     if run_id is None:
         logger.info("Nothing to do: this run was made before, or more frames came since it was asked for")
         return
@@ -91,3 +95,10 @@ def _results(home: Home, *, set_id: int, digest: str, attempt: int) -> int | Non
                 for task in URGENT:
                     run_task(task, str(home.path), run_id)
     return run_id
+
+
+def _without_pictures(home: Home, *, set_id: int, digest: str, attempt: int) -> int | None:
+    """Return this run if it was made, but killed before its pictures were drawn."""
+    with home.reading() as session:
+        run = find_run(session, set_id=set_id, digest=digest, attempt=attempt)
+    return run.id if run and run.outcome is Outcome.DONE and not are_drawn(home, run.id) else None

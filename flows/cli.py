@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.cli_options import PATHS, ClipSigma, home_option, say
 from flows.cli_tables import COMMANDS
+
+if TYPE_CHECKING:
+    from flows.home import Home
+    from flows.process import Progress
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -42,7 +51,12 @@ def cli() -> None:
     type=click.IntRange(1, 65535),
     help="Port of the Prefect server and its UI.",
 )
-def up(home: Path, directories: tuple[Path, ...], port: int) -> None:
+@click.option(
+    "--web-port",
+    type=click.IntRange(1, 65535),
+    help="Port of the pages.  [default: that of ccdwatch.toml, else 4300, else a free one]",
+)
+def up(home: Path, directories: tuple[Path, ...], port: int, web_port: int | None) -> None:
     """Run the whole service on this machine until Ctrl-C or SIGTERM.
 
     \b
@@ -51,7 +65,7 @@ def up(home: Path, directories: tuple[Path, ...], port: int) -> None:
     """
     from flows import service
 
-    service.up(home, tuple(directory.absolute() for directory in directories), port=port, say=say)
+    service.up(home, tuple(directory.absolute() for directory in directories), port=port, web_port=web_port, say=say)
 
 
 @cli.command()
@@ -91,9 +105,27 @@ def serve(home: Path) -> None:
 
 
 @cli.command()
+@home_option
+@click.option("--host", help="Address to listen on.  [default: that of ccdwatch.toml, else 127.0.0.1]")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: that of ccdwatch.toml, else 4300]"
+)
+def web(home: Path, host: str | None, port: int | None) -> None:
+    """Show what is on record as pages: trends, frames, masters, runs. A part of the service.
+
+    \b
+    Example:
+      ccdwatch web --port 8080
+    """
+    from flows import service
+
+    service.run_web(home, host=host, port=port, say=say)
+
+
+@cli.command()
 @PATHS
 @home_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@AS_JSON
 def process(paths: tuple[Path, ...], home: Path, as_json: bool) -> None:
     """Work on these files and folders now: measure, build masters, record; print the results.
 
@@ -101,18 +133,64 @@ def process(paths: tuple[Path, ...], home: Path, as_json: bool) -> None:
     Example:
       ccdwatch process /data/2022-09-19 --json
     """
-    from flows.home import open_home
     from flows.process import process as process_now
+
+    _work(home, lambda opened, progress: process_now(opened, paths, progress=progress), as_json=as_json)
+
+
+@cli.command()
+@click.argument("ids", nargs=-1, required=True, metavar="ID…")
+@home_option
+@AS_JSON
+def retry(ids: tuple[str, ...], home: Path, as_json: bool) -> None:
+    """Read files again, and make runs again, whatever became of them.
+
+    \b
+    Example:
+      ccdwatch retry file:12 run:5      as ccdwatch status and ccdwatch runs name them
+    """
+    from flows.process import retry as retry_now
+
+    _work(home, lambda opened, progress: retry_now(opened, ids, progress=progress), as_json=as_json)
+
+
+@cli.command()
+@home_option
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only nights from this one on.")
+@AS_JSON
+def backfill(home: Path, since: datetime | None, as_json: bool) -> None:
+    """Make older results anew where the recipe, the entry or the rules have changed since.
+
+    \b
+    Example:
+      ccdwatch backfill --since 2022-09-01
+    """
+    from flows.process import backfill as backfill_now
+
+    first = since and since.date()
+    _work(
+        home,
+        lambda opened, progress: backfill_now(opened, since=first, progress=progress),
+        as_json=as_json,
+        nothing="nothing is stale",
+    )
+
+
+def _work(
+    home: Path, work: Callable[[Home, Progress], dict[str, Any]], *, as_json: bool, nothing: str | None = None
+) -> None:
+    """Do work on request, print its results, and end with status 1 where something failed."""
+    from flows.home import open_home
     from flows.progress import progress_bar
     from flows.summary import print_summary
 
     with progress_bar() as progress:
-        results = process_now(open_home(home), paths, progress=progress)
+        results = work(open_home(home), progress)
     if as_json:
         json.dump(results, sys.stdout, indent=2, allow_nan=False)
         sys.stdout.write("\n")
     else:
-        print_summary(results)
+        print_summary(results, nothing=nothing)
     if results["failed"]:
         sys.exit(1)
 
@@ -265,7 +343,14 @@ def main() -> None:
 
 def _is_expected(error: Exception) -> bool:
     """Whether an error is one of those that explain themselves; told by name, so that nothing is imported for it."""
-    expected = {"SettingsError", "DatabaseError", "CcdError", "PrefectUnavailableError"}
+    expected = {
+        "SettingsError",
+        "DatabaseError",
+        "CcdError",
+        "PrefectUnavailableError",
+        "ObserverHangsError",
+        "DiskFullError",
+    }
     return any(kind.__name__ in expected for kind in type(error).__mro__)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from flows.cli_options import PATHS, home_option
+from flows.cli_options import PATHS, home_option, say
 from flows.tables import FORMATS, show
+from flows.words import number_of
 
 FORMAT = click.option(
     "--format", "format_name", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
@@ -83,7 +84,7 @@ def trends(
     plot: Path | None,
     **which: Any,
 ) -> None:
-    """Print the history of a quantity: gain, read_noise, read_noise_adu, bias_level; of all without one.
+    """Print the history of a quantity: gain, read_noise, bias_level, row_noise_adu, …; of all without one.
 
     \b
     Example:
@@ -145,7 +146,11 @@ def frames(home: Path, format_name: str, **which: Any) -> None:
 @click.command()
 @home_option
 @INSTRUMENT
-@click.option("--kind", type=click.Choice(["bias", "dark", "flat"]), help="Only masters of this kind.")
+@click.option(
+    "--kind",
+    type=click.Choice(["bias", "dark", "flat", "mask"]),
+    help="Only masters of this kind; masks of bad pixels are listed by it alone.",
+)
 @SUPERSEDED
 @FORMAT
 def masters(home: Path, format_name: str, **which: Any) -> None:
@@ -214,4 +219,48 @@ def provenance(identifier: str, home: Path, format_name: str) -> None:
     answers.print_provenance(home, identifier, as_json=format_name == "json")
 
 
-COMMANDS = (identify, imstat, trends, frames, masters, runs, provenance)
+@click.command()
+@home_option
+@FORMAT
+def audit(home: Path, format_name: str) -> None:
+    """Hold raw files, masters and references against the record, by their SHA-256; status 1 where they differ.
+
+    \b
+    Example:
+      ccdwatch audit --format json
+    """
+    from flows.audit import audit as hold_against
+    from flows.home import read_home
+    from flows.progress import progress_bar
+
+    with progress_bar() as progress:
+        rows, n_files = hold_against(read_home(home), progress=progress)
+    columns = ("finding", "kind", "id", "path")
+    show(rows, format_name=format_name, columns=columns, empty=f"{number_of(n_files, 'file')}, all as on record")
+    sys.exit(1 if rows else 0)
+
+
+@click.command()
+@click.argument("instrument")
+@home_option
+@click.option("--month", type=click.DateTime(["%Y-%m"]), help="Which month, as 2026-10.  [default: the last whole one]")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.html",
+    type=click.Path(path_type=Path),
+    help="Where it goes.  [default: INSTRUMENT_MONTH.html]",
+)
+def report(instrument: str, home: Path, month: datetime | None, output: Path | None) -> None:
+    """Write an instrument's month as one page to send to a colleague.
+
+    \b
+    Example:
+      ccdwatch report m2-ml --month 2026-10
+    """
+    from flows import answers
+
+    say(f"{answers.write_report(home, instrument, month=month and month.date(), output=output)}: written")
+
+
+COMMANDS = (identify, imstat, trends, frames, masters, runs, provenance, audit, report)

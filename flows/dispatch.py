@@ -10,19 +10,26 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from threading import Event
+from threading import Event, Thread
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from db import ledger
 from db.models import FileState
 from db.records import fail_run
 from db.sets import OpenRun, open_runs
+from flows.disk import Disk, keep_ballast
+from flows.heartbeat import Pulse, read_heartbeat
 from flows.home import Home, now
 from flows.naming import run_name, run_tags
+from flows.notify import keep_telling
+from flows.pictures import without_pictures
 from flows.prefect_api import FlowRunState, PrefectApi, PrefectUnavailableError
 from flows.publishing import give_up, is_lost
-from flows.reconcile import Plan, reconcile, record_stillborn
+from flows.reconcile import Plan, cancelled, reconcile, record_stillborn
 from flows.registration import free_lost_claims
 from flows.watcher import Watcher
+from flows.words import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +58,7 @@ class Dispatcher:
         self._asked: dict[str, tuple[str, datetime]] = {}
         self._ingest: str | None = None
         self._is_registering = False
+        self._had_room = True
         self._reconcile_at: datetime | None = None
 
     def seconds_to_wait(self, at: datetime) -> float:
@@ -65,13 +73,22 @@ class Dispatcher:
         with self.home.reading() as session:
             files, under_way = ledger.counts(session), open_runs(session)
         was_registering, self._is_registering = self._is_registering, any(files[state] for state in _IN_WORK)
-        if files[FileState.READY]:
+        has_room = self._has_room()
+        if files[FileState.READY] and has_room:
             self._ask_for_ingest(at, files[FileState.READY])
-        elif was_registering and not self._is_registering:
+        if was_registering and not self._is_registering:
             self._ingest, self._reconcile_at = None, at
         is_due = self._reconcile_at is None or at >= self._reconcile_at
-        if self._end_runs(under_way, ask_of_all=is_due) or is_due:
+        if (self._end_runs(under_way, ask_of_all=is_due) or is_due) and has_room:
             self._reconcile(at)
+
+    def _has_room(self) -> bool:
+        """Whether the disk has room for work; say so, when it has no longer."""
+        had_room, disk = self._had_room, Disk.of(self.home.path)
+        self._had_room = disk.has_room
+        if had_room and not disk.has_room:
+            logger.warning("%s", disk.finding)
+        return disk.has_room
 
     def _ask_for_ingest(self, at: datetime, n_files: int) -> None:
         """Ask for an ingest run, unless the one asked for is still at it."""
@@ -91,6 +108,8 @@ class Dispatcher:
         plans, later = reconcile(self.home, at)
         for plan in plans:
             self._ask_for_calibration(plan, at)
+        for plan in without_pictures(self.home, at):
+            self._submit(plan, what="pictures", key=f"{plan.key}:pictures")
         busy = at + timedelta(seconds=2) if plans else at + RECONCILE_EVERY
         self._reconcile_at = min(busy, later or busy)
 
@@ -111,10 +130,14 @@ class Dispatcher:
     def _end(self, run: OpenRun, state: FlowRunState | None) -> None:
         if state is None or state.was_cut_short:
             give_up(self.home, run)
-            return
-        message = f"ended in the middle: {state.message or state.type.lower()}"
-        with self.home.sessions.begin() as session:
-            fail_run(session, run_id=run.id, message=message, now=now())
+            if run.flow_run_id and state is not None and not state.is_final:
+                self.api.mark_crashed(run.flow_run_id, "the process that worked on it is gone")
+        elif state.was_cancelled:
+            give_up(self.home, run, cancelled=cancelled(run.id, state))
+        else:
+            message = f"ended in the middle: {state.message or state.type.lower()}"
+            with self.home.sessions.begin() as session:
+                fail_run(session, run_id=run.id, message=message, now=now())
 
     def _ask_for_calibration(self, plan: Plan, at: datetime) -> None:
         """Ask for the run of a plan, once a minute at most; where it ended before it began, that attempt has failed."""
@@ -127,9 +150,14 @@ class Dispatcher:
                 return
             if at - asked[1] < ASK_AGAIN_AFTER:
                 return
-        flow_run_id = self.api.submit(
+        flow_run_id = self._submit(plan, what="calibrate", key=plan.key)
+        self._asked[plan.key] = flow_run_id, at
+        logger.info("asked for %s (attempt %d): flow run %s", plan.key, plan.attempt, flow_run_id)
+
+    def _submit(self, plan: Plan, *, what: str, key: str) -> str:
+        return self.api.submit(
             "calibrate",
-            name=run_name(plan.instrument, plan.night, plan.configuration),
+            name=run_name(plan.instrument, plan.night, plan.configuration, what=what),
             parameters={
                 "home": str(self.home.path),
                 "set_id": plan.set_id,
@@ -137,10 +165,8 @@ class Dispatcher:
                 "attempt": plan.attempt,
             },
             tags=run_tags(plan.instrument, plan.night),
-            idempotency_key=f"{self.home.path}:{plan.key}",
+            idempotency_key=f"{self.home.path}:{key}",
         )
-        self._asked[plan.key] = flow_run_id, at
-        logger.info("asked for %s (attempt %d): flow run %s", plan.key, plan.attempt, flow_run_id)
 
 
 def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) -> None:
@@ -157,21 +183,47 @@ def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) 
     say : callable
         Takes lines for the log.
     """
-    watcher = Watcher(home.settings.watch, sessions=home.sessions, host=home.settings.host, exclude=home.path)
+    pulse = Pulse(home.path)
+    trouble: str | None = None
+
+    def say_alive() -> None:
+        pulse.beat(watcher.health, at=now(), trouble=trouble)
+
+    before = read_heartbeat(home.path)
+    watcher = Watcher(
+        home.settings.watch,
+        sessions=home.sessions,
+        host=home.settings.host,
+        home=home.path,
+        mounts=before.mounts if before else None,
+        progress=say_alive,
+    )
     watcher.start()
-    away = False
+    if home.settings.notify.urls:
+        Thread(target=keep_telling, args=(home, stop), name="notices", daemon=True).start()
     try:
         with PrefectApi(api_url) as api:
             dispatcher = Dispatcher(home, api)
             while not stop.is_set():
-                watcher.tick(now())
-                try:
-                    dispatcher.tick(now())
-                    away = False
-                except PrefectUnavailableError as error:
-                    if not away:
-                        say(f"Prefect does not answer, work waits: {error}")
-                    away = True
+                say_alive()
+                keep_ballast(home.path)
+                last, trouble = trouble, _work(watcher, dispatcher)
+                if trouble and not last:
+                    say(trouble)
                 watcher.wait(dispatcher.seconds_to_wait(now()))
+        pulse.end(watcher.health, at=now())
     finally:
         watcher.stop()
+
+
+def _work(watcher: Watcher, dispatcher: Dispatcher) -> str | None:
+    """Do what there is to do; return what stood in the way, which will not for ever: it is tried again."""
+    try:
+        watcher.tick(now())
+        dispatcher.tick(now())
+    except PrefectUnavailableError as error:
+        return f"Prefect does not answer, work waits: {error}"
+    except SQLAlchemyError as error:
+        why = getattr(error, "orig", None) or error
+        return f"the database cannot be used, work waits: {one_line(why)}"
+    return None

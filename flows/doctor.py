@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from flows.health import Health, health
+from flows.health import Health, health, words_of_ages
 from flows.home import read_home
 from flows.setup_checks import Level, findings
 from flows.words import number_of, one_line
@@ -18,7 +18,7 @@ from flows.words import number_of, one_line
 MOST_LINES = 10
 """Lines of one kind; all are in the JSON."""
 
-AGAIN = "ccdwatch process DIR, with the folders of these frames, works on them again"
+AGAIN = "ccdwatch backfill makes them anew"
 
 
 def status(home: Path, *, as_json: bool) -> bool:
@@ -52,16 +52,16 @@ def _print(lines: Iterable[str]) -> None:
 def _sentences(state: Health) -> list[str]:
     """Return the facts in words, one a line."""
     files = ", ".join(f"{n} {kind}" for kind, n in state.files.items() if n)
-    oldest = state.oldest_unprocessed
+    ages = words_of_ages(state.ages_s)
     return [
         f"not healthy: {'; '.join(state.problems)}" if state.problems else "healthy",
         f"home {state.home}: {state.free_bytes / 2**30:.1f} GiB free",
         _service(state),
         f"files: {files or 'none on record'}",
-        *([f"oldest file not done yet: of {oldest:%Y-%m-%d %H:%M} UTC"] if oldest else []),
-        *_first("quarantine", state.quarantined, lambda file: f"{file['path']}: {file['reason']}"),
+        *([ages] if ages else []),
+        *_first("quarantine", state.quarantined, lambda file: f"{file['id']}, {file['path']}: {file['reason']}"),
         *_first("run under way", state.open_runs, _set),
-        *_first("failed run", state.failed_runs, lambda run: f"{_set(run)}: {run['message']}"),
+        *_first("failed run", state.failed_runs, lambda run: f"run:{run['run_id']}, {_set(run)}: {run['message']}"),
         *_first("to be calibrated", state.due, _set),
         *_stale(state.stale),
         *_otherwise(state.identified_otherwise),

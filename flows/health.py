@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db import ledger
@@ -15,17 +15,126 @@ from db.ledger import FileRow
 from db.models import FileState
 from db.rows import Row
 from db.runs import RunRow, StandingRun, failed_runs, made_with, unfinished_runs
+from flows.disk import Disk
+from flows.heartbeat import Heartbeat, read_heartbeat
 from flows.home import Home, now
 from flows.prefect_api import PrefectApi
 from flows.reconcile import Plan, reconcile
 from flows.service import running_service
 from flows.settings import Settings
-from flows.words import number_of
+from flows.words import number_of, one_line
 
-LEAST_FREE_BYTES = 2**30
 LAST_QUARANTINED = 10
+SILENT_SECONDS = 60.0
+"""A watcher that has said nothing for so long is not alive, or hangs."""
+OLDEST_SECONDS = 3600.0
+"""A file that has waited for so long waits in vain."""
+
+PREFECT_SILENT = "the service's Prefect does not answer"
 
 Facts = tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition(Row):
+    """Whether the service of a home does its work: what `status`, `doctor` and monitors are told.
+
+    Parameters
+    ----------
+    findings : tuple of str
+        What keeps it from its work, in words; empty where nothing does.
+    ages_s : mapping of str to float or None
+        Seconds since the ``watcher`` was last heard, since the last ``scan`` of everything, and since the
+        ``oldest_unprocessed`` file arrived; None where there is none.
+    """
+
+    findings: tuple[str, ...]
+    ages_s: Mapping[str, float | None]
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values, with ``status`` (``ok`` or ``degraded``) in front."""
+        return {"status": "ok" if self.is_ok else "degraded", **Row.as_dict(self)}
+
+
+def condition(home: Home) -> Condition:
+    """Look whether the service of a home does its work; quick, and never raises for what it looks at."""
+    heartbeat, at = read_heartbeat(home.path), now()
+    if heartbeat is not None and heartbeat.has_ended:
+        heartbeat = None
+    findings = [*_of_watcher(home, heartbeat, at), *_of_prefect(home), *_of_disk(home)]
+    oldest = None
+    try:
+        with home.reading() as session:
+            oldest = ledger.oldest_unprocessed(session)
+    except SQLAlchemyError as error:
+        findings.append(f"the database cannot be read: {one_line(getattr(error, 'orig', error))}")
+    ages = {
+        "watcher": _age(heartbeat.at if heartbeat else None, at),
+        "scan": _age(heartbeat.scanned_at if heartbeat else None, at),
+        "oldest_unprocessed": _age(oldest, at),
+    }
+    if (waits := ages["oldest_unprocessed"]) is not None and waits > OLDEST_SECONDS:
+        findings.append(f"a file that came {_ago(waits)} is not done yet")
+    return Condition(tuple(findings), ages)
+
+
+def _of_watcher(home: Home, heartbeat: Heartbeat | None, at: datetime) -> Iterator[str]:
+    if heartbeat is None:
+        if _prefect_of(home) is not None:
+            yield "no watcher runs: frames that land are not seen"
+        return
+    if (silent := (at - heartbeat.at).total_seconds()) > SILENT_SECONDS:
+        yield f"the watcher was last heard {_ago(silent)}: frames that land are not seen"
+        return
+    if heartbeat.trouble:
+        yield heartbeat.trouble
+    yield from (f"watched folder {folder} is not there, or not mounted" for folder in heartbeat.missing)
+    for folder in heartbeat.unobserved:
+        yield f"no events come from watched folder {folder}: it is only scanned; if so for good, set [watch] polling"
+    for folder in heartbeat.unreadable[:1]:
+        yield f"{number_of(len(heartbeat.unreadable), 'watched folder')} cannot be listed: {folder}"
+    late = 2 * home.settings.watch.scan_seconds + SILENT_SECONDS
+    if heartbeat.scanned_at and (age := (at - heartbeat.scanned_at).total_seconds()) > late:
+        yield f"the watched folders were last scanned {_ago(age)}"
+
+
+def _of_prefect(home: Home) -> Iterator[str]:
+    api_url = _prefect_of(home)
+    if api_url is not None and not _answers(api_url):
+        yield PREFECT_SILENT
+
+
+def _of_disk(home: Home) -> Iterator[str]:
+    if finding := Disk.of(home.path).finding:
+        yield finding
+
+
+def words_of_ages(ages_s: Mapping[str, float | None]) -> str:
+    """Return the ages of a condition in words; empty where there are none."""
+    words = {
+        "watcher": "watcher heard",
+        "scan": "everything scanned",
+        "oldest_unprocessed": "oldest waiting file came",
+    }
+    known = {what: age for what, age in ages_s.items() if age is not None}
+    return ", ".join(f"{words[what]} {_ago(age)}" for what, age in known.items())
+
+
+def _ago(seconds: float) -> str:
+    """Return for example ``12 s ago``, ``3 min ago``."""
+    for size, unit in ((7200.0, "h"), (120.0, "min")):
+        if seconds >= size:
+            return f"{seconds / (3600 if unit == 'h' else 60):.0f} {unit} ago"
+    return f"{max(0.0, seconds):.0f} s ago"
+
+
+def _age(then: datetime | None, at: datetime) -> float | None:
+    return None if then is None else (at - then).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +156,7 @@ class Health(Row):
     oldest_unprocessed : datetime or None
         When the file arrived that has waited longest to be done.
     quarantined : tuple of mapping
-        The last files that were put into quarantine: path and reason.
+        The last files that were put into quarantine: id, path and reason.
     open_runs, failed_runs : tuple of mapping
         Runs under way, and those that failed and were not made again: run, set and message.
     due : tuple of mapping
@@ -56,6 +165,10 @@ class Health(Row):
         Sets whose results were made by another recipe or entry than those in force: run, set and what changed.
     identified_otherwise : int
         Files whose frames were identified by other rules than those in force.
+    ages_s : mapping of str to float or None
+        As in `Condition`.
+    findings : tuple of str
+        As in `Condition`.
     """
 
     home: str
@@ -70,6 +183,8 @@ class Health(Row):
     due: Facts
     stale: Facts
     identified_otherwise: int
+    ages_s: Mapping[str, float | None]
+    findings: tuple[str, ...]
 
     @property
     def problems(self) -> list[str]:
@@ -78,10 +193,8 @@ class Health(Row):
         found = {
             f"{number_of(n_quarantined, 'file')} in quarantine": n_quarantined > 0,
             number_of(len(self.failed_runs), "failed run"): bool(self.failed_runs),
-            "the service's Prefect does not answer": self.prefect_ui_url is not None and not self.prefect_answers,
-            "less than 1 GiB of disk is free": self.free_bytes < LEAST_FREE_BYTES,
         }
-        return [problem for problem, is_so in found.items() if is_so]
+        return [*self.findings, *(problem for problem, is_so in found.items() if is_so)]
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values, with ``healthy`` and ``problems`` in front."""
@@ -91,13 +204,14 @@ class Health(Row):
 def health(home: Home) -> Health:
     """Look how a home is doing."""
     api_url = _prefect_of(home)
+    found = condition(home)
     plans, _ = reconcile(home, now())
     with home.reading() as session:
         return Health(
             home=str(home.path),
-            free_bytes=shutil.disk_usage(home.path).free,
+            free_bytes=Disk.of(home.path).free,
             prefect_ui_url=api_url and api_url.removesuffix("/api"),
-            prefect_answers=api_url is not None and _answers(api_url),
+            prefect_answers=api_url is not None and PREFECT_SILENT not in found.findings,
             files={str(state): n for state, n in ledger.counts(session).items()},
             oldest_unprocessed=ledger.oldest_unprocessed(session),
             quarantined=tuple(map(_file, ledger.quarantined(session, limit=LAST_QUARANTINED))),
@@ -108,6 +222,8 @@ def health(home: Home) -> Health:
             identified_otherwise=len(
                 ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with)
             ),
+            ages_s=found.ages_s,
+            findings=found.findings,
         )
 
 
@@ -123,7 +239,7 @@ def _answers(api_url: str) -> bool:
 
 
 def _file(file: FileRow) -> dict[str, Any]:
-    return {"path": str(file.path), "reason": file.reason}
+    return {"id": f"file:{file.id}", "path": str(file.path), "reason": file.reason}
 
 
 def _run(run: RunRow) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ccdcore.errors import CcdError
 from db.records import fail_run
+from flows.disk import is_disk_full
 from flows.home import Home, now
 from flows.reconcile import Plan, begin_run
 from flows.steps import STEPS
@@ -53,6 +54,8 @@ def recording_failure(home: Home, run_id: int, *, reraise: bool = False) -> Iter
         yield
     except Exception as error:
         message = str(error) if isinstance(error, CcdError) else f"{type(error).__name__}: {error}"
+        if is_disk_full(error):
+            message = f"the disk is full: make room on that of {home.path} ({message})"
         with home.sessions.begin() as session:
             fail_run(session, run_id=run_id, message=message, now=now())
         if reraise:

@@ -24,9 +24,9 @@ def _unique_slug(text: str) -> str:
     return f"{plain[:43]}-{mark}"
 
 
-def run_name(instrument: str, night: date, configuration: str) -> str:
-    """Name of the flow run that calibrates a set."""
-    return f"calibrate {instrument} {night.isoformat()} {configuration}"
+def run_name(instrument: str, night: date, configuration: str, *, what: str = "calibrate") -> str:
+    """Name of the flow run that calibrates a set, or draws its pictures."""
+    return f"{what} {instrument} {night.isoformat()} {configuration}"
 
 
 def run_tags(instrument: str, night: date) -> list[str]:

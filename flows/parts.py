@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -44,26 +46,37 @@ class Part:
     log: Path
     process: subprocess.Popen[bytes] | None = None
     _pause: float = SHORTEST_PAUSE_SECONDS
-    _next_start: float = 0.0
+    _start_at: float = 0.0
+
+    @property
+    def runs_for(self) -> float:
+        """How many seconds it has been running; 0 where it does not."""
+        return time.monotonic() - self._start_at if self.process is not None else 0.0
 
     def keep_alive(self, say: Callable[[str], None]) -> None:
         """Start it where it does not run, unless it is pausing."""
         now = time.monotonic()
         if self.process is not None and self.process.poll() is not None:
             status = self.process.returncode
-            if now - self._next_start > LONGEST_PAUSE_SECONDS:  # it was well
+            if now - self._start_at > LONGEST_PAUSE_SECONDS:  # it was well
                 self._pause = SHORTEST_PAUSE_SECONDS
             say(f"{self.name} ended with status {status}; started again in {self._pause:g} s: see {self.log}")
             self.process = None
-            self._next_start = now + self._pause
+            self._start_at = now + self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
-        if self.process is None and now >= self._next_start:
+        if self.process is None and now >= self._start_at:
             self._start()
 
+    def kill(self, say: Callable[[str], None], why: str) -> None:
+        """End it, so that it is started again; what hangs in the kernel may take its time."""
+        if self.process is not None:
+            say(f"{self.name} {why} and is ended: see {self.log}")
+            self.process.kill()
+            self._start_at = time.monotonic()
+
     def _start(self) -> None:
-        if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
-            self.log.replace(self.log.with_suffix(".log.1"))
-        with self.log.open("ab") as output:
+        self._start_at = time.monotonic()
+        with self._open_log() as output:
             self.process = subprocess.Popen(
                 self.command,
                 env=dict(self.environment),
@@ -73,6 +86,15 @@ class Part:
                 start_new_session=True,  # Ctrl-C reaches `up` alone, which then stops its parts in order
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - `up` has no threads
             )
+
+    def _open_log(self) -> BinaryIO:
+        """Open the log, or what swallows everything where there is no room for one."""
+        try:
+            if self.log.exists() and self.log.stat().st_size > LARGEST_LOG:
+                self.log.replace(self.log.with_suffix(".log.1"))
+            return self.log.open("ab")
+        except OSError:
+            return Path(os.devnull).open("ab")
 
 
 def stop(parts: Sequence[Part]) -> None:

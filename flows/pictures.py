@@ -2,44 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccdcore.instrument import FrameType
-from db.runs import MasterRow, MeasurementRow, run_inputs, run_masters, run_measurements
-from flows.home import Home
+from db.runs import MasterRow, MeasurementRow, get_run, run_masters, run_measurements
+from db.sets import lately_done
+from flows.home import HOST, Home, is_gone
+from flows.inputs import inputs_of_run
 from flows.naming import picture_path
+from flows.reconcile import Plan
 
 if TYPE_CHECKING:
     from ccdcore.photon_transfer import PhotonTransfer
+    from ccdcore.report_page import Spectrum
 
 
 def draw_pictures(home: Home, run_id: int) -> list[int]:
-    """Draw what the report shows: each master beside a frame and its residual, histograms, variance against mean."""
+    """Draw what the report shows: one page of all, each master, histograms, variance against mean, noise spectrum."""
     from ccdcore.fits_io import read_image, write_bytes
     from ccdcore.master_check import residual
     from ccdcore.master_file import read_master
     from ccdcore.plots import frame_master_residual, histogram, png, variance_against_mean
+    from ccdcore.report_page import Images, noise_spectrum, report_page
 
     with home.reading() as session:
-        measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
-        used = [one for one in run_inputs(session, run_id) if one.excluded is None]
+        run, measured = get_run(session, run_id), run_measurements(session, run_id)
+        rows = run_masters(session, run_id)
+        used = [one for one in inputs_of_run(session, run_id).frames if one.excluded is None]
+    masters = [row for row in rows if row.kind != "mask"]
     read = {row.id: read_master(home.path / row.path) for row in masters}
     bias = next((read[row.id] for row in masters if row.kind == FrameType.BIAS), None)
-    figures = {}
+    figures, images = {}, None
     for row in masters:
         master, title = read[row.id], _title(row)
         first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)
         left = residual(first, master, bias=None if row.kind == FrameType.BIAS else bias)
-        figures[f"{title} frames"] = frame_master_residual(
-            read_image(first.path), master.value, left, title=title, unit=master.unit
-        )
+        frame = read_image(first.path)
+        images = Images(title[0].lower() + title[1:], frame, master.value, left, master.unit)
+        figures[f"{title} frames"] = frame_master_residual(frame, master.value, left, title=title, unit=master.unit)
         figures[f"{title} histogram"] = histogram(left, title=f"{title}: residual of the first frame", unit=master.unit)
     if transfers := [one for one in _transfers(measured) if one.curve]:
         figures["photon transfer"] = variance_against_mean(transfers, title="Variance against mean")
-    for name, figure in figures.items():
-        write_bytes(home.path / picture_path(run_id=run_id, name=name), png(figure))
+    if spectra := _spectra(measured):
+        figures["noise spectrum"] = noise_spectrum(spectra, title="Noise spectrum along the rows")
+    if measured:
+        mask = next((read_image(home.path / row.path) for row in rows if row.kind == "mask"), None)
+        figures["page"] = report_page(
+            title=f"{run.instrument} · {run.configuration} · {run.night}",
+            table=_table(measured),
+            images=images,
+            transfers=transfers,
+            spectra=spectra,
+            mask=mask,
+        )
+    with _folder(home, run_id) as folder:
+        for name, figure in figures.items():
+            write_bytes(folder / picture_path(run_id=run_id, name=name).name, png(figure))
     return []
+
+
+_COLUMNS = {
+    "gain": "gain (e⁻/ADU)",
+    "read_noise": "read noise (e⁻)",
+    "overscan_read_noise": "overscan (e⁻)",
+    "fixed_pattern_adu": "pattern (ADU)",
+    "row_noise_adu": "rows (ADU)",
+    "pickup_adu": "pick-up (ADU)",
+    "bad_pixels": "bad pixels",
+}
+"""What the table of the page shows."""
+
+
+def _table(measured: Sequence[MeasurementRow]) -> list[list[str]]:
+    """Return the table of the page, without the columns for which there is no value."""
+    of = {(row.amplifier, row.quantity): row for row in measured}
+    shown = [quantity for quantity in _COLUMNS if any(name == quantity for _, name in of)]
+    amplifiers = dict.fromkeys(row.amplifier for row in measured)
+    return [
+        ["amplifier", *(_COLUMNS[quantity] for quantity in shown)],
+        *([amplifier, *(_value(of.get((amplifier, quantity))) for quantity in shown)] for amplifier in amplifiers),
+    ]
+
+
+def _value(row: MeasurementRow | None) -> str:
+    if row is None:
+        return "–"
+    return f"{row.value:.4g}" + (f" ± {row.uncertainty:.2g}" if row.uncertainty is not None else "")
+
+
+def _spectra(measured: Sequence[MeasurementRow]) -> list[Spectrum]:
+    """Bring back from the record what the picture of the noise spectrum shows."""
+    from ccdcore.report_page import Spectrum
+
+    return [
+        Spectrum(
+            row.amplifier,
+            row.details["spectrum_adu2"],
+            [(one["frequency"], one["rms_adu"]) for one in row.details["lines"] if one["axis"] == "columns"],
+        )
+        for row in measured
+        if row.quantity == "pickup_adu"
+    ]
+
+
+def are_drawn(home: Home, run_id: int) -> bool:
+    """Whether all pictures of a run are there, if only in that there are none."""
+    return picture_folder(home, run_id).is_dir()
+
+
+def without_pictures(home: Home, at: datetime) -> list[Plan]:
+    """Return the runs of this machine that were made lately and killed before their pictures were drawn.
+
+    Whoever removes older pictures does not get them back.
+    """
+    with home.reading() as session:
+        done = [run for run in lately_done(session, since=at - timedelta(days=1)) if run.host == HOST]
+        undrawn = [run for run in done if not are_drawn(home, run.id) and is_gone(run.pid, run.pid_started)]
+        runs = [get_run(session, run.id) for run in undrawn]
+    return [Plan(run.set_id, run.instrument, run.night, run.configuration, run.digest, run.attempt) for run in runs]
+
+
+def picture_folder(home: Home, run_id: int) -> Path:
+    """Return where the pictures of a run lie; the folder appears when all of them do."""
+    return (home.path / picture_path(run_id=run_id, name="any")).parent
+
+
+@contextmanager
+def _folder(home: Home, run_id: int) -> Iterator[Path]:
+    """Give a folder to draw into, and put it in its place at the end."""
+    place = picture_folder(home, run_id)
+    temporary = place.with_name(f".{place.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    yield temporary
+    shutil.rmtree(place, ignore_errors=True)
+    temporary.rename(place)
 
 
 def _title(row: MasterRow) -> str:
@@ -54,6 +156,7 @@ def _transfers(measured: Sequence[MeasurementRow]) -> list[PhotonTransfer]:
     for row in (row for row in measured if row.quantity == "gain"):
         same = {other.quantity: other for other in measured if other.amplifier == row.amplifier}
         noise, electrons, level = same["read_noise_adu"], same["read_noise"], same["bias_level"]
+        a00 = same.get("a00")
         found.append(
             PhotonTransfer(
                 amplifier=row.amplifier,
@@ -71,6 +174,8 @@ def _transfers(measured: Sequence[MeasurementRow]) -> list[PhotonTransfer]:
                 n_flat_pairs=row.details["n_flat_pairs"],
                 n_pixels=row.details["n_pixels"],
                 chi2_per_dof=row.details["chi2_per_dof"],
+                a00_per_e=None if a00 is None else a00.value,
+                rejected=tuple(PhotonTransferPoint(*point) for point in row.details.get("rejected", ())),
                 curve=tuple(PhotonTransferPoint(*point) for point in row.details["curve"]),
             )
         )

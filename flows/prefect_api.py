@@ -45,16 +45,19 @@ def prefect_environment(home: Path, api_url: str) -> dict[str, str]:
     """Return the environment of every process that speaks to, or is, the Prefect server of a home.
 
     Quiet and offline: no analytics, no promotion, no second UI that calls out, and no server started in
-    secret where none answers. Its database lies in the home and is never ours, and so do its pages, which it
-    adapts to its address: where ccdwatch is installed, it may not be allowed to write. Batch sizes as measured:
-    the defaults record 20 task runs a second, these 67.
+    secret where none answers. Only its own pages may speak to it from a browser, not those of other sites.
+    Its database lies in the home and is never ours, and so do its pages, which it adapts to its address: where
+    ccdwatch is installed, it may not be allowed to write. Batch sizes as measured: the defaults record 20 task
+    runs a second, these 67.
     """
+    pages = api_url.removesuffix("/api")
     return {
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": api_url,
-        "PREFECT_UI_URL": api_url.removesuffix("/api"),
+        "PREFECT_UI_URL": pages,
         "PREFECT_SERVER_UI_API_URL": api_url,
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "prefect" / "pages"),
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{pages},{pages.replace('127.0.0.1', 'localhost')}",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -80,6 +83,11 @@ class FlowRunState:
     def is_final(self) -> bool:
         """Whether the run is over."""
         return self.type in FINAL_STATES
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether somebody ended the run on purpose."""
+        return self.type in {"CANCELLING", "CANCELLED"}
 
     @property
     def was_cut_short(self) -> bool:

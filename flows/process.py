@@ -1,27 +1,29 @@
-"""`process`: the work on some files and folders now, on request, and its results."""
+"""`process`, `retry`, `backfill`: work on request, now, and its results."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ccdcore.instrument import FrameType
 from db import ledger
+from db.base import UnknownIdError
 from db.ledger import FileRow, Sighting
 from db.models import FileState, Outcome
 from db.rows import readable
-from db.runs import find_run
-from db.sets import FileFrame, frames_of_files, open_runs
+from db.runs import find_run, runs_of
+from db.sets import FileFrame, frames_of_files, open_runs, set_summaries
 from flows.home import HOST, Home, now
 from flows.local import run_locally
 from flows.naming import run_name, run_tags
 from flows.prefect_api import PrefectApi
 from flows.publishing import give_up_lost_runs
-from flows.reconcile import Plan, plans_of, record_stillborn
+from flows.reconcile import UNDONE, Plan, plans_of, record_stillborn, settles_at
 from flows.registration import free_lost_claims, register_files
 from flows.results import standing_results
 from flows.scan import Tree, sighting
@@ -59,16 +61,107 @@ def process(home: Home, paths: Sequence[Path], *, progress: Progress = lambda *_
         If a path does not exist.
     """
     files = _on_ledger(home, [found for path in paths for found in _sightings(home, path)])
-    _register(home, files, progress)
     with home.reading() as session:
-        held = frames_of_files(session, [file.id for file in files])
-    set_ids = {frame.set_id for frame in held if frame.set_id is not None}
+        stale = set(ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with))
+    _register(home, {file.id for file in files if file.state is not FileState.DONE or file.id in stale}, progress)
+    held, set_ids = _held(home, [file.id for file in files])
+    failed = _make_runs(home, set_ids, progress)
+    return _answer(home, held, set_ids, failed)
+
+
+def retry(home: Home, id_texts: Sequence[str], *, progress: Progress = lambda *_: None) -> dict[str, Any]:
+    """Read these files again, and make these runs again, whatever became of them; return as `process` does.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    id_texts : sequence of str
+        ``file:12``, ``run:5``.
+    progress : callable, optional
+        Told how the work goes on.
+
+    Raises
+    ------
+    UnknownIdError
+        If one names nothing.
+    """
+    files, of_runs = _named(home, id_texts)
+    _on_ledger(
+        home, [sighting(file.root, file.relative_path, file.path.stat()) for file in files if file.path.exists()]
+    )
+    file_ids = [file.id for file in files]
+    _register(home, file_ids, progress)
+    held, set_ids = _held(home, file_ids)
+    failed = _make_runs(home, of_runs, progress, again_after=frozenset(Outcome))
+    failed += _make_runs(home, set_ids - of_runs, progress)
+    return _answer(home, held, set_ids | of_runs, failed)
+
+
+def backfill(home: Home, *, since: date | None = None, progress: Progress = lambda *_: None) -> dict[str, Any]:
+    """Make anew what other recipes, entries or rules than those in force have made; return as `process` does.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    since : date, optional
+        Only nights from this one on.
+    progress : callable, optional
+        Told how the work goes on.
+    """
+    host = home.settings.host
+    with home.reading() as session:
+        stale = ledger.identified_otherwise(session, host=host, identified_with=home.identified_with, since=since)
+    _register(home, stale, progress)
+    held, _ = _held(home, stale)
+    with home.reading() as session:
+        summaries = set_summaries(session, host=host, since=since)
+    at, settle = now(), home.settings.watch.settle_seconds
+    complete = {one.id for one in summaries if settles_at(one, settle) <= at}
+    remade = {plan.set_id for plan in plans_of(home, complete, at)}
+    failed = _make_runs(home, remade, progress)
+    return _answer(home, held, remade, failed)
+
+
+def _named(home: Home, id_texts: Sequence[str]) -> tuple[list[FileRow], set[int]]:
+    """Return the files, and the sets of the runs, that these ids name."""
+    numbers: dict[str, set[int]] = {"file": set(), "run": set()}
+    for text in id_texts:
+        kind, _, number = text.strip().lower().partition(":")
+        if kind not in numbers or not number.isdecimal() or len(number) > 9:
+            raise UnknownIdError(f"{text} is no id of a file or a run: write file:12 or run:5, see ccdwatch status")
+        numbers[kind].add(int(number))
+    with home.reading() as session:
+        files = [file for file in ledger.files_of(session, numbers["file"]) if file.host == home.settings.host]
+        runs = {run.id: run.set_id for run in runs_of(session, numbers["run"])}
+    unknown = numbers["file"] - {file.id for file in files}
+    missing = [f"file:{one}" for one in unknown] + [f"run:{one}" for one in numbers["run"] - runs.keys()]
+    if missing:
+        raise UnknownIdError(f"nothing on record here is {', '.join(missing)}: see ccdwatch status for ids")
+    return files, set(runs.values())
+
+
+def _held(home: Home, file_ids: Collection[int]) -> tuple[list[FileFrame], set[int]]:
+    """Return what these files hold, and the sets of it."""
+    with home.reading() as session:
+        held = frames_of_files(session, file_ids)
+    return held, {frame.set_id for frame in held if frame.set_id is not None}
+
+
+def _answer(
+    home: Home, held: Sequence[FileFrame], set_ids: Collection[int], failed_runs: list[dict[str, Any]]
+) -> dict[str, Any]:
     failed = [_failure(frame) for frame in held if frame.state is not FileState.DONE]
-    failed += _make_runs(home, set_ids, progress)
     results = standing_results(home, set_ids)
     results["excluded"] += [_without_date(frame) for frame in held if frame.is_calibration and frame.set_id is None]
     reasons = Counter(frame.frame_type_reason for frame in held if frame.frame_type is FrameType.OTHER)
-    return {**results, "failed": failed, "other": reasons.total(), "other_reasons": dict(reasons.most_common())}
+    return {
+        **results,
+        "failed": failed + failed_runs,
+        "other": reasons.total(),
+        "other_reasons": dict(reasons.most_common()),
+    }
 
 
 def _sightings(home: Home, path: Path) -> Iterable[Sighting]:
@@ -90,11 +183,9 @@ def _on_ledger(home: Home, sightings: Sequence[Sighting]) -> list[FileRow]:
         return ledger.files_at(session, sightings, host=home.settings.host)
 
 
-def _register(home: Home, files: Sequence[FileRow], progress: Progress) -> None:
-    """Register what is not registered yet, or was identified by other rules; wait for what the service is at."""
-    with home.reading() as session:
-        stale = set(ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with))
-    todo = {file.id for file in files if file.state is not FileState.DONE or file.id in stale}
+def _register(home: Home, file_ids: Collection[int], progress: Progress) -> None:
+    """Register these files, and wait for what the service is at."""
+    todo = set(file_ids)
     done = 0
 
     def count(n: int) -> None:
@@ -118,12 +209,14 @@ def _not_read(home: Home, file_ids: Collection[int]) -> list[int]:
     return [frame.file_id for frame in held if frame.state in {FileState.CLAIMED, FileState.READY}]
 
 
-def _make_runs(home: Home, set_ids: Collection[int], progress: Progress) -> list[dict[str, Any]]:
+def _make_runs(
+    home: Home, set_ids: Collection[int], progress: Progress, *, again_after: Collection[Outcome] = UNDONE
+) -> list[dict[str, Any]]:
     """Make the runs by the Prefect of the service on this home, else by the local engine; return what failed."""
     _wait_for_others(home, set_ids)
     service = running_service(home.path)
     failed = []
-    plans = plans_of(home, set_ids, now())
+    plans = plans_of(home, set_ids, now(), again_after=again_after)
     for number, plan in enumerate(plans):
         name = run_name(plan.instrument, plan.night, plan.configuration)
         progress(name, number, len(plans))

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,17 +17,24 @@ from db.masters import current_reference
 from db.models import Outcome
 from db.records import abandon_run, record_master
 from db.results import NewMaster, Verdict
-from db.runs import MeasurementRow, RunRow, UsedFrame, get_run, master_paths, run_inputs, run_measurements
+from db.runs import MeasurementRow, RunRow, UsedFrame, get_run, master_paths, run_measurements
 from db.sets import OpenRun, open_runs
 from flows.home import HOST, Home, is_gone, now
+from flows.inputs import inputs_of_run
 from flows.naming import master_path, picture_path, reference_path
 from flows.registration import free_lost_claims
 
 if TYPE_CHECKING:
+    from ccdcore.bad_pixels import BadPixels
     from ccdcore.master import Master
 
 _KEYWORDS = {"gain": ("GAIN", "GAINERR"), "read_noise": ("RDNOISE", "RDNOIERR")}
 """Quantity → keyword of its value and of its uncertainty; with several amplifiers their numbers are appended."""
+
+_STATISTICS = ("npix", "min", "max", "mean", "median", "std", "mad")
+
+RUN_LEASE = timedelta(hours=2)
+"""How long a run on another machine may take: of a machine that died nobody tells."""
 
 _OF_RUN = re.compile(r"_?r(\d+)(?:\.fits)?$")
 
@@ -41,8 +49,8 @@ def publish_master(
     with home.reading() as session:
         run = get_run(session, run_id)
         measured = run_measurements(session, run_id)
-        of_run = run_inputs(session, run_id)
-    inputs = [one for one in of_run if one.role == master.kind]
+        of_run = inputs_of_run(session, run_id)
+    inputs = [one for one in of_run.frames if one.role == master.kind]
     path = master_path(
         instrument=run.instrument,
         night=run.night,
@@ -65,7 +73,43 @@ def publish_master(
         verdict=_verdict(remarks),
         valid_from=min((one.date_obs for one in master.inputs if one.date_obs), default=now()),
         statistics=_statistics(master),
-        remark="; ".join(filter(None, [*remarks, stand_ins_of(of_run)])) or None,
+        remark="; ".join(filter(None, [*remarks, stand_ins_of(of_run.frames), *of_run.remarks])) or None,
+    )
+    with home.sessions.begin() as session:
+        return record_master(session, run_id=run_id, master=row)
+
+
+def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
+    """Write a mask of bad pixels below the home, record it as a master of kind ``mask``, and return its id."""
+    from ccdcore.fits_io import file_sha256, write_hdulist
+    from ccdcore.master import MaskBit
+    from ccdcore.master_file import mask_hdulist
+    from ccdcore.statistics import imstat
+
+    with home.reading() as session:
+        run = get_run(session, run_id)
+    path = master_path(
+        instrument=run.instrument,
+        night=run.night,
+        kind="badpixels",
+        configuration=run.configuration,
+        filter_name=None,
+        run_id=run_id,
+    )
+    write_hdulist(home.path / path, mask_hdulist(bad, _cards(run, [], None)))
+    inside = bad.mask[bad.mask != MaskBit.OUTSIDE].reshape(1, -1)
+    table = imstat([(inside != 0).astype("u1")])
+    row = NewMaster(
+        kind="mask",
+        filter=None,
+        path=path.as_posix(),
+        sha256=file_sha256(home.path / path),
+        unit="",
+        n_combined=len(bad.inputs),
+        n_excluded=0,
+        verdict="ok",
+        valid_from=min((one.date_obs for one in bad.inputs if one.date_obs), default=now()),
+        statistics={name: float(table[name][0]) for name in _STATISTICS},
     )
     with home.sessions.begin() as session:
         return record_master(session, run_id=run_id, master=row)
@@ -132,7 +176,7 @@ def _statistics(master: Master) -> dict[str, Any]:
     from ccdcore.statistics import imstat
 
     table = imstat([master.value[master.mask == 0].reshape(1, -1)], names=[master.kind])
-    return {name: float(table[name][0]) for name in ("npix", "min", "max", "mean", "median", "std", "mad")}
+    return {name: float(table[name][0]) for name in _STATISTICS}
 
 
 def refresh_references(home: Home) -> None:
@@ -187,15 +231,15 @@ def give_up_lost_runs(home: Home) -> list[str]:
 
 
 def is_lost(run: OpenRun) -> bool:
-    """Whether the process that worked on a run was one of this machine, and is gone."""
-    return run.host == HOST and is_gone(run.pid, run.pid_started)
+    """Whether the process that worked on a run is gone from this machine, or silent for too long on another one."""
+    return is_gone(run.pid, run.pid_started) if run.host == HOST else now() > run.began_at + RUN_LEASE
 
 
-def give_up(home: Home, run: OpenRun) -> None:
-    """End a run that was cut short, so that it is made again, and remove its files."""
+def give_up(home: Home, run: OpenRun, *, cancelled: str | None = None) -> None:
+    """End a run that was cut short, so that it is made again unless it was cancelled, and remove its files."""
     with home.sessions.begin() as session:
-        abandon_run(session, run_id=run.id, now=now())
-        if get_run(session, run.id).outcome is not Outcome.ABANDONED:  # it came to its end in the meantime
+        abandon_run(session, run_id=run.id, now=now(), cancelled=cancelled)
+        if get_run(session, run.id).outcome in {Outcome.DONE, Outcome.FAILED}:  # it came to its end in the meantime
             return
     shutil.rmtree(home.path / picture_path(run_id=run.id, name="any").parent, ignore_errors=True)
     for path in (home.path / "masters").rglob(f"*_r{run.id}.fits*"):
@@ -203,21 +247,25 @@ def give_up(home: Home, run: OpenRun) -> None:
 
 
 def _remove_strays(home: Home) -> list[str]:
+    removed = []
+    for path in strays(home):
+        path.unlink(missing_ok=True)
+        removed.append(f"{path.relative_to(home.path).as_posix()} belonged to no record and was removed")
+    for path in (home.path / "reference").rglob(".*.tmp"):
+        path.unlink(missing_ok=True)
+    return removed
+
+
+def strays(home: Home) -> list[Path]:
+    """Return the files below ``masters/`` that no record knows, and that no run under way is about to record."""
     # Listed first: what a run that begins now writes is not in it.
     found = sorted((home.path / "masters").rglob("*"))
     with home.reading() as session:
         known = master_paths(session)
         open_ids = {run.id for run in open_runs(session)}
-    removed = []
-    for path in found:
-        relative = path.relative_to(home.path).as_posix()
-        if path.is_dir() or relative in known:
-            continue
-        match = _OF_RUN.search(path.name.removeprefix(".").split(".fits")[0])
-        if match and int(match[1]) in open_ids:
-            continue
-        path.unlink(missing_ok=True)
-        removed.append(f"{relative} belonged to no record and was removed")
-    for path in (home.path / "reference").rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
-    return removed
+    return [path for path in found if not path.is_dir() and not _is_known(home, path, known, open_ids)]
+
+
+def _is_known(home: Home, path: Path, known: set[str], open_ids: set[int]) -> bool:
+    match = _OF_RUN.search(path.name.removeprefix(".").split(".fits")[0])
+    return path.relative_to(home.path).as_posix() in known or (match is not None and int(match[1]) in open_ids)

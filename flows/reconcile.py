@@ -25,6 +25,7 @@ from db.models import Outcome
 from db.records import abandon_run, claim_run, fail_run
 from db.runs import RunRow, find_run
 from db.sets import SetSummary, nearest_bias_set, set_frames, set_summaries
+from flows.disk import says_disk_full
 from flows.home import HOST, Home, now
 from flows.prefect_api import FlowRunState
 from flows.settings import Settings
@@ -87,15 +88,17 @@ def settles_at(summary: SetSummary, settle_seconds: float) -> datetime:
 def next_attempt(last: RunRow | None, at: datetime) -> int | None:
     """Return the attempt to make after the last run on the same inputs; None where none is due.
 
-    A run that failed is tried again after half a minute, then a minute; one whose process was killed, at once, and
-    after some times with growing pauses; one that other inputs superseded, where the inputs are again what they were
-    (a frame came and went), at once.
+    A run that failed is tried again after half a minute, then a minute; one that found the disk full, as soon as
+    there is room; one whose process was killed, at once, and after some times with growing pauses; one that other
+    inputs superseded, where the inputs are again what they were (a frame came and went), at once.
     """
     if last is None:
         return 1
     if last.superseded:
         return last.attempt + 1
-    if last.outcome is Outcome.FAILED and last.attempt < MAX_ATTEMPTS:
+    if last.outcome is Outcome.FAILED and says_disk_full(last.message):
+        pause = 10.0
+    elif last.outcome is Outcome.FAILED and last.attempt < MAX_ATTEMPTS:
         pause = 30.0 * 2 ** (last.attempt - 1)
     elif last.outcome is Outcome.ABANDONED:
         pause = min(30.0 * max(0, last.attempt - CUT_SHORT_AT_ONCE), LONGEST_PAUSE_SECONDS)
@@ -107,14 +110,14 @@ def next_attempt(last: RunRow | None, at: datetime) -> int | None:
 
 
 def plan(
-    session: Session, settings: Settings, summary: SetSummary, at: datetime, *, retry: bool = False
+    session: Session, settings: Settings, summary: SetSummary, at: datetime, *, again_after: Collection[Outcome] = ()
 ) -> Plan | None:
-    """Return the run that a set needs now, or None; with `retry` also where its last attempts failed."""
+    """Return the run that a set needs now, or None; one whose last attempt ended in one of these ways is made again."""
     own, borrowed = frames_of_set(session, settings, summary.id)
     digest = inputs_digest(settings, summary.instrument, own, borrowed)
     last = find_run(session, set_id=summary.id, digest=digest)
     attempt = next_attempt(last, at)
-    if attempt is None and retry and last is not None and last.outcome is Outcome.FAILED:
+    if attempt is None and last is not None and last.outcome in again_after:
         attempt = last.attempt + 1
     if attempt is None:
         return None
@@ -144,11 +147,16 @@ def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
     return plans, min(later, default=None)
 
 
-def plans_of(home: Home, set_ids: Collection[int], at: datetime) -> list[Plan]:
-    """Return the runs that these sets need, complete or not: for work on request."""
+UNDONE = frozenset(Outcome) - {Outcome.DONE}
+
+
+def plans_of(
+    home: Home, set_ids: Collection[int], at: datetime, *, again_after: Collection[Outcome] = UNDONE
+) -> list[Plan]:
+    """Return the runs that these sets need, complete or not, failed or not: for work on request."""
     with home.reading() as session:
         summaries = [one for one in set_summaries(session, host=home.settings.host) if one.id in set(set_ids)]
-        found = [plan(session, home.settings, summary, at, retry=True) for summary in summaries]
+        found = [plan(session, home.settings, summary, at, again_after=again_after) for summary in summaries]
     return [one for one in found if one is not None]
 
 
@@ -213,11 +221,18 @@ def record_stillborn(home: Home, plan: Plan, *, flow_run_id: str, state: FlowRun
     if run_id is None:
         return
     with home.sessions.begin() as session:
-        if state and state.was_cut_short:
+        if state and state.was_cancelled:
+            abandon_run(session, run_id=run_id, now=now(), cancelled=cancelled(run_id, state))
+        elif state and state.was_cut_short:
             abandon_run(session, run_id=run_id, now=now())
         else:
             why = (state.message or state.type.lower()) if state else "Prefect lost it"
             fail_run(session, run_id=run_id, message=f"ended before it began: {why}", now=now())
+
+
+def cancelled(run_id: int, state: FlowRunState) -> str:
+    """Return what the record says of a run that somebody ended in Prefect."""
+    return f"cancelled: {state.message or 'in Prefect'}; ccdwatch retry run:{run_id} makes it again"
 
 
 @cache

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from datetime import timedelta
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-from ccdcore.errors import FrameReadError
-from ccdcore.frame import Frame
+from ccdcore.errors import CcdError, FrameReadError
 from ccdcore.instrument import Instrument
 from ccdcore.series import window_of
 from db import ledger
 from db.ledger import FileRow
 from db.records import register_frame
 from db.statements import batches
+from flows.disk import DiskFullError, is_disk_full
 from flows.home import HOST, Home, is_gone, now
+from flows.reader import READERS, Readers, ReadingError
+
+if TYPE_CHECKING:
+    from ccdcore.fits_io import MeasuredFrame
+    from ccdcore.header import ExposureInfo
 
 LEASE = timedelta(minutes=10)
 BATCH = 64
@@ -41,12 +49,15 @@ def register_files(
     process = psutil.Process()
     owner = f"{HOST}:{process.pid}:{process.create_time()}:{uuid.uuid4().hex[:8]}"
     looked_at = 0
-    for batch in _claims(home, owner, file_ids):
-        for file in batch:
-            _register(home, owner, file)
-            looked_at += 1
-            if progress:
-                progress(1)
+    with Readers(home.settings.instruments) as readers, ThreadPoolExecutor(READERS) as threads:
+        for batch in _claims(home, owner, file_ids):
+            readings = [threads.submit(_read, readers, file) for file in batch]
+            # Recorded in the order of the ledger, whichever is read first: the same frames get the same ids.
+            for file, reading in zip(batch, readings, strict=True):
+                _register(home, owner, file, reading)
+                looked_at += 1
+                if progress:
+                    progress(1)
     return looked_at
 
 
@@ -79,38 +90,53 @@ def _claims(home: Home, owner: str, file_ids: Collection[int] | None) -> Iterato
         yield batch
 
 
-def _register(home: Home, owner: str, file: FileRow) -> None:
-    """Register the frame of one claimed file, or say on the ledger why not; never raises, so that the others go on."""
+def _register(home: Home, owner: str, file: FileRow, reading: Future[MeasuredFrame]) -> None:
+    """Register the frame of one claimed file, or say on the ledger why not, so that the others go on.
+
+    Raises
+    ------
+    DiskFullError
+        If nothing can be recorded.
+    """
     try:
-        _read_and_record(home, owner, file)
+        _record(home, owner, file, reading.result())
     except FrameReadError as error:
-        waits = error.incomplete and now() - file.changed_at < timedelta(seconds=home.settings.watch.quiet_seconds)
-        _set_aside(home, owner, file, error.reason, waits=waits)
-    except MemoryError:
-        _set_aside(home, owner, file, "not enough memory to read it", waits=True)
-    except Exception as error:  # noqa: BLE001 - whatever one file does, the others are registered
-        _set_aside(home, owner, file, f"{type(error).__name__}: {error}", waits=True)
+        quiet_at = file.changed_at + timedelta(seconds=home.settings.watch.quiet_seconds)
+        waits = error.incomplete and now() < quiet_at
+        _set_aside(home, owner, file, error.reason, rest_until=quiet_at if waits else None)
+    except CcdError as error:
+        _set_aside(home, owner, file, str(error), rest_until=None)
+    except ReadingError as error:
+        _set_aside(home, owner, file, str(error), rest_until=now() + REST)
+    except Exception as error:
+        if is_disk_full(error):  # no fault of the file: it is claimed again when there is room
+            raise DiskFullError(f"{home.path}: the disk is full: make room; no frame is lost") from error
+        _set_aside(home, owner, file, f"{type(error).__name__}: {error}", rest_until=now() + REST)
 
 
-def _read_and_record(home: Home, owner: str, file: FileRow) -> None:
-    from ccdcore.fits_io import measure_frame
-
-    frame, statistics, content = measure_frame(file.path, instruments=home.settings.instruments)
+def _read(readers: Readers, file: FileRow) -> MeasuredFrame:
+    """Measure a file, and make sure that it is the one on the ledger: complete, and no link to elsewhere."""
+    if not file.path.resolve().is_relative_to(Path(file.root).resolve()):
+        raise FrameReadError(file.path, "is a link that leads out of its folder")
+    measured = readers.measure(file.path)
     status = file.path.stat()
-    if (status.st_size, status.st_mtime_ns) != (file.size, file.mtime_ns):
+    if (status.st_size, status.st_mtime_ns, ledger.inode(status.st_ino)) != (file.size, file.mtime_ns, file.inode):
         raise FrameReadError(file.path, "changed while it was read", incomplete=True)
+    return measured
+
+
+def _record(home: Home, owner: str, file: FileRow, measured: MeasuredFrame) -> None:
     nights = home.settings.nights
-    night = nights.night_of(frame.info)
-    instrument = _entry(home, frame)
+    night = nights.night_of(measured.info)
     with home.sessions.begin() as session:
         frame_id = register_frame(
             session,
-            sha256=frame.sha256,
-            shape=frame.shape,
-            info=frame.info,
-            amplifiers=frame.amplifiers,
-            statistics=statistics,
-            instrument=instrument,
+            sha256=measured.sha256,
+            shape=measured.shape,
+            info=measured.info,
+            amplifiers=measured.amplifiers,
+            statistics=measured.statistics,
+            instrument=_entry(home, measured.info),
             night=night,
             window_first_night=night and window_of(night, nights.window_nights),
             window_nights=nights.window_nights,
@@ -118,18 +144,19 @@ def _read_and_record(home: Home, owner: str, file: FileRow) -> None:
             joined_at=file.changed_at,
             now=now(),
         )
-        ledger.finish(session, file.id, owner=owner, frame_id=frame_id, file_sha256=content, now=now())
+        ledger.finish(session, file.id, owner=owner, frame_id=frame_id, file_sha256=measured.file_sha256, now=now())
 
 
-def _entry(home: Home, frame: Frame) -> Instrument | None:
+def _entry(home: Home, info: ExposureInfo) -> Instrument | None:
     """Return the instrument entry that named the frame's instrument."""
-    same = [entry for entry in home.settings.instruments if entry.name == frame.info.instrument]
-    return next((entry for entry in same if entry.is_valid_at(frame.info.date_obs)), None)
+    same = [entry for entry in home.settings.instruments if entry.name == info.instrument]
+    return next((entry for entry in same if entry.is_valid_at(info.date_obs)), None)
 
 
-def _set_aside(home: Home, owner: str, file: FileRow, reason: str, *, waits: bool) -> None:
+def _set_aside(home: Home, owner: str, file: FileRow, reason: str, *, rest_until: datetime | None) -> None:
+    """Put a file into quarantine, or let it rest before it is tried again."""
     with home.sessions.begin() as session:
-        if waits:
-            ledger.return_to_settling(session, file.id, owner=owner, reason=reason, rest_until=now() + REST, now=now())
-        else:
+        if rest_until is None:
             ledger.quarantine(session, file.id, owner=owner, reason=reason, now=now())
+        else:
+            ledger.return_to_settling(session, file.id, owner=owner, reason=reason, rest_until=rest_until, now=now())

@@ -21,14 +21,15 @@ def standing_results(home: Home, set_ids: Collection[int]) -> dict[str, list[dic
     Returns
     -------
     dict
-        ``characterisations``, ``masters`` and ``excluded``, each a list of rows by column name.
+        ``characterisations``, ``masters`` (without masks of bad pixels) and ``excluded``, each a list of rows by
+        column name.
     """
     found: dict[str, list[dict[str, Any]]] = {"characterisations": [], "masters": [], "excluded": []}
     with home.reading() as session:
         for run in standing_runs(session, set_ids):
             measured = run_measurements(session, run.id)
             found["characterisations"] += _characterisations(home.settings, run, measured)
-            found["masters"] += [_master(home, run, row) for row in run_masters(session, run.id)]
+            found["masters"] += [_master(home, run, row) for row in run_masters(session, run.id) if row.kind != "mask"]
             found["excluded"] += [
                 {"path": str(one.frame.path), "reason": one.excluded}
                 for one in run_inputs(session, run.id)
@@ -53,6 +54,7 @@ def _characterisations(settings: Settings, run: RunRow, measured: Collection[Mea
     for amplifier in dict.fromkeys(row.amplifier for row in measured):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
         gain, read_noise, adu = of.get("gain"), of.get("read_noise"), of["read_noise_adu"]
+        corrected = of.get("corrected_gain")
         rows.append(
             {
                 "instrument": run.instrument,
@@ -61,11 +63,15 @@ def _characterisations(settings: Settings, run: RunRow, measured: Collection[Mea
                 "amplifier": amplifier,
                 "gain_e_per_adu": gain and gain.value,
                 "gain_uncertainty": gain and gain.uncertainty,
+                "gain_systematic_uncertainty": gain and gain.details.get("systematic_uncertainty"),
+                "gain_corrected_e_per_adu": corrected and corrected.value,
+                "gain_corrected_uncertainty": corrected and corrected.uncertainty,
                 "read_noise_e": read_noise and read_noise.value,
                 "read_noise_uncertainty": read_noise and read_noise.uncertainty,
                 "read_noise_adu": adu.value,
                 "read_noise_adu_uncertainty": adu.uncertainty,
                 "method": adu.method,
+                "method_reason": gain and gain.details.get("reason"),
                 **{name: adu.details[name] for name in ("n_bias", "n_flat", "n_flat_pairs")},
                 "notes": (read_noise or adu).details["notes"],
                 "verdict": verdict_of(settings, run.instrument, of.values()),

@@ -42,6 +42,7 @@ PRELOADED = (
     "flows.ingest",
     "flows.runner",
     "flows.warm",
+    "flows.warm_reading",
     "prefect.flow_engine",
     "scipy.stats",
     "sqlalchemy.dialects.sqlite",

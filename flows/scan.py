@@ -40,7 +40,8 @@ class Tree:
         # A directory inside the excluded one was asked for by name.
         self._exclude = _with_slash(exclude) if _with_slash(exclude).startswith(self._prefix) else None
         self._names = re.compile("|".join(fnmatch.translate(pattern.lower()) for pattern in include))
-        self._unreadable: set[str] = set()
+        self.unreadable: set[str] = set()
+        """Directories that could not be listed when last tried."""
 
     def holds(self, path: str) -> bool:
         """Whether a path lies in the tree, neither hidden nor excluded."""
@@ -94,11 +95,11 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            if directory not in self._unreadable:
-                self._unreadable.add(directory)
+            if directory not in self.unreadable:
+                self.unreadable.add(directory)
                 logger.warning("%r cannot be listed (%s); frames in it are not seen", directory, error.strerror)
             return []
-        self._unreadable.discard(directory)
+        self.unreadable.discard(directory)
         return found
 
 

@@ -1,7 +1,8 @@
-"""`up`: the whole service of a home on one machine; `watch` and `serve`: its parts."""
+"""`up`: the whole service of a home on one machine; `watch`, `serve` and `web`: its parts."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,12 +18,18 @@ import psutil
 from filelock import FileLock, Timeout
 
 from flows import parts
-from flows.home import open_home
+from flows.heartbeat import read_heartbeat
+from flows.home import now, open_home, read_home
 from flows.prefect_api import PrefectApi, prefect_environment
 from flows.publishing import sweep
 from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_api_url
 
 ADDRESS = "127.0.0.1"
+PAGES_WAIT_SECONDS = 30.0
+"""Pages start when Prefect is ready, or after so long: until then it needs the processor time that they would take."""
+
+HUNG_SECONDS = 180.0
+"""A watcher that has said nothing for so long hangs, and is started again."""
 
 Say = Callable[[str], None]
 """Takes lines for the person who looks on."""
@@ -35,6 +42,7 @@ class RunningService:
     pid: int
     prefect_api_url: str
     prefect_ui_url: str
+    web_url: str
 
 
 def running_service(home: Path) -> RunningService | None:
@@ -46,7 +54,15 @@ def running_service(home: Path) -> RunningService | None:
     return service if psutil.pid_exists(service.pid) else None
 
 
-def up(path: Path, directories: tuple[Path, ...], *, port: int, say: Say) -> None:
+def web_url(settings: Settings) -> str | None:
+    """Return the address that people reach the pages at: that of the configuration, else of the service that runs."""
+    if settings.web.public_url is not None:
+        return settings.web.public_url.rstrip("/")
+    service = running_service(settings.home)
+    return service.web_url if service else None
+
+
+def up(path: Path, directories: tuple[Path, ...], *, port: int, web_port: int | None, say: Say) -> None:
     """Run the service of a home until SIGTERM or SIGINT.
 
     Parameters
@@ -57,25 +73,28 @@ def up(path: Path, directories: tuple[Path, ...], *, port: int, say: Say) -> Non
         Directories to watch; empty for those of the configuration.
     port : int
         Port of the Prefect server and its UI.
+    web_port : int or None
+        Port of the pages; None for that of the configuration.
     say : callable
         Takes lines for the person who looks on.
 
     Raises
     ------
     SettingsError
-        If a directory to watch is missing, another service runs on the home, or the port is taken.
+        If a directory to watch is missing, another service runs on the home, or a port is taken.
     """
     settings = load_settings(path, watch=directories)
     _require_directories(settings)
     home = open_home(path)
     with _lock(path):
         if settings.prefect.api_url is None:
-            _require_free(port)
+            _require_free(ADDRESS, port, "--port")
+        web_port = _web_port(settings, web_port)
         stop = _stop_event()
         for line in sweep(home):
             say(line)
-        service = _service(settings, port)
-        running = _parts(settings, service.prefect_api_url)
+        service = _service(settings, port, web_port)
+        running = _parts(settings, service.prefect_api_url, web_port)
         try:
             _supervise(path, service, running, stop=stop, say=say)
         finally:
@@ -103,6 +122,24 @@ def run_serve(path: Path, *, say: Say) -> None:
     from flows.runner import serve
 
     serve(home.path, api_url)
+
+
+def run_web(path: Path, *, host: str | None, port: int | None, say: Say) -> None:
+    """Show the pages of a home until SIGTERM or SIGINT.
+
+    Raises
+    ------
+    SettingsError
+        If there is no home, or the port is taken.
+    """
+    home = read_home(path)
+    host, port = host or home.settings.web.host, port or home.settings.web.port
+    _require_free(host, port, "--port")
+    stop = _stop_event()
+    from flows.pages import show
+
+    say(f"pages at {_web_url(home.settings, host, port)}")
+    show(home, host, port, stop)
 
 
 def _stop_event() -> Event:
@@ -137,28 +174,56 @@ def _lock(home: Path) -> FileLock:
     return held
 
 
-def _require_free(port: int) -> None:
-    with socket.socket() as probe:
+def _require_free(host: str, port: int, option: str) -> int:
+    """Return the port, or a free one where 0 was asked for."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((ADDRESS, port))
-        except OSError:
-            free = f"--port {port + 1}"
-            raise SettingsError(f"port {port} of {ADDRESS} is taken: give a free one, for example {free}") from None
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise SettingsError(f"port {port} of {host} cannot be used: {error.strerror}") from None
+            free = f"{option} {port + 1}"
+            raise SettingsError(f"port {port} of {host} is taken: give a free one, for example {free}") from None
+        return int(probe.getsockname()[1])
 
 
-def _service(settings: Settings, port: int) -> RunningService:
+def _web_port(settings: Settings, wanted: int | None) -> int:
+    """Return the port of the pages: a free one where nobody named one and the usual one is taken."""
+    web = settings.web
+    if wanted is None and "port" not in web.model_fields_set:
+        try:
+            return _require_free(web.host, web.port, "--web-port")
+        except SettingsError:
+            return _require_free(web.host, 0, "--web-port")
+    return _require_free(web.host, wanted or web.port, "--web-port")
+
+
+def _service(settings: Settings, port: int, web_port: int) -> RunningService:
     api_url = settings.prefect.api_url or f"http://{ADDRESS}:{port}/api"
-    return RunningService(os.getpid(), api_url, api_url.removesuffix("/api"))
+    web_url = _web_url(settings, settings.web.host, web_port)
+    return RunningService(os.getpid(), api_url, api_url.removesuffix("/api"), web_url)
 
 
-def _parts(settings: Settings, api_url: str) -> list[parts.Part]:
+def _web_url(settings: Settings, host: str, port: int) -> str:
+    """Return the address that people reach the pages at; one that means all addresses is reached at this machine's."""
+    reached = {"0.0.0.0": ADDRESS, "::": "::1"}.get(host, host)
+    shown = f"[{reached}]" if ":" in reached else reached
+    return (settings.web.public_url or f"http://{shown}:{port}").rstrip("/")
+
+
+def _parts(settings: Settings, api_url: str, web_port: int) -> list[parts.Part]:
     home = settings.home
     environment = {**os.environ, **prefect_environment(home, api_url), "CCDWATCH_HOME": str(home)}
     logs = home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     watched = [word for directory in settings.watch.directories for word in ("--watch", str(directory))]
-    commands = {"serve": ["flows.cli", "serve"], "watch": ["flows.cli", "watch", *watched]}
+    commands = {
+        "serve": ["flows.cli", "serve"],
+        "watch": ["flows.cli", "watch", *watched],
+        "web": ["flows.cli", "web", "--port", str(web_port)],
+    }
     if settings.prefect.api_url is None:
         port = api_url.removesuffix("/api").rpartition(":")[2]
         factory = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "warning"]
@@ -174,15 +239,32 @@ def _supervise(home: Path, service: RunningService, running: list[parts.Part], *
     ready = False
     with PrefectApi(service.prefect_api_url) as api:
         while not stop.wait(0.2):
+            may_wait = not ready and time.monotonic() - began < PAGES_WAIT_SECONDS
             for part in running:
+                if part.name == "web" and part.process is None and may_wait:
+                    continue
+                if part.name == "watch" and _hangs(part, home):
+                    part.kill(say, f"has said nothing for {HUNG_SECONDS:g} s")
                 part.keep_alive(say)
-            if not ready and api.is_ready():
+            if not ready and api.is_ready() and _write_service(home, service):
                 ready = True
-                _write_service(home, service)
-                say(f"ready after {time.monotonic() - began:.1f} s; Prefect UI at {service.prefect_ui_url}")
+                took = f"{time.monotonic() - began:.1f} s"
+                say(f"ready after {took}; Prefect UI at {service.prefect_ui_url}; pages at {service.web_url}")
 
 
-def _write_service(home: Path, service: RunningService) -> None:
+def _hangs(watch: parts.Part, home: Path) -> bool:
+    if watch.runs_for < HUNG_SECONDS:
+        return False
+    heartbeat = read_heartbeat(home)
+    return heartbeat is not None and (now() - heartbeat.at).total_seconds() > HUNG_SECONDS
+
+
+def _write_service(home: Path, service: RunningService) -> bool:
+    """Say where the service can be reached; return whether there was room for it."""
     temporary = home / ".service.json.tmp"
-    temporary.write_text(json.dumps(asdict(service)), encoding="utf-8")
-    temporary.replace(home / "service.json")
+    try:
+        temporary.write_text(json.dumps(asdict(service)), encoding="utf-8")
+        temporary.replace(home / "service.json")
+    except OSError:
+        return False
+    return True

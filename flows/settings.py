@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import tomllib
 from datetime import UTC, date, datetime
@@ -10,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ccdcore.errors import CcdError
 from ccdcore.geometry import Amplifier, Section
@@ -48,6 +49,28 @@ def _utc(value: datetime) -> datetime:
 SectionText = Annotated[str, BeforeValidator(_section_text)]
 HeaderField = Literal[
     "date_obs", "exposure_time", "ccd_temperature", "filter", "object", "longitude", "gain", "read_noise"
+]
+SpecField = Literal[
+    "gain_e_per_adu",
+    "corrected_gain_e_per_adu",
+    "a00_1_per_e",
+    "turn_off_adu",
+    "nonlinearity_fraction",
+    "read_noise_e",
+    "read_noise_adu",
+    "overscan_read_noise_e",
+    "overscan_read_noise_adu",
+    "bias_level_adu",
+    "fixed_pattern_adu",
+    "row_noise_adu",
+    "column_noise_adu",
+    "pickup_adu",
+    "noise_tail_fraction",
+    "bad_pixels",
+    "hot_pixels",
+    "dead_pixels",
+    "noisy_pixels",
+    "nonlinear_pixels",
 ]
 Seconds = Annotated[float, Field(ge=0, le=86400 * 30)]
 Card = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]
@@ -98,6 +121,28 @@ class PrefectSettings(_Strict):
     dask_address: str | None = None
 
 
+class WebSettings(_Strict):
+    """``[web]``: where the pages are, and the address that links to them begin with."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 4300
+    public_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+[^\s]*$")] | None = None
+
+
+class NotifySettings(_Strict):
+    """``[notify]``: who is told when a trend changes or leaves its limits, as Apprise writes addresses."""
+
+    urls: tuple[str, ...] = ()
+
+    @field_validator("urls")
+    @classmethod
+    def _understood(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        for url in urls:
+            if not re.match(r"[a-zA-Z0-9]+://\S", url):
+                raise ValueError("should be addresses like mailto://user:password@example.org, see the Apprise pages")
+        return urls
+
+
 class AmplifierSettings(_Strict):
     """One entry of ``amplifiers``."""
 
@@ -143,7 +188,7 @@ class InstrumentSettings(_Strict):
     frame_type: dict[Literal["bias", "dark", "flat", "other"], FrameRuleSettings] = {}
     configuration: tuple[str, ...] = ()
     amplifiers: tuple[AmplifierSettings, ...] = ()
-    spec: dict[Literal["gain_e_per_adu", "read_noise_e", "read_noise_adu", "bias_level_adu"], LimitSettings] = {}
+    spec: dict[SpecField, LimitSettings] = {}
 
     def to_instrument(self) -> Instrument:
         """Return the entry that ccdcore takes."""
@@ -173,6 +218,8 @@ class Settings(_Strict):
     recipes: Recipes = Recipes()
     database: DatabaseSettings = DatabaseSettings()
     prefect: PrefectSettings = PrefectSettings()
+    web: WebSettings = WebSettings()
+    notify: NotifySettings = NotifySettings()
     instrument: tuple[InstrumentSettings, ...] = ()
 
     @property

@@ -10,22 +10,27 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 from packaging.requirements import Requirement
 from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError as BrokenDatabaseError
 
-from ccdcore.instrument import Instrument
+from ccdcore.instrument import FrameType, Instrument
 from db.base import DatabaseError
 from db.engine import check, make_engine, session_factory
 from db.listings import frame_shapes
+from db.sets import set_frames, set_summaries
+from flows.health import condition, words_of_ages
+from flows.home import Home
 from flows.service import ADDRESS, running_service
-from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings
+from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_auth
 from flows.words import number_of
 
 PORT = 4200
 WATCH_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PROGRAMS = ("prefect", "fastapi")
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smbfs", "smb3", "afpfs", "afs", "ncpfs", "webdav", "davfs", "fuse.sshfs", "fuse.davfs2"}
@@ -150,8 +155,19 @@ def _record(engine: Engine, settings: Settings) -> Iterator[Finding]:
             return
         yield Finding(Level.OK, f"database {shown}: schema up to date, integrity ok")
         yield from _amplifiers(engine, settings)
+        yield from _overscans(engine, settings)
+        yield from _service(Home(settings, engine))
     except BrokenDatabaseError as error:
         yield Finding(Level.FAIL, f"database {shown}: is damaged ({error.orig}): restore a backup")
+
+
+def _service(home: Home) -> Iterator[Finding]:
+    """Tell whether the service does its work; nothing, where none runs."""
+    now = condition(home)
+    for finding in now.findings:
+        yield Finding(Level.FAIL, f"service: {finding}: see {home.path}/logs")
+    if now.is_ok and (ages := words_of_ages(now.ages_s)):
+        yield Finding(Level.OK, f"service: {ages}")
 
 
 def _amplifiers(engine: Engine, settings: Settings) -> Iterator[Finding]:
@@ -160,6 +176,24 @@ def _amplifiers(engine: Engine, settings: Settings) -> Iterator[Finding]:
             shapes = frame_shapes(session, instrument=entry.name, since=entry.valid_from, until=entry.valid_to)
         for shape, n in shapes.items():
             yield from _misfits(entry, shape, n)
+
+
+def _overscans(engine: Engine, settings: Settings) -> Iterator[Finding]:
+    """Tell which overscan sections see light, by the latest set of each camera that has flats and unlit frames."""
+    from ccdcore.overscan import believed_overscans
+
+    unlit = {FrameType.BIAS, FrameType.DARK}
+    with session_factory(engine, read_only=True)() as session:
+        latest = {
+            (one.instrument, one.configuration): one
+            for one in set_summaries(session, host=settings.host)
+            if FrameType.FLAT in one.counts and unlit & one.counts.keys()
+        }
+        for one in latest.values():
+            _, reasons = believed_overscans(set_frames(session, one.id, host=settings.host))
+            for reason in reasons:
+                todo = "name the right section as amplifiers of its entry"
+                yield Finding(Level.WARN, f"{one.instrument} {one.window_first_night}: {reason}: {todo}")
 
 
 def _misfits(entry: Instrument, shape: tuple[int, int], n: int) -> Iterator[Finding]:
@@ -178,7 +212,7 @@ def _port(settings: Settings) -> Finding:
     if running is not None:
         return Finding(Level.OK, f"a service runs on this home: {running.prefect_ui_url}")
     if settings.prefect.api_url is not None:
-        return Finding(Level.OK, f"Prefect server of your own: {settings.prefect.api_url}")
+        return _own_server(settings.prefect.api_url)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -189,6 +223,14 @@ def _port(settings: Settings) -> Finding:
                 f"port {PORT}: taken by another program: ccdwatch up --home {settings.home} --port {PORT + 1}",
             )
     return Finding(Level.OK, f"port {PORT}: free")
+
+
+def _own_server(api_url: str) -> Finding:
+    """Tell where other machines reach a Prefect server, and so might start and cancel runs."""
+    if urlsplit(api_url).hostname in LOOPBACK or prefect_auth() is not None:
+        return Finding(Level.OK, f"Prefect server of your own: {api_url}")
+    where = "set PREFECT_SERVER_API_AUTH_STRING for the server and PREFECT_API_AUTH_STRING here"
+    return Finding(Level.WARN, f"Prefect server of your own: {api_url} is open to other machines: {where}")
 
 
 def _watches(settings: Settings) -> Iterator[Finding]:

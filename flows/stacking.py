@@ -56,7 +56,7 @@ def combine_files(home: Path, paths: Sequence[Path], output: Path, clip_sigma: t
     exposures = [frame.info.exposure_time_s for frame in frames if frame.info.exposure_time_s is not None]
     stack = Master(
         kind="stack",
-        value=image.value,
+        value=image.value.astype(np.float32),
         uncertainty=image.uncertainty,
         mask=np.where(image.n_used == 0, MaskBit.NO_DATA, 0).astype(np.uint8),
         n_used=image.n_used,

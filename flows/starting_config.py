@@ -50,7 +50,7 @@ directories = [{quoted}]
 # scale = "illuminated"  # or "median": what is brought to one before flats are combined
 
 # [recipes.gain]
-# method = "auto"              # or "pair", "binned"
+# method = "auto"              # or "pair", "binned", "ptc"
 # region = "[101:900,101:900]"  # example; default: the whole of each amplifier
 
 # [database]

@@ -6,28 +6,38 @@ files, and records what it made; ids go out, never arrays. Nothing of a run show
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
-from datetime import UTC, datetime
-from statistics import fmean, median
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ccdcore.errors import InsufficientDataError
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame, with_stand_ins
 from db.records import finish_run, record_inputs, record_measurements
 from db.results import NewMeasurement, RunInput
-from db.runs import RunRow, get_run, run_inputs, run_masters, run_measurements
+from db.runs import RunRow, get_run, run_masters, run_measurements
 from db.sets import GainOnRecord, latest_gain
 from flows.home import Home, now
+from flows.inputs import inputs_of_run
+from flows.measurements import (
+    Conditions,
+    bad_pixel_rows,
+    conditions,
+    doubt_about_gain,
+    noise_rows,
+    overscan_rows,
+    transfer_rows,
+)
 from flows.pictures import draw_pictures
-from flows.publishing import publish_master, refresh_references, reliable, stand_ins_of
+from flows.publishing import publish_mask, publish_master, refresh_references, reliable, stand_ins_of
 from flows.reconcile import frames_of_set
+from flows.trending import judge_trends
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ccdcore.masters import Master
+    from ccdcore.noise import NoiseAnatomy
     from ccdcore.photon_transfer import PhotonTransfer
 
 
@@ -52,13 +62,17 @@ class Step:
 
 def judge_frames(home: Home, run_id: int) -> list[int]:
     """Put on record which frames of the set are used, and why others are left out."""
+    from ccdcore.overscan import believed_overscans
     from ccdcore.series_health import judge_series
 
     with home.reading() as session:
         own, from_elsewhere = frames_of_set(session, home.settings, get_run(session, run_id).set_id)
-    kept, excluded = judge_series(with_stand_ins([*own, *from_elsewhere]))
+    there, gone = _on_disk(home, [*own, *from_elsewhere])
+    frames, _ = believed_overscans(there)
+    kept, excluded = judge_series(with_stand_ins(frames))
     borrowed = {frame.sha256 for frame in from_elsewhere}
-    reasons = {exclusion.frame.sha256: exclusion.reason for exclusion in excluded}
+    reasons = dict.fromkeys((frame.sha256 for frame in gone), "its file is gone: deleted, moved, or not mounted")
+    reasons |= {exclusion.frame.sha256: exclusion.reason for exclusion in excluded}
     inputs = [
         RunInput(
             role=str(frame.info.frame_type),
@@ -67,15 +81,36 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
             excluded=reasons.get(frame.sha256),
             borrowed=frame.sha256 in borrowed,
         )
-        for frame in (*kept, *(exclusion.frame for exclusion in excluded))
+        for frame in (*kept, *(exclusion.frame for exclusion in excluded), *gone)
     ]
     with home.sessions.begin() as session:
         record_inputs(session, run_id=run_id, inputs=inputs)
     return []
 
 
+def _on_disk(home: Home, frames: Sequence[SeriesFrame]) -> tuple[list[SeriesFrame], list[SeriesFrame]]:
+    """Part frames into those whose file is there, and those whose file is gone, as far as products can do without.
+
+    Raises
+    ------
+    InsufficientDataError
+        If too few of a type are left: earlier results, made of all, are then the better ones.
+    """
+    there = [frame for frame in frames if frame.path.exists()]
+    gone = [frame for frame in frames if not frame.path.exists()]
+    for kind in dict.fromkeys(frame.info.frame_type for frame in gone):
+        lost = [frame for frame in gone if frame.info.frame_type is kind]
+        left = sum(frame.info.frame_type is kind for frame in there)
+        if left < min(left + len(lost), getattr(home.settings.recipes, kind).min_frames):
+            raise InsufficientDataError(
+                f"{len(lost)} of {left + len(lost)} {kind} frames are gone, for example {lost[0].path}: bring them "
+                "back, then type ccdwatch retry with the ID of this run"
+            )
+    return there, gone
+
+
 def measure(home: Home, run_id: int) -> list[int]:
-    """Measure gain and read noise of every amplifier."""
+    """Measure gain, read noise and the parts of the noise, of every amplifier."""
     from ccdcore.photon_transfer import measure_gain
 
     biases, flats = _used(home, run_id, FrameType.BIAS), _used(home, run_id, FrameType.FLAT)
@@ -89,7 +124,8 @@ def measure(home: Home, run_id: int) -> list[int]:
         for flat in flats:
             _leave_out(home, run_id, "gain", [flat], _why_no_gain(flat, results[0].notes))
     own = _used(home, run_id, FrameType.BIAS, borrowed=False)
-    return _record_results(home, run_id, results, [*own, *flats])
+    doubts = {result.amplifier: doubt_about_gain(result, biases, flats) for result in results}
+    return _record_results(home, run_id, results, _noise(own, recipe.region), [*own, *flats], doubts)
 
 
 def make_master_bias(home: Home, run_id: int) -> list[int]:
@@ -141,6 +177,34 @@ def make_master_flats(home: Home, run_id: int) -> list[int]:
     return made
 
 
+def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
+    """Find hot, dead, noisy and non-linear pixels by the masters of the run; count and mask them."""
+    from ccdcore.bad_pixels import find_bad_pixels
+    from ccdcore.master_file import read_master
+
+    with home.reading() as session:
+        rows = run_masters(session, run_id)
+    noise = _measured(home, run_id, "read_noise_adu")
+    masters = [read_master(home.path / row.path) for row in rows if row.verdict != "bad"]
+    bias = next((one for one in masters if one.kind == "bias"), None)
+    if bias is None or noise is None:
+        return []
+    flats = _used(home, run_id, FrameType.FLAT)
+    biases = _used(home, run_id, FrameType.BIAS, borrowed=False)
+    bad = find_bad_pixels(
+        bias,
+        amplifiers=biases[0].amplifiers,
+        read_noise_adu=noise,
+        dark=next((one for one in masters if one.kind == "dark"), None),
+        flats=[one for one in masters if one.kind == "flat"],
+        flat_frames=flats,
+    )
+    measurements = bad_pixel_rows(bad, conditions([*biases, *flats], now()))
+    with home.sessions.begin() as session:
+        record_measurements(session, run_id=run_id, measurements=measurements)
+    return [publish_mask(home, run_id, bad)]
+
+
 def release(home: Home, run_id: int) -> list[int]:
     """Show the run's results to users, in place of older ones of the same set."""
     with home.sessions.begin() as session:
@@ -155,12 +219,14 @@ STEPS = (
     Step("master bias", make_master_bias),
     Step("master dark", make_master_dark),
     Step("master flat", make_master_flats),
+    Step("bad pixels", make_bad_pixel_mask),
     Step("release", release),
     Step("pictures", draw_pictures, is_urgent=False),
+    Step("trends", judge_trends, is_urgent=False),
 )
 """What is done to a calibration set, in order: each a task for Prefect, a call for the local engine.
 
-Pictures come last: numbers do not wait for them.
+Pictures and trends come last: numbers do not wait for them.
 """
 
 
@@ -172,7 +238,7 @@ def _why_no_gain(flat: SeriesFrame, notes: Sequence[str]) -> str:
 
 def _used(home: Home, run_id: int, kind: FrameType, *, borrowed: bool = True) -> list[SeriesFrame]:
     with home.reading() as session:
-        inputs = run_inputs(session, run_id)
+        inputs = inputs_of_run(session, run_id).frames
     used = [one for one in inputs if one.role == kind and one.excluded is None]
     return [one.frame for one in used if borrowed or not one.borrowed]
 
@@ -194,15 +260,24 @@ def _enough(home: Home, run_id: int, kind: str, frames: Sequence[SeriesFrame], f
 
 
 def _bias_for(home: Home, run_id: int, kind: str, frames: Sequence[SeriesFrame]) -> Master | None:
-    """Return the bias image to subtract: the run's own master, else one of the few or borrowed biases there are."""
+    """Return the bias image to subtract: the run's own master, else one of the few or borrowed biases there are.
+
+    None, and why on record, where there are none, or none of the temperature of the frames.
+    """
     from ccdcore.master_file import read_master
     from ccdcore.masters import master_bias
+    from ccdcore.series_health import temperature_gap
 
+    biases = _used(home, run_id, FrameType.BIAS)
+    if gap := temperature_gap(biases, frames):
+        _leave_out(
+            home, run_id, f"master {kind}", frames, f"no master {kind} with biases of another temperature: {gap}"
+        )
+        return None
     with home.reading() as session:
         own = next((row for row in run_masters(session, run_id) if row.kind == FrameType.BIAS), None)
     if own is not None:
         return read_master(home.path / own.path)
-    biases = _used(home, run_id, FrameType.BIAS)
     if not biases:
         with home.reading() as session:
             configuration = get_run(session, run_id).configuration
@@ -220,35 +295,52 @@ def _measured(home: Home, run_id: int, quantity: str) -> dict[str, float] | None
     return {row.amplifier: row.value for row in measured if row.quantity == quantity} or None
 
 
+def _noise(biases: Sequence[SeriesFrame], region: str | None) -> tuple[NoiseAnatomy, ...]:
+    """Take the noise of the set's own biases apart; nothing where there are no two that differ."""
+    from ccdcore.noise import measure_noise
+
+    try:
+        return measure_noise(biases, region=region)
+    except InsufficientDataError:
+        return ()
+
+
 def _record_results(
-    home: Home, run_id: int, results: Sequence[PhotonTransfer], frames: Sequence[SeriesFrame]
+    home: Home,
+    run_id: int,
+    results: Sequence[PhotonTransfer],
+    noises: Sequence[NoiseAnatomy],
+    frames: Sequence[SeriesFrame],
+    doubts: Mapping[str, str | None],
 ) -> list[int]:
-    times = [frame.info.date_obs.timestamp() for frame in frames if frame.info.date_obs]
-    temperatures = [t for frame in frames if (t := frame.info.ccd_temperature_c) is not None]
-    common: dict[str, Any] = {
-        "observed_at": datetime.fromtimestamp(fmean(times), tz=UTC) if times else now(),
-        "ccd_temperature_c": median(temperatures) if temperatures else None,
-    }
+    from ccdcore.noise import overscan_read_noise
+
+    common, overscans = conditions(frames, now()), overscan_read_noise(frames)
+    rows: list[NewMeasurement] = []
     with home.sessions.begin() as session:
-        run, of_biases = get_run(session, run_id), _about_biases(session, run_id)
-        measurements = [
-            measurement
-            for result in (replace(result, notes=(*result.notes, *of_biases)) for result in results)
-            for measurement in _measurements(result, common, _earlier_gain(session, run, result, common))
-        ]
-        return record_measurements(session, run_id=run_id, measurements=measurements)
+        run, of_frames = get_run(session, run_id), _about_frames(session, run_id)
+        for measured in results:
+            doubt = doubts[measured.amplifier]
+            result = replace(measured, notes=(*measured.notes, *of_frames, *filter(None, [doubt])))
+            earlier = _earlier_gain(session, run, result, common)
+            rows += transfer_rows(result, common, earlier=earlier, doubt=doubt)
+            if result.amplifier in overscans:
+                rows += overscan_rows(overscans[result.amplifier], result, common, earlier=earlier)
+        rows += [row for anatomy in noises for row in noise_rows(anatomy, common)]
+        return record_measurements(session, run_id=run_id, measurements=rows)
 
 
-def _about_biases(session: Session, run_id: int) -> list[str]:
-    """Return in words which biases were borrowed, and which frames are darks that stand in for biases."""
-    inputs = run_inputs(session, run_id)
+def _about_frames(session: Session, run_id: int) -> list[str]:
+    """Return in words which biases were borrowed, which darks stand in for biases, and which overscan is none."""
+    found = inputs_of_run(session, run_id)
+    inputs = found.frames
     lent = [one for one in inputs if one.borrowed and one.excluded is None]
     dates = sorted({f"{one.frame.info.date_obs:%Y-%m-%d}" for one in lent if one.frame.info.date_obs})
     borrowed = f"biases borrowed from another window, of {', '.join(dates)}" if lent else None
-    return [note for note in (borrowed, stand_ins_of(inputs)) if note]
+    return [note for note in (borrowed, stand_ins_of(inputs), *found.remarks) if note]
 
 
-def _earlier_gain(session: Session, run: RunRow, result: PhotonTransfer, common: dict[str, Any]) -> GainOnRecord | None:
+def _earlier_gain(session: Session, run: RunRow, result: PhotonTransfer, common: Conditions) -> GainOnRecord | None:
     """Return the last gain on record where this result has none, so that its read noise has electrons too."""
     if result.gain_e_per_adu is not None:
         return None
@@ -259,30 +351,3 @@ def _earlier_gain(session: Session, run: RunRow, result: PhotonTransfer, common:
         amplifier=result.amplifier,
         before=common["observed_at"],
     )
-
-
-def _measurements(result: PhotonTransfer, common: dict[str, Any], earlier: GainOnRecord | None) -> list[NewMeasurement]:
-    details = {name: value for name, value in asdict(result).items() if name in _DETAILS}
-    curve = [astuple(point) for point in result.curve]
-    read_noise, uncertainty, details_e = result.read_noise_e, result.read_noise_uncertainty, details
-    if earlier is not None:
-        read_noise = result.read_noise_adu * earlier.gain_e_per_adu
-        relative = (result.read_noise_adu_uncertainty / result.read_noise_adu) ** 2
-        relative += ((earlier.gain_uncertainty or 0.0) / earlier.gain_e_per_adu) ** 2
-        uncertainty = read_noise * relative**0.5
-        note = f"electrons by the gain of {earlier.observed_at:%Y-%m-%d} (measurement {earlier.measurement_id})"
-        details_e = {**details, "notes": [*result.notes, note]}
-    rows = [
-        ("gain", "e/ADU", result.gain_e_per_adu, result.gain_uncertainty, {**details, "curve": curve}),
-        ("read_noise", "e", read_noise, uncertainty, details_e),
-        ("read_noise_adu", "ADU", result.read_noise_adu, result.read_noise_adu_uncertainty, details),
-        ("bias_level", "ADU", result.bias_level_adu, None, details),
-    ]
-    return [
-        NewMeasurement(quantity, unit, result.amplifier, value, error, result.method, details=extra, **common)
-        for quantity, unit, value, error, extra in rows
-        if value is not None
-    ]
-
-
-_DETAILS = ("level_range_adu", "n_bias", "n_flat", "n_flat_pairs", "n_pixels", "chi2_per_dof", "notes")

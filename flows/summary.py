@@ -14,8 +14,15 @@ _MASTERS = ("kind", "filter", "frames", "left_out", "verdict", "path")
 _MOST_NAMES = 3
 
 
-def print_summary(results: Mapping[str, Any]) -> None:
-    """Print gain and read noise, masters, what was left out and what failed, and what the other frames are."""
+def print_summary(
+    results: Mapping[str, Any],
+    *,
+    nothing: str | None = None,
+) -> None:
+    """Print gain and read noise, masters, what was left out and what failed, and what the other frames are.
+
+    ``nothing`` is what to say where there is no gain and no read noise, if not why.
+    """
     rows = [
         {
             **row,
@@ -25,7 +32,7 @@ def print_summary(results: Mapping[str, Any]) -> None:
         }
         for row in results["characterisations"]
     ]
-    show(rows, format_name="table", columns=_RESULTS, empty=_why_nothing(results))
+    show(rows, format_name="table", columns=_RESULTS, empty=nothing or _why_nothing(results))
     _lines(dict.fromkeys(f"{row['night']}: {note}" for row in rows for note in row["notes"]))
     masters = [{**row, "frames": row["n_combined"], "left_out": row["n_excluded"]} for row in results["masters"]]
     show(masters, format_name="table", columns=_MASTERS, empty="no masters")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast, get_args
 
+from db.tables import FileFormat, written
 from flows.words import one_line
 
-FORMATS = ("table", "json", "csv", "ecsv", "votable")
-_OF_THAT_UNIT = ("value", "uncertainty", "limit_min", "limit_max")
-"""Columns whose unit is that of the column ``unit``, as long as all rows agree in it."""
-_UNITS = {"e/ADU": "electron / adu", "e": "electron", "ADU": "adu"}
+FORMATS = ("table", *get_args(FileFormat))
 
 
 def show(rows: Iterable[Mapping[str, Any]], *, format_name: str, columns: Sequence[str], empty: str) -> None:
@@ -32,13 +29,10 @@ def show(rows: Iterable[Mapping[str, Any]], *, format_name: str, columns: Sequen
     rows = list(rows)
     if not rows:
         print(empty, file=sys.stderr)  # noqa: T201 - the command line speaks here
-    if format_name == "json":
-        json.dump(rows, sys.stdout, indent=2, allow_nan=False)
-        sys.stdout.write("\n")
-    elif format_name == "table":
+    if format_name == "table":
         _show_table(rows, columns)
-    elif rows:
-        _write_astropy(rows, format_name)
+    else:
+        sys.stdout.buffer.write(written(rows, cast(FileFormat, format_name)))
 
 
 def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -78,35 +72,3 @@ def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(one_line(str(part)) for part in value)
     return one_line(str(value))
-
-
-def _write_astropy(rows: Sequence[Mapping[str, Any]], format_name: str) -> None:
-    from astropy.table import Table
-    from astropy.units import Unit
-
-    units = {str(row.get("unit")) for row in rows}
-    unit = _UNITS.get(units.pop()) if len(units) == 1 else None
-    if unit and format_name == "votable":  # VOUnits has no electron; a unit in quotes is one's own
-        unit = Unit(unit.replace("electron", "'electron'"), format="vounit")
-    table = Table()
-    for name in rows[0]:
-        values = [_flat(row[name]) for row in rows]
-        table[name] = _column(values, filler=0.0, unit=unit) if name in _OF_THAT_UNIT else _column(values)
-    if format_name == "votable":
-        table.write(sys.stdout.buffer, format="votable")
-    else:
-        table.write(sys.stdout, format=f"ascii.{format_name}")
-
-
-def _column(values: Sequence[Any], *, filler: Any = "", unit: Any = None) -> Any:
-    """Return a column with None masked; a filler stands below the mask, of the type that the others have."""
-    from astropy.table import MaskedColumn
-
-    filler = next((type(value)() for value in values if value is not None), filler)
-    filled = [filler if value is None else value for value in values]
-    return MaskedColumn(filled, mask=[value is None for value in values], unit=unit)
-
-
-def _flat(value: Any) -> Any:
-    """Return a value that a table cell can hold."""
-    return json.dumps(value) if isinstance(value, Mapping | list | tuple) else value

@@ -1,8 +1,10 @@
-"""Importing this compiles what combines frames: for the process that flow runs are forked from, so that none waits.
+"""Importing this compiles the inner loops of all measurements: for the process that flow runs are forked from.
 
 Where the compiled code can be kept on disk that is done once a machine and version; where it cannot, once a service.
 """
 
-from ccdcore.combining import warm_up
+from ccdcore import changes, combining, photon_transfer
 
-warm_up()
+combining.warm_up()
+changes.warm_up()
+photon_transfer.warm_up()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -21,15 +21,25 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from db import ledger
 from db.ledger import FileRow, Sighting
+from flows.canary import Canary
+from flows.heartbeat import WatcherHealth
 from flows.observers import HintBox, Hints, ObservedRoot, OverflowAlarm
 from flows.scan import Tree, is_open_for_writing
 from flows.settings import WatchSettings
+
+logger = logging.getLogger(__name__)
 
 _GATHER_SECONDS = 0.05
 """How long a hint waits for others, so that a burst is one transaction."""
 
 _POLLING_SECONDS = 5.0
-"""Longest time between scans while a directory has no observer."""
+"""Longest time between scans where only they tell what happens, unless a scan takes long."""
+
+_SCANNING_SHARE = 0.05
+"""Part of the time that may be spent on such scans."""
+
+_PROGRESS_FILES = 1000
+"""Files of a scan after which it is said that the watcher is alive."""
 
 _OVERFLOW_SECONDS = 2.0
 """Shortest time between scans while events overflow."""
@@ -42,28 +52,6 @@ _LEDGER_SECONDS = 5.0
 
 _BATCH = 5000
 """Files a transaction, so that nobody waits long for the database."""
-
-
-@dataclass(frozen=True)
-class WatcherHealth:
-    """How the watcher is.
-
-    Parameters
-    ----------
-    scanned_at : datetime or None
-        When everything was last scanned.
-    missing : tuple of str
-        Watched directories that are not there.
-    unobserved : tuple of str
-        Those that are there, but whose events do not come: they are only scanned.
-    settling : int
-        Files that are not ready yet.
-    """
-
-    scanned_at: datetime | None
-    missing: tuple[str, ...]
-    unobserved: tuple[str, ...]
-    settling: int
 
 
 @dataclass(slots=True)
@@ -90,27 +78,51 @@ class Watcher:
         Makes sessions that write.
     host : str
         This machine's name on the ledger.
-    exclude : Path
-        The home: where it lies in a watched directory, it is not watched.
+    home : Path
+        Where it lies in a watched directory, it is not watched. Holds the files that observers give a sign of
+        life with.
+    mounts : mapping of str to str, optional
+        Where the file systems were mounted that the directories were last seen on.
+    progress : callable, optional
+        Called now and then in the midst of a long scan.
     """
 
-    def __init__(self, settings: WatchSettings, *, sessions: sessionmaker[Session], host: str, exclude: Path) -> None:
+    def __init__(
+        self,
+        settings: WatchSettings,
+        *,
+        sessions: sessionmaker[Session],
+        host: str,
+        home: Path,
+        mounts: Mapping[str, str] | None = None,
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._sessions = sessions
         self._host = host
         self._box = HintBox()
         self._alarm = OverflowAlarm(self._box)
         self._trees = {
-            str(root): Tree(str(root), include=settings.include, exclude=str(exclude.resolve()))
+            str(root): Tree(str(root), include=settings.include, exclude=str(home.resolve()))
             for root in _outermost(settings.directories)
         }
-        self._roots = [ObservedRoot(tree, self._box, polling=settings.polling) for tree in self._trees.values()]
+        self._roots = [
+            ObservedRoot(
+                tree,
+                self._box,
+                canary=None if settings.polling else Canary(home / ".canary" / str(number)),
+                mount=(mounts or {}).get(tree.root),
+            )
+            for number, tree in enumerate(self._trees.values())
+        ]
+        self._progress = progress
         self._known: dict[str, Sighting] = {}
         """What the ledger has been told, by path."""
         self._settling: dict[str, _Settling] = {}
         """The files of it that wait, by path."""
         self._scanned_at: datetime | None = None
         self._last_scan = float("-inf")
+        self._scan_took = 0.0
         self._scan_is_owed = True
         self._next_ledger_look = 0.0
 
@@ -120,7 +132,9 @@ class Watcher:
         return WatcherHealth(
             scanned_at=self._scanned_at,
             missing=tuple(root.tree.root for root in self._roots if root.is_missing),
-            unobserved=tuple(r.tree.root for r in self._roots if not r.is_missing and not r.is_observed),
+            unobserved=tuple(root.tree.root for root in self._roots if root.is_deaf),
+            unreadable=tuple(folder for tree in self._trees.values() for folder in sorted(tree.unreadable)),
+            mounts={root.tree.root: root.mount for root in self._roots if root.mount is not None},
             settling=len(self._settling),
         )
 
@@ -161,27 +175,35 @@ class Watcher:
             Whether any file became ready.
         """
         hints = self._box.take()
+        if hints.overflow:
+            logger.warning("more events than the kernel keeps: some were lost, so everything is scanned")
+        for root in self._roots:
+            root.hear(hints)
         stirred = [root.tree for root in self._roots if root.tend()]
         is_owed = self._scan_is_owed or hints.overflow
         self._scan_is_owed = is_owed
         is_whole = time.monotonic() >= self._next_scan()
         self._scan_is_owed = True  # unless all of the following succeeds
         self._hear_ledger()
+        began = time.monotonic()
         found = self._scan(self._trees.values()) if is_whole else self._look(hints, stirred)
         changed = {path: sighting for path, sighting in found if self._known.get(path) != sighting}
+        if is_whole and not is_owed:
+            self._expect(changed, hints, stirred)
         became_ready = self._settle(changed, now)
         self._record(changed, now)
         self._note_placed(hints.placed)
         self._scan_is_owed = is_owed and not is_whole
         if is_whole:
             self._last_scan, self._scanned_at = time.monotonic(), now
+            self._scan_took = self._last_scan - began
         return became_ready
 
     def _next_scan(self) -> float:
         if self._scan_is_owed:
             pause = _OVERFLOW_SECONDS
-        elif any(not root.is_missing and not root.is_observed for root in self._roots):
-            pause = min(_POLLING_SECONDS, self._settings.scan_seconds)
+        elif any(root.needs_scans for root in self._roots):
+            pause = min(max(_POLLING_SECONDS, self._scan_took / _SCANNING_SHARE), self._settings.scan_seconds)
         else:
             pause = self._settings.scan_seconds
         return self._last_scan + pause
@@ -194,10 +216,20 @@ class Watcher:
             if sighting := tree.sight(path):
                 yield path, sighting
 
-    @staticmethod
-    def _scan(trees: Iterable[Tree]) -> Iterator[tuple[str, Sighting]]:
+    def _scan(self, trees: Iterable[Tree]) -> Iterator[tuple[str, Sighting]]:
         for tree in trees:
-            yield from tree.walk()
+            for number, found in enumerate(tree.walk()):
+                if number % _PROGRESS_FILES == 0:
+                    self._progress()
+                yield found
+
+    def _expect(self, changed: Iterable[str], hints: Hints, stirred: Iterable[Tree]) -> None:
+        """Hold the observers against a scan: of files that are new since the last one, events must come."""
+        new = [path for path in changed if path not in self._known]
+        for root in self._roots:
+            if root.tree not in stirred:
+                root.expect(path for path in new if root.tree.holds(path))
+                root.hear(hints)
 
     def _hear_ledger(self) -> None:
         """Take over what the ledger knows from earlier lives, and what it was told by others."""
@@ -218,18 +250,24 @@ class Watcher:
         self._settling.update((_path(row), _Settling(row.id, since=now, due=due)) for row in rows)
 
     def _settle(self, changed: dict[str, Sighting], now: datetime) -> bool:
-        """Mark what is ready; add to ``changed`` what turns out not to be stable."""
-        ready = {}
+        """Mark what is ready, forget what is gone; add to ``changed`` what turns out not to be stable."""
+        ready, gone = {}, []
         clock = time.monotonic()
+        missing = self.health.missing
         for path, file in [item for item in self._settling.items() if item[1].due <= clock and item[0] not in changed]:
             known = self._known[path]
             sighting = self._trees[known.root].sight(path)
             if sighting is None:
                 del self._settling[path], self._known[path]
+                if known.root not in missing:
+                    gone.append(file.file_id)
             elif sighting != known:
                 changed[path] = sighting
             elif self._is_ripe(path, file, clock):
                 ready[path] = file
+        if gone:
+            with self._sessions.begin() as session:
+                ledger.forget(session, gone)
         return bool(ready) and self._mark_ready(ready, now)
 
     def _is_ripe(self, path: str, file: _Settling, clock: float) -> bool:

@@ -76,8 +76,10 @@ def report(home: Path) -> None:
     for master in ask(home, "masters"):
         print(f"master {master['kind']:<5} {master['path']}")
     (run,) = ask(home, "runs")
-    address = json.loads((home / "service.json").read_text())["prefect_ui_url"]
-    print(f"\nPrefect UI   {address}")
+    service = json.loads((home / "service.json").read_text())
+    address = service["prefect_ui_url"]
+    print(f"\npages        {service['web_url']}")
+    print(f"Prefect UI   {address}")
     print(f"this run     {address}/runs/flow-run/{run['flow_run_id']}")
     print(f"history      ccdwatch trends gain --home {home}\n", flush=True)
 

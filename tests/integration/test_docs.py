@@ -174,7 +174,7 @@ def keys_in_the_guide() -> dict[str, Any]:
         if line.startswith("#"):
             heading = re.fullmatch(r"### `\[+([a-z_.]+)\]+`", line)
             section = heading[1] if heading else ""
-        elif section and (row := re.match(r"\| `([a-z_]+)` \| (.+?) \| ", line)):
+        elif section and (row := re.match(r"\| `([a-z0-9_]+)` \| (.+?) \| ", line)):
             keys[f"{section}.{row[1]}"] = documented_default(row[2])
     return keys
 
@@ -194,7 +194,7 @@ def test_the_guide_has_every_key_with_its_default() -> None:
 
 def program_texts() -> set[str]:
     """Every piece of text in the program, format strings cut at their fields."""
-    modules = [path for floor in ("ccdcore", "db", "flows") for path in (ROOT / floor).rglob("*.py")]
+    modules = [path for floor in ("ccdcore", "db", "web", "flows") for path in (ROOT / floor).rglob("*.py")]
     nodes = (node for path in modules for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 

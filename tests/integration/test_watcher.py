@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,11 +45,11 @@ class Site:
     watcher: Watcher | None = None
     became_ready: int = field(default=0)
 
-    def start(self, **changes: object) -> Watcher:
+    def start(self, *, mounts: Mapping[str, str] | None = None, **changes: object) -> Watcher:
         self.stop()
         self.settings = self.settings.model_copy(update=changes)
         home = self.root / "home"
-        self.watcher = Watcher(self.settings, sessions=self.sessions, host=HOST, exclude=home)
+        self.watcher = Watcher(self.settings, sessions=self.sessions, host=HOST, home=home, mounts=mounts)
         self.watcher.start()
         self.tick()
         return self.watcher
@@ -284,6 +284,21 @@ def test_deleted_while_settling(site: Site) -> None:
     path.unlink()
     assert site.run(2, lambda: watcher.health.settling == 0)
     assert site.became_ready == 0
+    assert site.states() == {}
+
+
+def test_settling_while_its_share_goes_away_and_comes_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.watcher._LEDGER_SECONDS", 0.1)
+    watcher = site.start(stable_seconds=60)
+    (site.root / "a.fits").write_bytes(BLOCK)
+    assert site.run(2, lambda: watcher.health.settling == 1)
+    site.root.rename(site.outside / "away")
+    assert site.run(2, lambda: bool(watcher.health.missing))
+    site.start(stable_seconds=STABLE)
+    site.run(2 * STABLE)
+    assert site.states() == {"a.fits": FileState.SEEN}
+    (site.outside / "away").rename(site.root)
+    assert site.becomes_ready("a.fits", within=SOON)
 
 
 # What counts
@@ -368,6 +383,24 @@ def test_directory_that_cannot_be_listed_is_reported_once(
 
 
 # Roots and observers
+def test_empty_directory_that_a_share_was_mounted_on_is_no_empty_share(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observers, "_mount_of", lambda root: root)  # it is mounted
+    watcher = site.start()
+    mounts = watcher.health.mounts
+    assert mounts == {str(site.root): str(site.root)}
+    monkeypatch.setattr(observers, "_mount_of", lambda _: "/")
+    shutil.rmtree(site.root)
+    site.root.mkdir()
+    watcher = site.start(mounts=mounts)
+    assert watcher.health.missing == (str(site.root),)
+    (site.root / "a.fits").write_bytes(BLOCK)  # somebody uses the directory as such
+    assert site.becomes_ready("a.fits", within=SOON)
+    assert watcher.health.missing == ()
+    assert watcher.health.mounts == {str(site.root): "/"}
+
+
 def test_root_created_after_start(site: Site) -> None:
     root = site.root / "later"
     watcher = site.start(directories=(root,))
@@ -395,7 +428,7 @@ def test_root_deleted_and_recreated_between_two_looks(site: Site, monkeypatch: p
     monkeypatch.setattr(observers, "RESTART_SECONDS", 0.1)
     site.start()
     time.sleep(0.2)
-    site.root.rmdir()
+    shutil.rmtree(site.root)
     site.root.mkdir()  # ext4 gives it the very same inode
     assert site.run(1, lambda: site.watcher is not None and not site.watcher.health.unobserved)
     (site.root / "a.fits").write_bytes(BLOCK)

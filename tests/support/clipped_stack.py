@@ -48,7 +48,8 @@ def clipped_stack(
     for _ in range(passes):
         centre = middle(values)
         deviation = values - centre
-        scatter = np.maximum(MAD_TO_SIGMA * middle(np.abs(deviation)), np.sqrt(np.maximum(expected, quantum**2 / 12)))
+        floor = np.sqrt(np.maximum(expected, quantum**2 / 12)) if freedom else 0.0
+        scatter = np.maximum(MAD_TO_SIGMA * middle(np.abs(deviation)), floor)
         below, above = (np.inf if np.isinf(sigma) else sigma * scatter + margin for sigma in (low, high))
         with np.errstate(invalid="ignore"):
             outlier = (deviation < -below) | (deviation > above)

@@ -79,13 +79,17 @@ class Service:
         Holds the home, what is watched, and a place outside of it.
     settle_seconds : float
         As in ``[watch]``.
+    command : tuple of str
+        What ``ccdwatch`` is.
     """
 
     directory: Path
     settle_seconds: float = 3.0
     port: int = field(default_factory=free_port)
+    web_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     ready_at: datetime | None = None
+    command: tuple[str, ...] = COMMAND
 
     def __post_init__(self) -> None:
         for path in (self.home, self.incoming, self.outside):
@@ -114,7 +118,16 @@ class Service:
         began = time.monotonic()
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [*COMMAND, "up", "--watch", str(self.incoming), "--port", str(self.port)],
+                [
+                    *self.command,
+                    "up",
+                    "--watch",
+                    self.incoming,
+                    "--port",
+                    str(self.port),
+                    "--web-port",
+                    str(self.web_port),
+                ],
                 env={**os.environ, "CCDWATCH_HOME": str(self.home)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -78,7 +78,7 @@ def analyze(folder: Path, *words: str) -> str:
 
 def test_systemd_accepts_the_units(staged: Path) -> None:
     units = [str(path) for path in (*sorted(staged.glob("*.service")), *sorted(staged.glob("*.timer")))]
-    assert len(units) == 6
+    assert len(units) == 7
     assert analyze(staged, "verify", "--man=no", *units) == ""
 
 
@@ -131,9 +131,9 @@ def in_containers(tmp_path: Path) -> Settings:
 
 def test_containers_run_commands_that_there_are(compose: dict[str, Any]) -> None:
     ours = {name: one for name, one in compose["services"].items() if one["image"] == "ccdwatch"}
-    assert set(ours) == {"server", "runner", "watcher"}
+    assert set(ours) == {"server", "runner", "watcher", "pages"}
     assert ours["server"]["entrypoint"] == ["prefect"]
-    for name in ("runner", "watcher"):
+    for name in ("runner", "watcher", "pages"):
         understand(ours[name]["command"])
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     assert 'ENTRYPOINT ["ccdwatch"]' in dockerfile
@@ -142,7 +142,11 @@ def test_containers_run_commands_that_there_are(compose: dict[str, Any]) -> None
 
 
 def test_the_containers_server_has_the_environment_that_was_measured(compose: dict[str, Any]) -> None:
-    of_the_server = compose["services"]["server"]["environment"]
+    of_the_server = dict(compose["services"]["server"]["environment"])
+    password = of_the_server.pop("PREFECT_SERVER_API_AUTH_STRING")
+    assert password.startswith("${PREFECT_AUTH:?")
+    clients = [one for one in compose["services"].values() if "CCDWATCH_HOME" in one.get("environment", {})]
+    assert {one["environment"]["PREFECT_API_AUTH_STRING"] for one in clients} == {password}
     expected = prefect_environment(Path("/var/lib/ccdwatch"), "http://127.0.0.1:4200/api")
     places = {"PREFECT_HOME", "PREFECT_SERVER_UI_STATIC_DIRECTORY"}
     del expected["PREFECT_API_URL"]  # the server is nobody's client
@@ -162,14 +166,14 @@ def test_containers_know_each_other(compose: dict[str, Any], in_containers: Sett
     )
     assert in_containers.prefect.api_url == "http://server:4200/api"
     assert in_containers.watch.host is not None
-    for name in ("runner", "watcher"):
+    for name in ("runner", "watcher", "pages"):
         assert set(services[name]["depends_on"]) == {database.host, "server"} <= set(services)
     assert services["runner"]["hostname"] != services["watcher"]["hostname"]
 
 
 def test_containers_see_home_and_frames_under_the_same_paths(compose: dict[str, Any], in_containers: Settings) -> None:
     services = compose["services"]
-    for name in ("runner", "watcher"):
+    for name in ("runner", "watcher", "pages"):
         mounts = dict(reversed(volume.removesuffix(":ro").rsplit(":", 1)) for volume in services[name]["volumes"])
         home = services[name]["environment"]["CCDWATCH_HOME"]
         assert mounts[home] == "home"

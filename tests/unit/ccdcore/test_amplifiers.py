@@ -88,6 +88,21 @@ HEADERS = {
         WHOLE,
         "the whole image: BIASSEC = '[3:52,1:64]' stands without a DATASEC",
     ),
+    "ESO": (
+        {f"ESO DET OUT1 {word}": n for word, n in {"NX": 102, "NY": 60, "PRSCX": 6, "OVSCX": 12, "OVSCY": 4}.items()},
+        WHOLE,
+        "the whole image: the first 6 columns and the last 12 columns and the last 4 rows are overscan, says ESO DET ",
+    ),
+    "ESO, before binning": (
+        {f"ESO DET OUT1 {word}": n for word, n in {"NX": 200, "NY": 128, "PRSCX": 40}.items()},
+        WHOLE,
+        NO_SECTIONS,
+    ),
+    "ESO, no margin": (
+        {f"ESO DET OUT1 {word}": n for word, n in {"NX": 120, "NY": 64, "PRSCX": 0}.items()},
+        WHOLE,
+        NO_SECTIONS,
+    ),
     "garbled": (
         {"DATASEC": "1-100, 1-64"},
         WHOLE,

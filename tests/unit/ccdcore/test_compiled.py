@@ -1,13 +1,18 @@
 """The cache of compiled code, and that nothing depends on it."""
 
 import importlib.util
+import os
+import resource
+import subprocess
 import sys
 
 import numba
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter
 
-from ccdcore._count_kernel import count_16_bit, group_sums
+from ccdcore._count_kernel import count_16_bit
+from ccdcore._pair_kernel import group_sums, neighbour_mean
 
 SOURCE = """
 from ccdcore._compiled import compiled
@@ -36,10 +41,22 @@ def source(tmp_path, monkeypatch):
 def test_what_was_compiled_is_kept_for_other_processes(source, tmp_path, monkeypatch):
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
     assert loaded(source).twice(2) == 4
-    assert list((tmp_path / "cache").rglob("*.nbc"))
+    assert list((tmp_path / "cache").rglob("*.nbc.*"))
     again = loaded(source).twice
     assert again(3) == 6
     assert sum(again.stats.cache_hits.values()) == 1
+
+
+def test_code_compiled_unseen_by_others_does_not_replace_theirs(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+    assert loaded(source).twice(2) == 4
+    (index,) = (tmp_path / "cache").rglob("*.nbi")
+    (code,) = (tmp_path / "cache").rglob("*.nbc.*")
+    before = code.read_bytes()
+    index.unlink()  # as it is for a process that looked before the other one made its entry
+    assert loaded(source).twice(2.5) == 5
+    assert code.read_bytes() == before
+    assert len(list((tmp_path / "cache").rglob("*.nbc.*"))) == 2
 
 
 def test_it_works_where_nothing_can_be_kept(source, monkeypatch):
@@ -48,13 +65,56 @@ def test_it_works_where_nothing_can_be_kept(source, monkeypatch):
     assert loaded(source).twice(2) == 4
 
 
+COUNT = """
+import numpy, resource
+resource.setrlimit(resource.RLIMIT_FSIZE, {})
+from ccdcore._count_kernel import count_values
+print(count_values(numpy.zeros(3, "u2"))[0])
+"""
+
+
+def counting(cache, *, largest_file=resource.RLIM_INFINITY):
+    """Start a process that counts three zeros, and keeps its compiled code in ``cache`` in files of a limited size."""
+    return subprocess.Popen(
+        [sys.executable, "-c", COUNT.format((largest_file, resource.RLIM_INFINITY))],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def kept(cache):
+    return [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_processes_may_compile_at_the_same_time(tmp_path):
+    for process in [counting(tmp_path) for _ in range(3)]:
+        assert process.communicate() == (b"3\n", b"")
+    assert any(path.suffix == ".nbi" for path in kept(tmp_path))
+    assert any(".nbc." in path.name for path in kept(tmp_path))
+
+
+def test_a_full_disk_does_no_harm(tmp_path):
+    assert counting(tmp_path, largest_file=1000).communicate() == (b"3\n", b"")
+    assert not any(path.stat().st_size > 1000 for path in kept(tmp_path))
+
+
+def test_a_cache_that_was_cut_short_is_renewed(tmp_path):
+    counting(tmp_path).communicate()
+    for path in kept(tmp_path):
+        os.truncate(path, 40)
+    assert counting(tmp_path).communicate() == (b"3\n", b"")
+    assert all(path.stat().st_size > 40 for path in kept(tmp_path) if path.suffix == ".nbi")
+
+
 def test_what_flow_runs_need_is_compiled_before_they_are_forked():
     import flows.warm
     from ccdcore._combine_kernel import combine_floats, combine_integers
+    from ccdcore._pair_kernel import fit_templates
 
-    assert flows.warm.warm_up
-    assert combine_integers.signatures
-    assert combine_floats.signatures
+    assert flows.warm.combining
+    for loop in (combine_integers, combine_floats, fit_templates, group_sums, neighbour_mean):
+        assert loop.signatures
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int16, ">u2", ">i2"])
@@ -71,9 +131,14 @@ def test_values_are_counted(kind):
 def test_groups_are_those_of_searchsorted(n_edges):
     rng = np.random.default_rng(n_edges)
     keys, value, level, variance, dof = rng.random((5, 500)).astype(np.float32)
-    edges = np.sort(rng.random(n_edges))
-    edges[0] = keys[0]
+    edges = np.sort([*rng.random(n_edges - 1), keys[0]])
     group = np.searchsorted(edges, keys)
     weights = (None, dof, value**2, level * dof, variance * dof, variance**2 * dof)
     expected = [np.bincount(group, weight, minlength=n_edges + 1) for weight in weights]
     np.testing.assert_allclose(group_sums(keys, edges, value, level, variance, dof), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (5, 1), (2, 2), (7, 9)])
+def test_neighbours_are_those_of_a_mirrored_image(shape):
+    image = np.random.default_rng(3).random(shape)
+    np.testing.assert_allclose(neighbour_mean(image), (9 * uniform_filter(image, 3, mode="reflect") - image) / 8)

@@ -422,3 +422,17 @@ def test_no_header_stops_identification(cards):
 def test_importing_the_header_module_is_light():
     code = "import sys, ccdcore.header; sys.exit('numpy' in sys.modules or 'astropy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("cards", "filename", "n"),
+    [
+        ({"OBJECT": "flat, ave of 5"}, "x.fits", 5),
+        ({"HISTORY": "average of 12 exposures"}, "x.fits", 12),
+        ({}, "flat_avg_of_5_V.fits", 5),
+        ({"OBJECT": "mean of 3", "NCOMBINE": 4}, "x.fits", 4),
+        ({"OBJECT": "nave of 5 columns", "OBSERVER": "Ave Maria", "COUNT": 5}, "x.fits", 1),
+    ],
+)
+def test_averages_are_told_by_words_too(cards, filename, n):
+    assert info(cards, filename=filename).n_averaged == n

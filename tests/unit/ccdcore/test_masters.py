@@ -442,3 +442,32 @@ def test_real_sky_flats(shared_data):
     assert check_master(bias, bias_frames[0], noise_adu=10.24) == ()
     assert np.median(master.value[master.good]) == pytest.approx(1, abs=0.01)
     assert check_master(master, sky[0], bias=bias, noise_adu=10.24, gain_e_per_adu=1.2) == ()
+
+
+@pytest.mark.parametrize("limit", [4_000, 44_000, 65_535])
+def test_saturated_pixels_of_flats_are_masked_wherever_the_limit_is(limit):
+    rng = np.random.default_rng(limit)
+    light = uniform_light(CAMERA.shape, 0.5 * limit * GAIN)
+    light[20:24, 30:60] *= 4
+    camera = replace(CAMERA, saturation_adu=limit)
+    flats = [frame(camera, n, "flat", flat_pixels(camera, rng, light), 5.0) for n in range(5)]
+    master = master_flat(flats, bias=master_bias(biases(CAMERA)))
+    saturated = (master.mask & MaskBit.SATURATED) != 0
+    assert saturated[20:24, 30:60].all()
+    assert saturated.sum() == 4 * 30
+    assert np.isfinite(master.value[~saturated]).all()
+    assert master.value[master.good].mean() == pytest.approx(1, abs=0.01)
+
+
+def test_where_one_flat_of_a_ramp_saturates_the_fainter_ones_give_the_value():
+    rng = np.random.default_rng(3)
+    camera = replace(CAMERA, saturation_adu=20_000)
+    light = uniform_light(CAMERA.shape, 8_000.0 * GAIN)
+    light[10:12, 10:20] *= 1.6
+    ramp = [
+        frame(camera, n, "flat", flat_pixels(camera, rng, light * flux), 5.0) for n, flux in enumerate((0.8, 1, 1, 1.6))
+    ]
+    master = master_flat(ramp, bias=master_bias(biases(CAMERA)))
+    assert (master.mask[10:12, 10:20] == MaskBit.SATURATED).all()
+    assert set(master.n_used[10:12, 10:20].ravel()) <= {2, 3}  # the 5 σ clip is tight for three values
+    assert master.value[10:12, 10:20].mean() == pytest.approx(1.6, rel=0.02)

@@ -1,5 +1,8 @@
 """Overscan: the bias level that a frame tells of itself."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +10,11 @@ from hypothesis import strategies as st
 
 from ccdcore.errors import InsufficientDataError, SectionError
 from ccdcore.geometry import Amplifier, Section
-from ccdcore.overscan import subtract_overscan
+from ccdcore.header import ExposureInfo
+from ccdcore.instrument import FrameType
+from ccdcore.overscan import believed_overscans, subtract_overscan
+from ccdcore.series import SeriesFrame
+from ccdcore.statistics import frame_statistics
 from tests.support.simulate import Camera, expose
 
 LEFT = Amplifier("A", Section(1, 100, 1, 200), Section(101, 110, 1, 200))
@@ -91,3 +98,52 @@ def test_an_overscan_of_nothing_but_nan_is_an_error() -> None:
     data[:, 100:] = np.nan
     with pytest.raises(InsufficientDataError, match=r"overscan section \[101:110,1:200\] has no finite pixel"):
         subtract_overscan(data, [LEFT])
+
+
+def registered(kind: FrameType, light: float = 0.0, *, seed: int = 0, spill: float = 0.0) -> SeriesFrame:
+    """A frame with its statistics; ``spill`` is the fraction of the light that the overscan of amplifier A sees."""
+    rng = np.random.default_rng([seed, 0x0E5C])
+    data = expose(CAMERA, rng, np.full(CAMERA.shape, light), bias_offset_adu=float(rng.uniform(-2, 2)))
+    if spill:
+        section = LEFT.overscan.slices
+        data[section] += rng.poisson(spill * light, data[section].shape).astype(np.uint16)
+    info = ExposureInfo(kind, "test", "cam", "test", "bin1x1")
+    amplifiers = CAMERA.amplifiers
+    return SeriesFrame(f"{kind}{seed}", Path("any"), CAMERA.shape, info, amplifiers, frame_statistics(data, amplifiers))
+
+
+def night(light: float = 10_000.0, *, dark: FrameType = FrameType.BIAS, spill: float = 0.0) -> list[SeriesFrame]:
+    flats = [registered(FrameType.FLAT, light, seed=n, spill=spill) for n in range(3)]
+    return [*(registered(dark, seed=9 + n) for n in range(3)), *flats]
+
+
+@pytest.mark.parametrize("light", [100.0, 10_000.0, 60_000.0])
+@pytest.mark.parametrize("spill", [0.0, 0.001])
+def test_a_real_overscan_is_believed(light: float, spill: float) -> None:
+    frames = night(light, spill=spill)
+    assert believed_overscans(frames) == (tuple(frames), ())
+
+
+@pytest.mark.parametrize("dark", [FrameType.BIAS, FrameType.DARK])
+def test_a_section_that_follows_the_light_is_taken_away_and_told(dark: FrameType) -> None:
+    frames, (reason,) = believed_overscans(night(dark=dark, spill=0.05))
+    for frame in frames:
+        assert [amplifier.overscan for amplifier in frame.amplifiers] == [None, RIGHT.overscan]
+        left, right = frame.statistics
+        assert left.overscan_level is left.overscan_noise is None
+        assert right.overscan_level is not None
+    assert reason.startswith("overscan [101:110,1:200] of amplifier A is none and was not used: under flats of ")
+    assert "ADU above its level in the biases" in reason
+
+
+def test_a_section_with_photon_noise_is_taken_away_though_its_level_is_low() -> None:
+    frames = night(4_000.0, spill=0.5)
+    kept = [replace(one, statistics=tuple(replace(s, overscan_level=500.0) for s in one.statistics)) for one in frames]
+    _, (reason,) = believed_overscans(kept)
+    assert "it has a noise of 4" in reason
+
+
+def test_biases_or_flats_alone_contradict_nothing() -> None:
+    frames = night(spill=0.5)
+    for some in (frames[:3], frames[3:], []):
+        assert believed_overscans(some) == (tuple(some), ())

@@ -87,7 +87,7 @@ def test_blocks_are_means_of_what_there_is(rows, columns, block, holes):
     rng = np.random.default_rng(rows * columns)
     image = rng.normal(size=(rows, columns))
     image[rng.random(image.shape) < holes] = np.nan
-    small = plots._reduced(image, block)
+    small = plots.reduced(image, block)
     for (i, j), value in np.ndenumerate(small):
         cell = image[i * block[0] : (i + 1) * block[0], j * block[1] : (j + 1) * block[1]]
         known = cell[np.isfinite(cell)]
@@ -96,7 +96,7 @@ def test_blocks_are_means_of_what_there_is(rows, columns, block, holes):
 
 @pytest.mark.parametrize("shape", [(2048, 2048), (100, 2048), (4096, 1024), (1, 300_000), (300_000, 1), (6, 7)])
 def test_blocks_bound_the_number_of_cells(shape):
-    height, width = plots._block(shape)
+    height, width = plots.block_of(shape)
     assert -(-shape[0] // height) * -(-shape[1] // width) <= 1.1 * plots._MOST_CELLS
 
 

@@ -14,7 +14,7 @@ from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
-from ccdcore.series_health import judge_series
+from ccdcore.series_health import judge_series, temperature_gap
 from ccdcore.statistics import FrameStatistics, frame_statistics
 from tests.support.simulate import Camera, expose, notebook_flux, spectrum_light, uniform_light
 
@@ -372,3 +372,19 @@ def test_a_ramp_of_pixels_loses_nothing(seed: int) -> None:
     camera = Camera(shape=(100, 256))
     flux = np.repeat(np.linspace(0.1, 1, 10), 2)
     assert excluded(of_pixels(camera, uniform_light(camera.shape, 50_000.0), flux, seed)) == []
+
+
+def test_averages_are_told_by_a_card_or_by_their_pixels() -> None:
+    frames = biases()
+    mean = replace(frames[0], sha256="mean", statistics=(replace(frames[0].statistics[0], n_averaged=5),))
+    named = replace(frames[0], sha256="named", info=replace(frames[0].info, n_averaged=3))
+    assert reasons([*frames, mean, named]) == {
+        "mean": "average of 5 exposures, not a raw frame: its pixels are multiples of 1/5 ADU",
+        "named": "average of 3 exposures, not a raw frame",
+    }
+
+
+@pytest.mark.parametrize(("warm", "told"), [(-20.0, False), (-15.5, False), (-10.0, True), (None, False)])
+def test_biases_of_another_temperature_are_told(warm: float | None, told: bool) -> None:
+    gap = temperature_gap(biases(ccd_temperature_c=-20.0), flats([1, 1, 1], ccd_temperature_c=warm))
+    assert gap == ("detector at -20.0 °C in the biases, at -10.0 °C in the other frames" if told else None)

@@ -10,7 +10,9 @@ from astropy.io import fits
 from ccdcore.geometry import Amplifier, Section
 from tests.support.simulate import (
     Camera,
+    area_changes,
     bias_pixels,
+    collect,
     cosmic_rays,
     dark_pixels,
     expose,
@@ -124,3 +126,25 @@ def test_the_ramp_comes_in_pairs_at_the_levels_asked_for(tmp_path: Path) -> None
     signal = [fits.getdata(path).mean() - 1_000.0 for path in ramp.flats]
     assert signal == pytest.approx([1_000, 1_000, 5_000, 5_000, 30_000, 30_000], rel=0.01)
     assert {fits.getheader(path)["EXPTIME"] for path in ramp.flats} == {5.0}
+
+
+def test_charge_that_pushes_charge_makes_the_covariances_of_astier() -> None:
+    rng, electrons, a00 = np.random.default_rng(3), 60_000.0, -2e-6
+    light = np.full((128, 128), electrons)
+    changes = -a00 * area_changes()
+    assert changes.sum() == pytest.approx(0, abs=1e-18)
+    assert changes[2, 2] == pytest.approx(a00)
+    measured = np.zeros((2, 2))
+    for _ in range(30):
+        first, second = (collect(light, a00, rng) for _ in range(2))
+        assert first.mean() == pytest.approx(electrons, rel=2e-4)
+        noise = (first - second) / 2**0.5
+        for lag in np.ndindex(2, 2):
+            rows, columns = lag
+            measured[lag] += (noise[rows:, columns:] * noise[: 128 - rows, : 128 - columns]).mean() / 30
+    # Astier et al. 2019, eq. 20 to the third order in μ for the variance, and to the second for neighbours.
+    uncertainty = (2 / (30 * 128**2)) ** 0.5
+    variance = 1 + a00 * electrons + 2 / 3 * (changes**2).sum() * electrons**2
+    assert measured[0, 0] / electrons == pytest.approx(variance, abs=4 * uncertainty)
+    for lag, change in (((0, 1), changes[2, 3]), ((1, 0), changes[3, 2]), ((1, 1), changes[3, 3])):
+        assert measured[lag] / electrons == pytest.approx(change * electrons, abs=4 * uncertainty + 0.004)

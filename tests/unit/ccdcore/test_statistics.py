@@ -13,7 +13,7 @@ from ccdcore.frame import Frame
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
-from ccdcore.statistics import Histogram, frame_statistics, half_sample_mode, imstat
+from ccdcore.statistics import Histogram, averages_of, frame_statistics, half_sample_mode, imstat, median
 
 SHAPE = (96, 160)
 WHOLE = (Amplifier("1", Section.whole(SHAPE)),)
@@ -22,6 +22,11 @@ INTEGERS = hnp.arrays(np.int32, st.tuples(st.integers(1, 12), st.integers(1, 12)
 
 def bias(seed: int, sigma: float = 2.9, shape: tuple[int, int] = SHAPE) -> np.ndarray:
     return np.random.default_rng(seed).normal(300, sigma, shape).round().astype(np.uint16)
+
+
+@given(hnp.arrays(st.sampled_from([np.int32, np.float32, np.float64]), st.integers(1, 40), elements=st.integers(-9, 9)))
+def test_the_median_is_that_of_numpy(values: np.ndarray) -> None:
+    assert median(values) == np.median(values)
 
 
 def test_imstat_agrees_with_numpy_and_astropy() -> None:
@@ -200,3 +205,19 @@ def test_statistics_of_a_section_that_does_not_fit() -> None:
 def test_statistics_of_nothing() -> None:
     with pytest.raises(InsufficientDataError, match="amplifier 1 has no finite pixel"):
         frame_statistics(np.full(SHAPE, np.nan), WHOLE)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 64])
+def test_means_of_whole_numbers_show_of_how_many(n: int) -> None:
+    raw = np.rint(np.random.default_rng(n).normal(1000, 5, (n, 40, 50)))
+    for kind in (np.float32, np.float64):
+        assert averages_of(raw.mean(axis=0).astype(kind)) == n
+
+
+def test_other_pixels_show_no_average() -> None:
+    rng = np.random.default_rng(1)
+    whole, real = np.rint(rng.normal(1000, 5, (40, 50))), rng.normal(1000, 5, (40, 50))
+    for raw in (whole.astype(np.uint16), whole.astype(np.float32), real, real.astype(np.float32)):
+        assert averages_of(raw) == 1
+    assert averages_of(np.full((40, 50), np.nan)) == 1
+    assert averages_of((1e6 + real).astype(np.float32)) == 1  # too coarse to tell

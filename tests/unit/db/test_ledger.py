@@ -108,17 +108,14 @@ def test_a_claim_is_for_files_of_this_host(session: Session) -> None:
     assert claim(session) == []
 
 
-def test_an_expired_claim_is_taken_over_and_at_last_given_up(session: Session, ready: int) -> None:
+def test_an_expired_claim_is_taken_over_and_is_no_try(session: Session, ready: int) -> None:
     now = NOON
-    for number in range(1, ledger.MAX_TRIES + 1):
+    for number in range(2 * ledger.MAX_TRIES):
         (file,) = claim(session, owner=f"w{number}", now=now)
-        assert file.tries == number
+        assert (file.id, file.tries) == (ready, 0)
         assert claim(session, owner="late", now=now + LEASE - SECOND) == []
         now += LEASE
-    assert claim(session, now=now) == []
-    row = session.scalars(select(File)).one()
-    assert (row.id, row.state, row.claimed_by) == (ready, FileState.QUARANTINED, None)
-    assert row.reason == "given up after 3 tries; when the cause is gone, type ccdwatch process and its path"
+    assert finish(session, ready, owner=f"w{number}")
 
 
 def test_who_lost_a_file_is_not_heard(session: Session, ready: int) -> None:
@@ -129,27 +126,30 @@ def test_who_lost_a_file_is_not_heard(session: Session, ready: int) -> None:
     assert state(session, ready) is FileState.SETTLING
 
 
-def test_an_incomplete_file_rests_and_keeps_its_reason(session: Session, ready: int) -> None:
+def test_a_file_rests_between_its_tries_and_is_given_up_at_last(session: Session, ready: int) -> None:
     now = NOON
-    for _ in range(ledger.MAX_TRIES):
+    for number in range(1, ledger.MAX_TRIES + 1):
         claim(session, now=now)
         rest = {"reason": "half a frame", "rest_until": now + 2 * SECOND}
         assert ledger.return_to_settling(session, ready, owner="w1", now=now, **rest)  # type: ignore[arg-type]
         assert ledger.mark_ready(session, [ready], now=now + SECOND) == 0
         now += 2 * SECOND
-        assert ledger.mark_ready(session, [ready], now=now) == 1
-    assert claim(session, now=now) == []
-    reason = session.scalars(select(File.reason)).one()
-    assert reason == "half a frame: given up after 3 tries; when the cause is gone, type ccdwatch process and its path"
+        assert ledger.mark_ready(session, [ready], now=now) == (number < ledger.MAX_TRIES)
+    row = session.scalars(select(File)).one()
+    assert (row.state, row.claimed_by, row.lease_until) == (FileState.QUARANTINED, None, None)
+    assert row.reason == (
+        f"given up after 3 tries; half a frame; when the cause is gone, type ccdwatch retry file:{ready}"
+    )
 
 
-def test_a_file_in_quarantine_is_tried_again_on_request(session: Session, ready: int) -> None:
+def test_a_file_in_quarantine_is_claimed_by_name(session: Session, ready: int) -> None:
     claim(session)
     assert ledger.quarantine(session, ready, owner="w1", reason="no FITS file", now=NOON)
     assert claim(session) == []
-    assert ledger.retry(session, [ready], now=NOON) == 1
-    (file,) = claim(session)
-    assert (file.tries, file.reason) == (1, None)
+    (before,) = ledger.files_of(session, [ready, ready + 1])
+    until = NOON + LEASE
+    (file,) = ledger.claim_files(session, [ready], owner="w2", lease_until=until, now=NOON)
+    assert (before.state, file.id) == (FileState.QUARANTINED, ready)
 
 
 def test_a_file_that_nobody_claimed_can_be_set_aside(session: Session) -> None:
@@ -177,6 +177,12 @@ def test_what_a_claimant_left_is_offered_to_others(session: Session) -> None:
     assert ledger.release(session, owner="gone", now=NOON) == 1
     seen = [sighting(f"{n}.fits") for n in range(3)]
     assert [row.state for row in ledger.files_at(session, seen, host=HOST)] == ["ready", "claimed", "seen"]
+
+
+def test_only_what_went_away_before_it_was_ready_is_forgotten(session: Session, ready: int) -> None:
+    (brief,) = observe(session, sighting("brief.fits"))
+    ledger.forget(session, [brief.id, ready])
+    assert session.scalars(select(File.id)).all() == [ready]
 
 
 def test_frames_identified_by_other_rules_are_found(session: Session) -> None:
@@ -280,14 +286,21 @@ class LedgerLife(RuleBasedStateMachine):
 
     @rule()
     def is_tried_again(self) -> None:
-        ledger.retry(self.session, [self.id], now=self.now)
-        assert self.row().state is not FileState.QUARANTINED
+        before = self.row()
+        is_free = before.state is not FileState.CLAIMED or before.lease_until <= self.now  # type: ignore[operator]
+        owner, until = next(self.owners), self.now + LEASE
+        assert (
+            bool(ledger.claim_files(self.session, [self.id], owner=owner, lease_until=until, now=self.now)) is is_free
+        )
+        if is_free:
+            self._lose()
+            self.held = owner
 
     @invariant()
     def claims_and_states_agree(self) -> None:
         row = self.row()
         assert (row.state is FileState.CLAIMED) == (row.claimed_by is not None)
-        assert row.tries <= ledger.MAX_TRIES
+        assert row.tries < ledger.MAX_TRIES or row.state is not FileState.READY
         assert row.state is not FileState.QUARANTINED or row.reason
         assert row.state is not FileState.DONE or (row.frame_id, row.file_sha256) == (self.frame, "f" * 64)
 

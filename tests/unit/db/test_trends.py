@@ -2,16 +2,21 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from io import StringIO
+from pathlib import Path
 
 import pytest
+from astropy import units as u
+from astropy.table import QTable
 from sqlalchemy import insert
 from sqlalchemy.orm import Session, sessionmaker
 
 from ccdcore.instrument import Instrument, Limits
 from db import models
+from db.base import DatabaseError
 from db.records import finish_run, record_measurements, sync_instruments
 from db.results import NewMeasurement
-from db.trends import judge, limits_of, trends
+from db.trends import judge, limits_of, read_trends, trends
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, set_of
 
 DAY = timedelta(days=1)
@@ -101,7 +106,7 @@ def test_new_limits_judge_old_measurements_again(session: Session) -> None:
 def test_rows_come_oldest_first_and_are_picked_by_what_is_asked(session: Session) -> None:
     finished(session, "a", gain(1.0, observed_at=NOON + DAY), gain(2.0, amplifier="2"))
     finished(session, "b", gain(3.0, quantity="read_noise", unit="e", observed_at=NOON - DAY), instrument="other")
-    finished(session, "c", gain(4.0, observed_at=NOON + 2 * DAY), configuration="bin2x2", night=NIGHT + DAY)
+    finished(session, "c", gain(4.0, observed_at=NOON + 2 * DAY, filter="V"), configuration="bin2x2", night=NIGHT + DAY)
 
     def values(**wanted: object) -> list[float]:
         return [row.value for row in trends(session, **wanted)]  # type: ignore[arg-type]
@@ -112,7 +117,27 @@ def test_rows_come_oldest_first_and_are_picked_by_what_is_asked(session: Session
     assert values(instrument="nobody") == []
     assert values(amplifier="2") == [2.0]
     assert values(configuration="bin2x2") == [4.0]
+    assert values(filter_name="V") == [4.0]
     assert values(since=NOON, until=NOON + 2 * DAY) == [2.0, 1.0]
+
+
+def test_a_plot_gets_fewer_points_but_all_that_are_bad(session: Session) -> None:
+    entry = Instrument("m2-ml", spec={"gain_e_per_adu": Limits(0.9, 1.1)})
+    values = [1.1001 if n in {50, 51, 52} else 1 + 0.001 * (n % 7) for n in range(200)]
+    measured = [
+        gain(value, amplifier=amplifier, observed_at=NOON + n * DAY)
+        for amplifier in ("1", "2")
+        for n, value in enumerate(values)
+    ]
+    finished(session, "a", *measured, entry=entry)
+    rows = trends(session, at_most=40)
+    assert [row.observed_at for row in rows] == sorted(row.observed_at for row in rows)
+    for amplifier in ("1", "2"):
+        of = [row for row in rows if row.amplifier == amplifier]
+        assert len(of) <= 43
+        assert [row.observed_at for row in of if row.verdict == "bad"] == [NOON + n * DAY for n in (50, 51, 52)]
+    assert trends(session, quantity="read_noise", at_most=40) == []
+    assert trends(session, at_most=400) == trends(session)
 
 
 def test_only_standing_results_show_unless_asked(session: Session) -> None:
@@ -129,6 +154,30 @@ def test_a_time_without_a_zone_is_refused(session: Session) -> None:
         trends(session, since=datetime(2022, 9, 19))  # noqa: DTZ001
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_notebook_gets_a_table_with_units(sessions: sessionmaker[Session], database_url: str) -> None:
+    with sessions.begin() as session:
+        entry = Instrument("m2-ml", spec={"gain_e_per_adu": Limits(max=1.1)})
+        finished(session, "a", gain(0.97), gain(uncertainty=None, observed_at=NOON + DAY), entry=entry)
+    table = read_trends(Path(database_url.removeprefix("sqlite:///")).parent, "gain", instrument="m2-ml")
+    assert (table["value"] == [0.97, 0.97] * u.electron / u.adu).all()
+    assert table["uncertainty"][0] == 0.004 * u.electron / u.adu
+    assert table["uncertainty"].mask.tolist() == [False, True]
+    assert table["limit_min"].mask.all()
+    assert table["observed_at"].isot.tolist() == ["2022-09-19T12:00:00.000", "2022-09-20T12:00:00.000"]
+    assert len(read_trends(database_url, "dark_current")) == 0
+    written = StringIO()
+    table.write(written, format="ascii.ecsv")
+    again = QTable.read(written.getvalue(), format="ascii.ecsv")
+    assert (again["value"] == table["value"]).all()
+    assert (again["observed_at"] == table["observed_at"]).all()
+
+
+def test_a_notebook_is_told_where_nothing_is(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match=r"ccdwatch\.db: no such database: give the home of a service"):
+        read_trends(tmp_path, "gain")
+
+
 # Not PostgreSQL, whose plan depends on its statistics.
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_year_of_one_amplifier_is_read_by_index(sessions: sessionmaker[Session]) -> None:
@@ -142,8 +191,15 @@ def test_a_year_of_one_amplifier_is_read_by_index(sessions: sessionmaker[Session
         driver = connection.connection.driver_connection
         assert driver is not None
         driver.set_trace_callback(statements.append)
-        trends(session, instrument="i", amplifier="1", since=datetime(2022, 1, 1, tzinfo=UTC))
+        which = {"instrument": "i", "quantity": "gain", "amplifier": "1", "since": datetime(2022, 1, 1, tzinfo=UTC)}
+        trends(session, **which)  # type: ignore[arg-type]
+        trends(session, **which, at_most=1000)  # type: ignore[arg-type]
         driver.set_trace_callback(None)
-        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statements[-1]}")]
-    index = "ix_measurement_instrument_id_amplifier_observed_at"
-    assert f"SEARCH measurement USING INDEX {index} (instrument_id=? AND amplifier=? AND observed_at>?)" in plan
+        full, points = (
+            [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
+            for statement in statements
+            if "JOIN" in statement
+        )
+    where = "ix_measurement_trend (instrument_id=? AND quantity=? AND amplifier=? AND observed_at>?)"
+    assert f"SEARCH measurement USING INDEX {where}" in full
+    assert f"SEARCH measurement USING COVERING INDEX {where}" in points

@@ -38,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with two nights on record, one of them measured twice."""
     path, frames = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("frames")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flows.local.STEPS", [step for step in STEPS if step.name != "pictures"])
+        patch.setattr("flows.local.STEPS", [step for step in STEPS if step.is_urgent])
         from flows.home import open_home
 
         simple_night(frames)
@@ -276,3 +276,9 @@ def test_the_database_is_well_and_can_be_copied(home: Path, tmp_path: Path) -> N
     copy.rename(other / "ccdwatch.db")
     assert ask(other, "trends", "--format", "json").json() == ask(home, "trends", "--format", "json").json()
     assert "the schema is up to date" in ccdwatch("db", "upgrade", "--home", other).err
+
+
+def test_a_quantity_that_does_not_exist_is_told_with_those_that_do(home: Path) -> None:
+    said = ccdwatch("trends", "gian", "--home", home)
+    assert (said.status, said.text) == (2, "")
+    assert said.err.startswith("ccdwatch: there is no quantity 'gian': write one of gain, corrected_gain, ")

@@ -1,25 +1,29 @@
 """What `status` and `doctor` say of a home, ill and well."""
 
 import json
+import os
 import re
 import shutil
 import socket
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import PackageNotFoundError
-from os import getpid
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import text, update
 
 from db import ledger
-from flows import health, setup_checks
+from db.models import File, FileState
+from flows import disk, health, setup_checks
 from flows.doctor import MOST_LINES, doctor, status
-from flows.home import HOST, now, open_home
+from flows.heartbeat import Pulse, WatcherHealth
+from flows.home import HOST, now, open_home, read_home
 from flows.local import recording_failure
 from flows.process import process
 from flows.reconcile import begin_run, plans_of
@@ -113,7 +117,7 @@ def test_quarantined_files_are_named_with_the_reason(home: Path, tmp_path: Path,
     assert lines[0] == "not healthy: 11 files in quarantine"
     quarantined = [line for line in lines if line.startswith("quarantine: ")]
     assert len(quarantined) == MOST_LINES
-    assert all(re.match(rf"quarantine: {tmp_path}/broken \d\d\.fits: \w", line) for line in quarantined)
+    assert all(re.match(rf"quarantine: file:\d+, {tmp_path}/broken \d\d\.fits: \w", line) for line in quarantined)
     assert "files: 5 done, 11 quarantined" in lines
 
 
@@ -128,7 +132,7 @@ def test_a_failed_run_is_told_until_another_one_follows(home: Path, ask: Ask) ->
     is_healthy, lines = ask(status, home, as_json=False)
     assert not is_healthy
     assert lines[0] == "not healthy: 1 failed run"
-    assert "failed run: testcam 2022-09-19 bin1x1: ValueError: the lamp was off" in lines
+    assert f"failed run: run:{run_id}, testcam 2022-09-19 bin1x1: ValueError: the lamp was off" in lines
     _, second = begin(home)
     found = facts(home, ask)
     assert (found["healthy"], found["failed_runs"]) == (True, [])
@@ -181,7 +185,7 @@ def test_a_set_without_results_is_due(tmp_path: Path, ask: Ask) -> None:
     tree = Tree(str(raw), include=["*.fits"], exclude=str(path))
     with home.sessions.begin() as session:
         files = ledger.observe(session, [sighting for _, sighting in tree.walk()], host=HOST, now=now())
-    assert "oldest file not done yet: of 20" in "\n".join(ask(status, path, as_json=False)[1])
+    assert "oldest waiting file came " in "\n".join(ask(status, path, as_json=False)[1])
     register_files(home, file_ids=[file.id for file in files])
     is_healthy, lines = ask(status, path, as_json=False)
     assert is_healthy
@@ -190,8 +194,23 @@ def test_a_set_without_results_is_due(tmp_path: Path, ask: Ask) -> None:
 
 def pretend_service(home: Path, port: int) -> None:
     url = f"http://127.0.0.1:{port}"
-    content = {"pid": getpid(), "prefect_api_url": f"{url}/api", "prefect_ui_url": url}
+    content = {"pid": os.getpid(), "prefect_api_url": f"{url}/api", "prefect_ui_url": url, "web_url": url}
     (home / "service.json").write_text(json.dumps(content))
+    say_watcher(home)
+
+
+def say_watcher(
+    home: Path, *, ago: float = 1.0, trouble: str | None = None, ended: bool = False, **changes: Any
+) -> None:
+    """Say how the watcher was, so many seconds ago."""
+    at = now() - timedelta(seconds=ago)
+    well = {"scanned_at": at, "missing": (), "unobserved": (), "unreadable": (), "mounts": {}, "settling": 0}
+    watcher = WatcherHealth(**{**well, **changes})
+    if ended:
+        Pulse(home).end(watcher, at=at)
+    else:
+        Pulse(home).beat(watcher, at=at, trouble=trouble)
+    os.utime(home / "watch.json", (at.timestamp(), at.timestamp()))
 
 
 def test_a_service_whose_prefect_is_silent_is_ill(home: Path, ask: Ask) -> None:
@@ -224,13 +243,64 @@ def test_a_service_whose_prefect_answers_is_well(home: Path, ask: Ask) -> None:
         thread.join()
     assert is_healthy
     assert f"service at http://127.0.0.1:{server.server_port}: Prefect answers" in lines
+    ages = r"watcher heard \d+ s ago, everything scanned \d+ s ago"
+    assert re.search(rf"^{ages}$", "\n".join(lines), re.MULTILINE)
     assert f"ok   a service runs on this home: http://127.0.0.1:{server.server_port}" in examined
+    assert re.search(rf"^ok   service: {ages}$", "\n".join(examined), re.MULTILINE)
+
+
+def found(home: Path) -> tuple[str, ...]:
+    return health.condition(read_home(home)).findings
+
+
+def test_a_watcher_that_does_not_do_its_work_is_told(home: Path, ask: Ask) -> None:
+    say_watcher(home)
+    assert health.condition(read_home(home)).as_dict()["status"] == "ok"
+    say_watcher(home, ago=600)
+    assert found(home) == ("the watcher was last heard 10 min ago: frames that land are not seen",)
+    say_watcher(home, missing=("/data/a",), unobserved=("/data/b",))
+    assert found(home) == (
+        "watched folder /data/a is not there, or not mounted",
+        "no events come from watched folder /data/b: it is only scanned; if so for good, set [watch] polling",
+    )
+    say_watcher(home, scanned_at=now() - timedelta(hours=3))
+    assert found(home) == ("the watched folders were last scanned 3 h ago",)
+    say_watcher(home, trouble="the database cannot be used, work waits: disk full")
+    assert found(home) == ("the database cannot be used, work waits: disk full",)
+    assert not ask(doctor, home)[0]
+    assert health.condition(read_home(home)).as_dict()["status"] == "degraded"
+
+
+def test_a_watcher_that_is_not_there_is_told_where_a_service_runs(home: Path) -> None:
+    pretend_service(home, 9)
+    (home / "watch.json").write_text("not what the watcher says")
+    assert found(home) == ("no watcher runs: frames that land are not seen", health.PREFECT_SILENT)
+    say_watcher(home, ended=True)
+    assert "no watcher runs: frames that land are not seen" in found(home)
+    (home / "service.json").unlink()
+    assert found(home) == ()
+
+
+def test_a_file_that_waits_in_vain_is_told(home: Path) -> None:
+    opened = open_home(home)
+    hour_ago = now() - timedelta(seconds=health.OLDEST_SECONDS + 60)
+    with opened.sessions.begin() as session:
+        session.execute(update(File).where(File.id == 1).values(state=FileState.SETTLING, changed_at=hour_ago))
+    assert found(home) == ("a file that came 61 min ago is not done yet",)
+
+
+def test_a_database_that_cannot_be_read_is_told(home: Path) -> None:
+    opened = read_home(home)
+    with opened.engine.begin() as connection:
+        connection.execute(text("DROP TABLE file"))
+    assert health.condition(opened).findings == ("the database cannot be read: no such table: file",)
 
 
 def test_a_disk_that_is_nearly_full_is_ill(home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30 - 1))
-    assert ask(status, home, as_json=False)[1][0] == "not healthy: less than 1 GiB of disk is free"
-    monkeypatch.setattr(health.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30 - 2**20, total=2**40))
+    said = ask(status, home, as_json=False)[1][0]
+    assert said == "not healthy: only 1023 MiB of the disk of the home are free"
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30, total=2**40))
     assert facts(home, ask)["healthy"]
 
 
@@ -366,6 +436,18 @@ def test_a_port_that_is_taken_is_a_warning(home: Path, ask: Ask, monkeypatch: py
         assert "ok   Prefect server of your own: http://127.0.0.1:1/api" in ask(doctor, home)[1]
 
 
+def test_a_server_that_other_machines_reach_needs_a_password(
+    home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(home, "[prefect]\napi_url = 'http://192.0.2.17:1/api'\n")
+    monkeypatch.setattr(health, "_answers", lambda _: True)
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING", raising=False)
+    (line,) = (line for line in ask(doctor, home)[1] if "server of your own" in line)
+    assert line.startswith("warn Prefect server of your own: http://192.0.2.17:1/api is open to other machines: set")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "observer:secret")
+    assert "ok   Prefect server of your own: http://192.0.2.17:1/api" in ask(doctor, home)[1]
+
+
 def test_amplifiers_that_do_not_fit_the_frames_on_record(home: Path, ask: Ask) -> None:
     amplifiers = 'amplifiers = [{ name = "A", data = "[1:200,1:64]", overscan = "[201:260,1:64]" }]\n'
     write(home, ENTRY + amplifiers)
@@ -379,6 +461,20 @@ def test_amplifiers_that_do_not_fit_the_frames_on_record(home: Path, ask: Ask) -
     assert ask(doctor, home)[0]
     write(home, f"{ENTRY}valid_to = 2022-01-01T00:00:00Z\n{amplifiers}")
     assert ask(doctor, home)[0]
+
+
+def test_an_overscan_that_sees_light_is_told(tmp_path: Path, ask: Ask) -> None:
+    home = tmp_path / "home"
+    write(home, ENTRY + 'amplifiers = [{ name = "A", data = "[17:256,1:64]", overscan = "[1:16,1:64]" }]\n')
+    simple_night(tmp_path / "frames", n_bias=2, n_flat=1)
+    process(open_home(home), [tmp_path / "frames"])
+    is_right, lines = ask(doctor, home)
+    assert is_right
+    (told,) = (line for line in lines if line.startswith("warn testcam"))
+    assert told.startswith(
+        "warn testcam 2022-09-19: overscan [1:16,1:64] of amplifier A is none and was not used: under"
+    )
+    assert told.endswith(": name the right section as amplifiers of its entry")
 
 
 def test_more_folders_than_the_system_watches(tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

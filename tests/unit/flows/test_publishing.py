@@ -148,10 +148,15 @@ def test_a_number_that_another_process_has_by_now_does_not_count(home: Home) -> 
     assert len(give_up_lost_runs(home)) == 1
 
 
-def test_runs_of_other_machines_are_left_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_other_machines_are_left_alone_for_the_time_of_their_lease(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun(home, "x")
     monkeypatch.setattr(publishing, "HOST", "another")
+    monkeypatch.setattr(publishing, "now", lambda: NOON + publishing.RUN_LEASE)
     assert give_up_lost_runs(home) == []
+    monkeypatch.setattr(publishing, "now", lambda: NOON + 2 * publishing.RUN_LEASE)
+    assert len(give_up_lost_runs(home)) == 1
 
 
 def test_strays_are_removed_and_what_is_on_record_is_not(home: Home) -> None:

@@ -97,6 +97,12 @@ def test_after_some_failures_somebody_must_look() -> None:
     assert next_attempt(run(Outcome.FAILED, attempt=MAX_ATTEMPTS), LATER) is None
 
 
+def test_a_run_that_found_the_disk_full_is_made_again_for_ever() -> None:
+    failed = run(Outcome.FAILED, attempt=9, message="OSError: [Errno 28] No space left on device")
+    assert next_attempt(failed, NOON + 9 * SECOND) is None
+    assert next_attempt(failed, NOON + 10 * SECOND) == 10
+
+
 def test_a_run_that_was_cut_short_or_superseded_is_made_again_at_once() -> None:
     assert next_attempt(run(Outcome.ABANDONED, attempt=4), NOON) == 5
     assert next_attempt(run(Outcome.DONE, attempt=1, superseded=True), NOON) == 2

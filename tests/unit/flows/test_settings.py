@@ -3,12 +3,14 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.instrument import FrameRule, FrameType, Limits
-from flows.settings import Settings, SettingsError, find_home, load_settings, prefect_api_url
+from db.results import QUANTITIES
+from flows.settings import Settings, SettingsError, SpecField, find_home, load_settings, prefect_api_url
 
 ENTRY = '[[instrument]]\nname = "a"\n'
 
@@ -106,7 +108,7 @@ spec = { gain_e_per_adu = { min = 0.9, max = 1.1 }, read_noise_e = { max = 3.0 }
         ('[watch]\ndirectories = "/data"', "watch.directories = '/data': should be a list in brackets"),
         ("[nights]\nwindow_nights = 0", "nights.window_nights = 0: should be greater than or equal to 1"),
         ("[nights]\nlongitude_deg = 1000", "nights.longitude_deg = 1000: should be less than or equal to 360"),
-        ('[recipes.gain]\nmethod = "x"', "recipes.gain.method = 'x': should be 'auto', 'pair' or"),
+        ('[recipes.gain]\nmethod = "x"', "recipes.gain.method = 'x': should be 'auto', 'pair', 'binned' or"),
         ("[recipes.gain]\nregion = 3", "recipes.gain.region = 3: should be a valid string"),
         ('[recipes.gain]\nregion = "[1:2]"', "recipes.gain = {'region': '[1:2]'}: '[1:2]' is not an image section"),
         ("[recipes.bias]\nclip_sigma = 0.1", "clip_sigma = 0.1 is not from 1 to 100"),
@@ -191,3 +193,9 @@ def test_the_prefect_server_is_the_configured_one_then_that_of_the_service(monke
     assert prefect_api_url(Settings(home=home)) == os.environ["PREFECT_API_URL"]
     configured = Settings(home=home, prefect={"api_url": "http://other/api"})  # type: ignore[arg-type]
     assert prefect_api_url(configured) == "http://other/api"
+
+
+def test_every_quantity_may_have_limits() -> None:
+    suffixes = {quantity: "_" + unit.lower().replace("/", "_per_") for quantity, unit in QUANTITIES.items()}
+    keys = [name if name.endswith(suffix) else name + suffix for name, suffix in suffixes.items()]
+    assert keys == list(get_args(SpecField))

@@ -1,6 +1,11 @@
 """`ccdwatch combine`: what it writes, and that nothing is left where it cannot."""
 
+import gzip
+import os
 import re
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -34,7 +39,7 @@ def test_it_writes_the_clipped_mean(files, output):
     assert said.err == f"{output}: the mean of 5 frames\n"
     expected = combine(files, clip_sigma=(2.0, 3.0))
     stack = read_master(output)
-    np.testing.assert_array_equal(stack.value, expected.value)
+    np.testing.assert_array_equal(stack.value, expected.value.astype(np.float32))
     np.testing.assert_array_equal(stack.uncertainty, expected.uncertainty)
     np.testing.assert_array_equal(stack.n_used, expected.n_used)
     assert [entry.path for entry in stack.inputs] == files
@@ -88,10 +93,61 @@ def test_thresholds_are_one_or_two_positive_numbers(files, output, words):
     assert "is neither one positive number nor two: write 7 or 5,3" in said.err
 
 
-def test_an_interrupt_leaves_nothing(files, output, monkeypatch):
-    def interrupt(*_args, **_options):
-        raise KeyboardInterrupt
+PAUSE = """
+import sys, time
 
-    monkeypatch.setattr("flows.stacking.combine", interrupt)
-    assert ccdwatch("combine", *files, "-o", output).status == 1
+def pause(*_):  # in the midst of the work, until the signal comes
+    print("at work", flush=True)
+    while True:
+        time.sleep(0.01)
+"""
+COMMAND = (
+    PAUSE
+    + """
+import flows.cli, flows.stacking
+real = flows.stacking.combine
+flows.stacking.combine = lambda *paths, **options: real(*paths, **{**options, "progress": pause})
+flows.cli.main()
+"""
+)
+FUNCTION = (
+    PAUSE
+    + """
+from ccdcore.combining import combine
+combine(sys.argv[1:], progress=pause, memory_limit=1)
+"""
+)
+
+
+def interrupted(program, *words, temporary):
+    """Run a program that pauses in its work, send it SIGINT there; return its status and what it said."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, words)],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "at work\n"
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def test_an_interrupt_of_the_command_leaves_nothing(files, output, tmp_path):
+    status, said = interrupted(COMMAND, "combine", *files, "-o", output, temporary=tmp_path)
+    assert (status, said.split()) == (1, ["Aborted!"])
     assert nothing_was_written(output)
+    assert sorted(path for path in tmp_path.iterdir() if path.is_file()) == files
+
+
+def test_an_interrupt_of_the_function_leaves_nothing(files, tmp_path):
+    zipped = [path.with_name(f"{path.name}.gz") for path in files]
+    for plain, path in zip(files, zipped, strict=True):
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+        plain.unlink()
+    status, said = interrupted(FUNCTION, *zipped, temporary=tmp_path)
+    assert status == -signal.SIGINT
+    assert said.splitlines()[-1] == "KeyboardInterrupt"
+    assert sorted(tmp_path.iterdir()) == zipped

@@ -102,6 +102,30 @@ def test_values_of_several_quantities_name_their_units_in_a_column() -> None:
     assert list(table["unit"]) == ["e/ADU", "e"]
 
 
+@pytest.mark.parametrize(
+    ("unit", "read"),
+    [
+        ("e/ADU", u.electron / u.adu),
+        ("e", u.electron),
+        ("ADU", u.adu),
+        ("e/s", u.electron / u.s),
+        ("1/e", 1 / u.electron),
+        ("pixels", u.pixel),
+        ("%", u.percent),
+    ],
+)
+def test_any_unit_of_the_record_is_read_back(unit: str, read: u.UnitBase) -> None:
+    table = from_ecsv(written([{**GAIN, "unit": unit}], "ecsv"))
+    assert table["value"].unit == table["limit_max"].unit == read
+
+
+def test_a_unit_that_nobody_knows_is_left_to_its_column() -> None:
+    for unit in ("", "furlongs"):
+        table = from_ecsv(written([{**GAIN, "unit": unit}], "ecsv"))
+        assert table["value"].unit is None
+        assert table["value"][0] == GAIN["value"]
+
+
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_no_rows_are_said_on_standard_error(format_name: str) -> None:
     assert written([], format_name) == {"json": b"[]\n"}.get(format_name, b"")

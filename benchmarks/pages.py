@@ -1,0 +1,71 @@
+"""Prints what the pages cost: `python -m benchmarks.pages`, and the last rows of `make bench`."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import httpx
+
+from flows.home import open_home
+from tests.support.long_history import put_history
+from tests.support.service import wait_for
+from tests.support.site import CHROMIUM, running_browser, running_site
+
+ROW = "| {:<58} | {:>9} | {:>9} | {} |"
+TIMES = 5
+FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+
+
+def main() -> None:
+    """Put long histories on record, show them, measure."""
+    print(ROW.format("what", "best s", "median s", "remark"))
+    print("| --- | ---: | ---: | --- |")
+    with tempfile.TemporaryDirectory() as folder:
+        measure(Path(folder))
+
+
+def measure(folder: Path) -> None:
+    """Print one row a page."""
+    with open_home(folder / "wide").sessions.begin() as session:
+        cameras = tuple(f"camera {number}" for number in range(50))
+        put_history(session, instruments=cameras, amplifiers=("A", "B", "C", "D"), nights=365)
+    with open_home(folder / "long").sessions.begin() as session:
+        put_history(session, nights=2000, per_night=50)
+    show("overview of 200 amplifiers, a year each", folder / "wide", "/")
+    show("trend page of 100 000 points", folder / "long", "/trends/gain?instrument=red&amplifier=1")
+
+
+def show(what: str, home: Path, path: str) -> None:
+    """Print how long the server takes for a page, and when Chromium first paints it."""
+    with running_site(home) as address:
+        answers = [httpx.get(address + path, timeout=60).elapsed.total_seconds() for _ in range(TIMES)]
+        row(what + ": answer", answers, "the first one of a process is slower")
+        if CHROMIUM.exists():
+            row(what + ": first paint", paints(address + path), "Chromium, nothing cached")
+
+
+def paints(address: str) -> list[float]:
+    """Return seconds from the request to the first content on the screen."""
+    seconds = []
+    with running_browser() as browser:
+        for _ in range(TIMES):
+            page = browser.new_page()
+            page.goto(address)
+            # Asked again and again from here: the pages' policy lets nobody wait inside of them.
+            painted = wait_for(lambda page=page: page.evaluate(FIRST_PAINT), seconds=60)  # type: ignore[misc]
+            seconds.append(painted / 1000)
+            page.close()
+            time.sleep(0.2)
+    return seconds
+
+
+def row(what: str, seconds: list[float], remark: str) -> None:
+    """Print a row of the table."""
+    print(ROW.format(what, f"{min(seconds):.3f}", f"{median(seconds):.3f}", remark), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""The inner loops of comparing two flats, compiled to machine code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdcore._compiled import compiled, inner, inner_sum
+
+Array = npt.NDArray[Any]
+
+NEIGHBOURS = ((0, 0), (0, 1), (1, -1), (1, 0), (1, 1))
+"""Rows and columns from a pixel to itself, and to one of each two of its eight neighbours that lie opposite."""
+
+_BLOCK = 512
+
+
+@compiled
+def neighbour_mean(image: Array) -> Array:
+    """Return the mean of the eight neighbours of each pixel; beyond the edge the image is mirrored, edge and all."""
+    rows, columns = image.shape
+    means = np.empty_like(image)
+    three = np.empty(columns + 2, image.dtype)
+    for y in range(rows):
+        above, here, below, mean = image[max(y - 1, 0)], image[y], image[min(y + 1, rows - 1)], means[y]
+        for x in range(columns):
+            three[x + 1] = above[x] + here[x] + below[x]
+        three[0], three[columns + 1] = three[1], three[columns]
+        for x in range(columns):
+            mean[x] = (three[x] + (above[x] + below[x]) + three[x + 2]) / 8
+    return means
+
+
+@compiled
+def fit_templates(difference: Array, templates: Array, weight: Array, rows: Array, columns: Array) -> Array:
+    """Fit templates to an image, box by box: the loop of `ccdcore._flat_pair.fit_boxes`.
+
+    Parameters
+    ----------
+    difference, weight : ndarray, shape (rows, columns)
+        The image and 1/variance of its pixels.
+    templates : ndarray, shape (templates, rows, columns)
+        What may be in it.
+    rows, columns : ndarray of int
+        Bounds of the boxes.
+
+    Returns
+    -------
+    ndarray, shape (2, rows, columns)
+        Residual and leverage.
+    """
+    n_templates = templates.shape[0]
+    result = np.empty((2, *difference.shape), difference.dtype)
+    largest = np.diff(rows).max() * np.diff(columns).max()
+    # The pixels of one box, side by side: they stay in the processor's nearest cache.
+    basis, inverse_norm = np.empty((n_templates, largest), difference.dtype), np.empty(n_templates, difference.dtype)
+    rest, w = np.empty(largest, difference.dtype), np.empty(largest, difference.dtype)
+    h = np.empty(largest, difference.dtype)
+    for i in range(rows.size - 1):
+        for j in range(columns.size - 1):
+            box = rows[i], rows[i + 1], columns[j], columns[j + 1]
+            n = _gather(difference, box, rest)
+            _gather(weight, box, w)
+            h[:n] = 0
+            for a in range(n_templates):
+                template = basis[a]
+                _gather(templates[a], box, template)
+                before = _product(w, template, template, n)
+                for b in range(a):
+                    _subtract(template, _product(w, basis[b], template, n) * inverse_norm[b], basis[b], n)
+                norm = _product(w, template, template, n)
+                # A template that the ones before it explain up to rounding has nothing to add.
+                inverse_norm[a] = 1 / norm if norm > 1e-6 * before else 0
+                _subtract(rest, _product(w, template, rest, n) * inverse_norm[a], template, n)
+                for k in range(n):
+                    h[k] += w[k] * template[k] * template[k] * inverse_norm[a]
+            _scatter(rest, result[0], box)
+            _scatter(h, result[1], box)
+    return result
+
+
+@compiled
+def neighbour_sums(pull: Array, weight: Array, templates: Array, rows: Array, columns: Array) -> Array:
+    """Sum the products of the residuals of neighbours, within boxes.
+
+    What templates took from a box they took from neighbours alike: residuals of noise without covariances have
+    the covariance −H, with H = T (TᵀT)⁻¹ Tᵀ of the weighted templates T. Its sum is returned beside.
+
+    Parameters
+    ----------
+    pull : ndarray, shape (rows, columns)
+        Residuals over σ; 0 where a pixel is not to be used.
+    weight : ndarray
+        1/variance of each pixel; 0 where it is not to be used.
+    templates : ndarray, shape (templates, rows, columns)
+        What was fitted, and taken away.
+    rows, columns : ndarray of int
+        Bounds of the boxes.
+
+    Returns
+    -------
+    ndarray of float64, shape (3, 5)
+        Number of pairs, sum of their products, and sum of H, for each of `NEIGHBOURS`.
+    """
+    sums, n_templates = np.zeros((3, len(NEIGHBOURS))), templates.shape[0]
+    largest = np.diff(rows).max() * np.diff(columns).max()
+    basis = np.empty((n_templates, largest), pull.dtype)
+    p, root, used = np.empty_like(basis[0]), np.empty_like(basis[0]), np.empty_like(basis[0])
+    one = np.ones_like(root)
+    for i in range(rows.size - 1):
+        for j in range(columns.size - 1):
+            box = rows[i], rows[i + 1], columns[j], columns[j + 1]
+            n = _gather(pull, box, p)
+            _gather(weight, box, root)
+            for k in range(n):
+                root[k], used[k] = np.sqrt(root[k]), p[k] != 0
+            for a in range(n_templates):
+                template = basis[a]
+                _gather(templates[a], box, template)
+                for k in range(n):
+                    template[k] *= root[k]
+                before = _product(one, template, template, n)
+                for b in range(a):
+                    _subtract(template, _product(one, basis[b], template, n), basis[b], n)
+                norm = _product(one, template, template, n)
+                scale = 1 / np.sqrt(norm) if norm > 1e-6 * before else 0
+                for k in range(n):
+                    template[k] *= scale
+            for lag in range(len(NEIGHBOURS)):
+                sums[0, lag] += _lagged(used, box, NEIGHBOURS[lag])
+                sums[1, lag] += _lagged(p, box, NEIGHBOURS[lag])
+                for a in range(n_templates):
+                    sums[2, lag] += _lagged(basis[a], box, NEIGHBOURS[lag])
+    return sums
+
+
+@inner_sum
+def _lagged(row: Array, box: tuple[int, int, int, int], lag: tuple[int, int]) -> Any:
+    """Return the sum of the products of the pixels of a box with those some rows and columns farther on."""
+    height, width = box[1] - box[0], box[3] - box[2]
+    down, aside = lag
+    first, n, total = max(0, -aside), width - abs(aside), row.dtype.type(0)
+    for y in range(height - down):
+        here, there = y * width + first, (y + down) * width + first + aside
+        for x in range(n):
+            total += row[here + x] * row[there + x]
+    return total
+
+
+@inner
+def _gather(image: Array, box: tuple[int, int, int, int], row: Array) -> int:
+    top, bottom, left, right = box
+    i = 0
+    for y in range(top, bottom):
+        for x in range(left, right):
+            row[i] = image[y, x]
+            i += 1
+    return i
+
+
+@inner
+def _scatter(row: Array, image: Array, box: tuple[int, int, int, int]) -> None:
+    top, bottom, left, right = box
+    i = 0
+    for y in range(top, bottom):
+        for x in range(left, right):
+            image[y, x] = row[i]
+            i += 1
+
+
+@inner_sum
+def _product(weight: Array, one: Array, other: Array, n: int) -> Any:
+    total = weight.dtype.type(0)
+    for i in range(n):
+        total += weight[i] * one[i] * other[i]
+    return total
+
+
+@inner
+def _subtract(row: Array, factor: Any, other: Array, n: int) -> None:
+    for i in range(n):
+        row[i] -= factor * other[i]
+
+
+@compiled
+def group_sums(keys: Array, edges: Array, value: Array, level: Array, variance: Array, dof: Array) -> Array:
+    """Sum over groups of pixels, those of group i with edge i − 1 < key ≤ edge i.
+
+    Returns
+    -------
+    ndarray of float64, shape (6, edges + 1)
+        Number of pixels, and sums of dof, value², level · dof, variance · dof and variance² · dof.
+    """
+    sums = np.zeros((edges.size + 1, 6))
+    group, key = np.empty(_BLOCK, np.int64), np.empty(_BLOCK)
+    for start in range(0, keys.size, _BLOCK):
+        width = min(_BLOCK, keys.size - start)
+        for j in range(width):
+            group[j], key[j] = 0, keys[start + j]
+        for edge in edges:  # counting all of them takes vector instructions, a search does not
+            for j in range(width):
+                group[j] += edge < key[j]
+        for j in range(width):
+            freedom, of_model = np.float64(dof[start + j]), np.float64(variance[start + j])
+            of_group = sums[group[j]]
+            of_group[0] += 1
+            of_group[1] += freedom
+            of_group[2] += np.float64(value[start + j]) ** 2
+            of_group[3] += np.float64(level[start + j]) * freedom
+            of_group[4] += of_model * freedom
+            of_group[5] += of_model**2 * freedom
+    return sums.T.copy()

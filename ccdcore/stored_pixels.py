@@ -1,0 +1,123 @@
+"""The pixels of plain FITS files, read run by run from where they lie."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdcore.errors import FrameReadError
+from ccdcore.fits_io import file_errors, is_zipped, opened, read_image
+from ccdcore.fits_structure import primary_header
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPixels:
+    """The pixels of a plain file, which lie in it as they are: any run of them can be read without the others.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    shape : tuple of int
+        Rows and columns.
+    stored : dtype
+        Their type in the file, big-endian.
+    zero : int
+        What is added to each (BZERO of unsigned integers).
+    offset : int
+        Where they begin, in bytes.
+    signature : tuple of int
+        The file's number, size and time of change: another one is another file, or one that was written to.
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    stored: np.dtype[Any]
+    zero: int
+    offset: int
+    signature: tuple[int, int, int]
+
+    @property
+    def name(self) -> str:
+        """How messages call the frame."""
+        return str(self.path)
+
+    @property
+    def mask(self) -> None:
+        """All pixels are to be used."""
+        return
+
+    def read(self, start: int, into: npt.NDArray[Any]) -> None:
+        """Fill an array with the pixels from number ``start`` on.
+
+        Raises
+        ------
+        FrameReadError
+            If the file is gone, cannot be read, or is not the one it was.
+        """
+        with file_errors(self.path):
+            # This is done for each file and strip: an open file object would take longer than what is read.
+            file = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                self._read(file, self.offset + start * self.stored.itemsize, into.view(np.uint8).data)
+            finally:
+                os.close(file)
+
+    def _read(self, file: int, position: int, into: memoryview) -> None:
+        if _signature(file) != self.signature:
+            raise FrameReadError(self.path, "changed while it was read: try again", incomplete=True)
+        while into:
+            n = os.preadv(file, [into], position)
+            if n == 0:
+                raise FrameReadError(self.path, "was cut off while it was read: try again", incomplete=True)
+            into, position = into[n:], position + n
+
+    def image(self) -> npt.NDArray[Any]:
+        """Return the whole image, as `read_image` does, with its checksums verified."""
+        return read_image(self.path)
+
+
+def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
+    """Find the pixels of a plain file without reading them.
+
+    None where they must be decoded: of gzip and fpack, of several image extensions, of other than 16-bit and 32-bit
+    integers and floating-point numbers, scaled or with BLANK. No checksum is verified, which needs all of the bytes:
+    registration has done so, and the pixels are those of the file that it saw.
+
+    Raises
+    ------
+    FrameReadError
+        If it is not a complete FITS file.
+    """
+    path = Path(path)
+    if is_zipped(path):
+        return None
+    with opened(path) as (stream, _):
+        if not isinstance(stream, io.BufferedReader):
+            return None
+        signature = _signature(stream.fileno())
+        header, offset = primary_header(stream, path)
+    lengths = [int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1)]
+    shape = [length for length in lengths if length != 1]
+    number = {"16": ">i2", "32": ">i4", "-32": ">f4", "-64": ">f8"}.get(header["BITPIX"])
+    if number is None or len(shape) != 2 or 0 in shape or "BLANK" in header:
+        return None
+    unsigned = {">i2": 2**15, ">i4": 2**31}.get(number, 0)
+    try:
+        scale, zero = float(header.get("BSCALE", "1")), float(header.get("BZERO", "0"))
+    except ValueError:
+        return None
+    if scale != 1 or zero not in {0, unsigned}:
+        return None
+    return StoredPixels(path, (shape[0], shape[1]), np.dtype(number), int(zero), offset, signature)
+
+
+def _signature(file: int) -> tuple[int, int, int]:
+    status = os.fstat(file)
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,197 @@
+"""How every amplifier stands: its latest values, how they are judged, since when, and what came before."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import takewhile
+from typing import Any
+
+from sqlalchemy import Select, Subquery, extract, func, select
+from sqlalchemy.orm import Session
+
+from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
+from db.results import Verdict
+from db.rows import Row
+from db.trends import judge, limits_of
+
+RECENT = 30
+"""Windows of nights of each camera and configuration that are looked at."""
+LAST = 5
+"""Those that say which series there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing(Row):
+    """How one quantity of one amplifier stands.
+
+    Parameters
+    ----------
+    instrument, configuration, amplifier, filter : str
+        Of what; the filter is None where it holds for all of them.
+    quantity, unit : str
+        What was measured.
+    id, run_id : int
+        Of the latest measurement and its run.
+    value, uncertainty : float, float or None
+        The latest value, in ``unit``, 1-σ.
+    night, observed_at : date, datetime
+        When that was.
+    verdict, remark : str, str or None
+        How it is judged by the limits in force, and what is odd about it.
+    since : date
+        First night of the unbroken row of nights, among the recent ones, that were judged alike.
+    limit_min, limit_max : float or None
+        Those limits.
+    recent : tuple of float
+        Values of the recent windows, oldest first, the latest the last.
+    """
+
+    instrument: str
+    configuration: str
+    amplifier: str
+    filter: str | None
+    quantity: str
+    unit: str
+    id: int
+    run_id: int
+    value: float
+    uncertainty: float | None
+    night: date
+    observed_at: datetime
+    verdict: Verdict
+    remark: str | None
+    since: date
+    limit_min: float | None
+    limit_max: float | None
+    recent: tuple[float, ...]
+
+
+def overview(session: Session, *, quantities: Collection[str], instrument: str | None = None) -> list[Standing]:
+    """Return how the amplifiers stand that were measured in the recent windows of their camera and configuration.
+
+    Parameters
+    ----------
+    quantities : collection of str
+        Which quantities to look at.
+    instrument : str, optional
+        Only this one.
+
+    Returns
+    -------
+    list of Standing
+        By instrument, configuration, amplifier, filter and quantity.
+    """
+    found = session.connection().execute(_query(quantities, instrument)).all()
+    of_series: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
+    for row in found:
+        of_series[row[:5]].append(row)
+    specs: dict[str, dict[int, Any]] = defaultdict(dict)
+    for name, key, spec in session.execute(select(Instrument.name, Instrument.id, Instrument.spec)):
+        specs[name][key] = spec
+    ordered = sorted(of_series.items(), key=lambda item: tuple(map(str, item[0])))
+    return [_standing(rows, specs[rows[0].instrument]) for _, rows in ordered]
+
+
+def _query(quantities: Collection[str], instrument: str | None) -> Select[Any]:
+    """Begin with the sets, of which there are few: measurements are then found by their runs."""
+    recent = _recent_sets(instrument)
+    of = Measurement.__table__.c  # plain columns: as attributes of a mapped class each row would cost more
+    return (
+        select(
+            recent.c.instrument,
+            recent.c.configuration,
+            of.amplifier,
+            of.filter,
+            of.quantity,
+            of.unit,
+            of.id,
+            of.run_id,
+            of.instrument_id,
+            of.value,
+            of.uncertainty,
+            recent.c.window_first_night.label("night"),
+            extract("epoch", of.observed_at).label("observed_s"),
+            of.remark,
+        )
+        .join(Run, Run.calibration_set_id == recent.c.id)
+        .join(Measurement, Measurement.run_id == Run.id)
+        .where(
+            recent.c.place <= RECENT,
+            Run.outcome == Outcome.DONE,
+            Run.superseded_by_id.is_(None),
+            Measurement.quantity.in_(quantities),
+        )
+        .order_by(Measurement.observed_at, Measurement.id)
+    )
+
+
+def _recent_sets(instrument: str | None) -> Subquery:
+    """Return the sets with their place, the newest of a camera and configuration first."""
+    place = func.row_number().over(
+        partition_by=(CalibrationSet.instrument, CalibrationSet.configuration),
+        order_by=CalibrationSet.window_first_night.desc(),
+    )
+    sets = select(CalibrationSet, place.label("place"))
+    if instrument is not None:
+        sets = sets.where(CalibrationSet.instrument == instrument)
+    return sets.subquery()
+
+
+def _standing(rows: Sequence[Any], specs: Mapping[int, Mapping[str, Any]]) -> Standing:
+    latest = rows[-1]
+    limits = {key: limits_of(spec, quantity=latest.quantity, unit=latest.unit) for key, spec in specs.items()}
+
+    def verdict(row: Any) -> Verdict:
+        return judge(row.value, limits=limits[row.instrument_id], remark=row.remark)
+
+    now = verdict(latest)
+    *_, first_alike = takewhile(lambda row: verdict(row) == now, reversed(rows))
+    return Standing(
+        instrument=latest.instrument,
+        configuration=latest.configuration,
+        amplifier=latest.amplifier,
+        filter=latest.filter,
+        quantity=latest.quantity,
+        unit=latest.unit,
+        id=latest.id,
+        run_id=latest.run_id,
+        value=latest.value,
+        uncertainty=latest.uncertainty,
+        night=latest.night,
+        observed_at=datetime.fromtimestamp(float(latest.observed_s), UTC),
+        verdict=now,
+        remark=latest.remark,
+        since=first_alike.night,
+        limit_min=limits[latest.instrument_id].min,
+        limit_max=limits[latest.instrument_id].max,
+        recent=tuple(row.value for row in rows),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """What one series of measurements is of."""
+
+    instrument: str
+    configuration: str
+    amplifier: str
+    filter: str | None
+    quantity: str
+
+
+def series(session: Session) -> list[Series]:
+    """Return the series that the last windows of each camera and configuration added to, in order."""
+    recent = _recent_sets(None)
+    columns = recent.c.instrument, recent.c.configuration, Measurement.amplifier, Measurement.filter
+    query = (
+        select(*columns, Measurement.quantity)
+        .join(Run, Run.calibration_set_id == recent.c.id)
+        .join(Measurement, Measurement.run_id == Run.id)
+        .where(recent.c.place <= LAST, Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None))
+        .distinct()
+    )
+    found = [Series(*row) for row in session.execute(query)]
+    return sorted(found, key=lambda one: (one.instrument, one.configuration, one.amplifier, one.filter or ""))

@@ -1,0 +1,164 @@
+"""What was measured, as rows of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple
+from datetime import datetime
+from math import hypot
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+from db.results import NewMeasurement
+
+if TYPE_CHECKING:
+    from ccdcore.bad_pixels import BadPixels
+    from ccdcore.noise import Estimate, NoiseAnatomy
+    from ccdcore.photon_transfer import PhotonTransfer
+    from ccdcore.series import SeriesFrame
+    from db.sets import GainOnRecord
+
+_DETAILS = ("level_range_adu", "n_bias", "n_flat", "n_flat_pairs", "n_pixels", "chi2_per_dof", "notes")
+
+_LIKE_AN_AVERAGE = 1.8
+"""A gain this many times the header's may come from averaged flats: two halve the noise."""
+
+_MOST_LINES = 32
+_LINES_IN_WORDS = 3
+
+Conditions = Mapping[str, Any]
+"""Fields that all measurements of some frames share: when, and how cold."""
+
+
+def conditions(frames: Sequence[SeriesFrame], at: datetime) -> Conditions:
+    """Return the mean time of some frames, ``at`` where none has one, and the detector's median temperature."""
+    times = [frame.info.date_obs for frame in frames if frame.info.date_obs]
+    temperatures = [t for frame in frames if (t := frame.info.ccd_temperature_c) is not None]
+    observed_at = datetime.fromtimestamp(fmean(time.timestamp() for time in times), tz=at.tzinfo) if times else at
+    return {"observed_at": observed_at, "ccd_temperature_c": median(temperatures) if temperatures else None}
+
+
+def transfer_rows(
+    result: PhotonTransfer, common: Conditions, *, earlier: GainOnRecord | None, doubt: str | None
+) -> list[NewMeasurement]:
+    """Return gain, read noise and bias level of an amplifier.
+
+    Without flats the gain is an earlier one. ``doubt`` is what is odd about what follows from the gain.
+    """
+    details = {name: value for name, value in asdict(result).items() if name in _DETAILS}
+    curve = [astuple(point) for point in result.curve]
+    read_noise, uncertainty, details_e = result.read_noise_e, result.read_noise_uncertainty, details
+    if earlier is not None:
+        read_noise = result.read_noise_adu * earlier.gain_e_per_adu
+        relative = (result.read_noise_adu_uncertainty / result.read_noise_adu) ** 2
+        relative += ((earlier.gain_uncertainty or 0.0) / earlier.gain_e_per_adu) ** 2
+        uncertainty = read_noise * relative**0.5
+        note = f"electrons by the gain of {earlier.observed_at:%Y-%m-%d} (measurement {earlier.measurement_id})"
+        details_e = {**details, "notes": [*result.notes, note]}
+    of_gain = {
+        **details,
+        "curve": curve,
+        "rejected": [astuple(point) for point in result.rejected],
+        "reason": result.reason,
+        "systematic_uncertainty": result.gain_systematic_uncertainty,
+    }
+    rows = [
+        ("gain", "e/ADU", result.gain_e_per_adu, result.gain_uncertainty, of_gain),
+        ("corrected_gain", "e/ADU", result.gain_corrected_e_per_adu, result.gain_corrected_uncertainty, details),
+        ("a00", "1/e", result.a00_per_e, result.a00_uncertainty, details),
+        ("turn_off_adu", "ADU", result.turn_off_adu, None, details),
+        ("nonlinearity_fraction", "fraction", result.nonlinearity, None, details),
+        ("read_noise", "e", read_noise, uncertainty, details_e),
+        ("read_noise_adu", "ADU", result.read_noise_adu, result.read_noise_adu_uncertainty, details),
+        ("bias_level", "ADU", result.bias_level_adu, None, details),
+    ]
+    return [
+        NewMeasurement(
+            quantity,
+            unit,
+            result.amplifier,
+            value,
+            error,
+            result.method,
+            details=extra,
+            remark=doubt if quantity in ("gain", "read_noise") else None,
+            **common,
+        )
+        for quantity, unit, value, error, extra in rows
+        if value is not None
+    ]
+
+
+def doubt_about_gain(result: PhotonTransfer, biases: Sequence[SeriesFrame], flats: Sequence[SeriesFrame]) -> str | None:
+    """Say in words what is odd about a gain: the temperatures of its frames, or the header's claim."""
+    from ccdcore.series_health import temperature_gap
+
+    if result.gain_e_per_adu is None:
+        return None
+    claims = {claim for frame in flats if (claim := frame.info.header_gain_e_per_adu)}
+    claim = claims.pop() if len(claims) == 1 else result.gain_e_per_adu
+    ratio = result.gain_e_per_adu / claim
+    averages = f"it is {ratio:.1f} times the header's {claim:g} e⁻/ADU: are the flats averages of {ratio:.0f}?"
+    doubts = [temperature_gap(biases, flats), averages if ratio > _LIKE_AN_AVERAGE else None]
+    return "; ".join(filter(None, doubts)) or None
+
+
+def noise_rows(anatomy: NoiseAnatomy, common: Conditions) -> list[NewMeasurement]:
+    """Return the parts of an amplifier's noise."""
+    details = {"n_bias": anatomy.n_bias, "n_flat": 0, "n_flat_pairs": 0, "notes": []}
+    lines = [asdict(line) for line in anatomy.lines[:_MOST_LINES]]
+    pickup = {**details, "lines": lines, "spectrum_adu2": anatomy.spectrum_adu2, "notes": _pickup_notes(anatomy)}
+    rows: list[tuple[str, str, Estimate, Mapping[str, Any]]] = [
+        ("fixed_pattern_adu", "ADU", anatomy.fixed_pattern_adu, {**details, "parts_adu": anatomy.pattern_parts_adu}),
+        ("row_noise_adu", "ADU", anatomy.row_noise_adu, details),
+        ("column_noise_adu", "ADU", anatomy.column_noise_adu, details),
+        ("pickup_adu", "ADU", anatomy.pickup_adu, pickup),
+        ("noise_tail_fraction", "fraction", anatomy.tail_fraction, details),
+    ]
+    return [
+        NewMeasurement(quantity, unit, anatomy.amplifier, *estimate, "bias pairs", details=extra, **common)
+        for quantity, unit, estimate, extra in rows
+    ]
+
+
+def _pickup_notes(anatomy: NoiseAnatomy) -> list[str]:
+    if not anatomy.lines:
+        return []
+    strongest = "; ".join(map(str, anatomy.lines[:_LINES_IN_WORDS]))
+    more = len(anatomy.lines) - _LINES_IN_WORDS
+    return [f"amplifier {anatomy.amplifier} has pick-up: {strongest}" + (f"; and {more} more" if more > 0 else "")]
+
+
+def overscan_rows(
+    read_noise: Estimate, result: PhotonTransfer, common: Conditions, *, earlier: GainOnRecord | None
+) -> list[NewMeasurement]:
+    """Return the read noise of an amplifier's overscan; in electrons too, where there is a gain."""
+    details = {"n_bias": result.n_bias, "n_flat": result.n_flat, "n_flat_pairs": 0, "notes": []}
+    gain, gain_uncertainty = result.gain_e_per_adu, result.gain_uncertainty
+    if earlier is not None:
+        gain, gain_uncertainty = earlier.gain_e_per_adu, earlier.gain_uncertainty
+    rows = [("overscan_read_noise_adu", "ADU", *read_noise)]
+    if gain is not None:
+        electrons = hypot(gain * read_noise.uncertainty, read_noise.value * (gain_uncertainty or 0.0))
+        rows.append(("overscan_read_noise", "e", gain * read_noise.value, electrons))
+    return [
+        NewMeasurement(quantity, unit, result.amplifier, value, error, "overscan", details=details, **common)
+        for quantity, unit, value, error in rows
+    ]
+
+
+def bad_pixel_rows(bad: BadPixels, common: Conditions) -> list[NewMeasurement]:
+    """Return how many pixels of each amplifier are bad, in all and of each kind that could be looked for."""
+    details: dict[str, Any] = {"n_bias": None, "n_flat": None, "n_flat_pairs": None, "notes": []}
+    rows = [
+        (name, quantity, n)
+        for name, counts in bad.counts.items()
+        for quantity, n in [
+            ("bad_pixels", bad.n_bad[name]),
+            *((f"{bit.name or ''}_pixels".lower(), n) for bit, n in counts.items()),
+        ]
+    ]
+    return [
+        NewMeasurement(quantity, "pixels", name, float(n), None, "masters", details=details, **common)
+        for name, quantity, n in rows
+    ]

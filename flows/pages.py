@@ -1,0 +1,43 @@
+"""The pages of a home, shown by a web server of its own."""
+
+from __future__ import annotations
+
+from threading import Event, Thread
+
+import uvicorn
+
+from flows.health import condition
+from flows.home import Home
+from flows.naming import picture_path
+from flows.service import running_service
+from web.app import make_app
+from web.record import Record
+
+
+def show(home: Home, host: str, port: int, stop: Event) -> None:
+    """Show the pages of a home until told to stop."""
+    record = Record(
+        sessions=home.reading,
+        home=home.path,
+        host=home.settings.host,
+        pictures=lambda run_id: sorted((home.path / picture_path(run_id=run_id, name="any")).parent.glob("*.png")),
+        health=lambda: condition(home).as_dict(),
+        prefect_ui_url=lambda: _prefect_ui_url(home),
+    )
+    config = uvicorn.Config(
+        make_app(record), host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=2
+    )
+    server = uvicorn.Server(config)
+    # In a thread of its own it leaves the signals to us: the process then ends with status 0, as the other parts do.
+    thread = Thread(target=server.run, name="pages")
+    thread.start()
+    while thread.is_alive() and not stop.wait(0.5):
+        pass
+    server.should_exit = True
+    thread.join()
+
+
+def _prefect_ui_url(home: Home) -> str | None:
+    service = running_service(home.path)
+    api_url = home.settings.prefect.api_url or (service.prefect_api_url if service else None)
+    return api_url and api_url.removesuffix("/api")

@@ -1,0 +1,98 @@
+"""What a run adds to the trends: drawn with the new points marked, and told where it is news."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from urllib.parse import quote, urlencode
+
+from db.curves import changes
+from db.notices import OFTEN_WATCHED, raise_notices
+from db.runs import get_run, run_measurements
+from db.trends import TrendRow, trends
+from flows.home import Home, now
+from flows.naming import picture_path
+
+DRAWN = timedelta(days=730)
+"""How far back pictures of trends look."""
+_MOST_POINTS = 400
+
+
+def judge_trends(home: Home, run_id: int) -> list[int]:
+    """Draw the trends that a run added to, and put on record what people are to be told of them."""
+    from ccdcore.fits_io import write_bytes
+
+    with home.reading() as session:
+        run = get_run(session, run_id)
+        measured = {row.quantity for row in run_measurements(session, run_id)}
+    with home.sessions.begin() as session:
+        raise_notices(session, run_id=run_id, instrument=run.instrument, configuration=run.configuration, now=now())
+    for quantity in OFTEN_WATCHED:
+        if quantity in measured:
+            picture = draw_trend(
+                home, quantity, instrument=run.instrument, configuration=run.configuration, run_id=run_id
+            )
+            write_bytes(home.path / trend_picture(run_id, quantity), picture)
+    return []
+
+
+def trend_picture(run_id: int, quantity: str) -> str:
+    """Return the path below the home of the picture of a trend as it was after a run."""
+    return picture_path(run_id=run_id, name=f"trend {quantity.replace('_', ' ')}").as_posix()
+
+
+def draw_trend(home: Home, quantity: str, *, instrument: str, configuration: str, run_id: int | None = None) -> bytes:
+    """Return a picture of the last two years of a quantity as PNG: changes, and a run's points if they are the last."""
+    with home.reading() as session:
+        rows = trends(
+            session, quantity=quantity, instrument=instrument, configuration=configuration, at_most=_MOST_POINTS
+        )
+        found = changes(session, quantity=quantity, instrument=instrument, configuration=configuration)
+    return trend_png(
+        [row for row in rows if row.observed_at >= rows[-1].observed_at - DRAWN],
+        changes=[(one.first_at, f"{one.kind}, amplifier {one.amplifier}") for one in found],
+        run_id=run_id,
+        title=f"{instrument}: {quantity.replace('_', ' ')}",
+    )
+
+
+def trend_png(
+    rows: Sequence[TrendRow],
+    *,
+    changes: Sequence[tuple[datetime, str]] = (),
+    run_id: int | None = None,
+    title: str | None = None,
+) -> bytes:
+    """Return a picture of measurements of one quantity as PNG."""
+    from ccdcore.instrument import Limits
+    from ccdcore.plots import png, trend
+
+    last = rows[-1]
+    instruments = {row.instrument for row in rows}
+    points = [
+        (
+            row.observed_at,
+            row.value,
+            row.uncertainty,
+            row.amplifier if len(instruments) == 1 else f"{row.instrument} {row.amplifier}",
+        )
+        for row in rows
+    ]
+    return png(
+        trend(
+            points,
+            quantity=last.quantity.replace("_", " "),
+            unit=last.unit,
+            limits=Limits(last.limit_min, last.limit_max),
+            title=title,
+            marked=[number for number, row in enumerate(rows) if row.run_id == run_id],
+            changes=changes,
+        )
+    )
+
+
+def trend_url(base: str, quantity: str, *, instrument: str, amplifier: str | None = None) -> str:
+    """Return the address of the page of a trend."""
+    asked = {"instrument": instrument, "amplifier": amplifier}
+    query = urlencode({name: value for name, value in asked.items() if value is not None})
+    return f"{base.rstrip('/')}/trends/{quote(quantity, safe='')}?{query}"

@@ -1,0 +1,288 @@
+"""The pages in a real browser: what they show is what is on record, and nothing they show does anything."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+import schemathesis
+from astropy.nddata import CCDData
+from astropy.table import QTable
+from hypothesis import HealthCheck, given, settings
+from playwright.sync_api import Browser
+
+from db.trends import trends
+from flows.home import Home, open_home
+from tests.conftest import skip_or_fail
+from tests.support.command import ccdwatch
+from tests.support.long_history import put_history
+from tests.support.simulate import simple_night
+from tests.support.site import CHROMIUM, Visit, running_browser, running_site
+
+HOSTILE = ("<script>alert(1)</script>", "javascript:alert(2)", "\"'><img src=x onerror=alert(3)>")
+NIGHTS = 60
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        skip_or_fail("browser", "no Chromium on this machine: install Debian's package chromium")
+    with running_browser() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    home = open_home(tmp_path_factory.mktemp("pages"))
+    with home.sessions.begin() as session:
+        put_history(session, instruments=("red", *HOSTILE), amplifiers=("L", "R"), nights=NIGHTS)
+    return home
+
+
+@pytest.fixture(scope="module")
+def site(home: Home) -> Iterator[str]:
+    with running_site(home.path) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    page = browser.new_page()
+    page.set_default_timeout(30_000)
+    visit = Visit(page)
+    yield visit
+    page.close()
+    visit.went_well()
+
+
+def test_the_plot_has_the_points_that_are_on_record(visit: Visit, site: str, home: Home) -> None:
+    page = visit.to(f"{site}/trends/gain?instrument=red&amplifier=R")
+    with home.reading() as session:
+        rows = trends(session, quantity="gain", instrument="red", amplifier="R")
+    assert len(rows) == NIGHTS
+    links = page.locator(".dots a").evaluate_all("dots => dots.map(dot => dot.getAttribute('href'))")
+    assert links == [f"/measurements/{row.id}" for row in rows]
+    said = page.locator(".dots a").nth(0).get_attribute("aria-label")
+    assert said == (
+        f"night 2020-01-01 · {rows[0].value:.4f} ± 0.0040 e⁻/ADU · 10 biases, 8 flats · run {rows[0].run_id} · ok"
+    )
+
+
+def test_higher_values_are_drawn_higher_and_later_ones_farther_right(visit: Visit, site: str, home: Home) -> None:
+    page = visit.to(f"{site}/trends/read_noise?instrument=red&amplifier=L")
+    boxes = page.locator(".dots a > :last-child").evaluate_all(
+        "marks => marks.map(mark => { const b = mark.getBoundingClientRect(); return [b.x, b.y + b.height / 2]; })"
+    )
+    with home.reading() as session:
+        values = [row.value for row in trends(session, quantity="read_noise", instrument="red", amplifier="L")]
+    assert boxes == sorted(boxes)
+    by_height = sorted(range(len(values)), key=lambda index: -boxes[index][1])
+    assert [values[index] for index in by_height] == pytest.approx(sorted(values), abs=0.01)
+
+
+def test_filters_work_as_a_plain_form(browser: Browser, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site}/trends/gain")
+    assert page.locator("figure").count() == 2 * (1 + len(HOSTILE))
+    page.locator("[name=instrument]").select_option("red")
+    page.locator("[name=amplifier]").select_option("L")
+    page.locator("[name=since]").fill("2020-02-01")
+    page.get_by_role("button", name="Show").click()
+    assert page.locator("figure").count() == 1
+    assert page.locator(".dots a").count() == NIGHTS - 31
+    assert page.locator("[name=since]").input_value() == "2020-02-01"
+    context.close()
+
+
+def test_pointing_tells_and_a_click_leads_to_the_measurement(visit: Visit, site: str) -> None:
+    page = visit.to(f"{site}/trends/gain?instrument=red&amplifier=L")
+    dot = page.locator(".dots a").nth(5)
+    dot.locator("circle").hover()
+    assert page.locator(".tip").inner_text() == dot.get_attribute("aria-label")
+    dot.locator("circle").click()
+    page.wait_for_url(f"{site}/measurements/*")
+    assert page.locator("h1").inner_text() == "Gain of red, amplifier L"
+
+
+def test_the_keyboard_goes_through_the_points(visit: Visit, site: str) -> None:
+    page = visit.to(f"{site}/trends/gain?instrument=red&amplifier=L")
+    page.locator("svg.trend").focus()
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".tip").inner_text() == page.locator(".dots a").nth(NIGHTS - 2).get_attribute("aria-label")
+
+
+def test_a_step_is_marked_where_it_is(visit: Visit, site: str) -> None:
+    page = visit.to(f"{site}/trends/gain?instrument=red&amplifier=R")
+    line = page.locator("line.step")
+    line.wait_for(state="attached")
+    night = page.locator("table.changes td a").first.inner_text()
+    (first,) = (dot for dot in page.locator(".dots a").all() if night in (dot.get_attribute("aria-label") or ""))
+    places = line.get_attribute("x1"), first.locator("circle").get_attribute("cx")
+    step, dot = (float((one or "").rstrip("%")) for one in places)
+    assert step == pytest.approx(dot, abs=0.01)
+    kind, by, _ = (page.locator("text.step").text_content() or "").split()
+    assert (kind, float(by)) == ("step", pytest.approx(2.0, abs=0.3))
+
+
+def test_dragging_looks_closer(visit: Visit, site: str) -> None:
+    page = visit.to(f"{site}/trends/gain?instrument=red&amplifier=L")
+    frame = page.locator("svg.trend .frame").bounding_box()
+    assert frame is not None
+    page.mouse.move(frame["x"] + 0.5 * frame["width"], frame["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + 0.7 * frame["width"], frame["y"] + 30, steps=4)
+    page.mouse.up()
+    page.wait_for_url("**since=*")
+    assert 8 <= page.locator(".dots a").count() <= 16
+
+
+def test_what_headers_say_is_text(visit: Visit, site: str) -> None:
+    page = visit.to(site)
+    shown = page.locator('[scope="rowgroup"]').all_inner_texts()
+    assert sorted(shown) == sorted(["red", *HOSTILE])
+    page = visit.to(f"{site}/trends/gain")
+    assert all(name in page.locator("main").inner_text() for name in HOSTILE)
+    addresses = page.locator("a").evaluate_all(
+        "links => links.map(one => new URL(one.href.baseVal ?? one.href, location).protocol)"
+    )
+    assert set(addresses) == {"http:"}
+
+
+def test_a_phone_needs_no_sideways_scrolling(browser: Browser, site: str) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    page = context.new_page()
+    for path in ("/", "/trends/gain?instrument=red"):
+        page.goto(site + path)
+        wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(wider) == 0, path
+    context.close()
+
+
+# What a night of real work leaves
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The pages of a home with one processed night, one of its frames under a hostile name and filter."""
+    folder = tmp_path_factory.mktemp("night")
+    simple_night(folder / "frames", filter_name="<b onload=alert(4)>")
+    next((folder / "frames").glob("flat*")).rename(folder / "frames" / "flat_<img src=x onerror=alert(5)>.fits")
+    assert ccdwatch("process", folder / "frames", "--home", folder / "home").status == 0
+    with running_site(folder / "home") as address:
+        yield address
+
+
+PAGES = {
+    "/": "Overview",
+    "/trends/gain": "Trend of the gain",
+    "/trends/gain/changes": "Steps and drifts of the gain",
+    "/instruments/testcam": "testcam",
+    "/measurements/1": "Gain of testcam, amplifier 1",
+    "/runs/1": "Run 1: testcam, 2022-09-19",
+    "/masters/1": "Master bias of testcam, 2022-09-19",
+    "/masters/2": "Master flat <b onload=alert(4)> of testcam, 2022-09-19",
+    "/frames/1": "Frame 1: bias of testcam",
+    "/sets/1": "Set 1: testcam, 2022-09-19",
+    "/frames": "Frames",
+    "/masters": "Masters",
+    "/runs": "Runs",
+    "/health": "Health of the service",
+}
+
+
+def test_every_page_shows_and_every_link_leads_somewhere(visit: Visit, night: str) -> None:
+    targets = set()
+    for path, heading in PAGES.items():
+        page = visit.to(night + path)
+        assert page.locator("h1").inner_text() == heading
+        page.wait_for_load_state("networkidle")
+        assert page.locator("img").evaluate_all("all => all.every(one => !one.complete || one.naturalWidth > 0)")
+        hrefs = page.locator("a").evaluate_all("all => all.map(one => one.href.baseVal ?? one.getAttribute('href'))")
+        targets |= {urljoin(night + path, href).partition("#")[0] for href in hrefs}
+    assert len(targets) > 40
+    for target in sorted(targets):
+        assert target.startswith(night), target
+        assert httpx.get(target).status_code == 200, target
+
+
+def test_provenance_is_drawn_from_frames_to_the_result(visit: Visit, night: str) -> None:
+    page = visit.to(f"{night}/measurements/1")
+    nodes = page.locator(".graph a")
+    titles = nodes.locator(".title").all_text_contents()
+    assert titles == ["gain", "run 1", "5 frames: bias", "4 frames: flat"]
+    left = [(box := one.bounding_box()) and box["x"] for one in nodes.locator("rect").all()]
+    assert left[2] == left[3] < left[1] < left[0]  # type: ignore[operator]
+    assert page.locator(".graph path").count() == 3
+    assert page.locator(".pictures img").count() == 1
+
+
+def test_files_are_downloaded_as_they_are(night: str, tmp_path: Path) -> None:
+    record = httpx.get(f"{night}/api/masters/1").json()
+    content = httpx.get(f"{night}/masters/1/fits")
+    assert sha256(content.content).hexdigest() == record["sha256"]
+    assert content.headers["content-type"] == "application/fits"
+    (tmp_path / "master.fits").write_bytes(content.content)
+    assert CCDData.read(tmp_path / "master.fits").unit == "adu"
+    frame = httpx.get(f"{night}/api/provenance/frame:1").json()
+    assert sha256(httpx.get(f"{night}/frames/1/fits").content).hexdigest() == frame["files"][0]["file_sha256"]
+
+
+@pytest.mark.parametrize(("name", "astropy_format"), [("ecsv", "ascii.ecsv"), ("votable", "votable")])
+def test_downloads_read_back_with_units(site: str, name: str, astropy_format: str, tmp_path: Path) -> None:
+    answer = httpx.get(f"{site}/api/trends/gain", params={"format": name, "instrument": "red"})
+    path = tmp_path / "trend"
+    path.write_bytes(answer.content)
+    table = QTable.read(path, format=astropy_format)
+    assert len(table) == 2 * NIGHTS
+    assert table["value"].unit.to_string() == "electron / adu"
+    rows = httpx.get(f"{site}/api/trends/gain?instrument=red").json()
+    assert list(table["value"].value) == [row["value"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/measurements/999", 404, "measurement 999 is not on record"),
+        ("/instruments/nobody", 404, "no instrument nobody is on record"),
+        ("/trends/gain?since=yesterday", 422, "since = &#39;yesterday&#39;: should be a date or a time (UTC)"),
+        ("/frames/1/fits/x", 404, "Not Found"),
+        ("/runs/1/pictures/..%2f..%2fccdwatch.db", 404, "Not Found"),
+    ],
+)
+def test_what_cannot_be_shown_is_said(site: str, path: str, status: int, words: str) -> None:
+    answer = httpx.get(site + path)
+    assert (answer.status_code, words in answer.text) == (status, True)
+
+
+def test_nothing_is_allowed_that_the_pages_do_not_need(site: str) -> None:
+    policy = httpx.get(site).headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;")
+    assert "unsafe" not in policy
+    assert httpx.post(site).status_code == 405
+
+
+def test_monitors_see_the_health_in_the_status(site: str) -> None:
+    answer = httpx.get(f"{site}/health")
+    assert answer.status_code == (200 if answer.json()["status"] == "ok" else 503)
+
+
+# The API
+
+
+def test_the_api_answers_as_it_says(night: str) -> None:
+    schema = schemathesis.openapi.from_url(f"{night}/api/openapi.json")
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert len(operations) > 12
+    for operation in operations:
+
+        @settings(max_examples=8, derandomize=True, suppress_health_check=list(HealthCheck))
+        @given(case=operation.as_strategy())
+        def answers_as_it_says(case: Any) -> None:
+            case.call_and_validate()
+
+        answers_as_it_says()

@@ -1,0 +1,108 @@
+"""Years of measurements put on record at once, as if every night had been calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
+
+FIRST = date(2020, 1, 1)
+GAIN, GAIN_UNCERTAINTY, NOISE, NOISE_UNCERTAINTY = 1.5, 0.004, 5.0, 0.02
+LIMITS = {"gain_e_per_adu": {"min": 1.45, "max": 1.55}, "read_noise_e": {"max": 5.5}}
+
+
+def put_history(
+    session: Session,
+    *,
+    instruments: Sequence[str] = ("red",),
+    amplifiers: Sequence[str] = ("1",),
+    nights: int = 100,
+    per_night: int = 1,
+    spec: dict[str, Any] | None = None,
+) -> None:
+    """Record gain and read noise of each amplifier on each night; the gain of every last amplifier steps by 2 %.
+
+    Every fiftieth measurement of the gain is far out, and suspect.
+    """
+    rng = np.random.default_rng(4)
+    for number, name in enumerate(instruments, start=1):
+        entry = {
+            "id": number,
+            "name": name,
+            "digest": f"{number:064d}",
+            "entry": {"name": name},
+            "spec": LIMITS if spec is None else spec,
+            "recorded_at": datetime(2020, 1, 1, tzinfo=UTC),
+        }
+        session.execute(insert(Instrument), [entry])
+        keys = range((number - 1) * nights + 1, number * nights + 1)
+        evenings = [FIRST + timedelta(days=night) for night in range(nights)]
+        session.execute(
+            insert(CalibrationSet),
+            [
+                {
+                    "id": key,
+                    "instrument": name,
+                    "configuration": "bin1x1",
+                    "window_first_night": evening,
+                    "window_nights": 1,
+                }
+                for key, evening in zip(keys, evenings, strict=True)
+            ],
+        )
+        session.execute(insert(Run), [_run(key, _dusk(evening)) for key, evening in zip(keys, evenings, strict=True)])
+        for place, amplifier in enumerate(amplifiers, start=1):
+            step = 1.02 if place == len(amplifiers) else 1.0
+            rows = [
+                {**one, "run_id": keys[night], "instrument_id": number, "amplifier": amplifier}
+                for night in range(nights)
+                for again in range(per_night)
+                for one in _measured(rng, night, nights, step, _dusk(evenings[night]) + again * timedelta(minutes=5))
+            ]
+            session.execute(insert(Measurement), rows)
+
+
+def _dusk(evening: date) -> datetime:
+    return datetime(evening.year, evening.month, evening.day, 20, tzinfo=UTC)
+
+
+def _run(key: int, began: datetime) -> dict[str, Any]:
+    return {
+        "id": key,
+        "calibration_set_id": key,
+        "digest": f"{key:064d}",
+        "attempt": 1,
+        "engine": "local",
+        "recipes": {},
+        "software": {"ccdwatch": "0.1.0"},
+        "host": "dome",
+        "pid": 1,
+        "pid_started": 0.0,
+        "began_at": began,
+        "ended_at": began,
+        "outcome": Outcome.DONE,
+    }
+
+
+def _measured(rng: np.random.Generator, night: int, nights: int, step: float, when: datetime) -> list[dict[str, Any]]:
+    odd = night % 50 == 33
+    gain = GAIN * (step if night > 0.7 * nights else 1.0) + rng.normal(0, GAIN_UNCERTAINTY) + 0.3 * odd
+    noise = NOISE + rng.normal(0, NOISE_UNCERTAINTY) + 0.6 * max(0.0, night / nights - 0.5)
+    same = {
+        "method": "binned",
+        "filter": None,
+        "details": {"n_bias": 10, "n_flat": 8, "n_flat_pairs": 4},
+        "ccd_temperature_c": -100.0,
+        "observed_at": when,
+        "remark": "the flats vary in level by 40 %" if odd else None,
+    }
+    return [
+        {**same, "quantity": "gain", "unit": "e/ADU", "value": gain, "uncertainty": GAIN_UNCERTAINTY},
+        {**same, "quantity": "read_noise", "unit": "e", "value": noise, "uncertainty": NOISE_UNCERTAINTY},
+    ]

@@ -1,0 +1,95 @@
+"""Readers: what hostile files do to them, and that it harms nobody else."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ccdcore.errors import CcdError, FrameReadError
+from ccdcore.fits_io import measure_frame
+from flows import reader
+from flows.reader import Readers, ReadingError
+from tests.faults.hostile import PLAIN, TABLE, Hostile
+
+
+@pytest.fixture(scope="module")
+def readers() -> Iterator[Readers]:
+    with Readers(()) as readers:
+        yield readers
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "good.fits"
+    path.write_bytes(PLAIN)
+    return path
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name.replace(" ", "-").replace("/", ""))
+def test_the_table_of_hostile_files(readers: Readers, tmp_path: Path, row: Hostile) -> None:
+    path = tmp_path / "hostile.fits"
+    row.make(path)
+    try:
+        said = readers.measure(path).info.frame_type_reason
+        accepted = True
+    except (CcdError, ReadingError) as error:
+        said, accepted = str(error), False
+    assert accepted is row.accepted
+    assert row.said in said
+    path.unlink()
+
+
+def test_a_reader_measures_what_is_measured_here(readers: Readers, good: Path) -> None:
+    assert readers.measure(good) == measure_frame(good)
+
+
+def test_why_a_file_is_refused_survives_the_way(readers: Readers, good: Path) -> None:
+    os.truncate(good, 5000)
+    with pytest.raises(FrameReadError) as caught:
+        readers.measure(good)
+    assert (caught.value.path, caught.value.incomplete) == (good, True)
+    assert caught.value.reason.startswith("is cut off")
+
+
+def test_a_reader_that_is_killed_costs_one_file(readers: Readers, good: Path) -> None:
+    readers.measure(good)
+    for one in readers._all:
+        if one._process is not None:
+            os.kill(one._process.pid or 0, signal.SIGSEGV)
+    ends = []
+    for _ in range(2 * reader.READERS):
+        try:
+            readers.measure(good)
+        except ReadingError as error:
+            ends.append(str(error))
+    assert ends
+    assert set(ends) == {"ended the process that read it (SIGSEGV)"}
+    assert readers.measure(good).shape == (48, 64)
+
+
+def test_a_reader_that_hangs_is_ended(tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no time at all here, so that it need not be kept waiting."""
+    monkeypatch.setattr(reader, "SECONDS", 1e-6)
+    with Readers(()) as readers, pytest.raises(ReadingError, match="could not be read within 0 s"):
+        readers.measure(good)
+
+
+def test_a_reader_that_does_not_answer_is_given_up(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Readers(()) as readers:
+        readers.measure(good)
+        (held,) = [one for one in readers._all if one._process is not None]
+        assert held._process is not None
+        os.kill(held._process.pid or 0, signal.SIGSTOP)  # as the kernel holds one on a folder whose server is gone
+        monkeypatch.setattr(reader, "SECONDS", 0.1)
+        monkeypatch.setattr(reader, "_GRACE_SECONDS", 0.1)
+        ends = []
+        for _ in range(reader.READERS):
+            try:
+                readers.measure(good)
+            except ReadingError as error:
+                ends.append(str(error))
+        assert "could not be read within 0 s" in ends
+        monkeypatch.undo()
+        assert readers.measure(good).shape == (48, 64)

@@ -1,0 +1,57 @@
+"""Numbers, units and times as people write them."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from web import words
+from web.rendering import link
+
+
+@pytest.mark.parametrize(
+    ("value", "uncertainty", "text"),
+    [
+        (1.49873, 0.0076, "1.4987 ± 0.0076"),
+        (4.94, 0.028, "4.940 ± 0.028"),
+        (30_000.4, 150.0, "30000 ± 150"),
+        (0.0, 8.7e-6, "0.00e+00 ± 8.7e-06"),
+        (999.99123, None, "999.99"),
+        (5.0, 0.0, "5"),
+        (5.0, float("nan"), "5"),
+        (None, None, "–"),
+    ],
+)
+def test_a_value_has_two_digits_of_its_uncertainty(value: float | None, uncertainty: float | None, text: str) -> None:
+    assert words.measured(value, uncertainty) == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"), [(0.9, 1.1, "0.9 – 1.1"), (None, 3.0, "≤ 3"), (1.5, None, "≥ 1.5"), (None, None, "none")]
+)
+def test_limits_are_a_span(low: float | None, high: float | None, text: str) -> None:
+    assert words.limits(low, high) == text
+
+
+def test_names_lose_their_unit() -> None:
+    assert [words.quantity(name) for name in ("read_noise_adu", "bias_level", "gain")] == [
+        "read noise",
+        "bias level",
+        "gain",
+    ]
+
+
+def test_times_are_utc_to_the_minute() -> None:
+    at = datetime(2022, 9, 19, 23, 4, 59, tzinfo=UTC)
+    assert [words.when(one) for one in (at, at.isoformat(), date(2022, 9, 19), None)] == [
+        "2022-09-19 23:04",
+        "2022-09-19 23:04",
+        "2022-09-19",
+        "–",
+    ]
+
+
+def test_names_of_unknown_origin_stay_in_their_part_of_an_address() -> None:
+    assert link("/instruments", "a/b?c#d e", amplifier="1&2", filter=None, whole=False) == (
+        "/instruments/a%2Fb%3Fc%23d%20e?amplifier=1%262"
+    )
+    assert link("/trends/gain", instrument="\udcff") == "/trends/gain?instrument=%3F"

@@ -1,0 +1,78 @@
+"""The application: pages, JSON, static files, and the headers that keep all of it on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler, request_validation_exception_handler
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from web import api, details, lists, pages
+from web.record import Record
+from web.rendering import page
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+def make_app(record: Record) -> FastAPI:
+    """Return the application that shows a record.
+
+    Its own documentation pages are left out: they load scripts from elsewhere. The description
+    of the JSON API is at ``/api/openapi.json``.
+    """
+    app = FastAPI(
+        title="ccdwatch",
+        description="Gain, read noise and masters of CCD cameras: what is on record, read-only.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.state.record = record
+    for router in (pages.router, lists.router, details.router):
+        app.include_router(router, include_in_schema=False)
+    app.include_router(api.router)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+    app.middleware("http")(_with_headers)
+    app.exception_handler(HTTPException)(_failed)
+    app.exception_handler(RequestValidationError)(_not_understood)
+    return app
+
+
+async def _with_headers(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await answer(request)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-cache")
+    return response
+
+
+def _is_api(request: Request) -> bool:
+    return request.url.path.startswith("/api/")
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """Say in words what could not be shown."""
+    assert isinstance(error, HTTPException)
+    if _is_api(request):
+        return await http_exception_handler(request, error)
+    return page(request, "error.html", status=error.status_code, message=error.detail)
+
+
+async def _not_understood(request: Request, error: Exception) -> Response:
+    """Say in words which part of the address is not understood."""
+    assert isinstance(error, RequestValidationError)
+    if _is_api(request):
+        return await request_validation_exception_handler(request, error)
+    problem = error.errors()[0]
+    words = f"{problem['loc'][-1]} = {problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+    return page(request, "error.html", status=422, message=words)

@@ -1,0 +1,221 @@
+"""Pages of single things on record: measurement, run, master, frame, set, instrument; and the files they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.responses import FileResponse
+from sqlalchemy.orm import Session
+
+from db.base import UnknownIdError
+from db.listings import Page, RunOnRecord, calibration_set, frame_statistics
+from db.listings import frames as frames_on_record
+from db.listings import runs as runs_on_record
+from db.masters import MasterOnRecord, masters
+from db.provenance import provenance
+from db.trends import TrendRow, measured_by, measurement
+from web import words
+from web.asked import Id
+from web.graph import Node, provenance_graph, result_node
+from web.record import OfRecord, Reading, Record
+from web.rendering import page
+from web.standing import by_instrument
+
+router = APIRouter()
+
+LATEST = 10
+FITS = "application/fits"
+_HIDDEN = {"curve", "notes"}
+"""Details of a measurement that are no single value."""
+
+
+def of_record(session: Session, identifier: str) -> dict[str, Any]:
+    """Return where something came from; raise what becomes a page that says it is not there."""
+    try:
+        return provenance(session, identifier)
+    except UnknownIdError as error:
+        raise HTTPException(404, f"{identifier.replace(':', ' ')} is not on record") from error
+
+
+@router.get("/measurements/{key}")
+def one_measurement(request: Request, session: Reading, record: OfRecord, key: Id) -> Response:
+    """A value: how it was measured, how it is judged, what it came from."""
+    row = measurement(session, key)
+    tree = of_record(session, f"measurement:{key}")
+    assert row is not None  # what has a provenance is on record
+    details = {name: _in_words(one) for name, one in tree["details"].items() if name not in _HIDDEN and _is_plain(one)}
+    return page(
+        request,
+        "measurement.html",
+        row=row,
+        run=_run(session, row.run_id),
+        notes=tree["details"].get("notes", []),
+        details=details,
+        graph=provenance_graph(tree),
+        pictures=_pictures(record, row.run_id, only="photon"),
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, int | float | str) or (isinstance(value, list) and len(value) <= 4)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, list):
+        return " – ".join(map(_in_words, value))
+    return words.measured(value) if isinstance(value, float) else str(value)
+
+
+@router.get("/runs/{key}")
+def one_run(request: Request, session: Reading, record: OfRecord, key: Id) -> Response:
+    """A run: what it measured and made, of what, and what it left out."""
+    tree = of_record(session, f"run:{key}")
+    run, rows = _run(session, key), measured_by(session, key)
+    made = _masters_of(session, key)
+    used = [one for one in tree["used"] if one["entity"]["id"].startswith("frame:")]
+    return page(
+        request,
+        "run.html",
+        run=run,
+        tree=tree,
+        prefect=_prefect_run(record, run),
+        rows=rows,
+        masters=made,
+        left_out=[one for one in used if one["excluded"]],
+        series=[one for one in used if not one["role"].startswith("for ")],
+        graph=provenance_graph(tree, _made(rows, made)),
+        pictures=_pictures(record, key),
+    )
+
+
+def _made(rows: Sequence[TrendRow], made: Sequence[MasterOnRecord]) -> list[Node]:
+    """Return what a run made, its measurements together."""
+    by_quantity = dict.fromkeys(row.quantity for row in rows)
+    names = [words.quantity(name) for name in by_quantity]
+    detail = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+    nodes = [Node("measured", "measurement", f"{len(rows)} measurements", detail, "#measured")] if rows else []
+    titles = [(one, " ".join(filter(None, (f"master {one.kind}", one.filter)))) for one in made]
+    return nodes + [result_node("master", one.master_id, title, one.verdict) for one, title in titles]
+
+
+@router.get("/masters/{key}")
+def one_master(request: Request, session: Reading, record: OfRecord, key: Id) -> Response:
+    """A master: its statistics, its validity, what it was made of."""
+    tree = of_record(session, f"master:{key}")
+    (master,) = (one for one in masters(session, superseded=True) if one.master_id == key)
+    return page(
+        request,
+        "master.html",
+        master=master,
+        run=_run(session, master.run_id),
+        on_disk=(record.home / master.path).is_file(),
+        graph=provenance_graph(tree),
+        pictures=_pictures(record, master.run_id, only=" ".join(filter(None, ("Master", master.kind, master.filter)))),
+    )
+
+
+@router.get("/frames/{key}")
+def one_frame(request: Request, session: Reading, record: OfRecord, key: Id) -> Response:
+    """A frame: what it was taken for and why, its statistics, its files, the runs that used it."""
+    tree = of_record(session, f"frame:{key}")
+    return page(
+        request,
+        "frame.html",
+        key=key,
+        frame=tree,
+        statistics=frame_statistics(session, key),
+        on_disk=_file_of(record, tree) is not None,
+        runs=[_run(session, int(one.partition(":")[2])) for one in tree["wasUsedBy"]],
+    )
+
+
+@router.get("/sets/{key}")
+def one_set(request: Request, session: Reading, key: Id) -> Response:
+    """A calibration set: its frames and its runs."""
+    found = calibration_set(session, key)
+    if found is None:
+        raise HTTPException(404, f"set {key} is not on record")
+    return page(
+        request,
+        "set.html",
+        set=found,
+        frames=frames_on_record(session, set_id=key),
+        runs=runs_on_record(session, set_id=key, superseded=True)[::-1],
+    )
+
+
+@router.get("/instruments/{name:path}")
+def one_instrument(request: Request, session: Reading, name: str) -> Response:
+    """An instrument: how its amplifiers stand, its masters in force, its latest runs."""
+    latest = runs_on_record(session, instrument=name, page=Page(LATEST))
+    if not latest:
+        raise HTTPException(404, f"no instrument {name} is on record")
+    return page(
+        request,
+        "instrument.html",
+        name=name,
+        instruments=by_instrument(session, instrument=name),
+        masters=[one for one in masters(session, instrument=name) if one.is_good and one.valid_to is None],
+        runs=latest,
+    )
+
+
+@router.get("/runs/{key}/pictures/{name}")
+def picture(record: OfRecord, key: Id, name: str) -> Response:
+    """A picture of a run."""
+    for path in record.pictures(key):
+        if path.name == name:
+            return FileResponse(path, headers={"Cache-Control": "max-age=86400"})
+    raise HTTPException(404, f"run {key} has no picture {name}")
+
+
+@router.get("/masters/{key}/fits")
+def master_file(session: Reading, record: OfRecord, key: Id) -> Response:
+    """The FITS file of a master."""
+    tree = of_record(session, f"master:{key}")
+    return _download([record.home / tree["path"]], f"master {key}")
+
+
+@router.get("/frames/{key}/fits")
+def frame_file(session: Reading, record: OfRecord, key: Id) -> Response:
+    """The raw file of a frame, as it is on this machine."""
+    path = _file_of(record, of_record(session, f"frame:{key}"))
+    return _download([path] if path else [], f"frame {key}")
+
+
+def _download(paths: Iterable[Path], what: str) -> Response:
+    for path in paths:
+        if path.is_file():
+            name = path.name.encode("ascii", "replace").decode().replace('"', "_")
+            return FileResponse(path, media_type=FITS, filename=name)
+    raise HTTPException(404, f"the file of {what} is not on this machine any more")
+
+
+def _file_of(record: Record, frame: dict[str, Any]) -> Path | None:
+    """Return the file of a frame that is on this machine."""
+    paths = (Path(one["path"]) for one in frame["files"] if one["host"] == record.host)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _run(session: Session, run_id: int) -> RunOnRecord:
+    (run,) = runs_on_record(session, run_id=run_id, superseded=True)
+    return run
+
+
+def _masters_of(session: Session, run_id: int) -> list[MasterOnRecord]:
+    return [one for one in masters(session, superseded=True) if one.run_id == run_id]
+
+
+def _pictures(record: Record, run_id: int, *, only: str = "") -> list[tuple[str, str]]:
+    """Return title and address of the pictures of a run, of those whose title begins with some words."""
+    found = ((path.stem.replace("-", " "), path.name) for path in record.pictures(run_id))
+    return [(title, f"/runs/{run_id}/pictures/{name}") for title, name in found if title.startswith(only)]
+
+
+def _prefect_run(record: Record, run: RunOnRecord) -> str | None:
+    """Return the address of a run's page in the Prefect UI."""
+    address = record.prefect_ui_url()
+    return f"{address}/runs/flow-run/{run.flow_run_id}" if address and run.flow_run_id else None

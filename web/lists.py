@@ -1,0 +1,92 @@
+"""Pages of long lists: frames, masters, runs; and how the service is doing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, BeforeValidator, Field
+
+from db.listings import Page
+from db.listings import frames as frames_on_record
+from db.listings import runs as runs_on_record
+from db.masters import masters as masters_on_record
+from web.asked import Instant, Name, field, or_none
+from web.record import OfRecord, Reading
+from web.rendering import page
+
+router = APIRouter()
+
+PAGE_SIZE = 100
+Start = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Listed(BaseModel):
+    """Which rows of a list, from the newest on."""
+
+    instrument: Name = None
+    superseded: bool = False
+    after: Start = 0
+
+    @property
+    def page(self) -> Page:
+        """One row more than are shown, which tells whether there are more."""
+        return Page(PAGE_SIZE + 1, self.after)
+
+    @property
+    def given(self) -> dict[str, str]:
+        """What was asked for, but for the place in the list, as fields of a form."""
+        return {name: field(one) for name, one in self.model_dump(exclude={"after"}, exclude_none=True).items()}
+
+
+class ListedFrames(Listed):
+    """Which frames."""
+
+    type: Annotated[Literal["bias", "dark", "flat", "other"] | None, BeforeValidator(or_none)] = None
+    since: Instant = None
+    until: Instant = None
+
+
+class ListedMasters(Listed):
+    """Which masters."""
+
+    kind: Annotated[Literal["bias", "dark", "flat"] | None, BeforeValidator(or_none)] = None
+
+
+@router.get("/frames")
+def frames(request: Request, session: Reading, asked: Annotated[ListedFrames, Query()]) -> Response:
+    """The frames on record, the newest in front."""
+    found = frames_on_record(
+        session,
+        instrument=asked.instrument,
+        frame_type=asked.type,
+        since=asked.since,
+        until=asked.until,
+        page=asked.page,
+    )
+    return page(request, "frames.html", asked=asked, rows=found[:PAGE_SIZE], more=len(found) > PAGE_SIZE)
+
+
+@router.get("/masters")
+def masters(request: Request, session: Reading, asked: Annotated[ListedMasters, Query()]) -> Response:
+    """The masters on record, the newest in front."""
+    found = masters_on_record(session, instrument=asked.instrument, kind=asked.kind, superseded=asked.superseded)[::-1]
+    rows = found[asked.after : asked.after + PAGE_SIZE]
+    return page(request, "masters.html", asked=asked, rows=rows, more=len(found) > asked.after + PAGE_SIZE)
+
+
+@router.get("/runs")
+def runs(request: Request, session: Reading, asked: Annotated[Listed, Query()]) -> Response:
+    """The runs on record, the newest in front."""
+    found = runs_on_record(session, instrument=asked.instrument, superseded=asked.superseded, page=asked.page)
+    return page(request, "runs.html", asked=asked, rows=found[:PAGE_SIZE], more=len(found) > PAGE_SIZE)
+
+
+@router.get("/health")
+def health(request: Request, record: OfRecord) -> Response:
+    """Whether the service does its work: a page for browsers, JSON for monitors, which see 503 where it does not."""
+    found = record.health()
+    if "text/html" in request.headers.get("accept", ""):
+        return page(request, "health.html", health=found, prefect=record.prefect_ui_url())
+    return JSONResponse(dict(found), status_code=200 if found["status"] == "ok" else 503)

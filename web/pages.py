@@ -1,0 +1,117 @@
+"""The pages for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import Session
+
+from db.curves import changes
+from db.overview import series
+from db.trends import TrendRow
+from db.trends import trends as history
+from web.asked import Which
+from web.plots import panels
+from web.record import Reading
+from web.rendering import page
+from web.standing import GRAVITY, by_instrument
+
+router = APIRouter()
+
+LAST_ROWS = 12
+MOST_PANELS = 24
+AT_MOST = 800
+"""Points of one panel: about one for each pixel across."""
+
+
+@router.get("/")
+def overview(request: Request, session: Reading) -> Response:
+    """Every instrument and amplifier."""
+    instruments = by_instrument(session)
+    lines = [line for instrument in instruments for line in instrument.lines]
+    return page(
+        request,
+        "overview.html",
+        instruments=instruments,
+        counts=Counter(line.verdict for line in lines),
+        troubled=sorted(
+            (line for line in lines if line.verdict in {"bad", "suspect"}), key=lambda line: GRAVITY.index(line.verdict)
+        ),
+    )
+
+
+class Shown(Which):
+    """Which measurements, and how they are drawn."""
+
+    whole: bool = False
+
+
+@router.get("/trends/{quantity}")
+def trend(request: Request, session: Reading, quantity: str, which: Annotated[Shown, Query()]) -> Response:
+    """The history of a quantity."""
+    rows = history(session, quantity=quantity, at_most=AT_MOST, **which.asked())
+    drawn = panels(rows, whole=which.whole)
+    return page(
+        request,
+        "trend.html",
+        quantity=quantity,
+        which=which,
+        choices=_choices(session, quantity, which),
+        panels=drawn[:MOST_PANELS],
+        n_panels=len(drawn),
+        is_thinned=any(len(panel.dots) >= AT_MOST for panel in drawn),
+        last=_last(session, quantity, which, rows),
+    )
+
+
+@router.get("/trends/{quantity}/changes")
+def steps(request: Request, session: Reading, quantity: str, which: Annotated[Which, Query()]) -> Response:
+    """Where the trend steps or drifts: a page of its own, since it takes a moment to find out."""
+    asked = which.asked()
+    first, last = asked.pop("since"), asked.pop("until")
+    del asked["superseded"]
+    found = [
+        one
+        for one in changes(session, quantity=quantity, **asked)
+        if (first is None or one.first_at >= first) and (last is None or one.first_at < last)
+    ]
+    return page(request, "changes.html", quantity=quantity, which=which, changes=found[::-1])
+
+
+def _last(session: Session, quantity: str, which: Which, shown: Sequence[TrendRow]) -> list[TrendRow]:
+    """Return the newest measurements, the newest in front; those of a plot may be thinned."""
+    asked = which.asked()
+    if len(shown) > LAST_ROWS:
+        asked["since"] = shown[-LAST_ROWS].observed_at
+    return history(session, quantity=quantity, **asked)[: -LAST_ROWS - 1 : -1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """What the form offers: what there is of the chosen instrument, and what is chosen already."""
+
+    quantities: list[str]
+    instruments: list[str]
+    amplifiers: list[str]
+    configurations: list[str]
+    filters: list[str]
+
+
+def _choices(session: Session, quantity: str, which: Which) -> _Choices:
+    known = series(session)
+    of_it = [one for one in known if which.instrument in {None, one.instrument}]
+    return _Choices(
+        quantities=_offered((one.quantity for one in known), quantity),
+        instruments=_offered((one.instrument for one in known), which.instrument),
+        amplifiers=_offered((one.amplifier for one in of_it), which.amplifier),
+        configurations=_offered((one.configuration for one in of_it), which.configuration),
+        filters=_offered((one.filter for one in of_it), which.filter),
+    )
+
+
+def _offered(known: Iterable[str | None], chosen: str | None) -> list[str]:
+    return sorted({one for one in (*known, chosen) if one is not None})

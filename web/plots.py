@@ -1,0 +1,194 @@
+"""Plots as the templates draw them in SVG: along in per cent, so that text keeps its size; upwards in pixels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from db.curves import TrendChange
+from db.trends import TrendRow
+from web import words
+from web.axes import time_range, time_ticks, value_range, value_ticks
+
+TALL, LOW = 320, 168
+"""Height of a panel that stands alone, and of one among others, in pixels."""
+SPARK_WIDTH, SPARK_HEIGHT = 120, 26
+
+
+class Dot(NamedTuple):
+    """One measurement: where it is drawn, its error bar, what it looks like, what is said of it."""
+
+    id: int
+    x: float
+    y: float
+    top: float
+    bottom: float
+    look: str
+    """``ok``, ``suspect``, ``bad``, ``unjudged``, ``superseded``; ``above`` or ``below`` for one outside the plot."""
+    label: str
+
+
+class Tick(NamedTuple):
+    """A mark on an axis, in per cent along or pixels down, and what stands there."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The history of one quantity of one amplifier.
+
+    Parameters
+    ----------
+    rows : sequence of TrendRow
+        What is drawn, oldest first; the last one stands in the caption.
+    height : int
+        Of the plot, in pixels.
+    dots : list of Dot
+        The measurements.
+    x_ticks, y_ticks : list of Tick
+        Marks on the axes.
+    limits : list of Tick
+        Limits that lie inside the plot.
+    band : tuple of float or None
+        Top and height of what the limits admit; None where there are none.
+    n_outside : int
+        Measurements that lie outside the plot and are drawn at its edge.
+    first, last : datetime
+        What the axis of times spans.
+    """
+
+    rows: Sequence[TrendRow]
+    height: int
+    dots: list[Dot]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    limits: list[Tick]
+    band: tuple[float, float] | None
+    n_outside: int
+    first: datetime
+    last: datetime
+
+    @property
+    def series(self) -> str:
+        """What it is of, as changes name it, too."""
+        return series_name(self.latest)
+
+    @property
+    def latest(self) -> TrendRow:
+        """The last measurement."""
+        return self.rows[-1]
+
+
+def series_name(of: TrendRow | TrendChange) -> str:
+    """Return what tells the series of one quantity apart."""
+    return json.dumps([of.instrument, of.configuration, of.amplifier, of.filter, of.unit])
+
+
+def panels(rows: Sequence[TrendRow], *, whole: bool = False) -> list[Panel]:
+    """Return one panel for each instrument, configuration, amplifier and filter, over one span of time.
+
+    Parameters
+    ----------
+    rows : sequence of TrendRow
+        Oldest first.
+    whole : bool
+        Whether far outliers are drawn to scale, too.
+    """
+    series: dict[tuple[str, ...], list[TrendRow]] = {}
+    for row in rows:
+        key = (row.instrument, row.configuration, row.amplifier, row.filter or "", row.unit)
+        series.setdefault(key, []).append(row)
+    if not series:
+        return []
+    span = time_range([row.observed_at for row in (rows[0], rows[-1])])
+    height = TALL if len(series) == 1 else LOW
+    return [_panel(series[key], span, height, whole=whole) for key in sorted(series)]
+
+
+def _panel(rows: Sequence[TrendRow], span: tuple[datetime, datetime], height: int, *, whole: bool) -> Panel:
+    values = np.array([row.value for row in rows])
+    uncertainties = np.array([row.uncertainty or 0.0 for row in rows])
+    limits = rows[-1].limit_min, rows[-1].limit_max
+    low, high = value_range(values, uncertainties, limits, whole=whole)
+    scale = height / (high - low)
+
+    def down(value: Any) -> Any:
+        return (high - value) * scale
+
+    width = span[1] - span[0]
+    xs = [100 * ((row.observed_at - span[0]) / width) for row in rows]
+    ys = np.clip(down(values), 0, height)
+    tops, bottoms = (np.clip(down(values + sign * uncertainties), 0, height) for sign in (1, -1))
+    looks = [_look(row, low, high) for row in rows]
+    admitted = [down(limit) if limit is not None else edge for limit, edge in zip(limits, (height, 0), strict=True)]
+    bottom, top = (min(max(edge, 0.0), float(height)) for edge in admitted)
+    return Panel(
+        rows=rows,
+        height=height,
+        dots=[
+            Dot(row.id, x, y, t, b, look, label(row))
+            for row, x, y, t, b, look in zip(rows, xs, ys.tolist(), tops.tolist(), bottoms.tolist(), looks, strict=True)
+        ],
+        x_ticks=[Tick(100 * ((when - span[0]) / width), text) for when, text in time_ticks(*span, most=8)],
+        y_ticks=[Tick(down(value), text) for value, text in value_ticks(low, high, max(3, height // 45))],
+        limits=[Tick(down(limit), f"{limit:g}") for limit in limits if limit is not None and low <= limit <= high],
+        band=None if limits == (None, None) else (top, max(0.0, bottom - top)),
+        n_outside=sum(look in {"above", "below"} for look in looks),
+        first=span[0],
+        last=span[1],
+    )
+
+
+def _look(row: TrendRow, low: float, high: float) -> str:
+    if row.value > high:
+        return "above"
+    if row.value < low:
+        return "below"
+    return "superseded" if row.superseded else row.verdict
+
+
+def label(row: TrendRow) -> str:
+    """Return what is said of a measurement where it is pointed at."""
+    counts = ((row.n_bias, "biases"), (row.n_flat, "flats"))
+    frames = ", ".join(f"{n} {name}" for n, name in counts if n is not None)
+    parts = (
+        f"night {row.night}",
+        f"{words.measured(row.value, row.uncertainty)} {words.unit(row.unit)}",
+        frames,
+        f"run {row.run_id}",
+        row.verdict + (f": {row.remark}" if row.remark else ""),
+        "superseded" if row.superseded else "",
+    )
+    return " · ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Spark:
+    """A history as small as a word: a line, and where its last point is, in pixels."""
+
+    line: str
+    end: tuple[float, float]
+    band: tuple[float, float] | None
+
+
+def spark(values: Sequence[float], limit_min: float | None, limit_max: float | None) -> Spark:
+    """Return the small history of some values, oldest first."""
+    numbers = np.array(values)
+    low, high = value_range(numbers, np.zeros_like(numbers), (limit_min, limit_max))
+    xs = np.linspace(SPARK_WIDTH - 4, 3, max(2, len(values)))[len(values) - 1 :: -1].tolist()
+    ys = (((high - numbers) / (high - low)).clip(0, 1) * (SPARK_HEIGHT - 6) + 3).tolist()
+    line = " ".join(f"{x:.0f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
+    if limit_min is None and limit_max is None:
+        return Spark(line, (xs[-1], ys[-1]), None)
+    edges = [
+        3 + (SPARK_HEIGHT - 6) * min(max((high - limit) / (high - low), 0.0), 1.0) if limit is not None else edge
+        for limit, edge in ((limit_max, 0.0), (limit_min, float(SPARK_HEIGHT)))
+    ]
+    return Spark(line, (xs[-1], ys[-1]), (edges[0], edges[1] - edges[0]))

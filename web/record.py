@@ -1,0 +1,55 @@
+"""What pages are made from: handed in by the floor above, got by each request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from sqlalchemy.orm import Session, sessionmaker
+
+
+@dataclass(frozen=True)
+class Record:
+    """The record of a home, and what only the service knows of it.
+
+    Parameters
+    ----------
+    sessions : sessionmaker
+        Makes sessions that only read.
+    home : Path
+        What the paths of masters are relative to.
+    host : str
+        The name that files of this machine are on record under.
+    pictures : callable
+        Id of a run → its pictures, in the order to show them.
+    health : callable
+        Whether the service does its work, as plain JSON values: ``status``, ``findings``, ``ages_s``.
+    prefect_ui_url : callable
+        Address of the Prefect UI, or None.
+    """
+
+    sessions: sessionmaker[Session]
+    home: Path
+    host: str
+    pictures: Callable[[int], list[Path]]
+    health: Callable[[], Mapping[str, Any]]
+    prefect_ui_url: Callable[[], str | None]
+
+
+def _record(request: Request) -> Record:
+    record: Record = request.app.state.record
+    return record
+
+
+OfRecord = Annotated[Record, Depends(_record)]
+
+
+def _session(record: OfRecord) -> Iterator[Session]:
+    with record.sessions() as session:
+        yield session
+
+
+Reading = Annotated[Session, Depends(_session)]

@@ -1,0 +1,45 @@
+"""From templates to pages."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from db.rows import readable
+from web import words
+from web.asked import field as asked_field
+from web.plots import series_name, spark
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """Return a page; all text is escaped."""
+    return HTMLResponse(render(template, path=request.url.path, **values), status_code=status)
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a template filled in; all text is escaped."""
+    return readable(_TEMPLATES.get_template(template).render(**values))
+
+
+def link(path: str, *parts: object, **query: object) -> str:
+    """Return an address of ours: a path, parts of unknown origin below it, and what is asked for."""
+    address = "/".join([path.rstrip("/"), *(quote(str(part).encode(errors="replace"), safe="") for part in parts)])
+    given = {name: value for name, value in query.items() if value not in {None, "", False}}
+    return (address or "/") + ("?" + urlencode(given, errors="replace") if given else "")
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+_TEMPLATES.globals |= {"link": link, "spark": spark, "series_name": series_name}
+_TEMPLATES.filters |= {
+    "unit": words.unit,
+    "quantity": words.quantity,
+    "when": words.when,
+    "field": asked_field,
+}
+_TEMPLATES.globals |= {"measured": words.measured, "limits": words.limits, "sentence": words.sentence}

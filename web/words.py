@@ -1,0 +1,86 @@
+"""How values, units and times are written for people."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, date, datetime
+from typing import Any
+
+from db.notices import NoticeOnRecord
+
+UNITS = {"e/ADU": "e⁻/ADU", "e": "e⁻", "adu": "ADU", "adu/s": "ADU/s"}
+_QUANTITIES = {"a00": "a₀₀"}
+"""What is not the name with spaces."""
+_UNIT_AT_THE_END = ("_adu", "_e")
+
+
+def unit(text: str) -> str:
+    """Return a unit as people write it."""
+    return UNITS.get(text, text)
+
+
+def quantity(name: str) -> str:
+    """Return the name of a quantity in words."""
+    ending = next((one for one in _UNIT_AT_THE_END if name.endswith(one)), "")
+    return _QUANTITIES.get(name, name.removesuffix(ending).replace("_", " "))
+
+
+def measured(value: float | None, uncertainty: float | None = None) -> str:
+    """Write a value with two digits of its uncertainty; with five digits where there is none."""
+    if value is None:
+        return "–"
+    if not uncertainty or not math.isfinite(uncertainty):
+        return f"{value:.5g}"
+    digits = max(0, 1 - math.floor(math.log10(uncertainty)))
+    if digits > 6:
+        return f"{value:.2e} ± {uncertainty:.1e}"
+    return f"{value:.{digits}f} ± {uncertainty:.{digits}f}"
+
+
+def when(time: datetime | date | str | None) -> str:
+    """Write a time in UTC to the minute, a date as it is."""
+    if isinstance(time, str):
+        time = datetime.fromisoformat(time) if "T" in time else date.fromisoformat(time)
+    if time is None:
+        return "–"
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}" if isinstance(time, datetime) else time.isoformat()
+
+
+def limits(low: float | None, high: float | None) -> str:
+    """Write limits as a span."""
+    if low is None and high is None:
+        return "none"
+    if low is None:
+        return f"≤ {high:g}"
+    return f"≥ {low:g}" if high is None else f"{low:g} – {high:g}"
+
+
+def sentence(notice: NoticeOnRecord) -> str:
+    """Return a notice in words."""
+    of = f"{quantity(notice.quantity)} of amplifier {notice.amplifier}" + (
+        f", {notice.filter}" if notice.filter else ""
+    )
+    since = f"{notice.since:%Y-%m-%d}"
+    if notice.kind in {"outside", "inside"}:
+        where = "inside its limits again" if notice.kind == "inside" else "outside its limits"
+        admitted = limits(notice.details["limit_min"], notice.details["limit_max"])
+        return f"{of} is {where} ({admitted}): {notice.after:.5g} {unit(notice.unit)} on {since}."
+    what = {"step": "stepped", "drift": "drifts", "back": "is back where it was before"}[notice.kind]
+    size = f"{_size(notice)}, {notice.before:.5g} → {notice.after:.5g} {unit(notice.unit)}{_with(notice.details)}"
+    return f"{of} {what} since {since}: {size}."
+
+
+def _size(notice: NoticeOnRecord) -> str:
+    before, error = notice.before or 0.0, notice.details["uncertainty"]
+    size = notice.after - before
+    if before == 0.0:
+        return f"{size:+.3g} ± {error:.1g}"
+    return f"{100 * size / abs(before):+.2f} ± {100 * error / abs(before):.2f} %"
+
+
+def _with(details: dict[str, Any]) -> str:
+    """Return what else changed about then."""
+    warmer = details["temperature_change_c"]
+    about = [f"detector {warmer:+.1f} K"] if warmer is not None and abs(warmer) >= 0.5 else []
+    about += ["a new version of the instrument's entry"] if details["is_new_entry"] else []
+    return f" (at that time: {', '.join(about)})" if about else ""
