@@ -175,7 +175,7 @@ def test_process_works_through_the_service_beside_it(service: Service, by_hand: 
     (report,) = service.prefect("POST", "/artifacts/filter", of_run)
     assert report["type"] == "markdown"
     pictures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", report["data"])
-    assert len(pictures) == 5
+    assert len(pictures) == 9
     for picture in pictures:
         kind, _, data = picture.partition(",")
         assert kind == "data:image/png;base64"

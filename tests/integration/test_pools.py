@@ -177,7 +177,7 @@ def test_a_dask_cluster_does_the_steps(place: Place, by_the_local_engine: list[l
         made = place.let_frames_land()
         done = {key for key, _, end, *_ in cluster.scheduler.transition_log if end == "memory"}
     assert made["work_pool_name"] is None
-    assert len(done) == 7
+    assert len(done) == 9
     assert place.results() == by_the_local_engine
 
 

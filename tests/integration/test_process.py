@@ -208,6 +208,8 @@ def test_pictures_are_kept(notebook_run: tuple[Place, dict[str, Any]]) -> None:
         "noise-spectrum",
         "page",
         "photon-transfer",
+        "trend-gain",
+        "trend-read-noise",
     ]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
 
