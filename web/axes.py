@@ -56,13 +56,14 @@ def _typical_range(values: Floats, uncertainties: Floats) -> tuple[float, float]
 
 
 def value_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
-    """Return round values between two, and how each is written."""
-    rough = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    """Return round values between two, at least one and at most so many (two or more), and how each is written."""
+    power = 10.0 ** math.floor(math.log10((high - low) / most))
+    for step in (factor * power for factor in (1, 2, 5, 10, 20)):
+        first, last = math.ceil(low / step), math.floor(high / step)
+        if last - first < most:
+            break
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    first = math.ceil(low / step)
-    return [(n * step, f"{n * step:.{digits}f}") for n in range(first, math.floor(high / step) + 1)]
+    return [(n * step, f"{n * step:.{digits}f}") for n in range(first, last + 1)]
 
 
 def time_range(times: Sequence[datetime]) -> tuple[datetime, datetime]:
