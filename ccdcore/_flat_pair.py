@@ -37,6 +37,9 @@ BOX = 16
 CLIP_SIGMA = 3.5
 """Cosmic rays are left out beyond this many σ; a wider limit lets more faint ones hide in bright light."""
 
+WIDENED_BY_CUT = 1.021
+"""σ of a variance from normal data cut at `CLIP_SIGMA`, the cut undone, over that from all data: √(1.919/2) / 0.960."""
+
 _WIDE_CLIP_SIGMA = 5.0
 _DERIVATIVE = np.array([1, -8, 0, 8, -1]) / 12
 _SHIFT_SIGMA = 5.0
@@ -219,7 +222,7 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
         shift_sums += part.shift_sums
     n, dof, squares, levels, variances, variances2 = sums[:, sums[1] > 1]
     f1, f2 = pair.factors
-    measured = untruncated(squares / variances, CLIP_SIGMA) * variances / dof
+    measured = untruncated_groups(squares / variances, dof, CLIP_SIGMA) * variances / dof
     faint = faint_cosmic_rays(np.hstack(hits).astype(np.float64), n, np.sqrt(measured), CLIP_SIGMA)
     measured /= 1 + faint
     unequal = ((f1**2 + f2**2) / 2 - 1) * pair.bias_variance
@@ -227,7 +230,7 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
         mean=f1 * f2 * levels / dof,
         variance=measured / 2 - unequal,
         # Var(Σe²) = 2 Σ V²(1 − h) for normal residuals with h of their degrees of freedom fitted away.
-        uncertainty=np.sqrt(2 * variances2) / dof / 2,
+        uncertainty=WIDENED_BY_CUT * np.sqrt(2 * variances2) / dof / 2,
         model_variance=variances / dof / 2 - unequal,
         n_pixels=n.astype(np.int64),
         rejected_fraction=1 - float(n.sum()) / max(n_candidates, 1),
@@ -249,6 +252,21 @@ def untruncated(ratio: npt.NDArray[np.float64], limit: float) -> npt.NDArray[np.
         k = limit / np.sqrt(np.maximum(true, 1e-6))
         true = ratio / (1 - k * np.sqrt(2 / np.pi) * np.exp(-(k**2) / 2) / erf(k / np.sqrt(2)))
     return true
+
+
+def untruncated_groups(ratios: npt.NDArray[np.float64], dof: npt.NDArray[np.float64], limit: float) -> Any:
+    """Undo the cut of groups of pixels, to the first order about what it is for all of them.
+
+    `untruncated` curves upwards, so that the scatter of small groups would make their mean too large: by 0.2 % in
+    groups of 100 pixels cut at 3.5 σ.
+    """
+    if ratios.size == 0:
+        return ratios
+    step = 0.01
+    mean = np.average(ratios, weights=dof)
+    low, middle, high = untruncated(mean * np.array([1 - step, 1, 1 + step]), limit)
+    true = middle + (high - low) / (2 * step) * (ratios / mean - 1)
+    return np.maximum(true, 0.1 * ratios)  # far from the model, where all are rejected, a line leads to below nothing
 
 
 def _stride(pair: FlatPair) -> int:

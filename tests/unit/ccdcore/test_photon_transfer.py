@@ -11,7 +11,7 @@ from astropy.io import fits
 from scipy.stats import truncnorm
 
 import ccdcore.fits_io
-from ccdcore._flat_pair import Boxes, fit_boxes, untruncated
+from ccdcore._flat_pair import CLIP_SIGMA, WIDENED_BY_CUT, Boxes, fit_boxes, untruncated, untruncated_groups
 from ccdcore._pair_series import overlap_inflation
 from ccdcore.errors import InsufficientDataError, SectionError
 from ccdcore.frame import Frame
@@ -464,6 +464,18 @@ def test_truncation_is_undone_also_where_the_model_is_wrong(true: float) -> None
     k = 3.5 / true**0.5
     cut = truncnorm(-k, k).var() * true
     assert untruncated(np.array([cut]), 3.5)[0] == pytest.approx(true, rel=1e-5)
+
+
+@pytest.mark.parametrize("true", [0.9, 1.0, 1.1])
+def test_the_cut_of_small_groups_is_undone_without_bias(true: float) -> None:
+    n_groups, n_pixels = 20_000, 100
+    values = np.random.default_rng(31).normal(scale=true**0.5, size=(n_groups, n_pixels))
+    kept = np.abs(values) < CLIP_SIGMA
+    n_kept = kept.sum(axis=1)
+    found = untruncated_groups((values**2 * kept).sum(axis=1) / n_kept, n_kept.astype(float), CLIP_SIGMA)
+    sigma = WIDENED_BY_CUT * true * (2 / n_pixels) ** 0.5
+    assert_within(float(found.mean()), sigma / n_groups**0.5, true)
+    assert found.std() == pytest.approx(sigma, rel=0.02)
 
 
 def test_overlapping_pairs_scatter_as_predicted() -> None:
