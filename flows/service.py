@@ -215,7 +215,9 @@ def _web_url(settings: Settings, host: str, port: int) -> str:
 
 def _parts(settings: Settings, api_url: str, web_port: int) -> list[parts.Part]:
     home = settings.home
-    environment = {**os.environ, **prefect_environment(home, api_url), "CCDWATCH_HOME": str(home)}
+    # The server uses a thread for each connection; with an arena for each thread, glibc's memory never comes back.
+    allocator = {"MALLOC_ARENA_MAX": "2"}
+    environment = {**allocator, **os.environ, **prefect_environment(home, api_url), "CCDWATCH_HOME": str(home)}
     logs = home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     watched = [word for directory in settings.watch.directories for word in ("--watch", str(directory))]
