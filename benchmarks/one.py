@@ -6,6 +6,7 @@ import gzip
 import json
 import resource
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -130,6 +131,26 @@ def registration(paths: Sequence[str], times: int) -> dict[str, Any]:
             measure_frame(path)
 
     return {"seconds": best_of(times, run)}
+
+
+def ledger(paths: Sequence[str], times: int) -> dict[str, Any]:
+    """Register files that are ready as the service does: by its readers, with all that is put on record of them."""
+    from db import ledger
+    from flows.home import now, open_home
+    from flows.registration import register_files
+    from flows.scan import sighting
+
+    taken = []
+    for _ in range(times + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            home = open_home(Path(folder))
+            seen = [sighting(str(path.parent), path.name, path.lstat()) for path in map(Path, paths)]
+            with home.sessions.begin() as session:
+                files = ledger.observe(session, seen, host=home.settings.host, now=now())
+                ledger.mark_ready(session, [file.id for file in files], now=now())
+            taken += best_of(1, lambda home=home: register_files(home))
+            home.engine.dispose()
+    return {"cold": taken[0], "seconds": sorted(taken[1:])}
 
 
 def gain(paths: Sequence[str], times: int) -> dict[str, Any]:

@@ -11,28 +11,26 @@ from ccdcore._compiled import compiled
 
 
 @compiled
-def count_values(codes: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
-    """Return how often each of the 65536 codes occurs in a contiguous array of one dimension."""
+def count_values(codes: npt.NDArray[Any], lowest: int, n_values: int) -> npt.NDArray[np.int64]:
+    """Return how often each whole number from ``lowest`` on occurs in a contiguous array of one dimension."""
     # Neighbours are often equal; counting them in turn in four tables, none waits for the one before.
-    counts = np.zeros((4, 65536), np.int64)
+    counts = np.zeros((4, n_values), np.int64)
     n = codes.size // 4 * 4
     for i in range(0, n, 4):
-        counts[0, codes[i]] += 1
-        counts[1, codes[i + 1]] += 1
-        counts[2, codes[i + 2]] += 1
-        counts[3, codes[i + 3]] += 1
+        counts[0, np.int64(codes[i]) - lowest] += 1
+        counts[1, np.int64(codes[i + 1]) - lowest] += 1
+        counts[2, np.int64(codes[i + 2]) - lowest] += 1
+        counts[3, np.int64(codes[i + 3]) - lowest] += 1
     for i in range(n, codes.size):
-        counts[0, codes[i]] += 1
+        counts[0, np.int64(codes[i]) - lowest] += 1
     total: npt.NDArray[np.int64] = counts[0] + counts[1] + counts[2] + counts[3]
     return total
 
 
-def count_16_bit(data: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the distinct values of 16-bit integers of any shape, ascending, and how often each occurs."""
-    codes = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("=")).reshape(-1).view(np.uint16)
-    counts = count_values(codes)
-    lowest = 0
-    if data.dtype.kind == "i":
-        counts, lowest = np.roll(counts, 0x8000), -0x8000
+def count_whole(data: npt.NDArray[Any], low: int, high: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the distinct values of whole numbers from ``low`` to ``high``, ascending, and how often each occurs."""
+    native = data.dtype.newbyteorder("=")
+    kind = native if native in (np.uint16, np.int16, np.int32) else np.dtype(np.int64)  # compiled for no others
+    counts = count_values(np.ascontiguousarray(data, dtype=kind).reshape(-1), low, high - low + 1)
     occurring = np.flatnonzero(counts)
-    return occurring + lowest, counts[occurring]
+    return occurring + low, counts[occurring]

@@ -61,12 +61,12 @@ def fit_templates(difference: Array, templates: Array, weight: Array, rows: Arra
     for i in range(rows.size - 1):
         for j in range(columns.size - 1):
             box = rows[i], rows[i + 1], columns[j], columns[j + 1]
-            n = _gather(difference, box, rest)
-            _gather(weight, box, w)
+            n = _gather(difference, box, rest, 0)
+            _gather(weight, box, w, 0)
             h[:n] = 0
             for a in range(n_templates):
                 template = basis[a]
-                _gather(templates[a], box, template)
+                _gather(templates[a], box, template, 0)
                 before = _product(w, template, template, n)
                 for b in range(a):
                     _subtract(template, _product(w, basis[b], template, n) * inverse_norm[b], basis[b], n)
@@ -105,20 +105,22 @@ def neighbour_sums(pull: Array, weight: Array, templates: Array, rows: Array, co
         Number of pairs, sum of their products, and sum of H, for each of `NEIGHBOURS`.
     """
     sums, n_templates = np.zeros((3, len(NEIGHBOURS))), templates.shape[0]
-    largest = np.diff(rows).max() * np.diff(columns).max()
+    # Rows of a box lie one after the other, a pixel of zero between them: the neighbours of all of its pixels are as
+    # far from them, and those beyond its edge add nothing.
+    largest = np.diff(rows).max() * (np.diff(columns).max() + 1)
     basis = np.empty((n_templates, largest), pull.dtype)
     p, root, used = np.empty_like(basis[0]), np.empty_like(basis[0]), np.empty_like(basis[0])
     one = np.ones_like(root)
     for i in range(rows.size - 1):
         for j in range(columns.size - 1):
             box = rows[i], rows[i + 1], columns[j], columns[j + 1]
-            n = _gather(pull, box, p)
-            _gather(weight, box, root)
+            n = _gather(pull, box, p, 1)
+            _gather(weight, box, root, 1)
             for k in range(n):
                 root[k], used[k] = np.sqrt(root[k]), p[k] != 0
             for a in range(n_templates):
                 template = basis[a]
-                _gather(templates[a], box, template)
+                _gather(templates[a], box, template, 1)
                 for k in range(n):
                     template[k] *= root[k]
                 before = _product(one, template, template, n)
@@ -129,33 +131,60 @@ def neighbour_sums(pull: Array, weight: Array, templates: Array, rows: Array, co
                 for k in range(n):
                     template[k] *= scale
             for lag in range(len(NEIGHBOURS)):
-                sums[0, lag] += _lagged(used, box, NEIGHBOURS[lag])
-                sums[1, lag] += _lagged(p, box, NEIGHBOURS[lag])
+                down, aside = NEIGHBOURS[lag]
+                apart = down * (box[3] - box[2] + 1) + aside
+                sums[0, lag] += _product(one, used, used[apart:], n - apart)
+                sums[1, lag] += _product(one, p, p[apart:], n - apart)
                 for a in range(n_templates):
-                    sums[2, lag] += _lagged(basis[a], box, NEIGHBOURS[lag])
+                    sums[2, lag] += _product(one, basis[a], basis[a, apart:], n - apart)
     return sums
 
 
-@inner_sum
-def _lagged(row: Array, box: tuple[int, int, int, int], lag: tuple[int, int]) -> Any:
-    """Return the sum of the products of the pixels of a box with those some rows and columns farther on."""
-    height, width = box[1] - box[0], box[3] - box[2]
-    down, aside = lag
-    first, n, total = max(0, -aside), width - abs(aside), row.dtype.type(0)
-    for y in range(height - down):
-        here, there = y * width + first, (y + down) * width + first + aside
-        for x in range(n):
-            total += row[here + x] * row[there + x]
-    return total
+@compiled
+def weighted_products(ones: Array, others: Array, weight: Array) -> Array:
+    """Return the sums over all pixels of weight · one · other, for each two images of one and of the other stack."""
+    sums = np.zeros((len(ones), len(others)))
+    for y in range(weight.shape[0]):
+        for a in range(len(ones)):
+            for b in range(len(others)):
+                sums[a, b] += _product(weight[y], ones[a, y], others[b, y], weight.shape[1])
+    return sums
+
+
+@compiled
+def derivatives(light: Array, first: int, used: Array) -> Array:
+    """Return the derivatives of an image along its columns and its rows, from row ``first`` on, 0 where not ``used``.
+
+    By differences of the fourth order: those of the second are 7 % off on traces of σ = 1.5 pixels. Beyond the edge the
+    image goes on as it is there.
+    """
+    rows, columns = light.shape
+    slopes, wide = np.empty((2, *used.shape), light.dtype), np.empty(columns + 4, light.dtype)
+    eight, twelfth = light.dtype.type(8), light.dtype.type(1 / 12)
+    for y in range(used.shape[0]):
+        here = light[first + y]
+        above, far_above = light[max(first + y - 1, 0)], light[max(first + y - 2, 0)]
+        below, far_below = light[min(first + y + 1, rows - 1)], light[min(first + y + 2, rows - 1)]
+        wide[:2], wide[2:-2], wide[-2:] = here[0], here, here[-1]
+        for x in range(columns):
+            slope = ((far_above[x] - far_below[x]) + eight * (below[x] - above[x])) * twelfth
+            slopes[0, y, x] = slope if used[y, x] else 0
+            slope = ((wide[x] - wide[x + 4]) + eight * (wide[x + 3] - wide[x + 1])) * twelfth
+            slopes[1, y, x] = slope if used[y, x] else 0
+    return slopes
 
 
 @inner
-def _gather(image: Array, box: tuple[int, int, int, int], row: Array) -> int:
+def _gather(image: Array, box: tuple[int, int, int, int], row: Array, gap: int) -> int:
+    """Lay the rows of a box side by side, so many zeros after each; return how long that is."""
     top, bottom, left, right = box
     i = 0
     for y in range(top, bottom):
         for x in range(left, right):
             row[i] = image[y, x]
+            i += 1
+        for _ in range(gap):
+            row[i] = 0
             i += 1
     return i
 
@@ -194,14 +223,17 @@ def group_sums(keys: Array, edges: Array, value: Array, level: Array, variance: 
         Number of pixels, and sums of dof, value², level · dof, variance · dof and variance² · dof.
     """
     sums = np.zeros((edges.size + 1, 6))
-    group, key = np.empty(_BLOCK, np.int64), np.empty(_BLOCK)
+    group, kind = np.empty(_BLOCK, np.int32), keys.dtype.type
+    limits = edges.astype(keys.dtype)  # the nearest numbers of that type that are not greater tell the same keys apart
+    for i in range(edges.size):
+        limits[i] = np.nextafter(limits[i], kind(-np.inf)) if limits[i] > edges[i] else limits[i]
     for start in range(0, keys.size, _BLOCK):
         width = min(_BLOCK, keys.size - start)
-        for j in range(width):
-            group[j], key[j] = 0, keys[start + j]
-        for edge in edges:  # counting all of them takes vector instructions, a search does not
+        key = keys[start : start + width]
+        group[:] = 0
+        for limit in limits:  # counting all of them takes vector instructions, a search does not
             for j in range(width):
-                group[j] += edge < key[j]
+                group[j] += np.int32(limit < key[j])
         for j in range(width):
             freedom, of_model = np.float64(dof[start + j]), np.float64(variance[start + j])
             of_group = sums[group[j]]

@@ -26,7 +26,7 @@ from ccdcore._transfer_fit import (
     widening,
 )
 from ccdcore.geometry import Amplifier
-from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level, signed_difference
+from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level, signed_difference, summable
 
 _BIAS_CLIP_SIGMA = 6.0
 _CORRELATED_PIXELS = 2**20
@@ -69,7 +69,8 @@ def _neighbour_correlation(difference: npt.NDArray[Any]) -> float:
         (image[1:, 1:], image[:-1, :-1]),
         (image[1:, :-1], image[:-1, 1:]),
     ]
-    return 2 * sum(float(np.mean(one * two)) for one, two in pairs if one.size) / max(float(np.mean(image**2)), 1e-12)
+    covariance = sum(float(np.einsum("ij,ij->", one, two)) / one.size for one, two in pairs if one.size)
+    return 2 * covariance / max(float(np.vdot(image, image)) / image.size, 1e-12)
 
 
 def overlap(pairs: Sequence[tuple[int, int]]) -> float:
@@ -143,7 +144,7 @@ class BiasSeries(PairSeries):
     """Biases of one amplifier: the noise of each pair, and the mean image free of cosmic rays."""
 
     _moments: list[ClippedMoments] = field(default_factory=list)
-    _total: Any = 0.0
+    _total: Any = 0
     _overscan: list[float] = field(default_factory=list)
     _steps: list[float] = field(default_factory=list)
     _neighbours: list[float] = field(default_factory=list)
@@ -157,9 +158,11 @@ class BiasSeries(PairSeries):
             return "there is no noise in their difference"
         self._moments.append(moments)
         self._whole &= histogram.step == 1
-        hit = np.abs(difference - moments.mean) > moments.limit
-        total = np.add(first, second, dtype=np.float64)
-        total[hit] = 2.0 * np.minimum(first[hit], second[hit])
+        kept = histogram.values[np.abs(histogram.values - moments.mean) <= moments.limit].astype(difference.dtype)
+        hit = (difference < kept[0]) | (difference > kept[-1])
+        total = summable(first)
+        total += second
+        total[hit] = 2 * np.minimum(first[hit], second[hit]).astype(total.dtype)
         self._total = self._total + total
         self._overscan += overscan
         self._steps.append(moments.mean - (overscan[0] - overscan[1]))
@@ -170,7 +173,8 @@ class BiasSeries(PairSeries):
     @property
     def mean(self) -> npt.NDArray[np.float32]:
         """The mean image in ADU."""
-        image: npt.NDArray[np.float32] = (self._total / (2 * len(self._moments))).astype(np.float32)
+        n_summed = 2 * len(self._moments)
+        image: npt.NDArray[np.float32] = np.divide(self._total, n_summed, dtype=np.float32, casting="unsafe")
         return image
 
     @property
@@ -211,6 +215,7 @@ class FlatSeries(PairSeries):
     """Flats of one amplifier: the photon transfer points of each pair, and the fit to all of them."""
 
     offset: npt.NDArray[np.float32]
+    level: float
     noise: BiasNoise
     level_uncertainty: float
     bias_neighbours: float = 0.0
@@ -222,15 +227,18 @@ class FlatSeries(PairSeries):
     def after(cls, biases: BiasSeries) -> FlatSeries:
         """Begin a series of flats with what the biases have shown."""
         offset = biases.mean - np.float32(biases.overscan)
-        return cls(biases.amplifier, offset, biases.noise, biases.level_uncertainty, biases.neighbours)
+        level = biases.level - biases.overscan
+        return cls(biases.amplifier, offset, level, biases.noise, biases.level_uncertainty, biases.neighbours)
 
     def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
         limit = min(_limit(first), _limit(second))
         signals = []
         for frame, level in zip((first, second), overscan, strict=True):
-            signal = frame - self.offset - np.float32(level)
-            signals.append(np.where(frame < limit, signal, np.float32(np.nan)))
-        saturation = limit - float(np.nanmean(self.offset)) - max(overscan)
+            signal = frame - self.offset
+            signal -= np.float32(level)
+            signal[~(frame < limit)] = np.nan
+            signals.append(signal)
+        saturation = limit - self.level - max(overscan)
         pair = _flat_pair.prepare(signals[0], signals[1], self.noise.variance, saturation)
         gain = None if pair is None else self._gain or self._rough_gain(pair)
         if pair is None or gain is None:

@@ -21,7 +21,7 @@ from ccdcore._spectral_lines import PowerSpectrum, SpectralLine
 from ccdcore.errors import InsufficientDataError
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.series import SeriesFrame
-from ccdcore.statistics import QUANTISATION_VARIANCE, ClippedMoments, Histogram, cut, signed_difference
+from ccdcore.statistics import QUANTISATION_VARIANCE, ClippedMoments, Histogram, cut, signed_difference, summable
 
 CLIP_SIGMA = 6.0
 """Cosmic rays and hot pixels are left out beyond this many σ."""
@@ -202,7 +202,7 @@ class _BiasNoise:
     across_rows: PowerSpectrum = field(default_factory=lambda: PowerSpectrum("rows"))
 
     def __post_init__(self) -> None:
-        self.total = _summable(cut(self.first, self.amplifier.data))
+        self.total = summable(cut(self.first, self.amplifier.data))
         self.first = None
 
     def add(self, one: npt.NDArray[Any], two: npt.NDArray[Any]) -> None:
@@ -221,7 +221,7 @@ class _BiasNoise:
         self.n_tail += _beyond(histogram, TAIL_SIGMA)
         self.along_rows.add(image)
         self.across_rows.add(image.mean(axis=1)[np.newaxis])
-        self.total += _summable(second)
+        self.total += summable(second)
         self.n_frames += 1
 
     def result(self, notes: tuple[str, ...]) -> NoiseAnatomy:
@@ -297,13 +297,6 @@ class _BiasNoise:
         power = sum(line.rms_adu**2 for line in lines)
         scatter = sum((2 * line.rms_adu * line.uncertainty_adu) ** 2 for line in lines)
         return lines, Estimate.of_variance(power, sqrt(scatter))
-
-
-def _summable(frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a frame in a type that holds the sum of a series exactly."""
-    if frame.dtype.kind not in "iu":
-        return frame.astype(np.float64)
-    return frame.astype(np.int32 if frame.dtype.itemsize <= 2 else np.int64)
 
 
 def _without_outliers(image: npt.NDArray[Any], moments: ClippedMoments) -> npt.NDArray[np.float32]:

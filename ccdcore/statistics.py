@@ -25,7 +25,7 @@ MAD_TO_SIGMA = 1.482602218505602
 _TRIM = 0.01
 _PILE_UP = 10
 _NOISE_PIXELS = 2**19
-_LARGEST_BINCOUNT = 2**22
+_LARGEST_COUNTED = 2**20
 _AVERAGE_PIXELS, _FEWEST_TO_TELL = 10_000, 100
 _MOST_AVERAGED = 100
 _CLEARLY_WHOLE = 0.1
@@ -102,18 +102,14 @@ class Histogram:
             if not is_whole(data):
                 values, counts = np.unique(data, return_counts=True)
                 return cls(values.astype(np.float64), counts, 0.0)
-        if data.dtype.itemsize == 2:
-            from ccdcore._count_kernel import count_16_bit
+        from ccdcore._count_kernel import count_whole
 
-            values, counts = count_16_bit(data)
-            return cls(values.astype(np.float64), counts, 1.0)
         low, high = int(data.min()), int(data.max())
-        if high - low > _LARGEST_BINCOUNT:
+        if high - low > _LARGEST_COUNTED:
             values, counts = np.unique(data, return_counts=True)
-            return cls(values.astype(np.float64), counts, 1.0)
-        counts = np.bincount(data.ravel().astype(np.int64) - low)
-        occurring = np.flatnonzero(counts)
-        return cls((occurring + low).astype(np.float64), counts[occurring], 1.0)
+        else:
+            values, counts = count_whole(data, low, high)
+        return cls(values.astype(np.float64), counts, 1.0)
 
     @property
     def n(self) -> int:
@@ -201,6 +197,13 @@ def signed_difference(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.
     wide = np.result_type(first, np.int32) if np.issubdtype(first.dtype, np.integer) else np.dtype(np.float64)
     difference: npt.NDArray[Any] = np.subtract(first, second, dtype=wide)
     return difference
+
+
+def summable(frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a copy of a frame in a type that holds the sum of a series exactly."""
+    if frame.dtype.kind not in "iu":
+        return frame.astype(np.float64)
+    return frame.astype(np.int32 if frame.dtype.itemsize <= 2 else np.int64)
 
 
 def median(values: npt.NDArray[Any]) -> float:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ccdcore import fits_io  # noqa: F401 - to have it
-from ccdcore._count_kernel import count_16_bit
+from ccdcore.statistics import Histogram
 
-count_16_bit(np.zeros(2, np.uint16))
+for kind in (np.uint16, np.int16, np.int32):
+    Histogram.of(np.zeros(2, kind))

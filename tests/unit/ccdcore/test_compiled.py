@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from ccdcore._count_kernel import count_16_bit
+from ccdcore._count_kernel import count_whole
 from ccdcore._pair_kernel import group_sums, neighbour_mean
 
 SOURCE = """
@@ -69,7 +69,7 @@ COUNT = """
 import numpy, resource
 resource.setrlimit(resource.RLIMIT_FSIZE, {})
 from ccdcore._count_kernel import count_values
-print(count_values(numpy.zeros(3, "u2"))[0])
+print(count_values(numpy.zeros(3, "u2"), 0, 1)[0])
 """
 
 
@@ -117,11 +117,12 @@ def test_what_flow_runs_need_is_compiled_before_they_are_forked():
         assert loop.signatures
 
 
-@pytest.mark.parametrize("kind", [np.uint16, np.int16, ">u2", ">i2"])
+@pytest.mark.parametrize("kind", [np.uint16, np.int16, np.uint8, np.int32, ">u2", ">i2"])
 def test_values_are_counted(kind):
     limits = np.iinfo(kind)
-    data = np.random.default_rng(1).choice([limits.min, -3 if limits.min else 3, 0, 7, limits.max], (7, 9)).astype(kind)
-    values, counts = count_16_bit(data[:, ::2])
+    low, high = max(limits.min, -(2**17)), min(limits.max, 2**17)
+    data = np.random.default_rng(1).choice([low, -3 if low else 3, 0, 7, high], (7, 9)).astype(kind)
+    values, counts = count_whole(data[:, ::2], low, high)
     expected = np.unique(data[:, ::2], return_counts=True)
     np.testing.assert_array_equal(values, expected[0])
     np.testing.assert_array_equal(counts, expected[1])

@@ -439,7 +439,7 @@ def test_box_fit_is_weighted_least_squares_with_its_leverage() -> None:
     image, level, weight = (rng.normal(size=(16, 22)) for _ in range(3))
     weight = np.where(weight < -1, 0, np.exp(weight))
     boxes = Boxes(np.array([0, 7, 16]), np.array([0, 9, 22]))
-    templates = [np.ones_like(image), level, *np.gradient(level)]
+    templates = np.stack([np.ones_like(image), level, *np.gradient(level)])
     residual, leverage = fit_boxes(image, templates, weight, boxes)
     box = np.s_[7:16, 0:9]
     root = np.sqrt(weight[box].ravel())
@@ -455,7 +455,8 @@ def test_a_template_that_adds_nothing_is_ignored() -> None:
     boxes = Boxes(np.array([0, 8]), np.array([0, 8]))
     ones = np.ones_like(image)
     np.testing.assert_array_equal(
-        fit_boxes(image, [ones, 7 * ones, 0 * ones], ones, boxes)[0], fit_boxes(image, [ones], ones, boxes)[0]
+        fit_boxes(image, np.stack([ones, 7 * ones, 0 * ones]), ones, boxes)[0],
+        fit_boxes(image, ones[np.newaxis], ones, boxes)[0],
     )
 
 
