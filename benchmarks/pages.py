@@ -1,20 +1,22 @@
-"""Prints what the pages cost: `python -m benchmarks.pages`, and the last rows of `make bench`."""
+"""Prints what trends and pages cost: `python -m benchmarks.pages`, and rows of `make bench`."""
 
 from __future__ import annotations
 
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 import httpx
 
+from db.trends import trends
 from flows.home import open_home
 from tests.support.long_history import put_history
 from tests.support.service import wait_for
 from tests.support.site import CHROMIUM, running_browser, running_site
 
-ROW = "| {:<58} | {:>9} | {:>9} | {} |"
+ROW = "| {:<66} | {:>9} | {:>9} | {} |"
 TIMES = 5
 FIRST_PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
@@ -28,7 +30,8 @@ def main() -> None:
 
 
 def measure(folder: Path) -> None:
-    """Print one row a page."""
+    """Print one row a query, and one or two a page."""
+    query(folder / "many")
     with open_home(folder / "wide").sessions.begin() as session:
         cameras = tuple(f"camera {number}" for number in range(50))
         put_history(session, instruments=cameras, amplifiers=("A", "B", "C", "D"), nights=365)
@@ -36,6 +39,24 @@ def measure(folder: Path) -> None:
         put_history(session, nights=2000, per_night=50)
     show("overview of 200 amplifiers, a year each", folder / "wide", "/")
     show("trend page of 100 000 points", folder / "long", "/trends/gain?instrument=red&amplifier=1")
+
+
+def query(home: Path) -> None:
+    """Print how long a year of one amplifier takes among a million measurements, up to the rows that are returned."""
+    cameras = tuple(f"camera {number}" for number in range(20))
+    opened = open_home(home)
+    with opened.sessions.begin() as session:
+        put_history(session, instruments=cameras, amplifiers=("A", "B", "C", "D"), nights=1140, n_others=9)
+    year = {"since": datetime(2021, 3, 1, tzinfo=UTC), "until": datetime(2022, 3, 1, tzinfo=UTC)}
+    for quantity in ("gain", None):
+        seconds = []
+        for _ in range(TIMES + 1):
+            began = time.perf_counter()
+            with opened.reading() as session:
+                rows = trends(session, quantity=quantity, instrument=cameras[7], amplifier="B", **year)  # type: ignore[arg-type]
+            seconds.append(time.perf_counter() - began)
+        what = f"a year of {'the gain' if quantity else 'all 11 quantities'} of an amplifier"
+        row(f"{what}, of 1 003 200 rows", seconds[1:], f"{len(rows)} rows")
 
 
 def show(what: str, home: Path, path: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,6 +12,7 @@ from sqlalchemy import ColumnElement, extract, select
 from sqlalchemy.orm import Session
 
 from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
+from db.results import QUANTITIES
 from db.rows import Row
 from db.statements import batches
 
@@ -196,6 +196,8 @@ def conditions(
 ) -> list[ColumnElement[bool]]:
     """Return what measurements must fulfil, `which` by the name of a column; those that stand, unless superseded."""
     where: list[ColumnElement[bool]] = [RUN.outcome == Outcome.DONE]
+    if which.get("quantity") is None:  # all are named, so that the index leads to the amplifier and the time of each
+        where.append(MEASUREMENT.quantity.in_(QUANTITIES))
     for name, value in which.items():
         if value is not None:
             where.append((SET if name == "configuration" else MEASUREMENT)[name] == value)
@@ -213,12 +215,12 @@ def conditions(
 # Nothing but what the index of the table holds: rows are long, and of most points nothing else is asked.
 _POINTS = (
     select(
-        MEASUREMENT.instrument_id,
         SET.configuration,
         MEASUREMENT.amplifier,
         MEASUREMENT.filter,
         MEASUREMENT.quantity,
         MEASUREMENT.unit,
+        MEASUREMENT.instrument_id,
         MEASUREMENT.id,
         extract("epoch", MEASUREMENT.observed_at),
         MEASUREMENT.value,
@@ -230,24 +232,32 @@ _POINTS = (
 )
 
 
+_AT_A_TIME = 2000
+
+
 def curves(session: Session, entries: Entries, where: Sequence[ColumnElement[bool]]) -> list[Curve]:
     """Return the measurements that fulfil these `conditions`, by curve."""
     import numpy as np
 
-    found = session.connection().execute(_POINTS.where(*where)).all()
-    if not found:
+    places: dict[tuple[Any, ...], int] = {}
+    parts: list[tuple[npt.NDArray[Any], ...]] = []
+    # A piece at a time becomes arrays: the rows of all of them would keep the garbage collector busy.
+    for rows in session.connection().execute(_POINTS.where(*where)).partitions(_AT_A_TIME):
+        *of, entry, ids, times, values, uncertainties, temperatures = zip(*rows, strict=True)
+        names = (entries[one][0] for one in entry)
+        keys = [places.setdefault(key, len(places)) for key in zip(names, *of, strict=True)]
+        numbers = (np.array(column, np.int64) for column in (keys, ids, entry))
+        parts.append((*numbers, *(np.array(one, np.float64) for one in (times, values, uncertainties, temperatures))))
+    if not parts:
         return []
-    entry, *parts, ids, times, values, uncertainties, temperatures = zip(*found, strict=True)
-    numbers = [np.array(column, np.int64) for column in (ids, entry)]
-    columns = [np.array(column, np.float64) for column in (times, values, uncertainties, temperatures)]
-    places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for place, key in enumerate(zip((entries[one][0] for one in entry), *parts, strict=True)):
-        places[key].append(place)
+    place, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((columns[0], columns[2], place))
+    ends = np.searchsorted(place[order], np.arange(len(places)), side="right")
     specs = {key: spec for key, (_, spec) in entries.items()}
     result = []
-    for key, of in places.items():
-        order = np.array(of)[np.lexsort((numbers[0][of], columns[0][of]))]
-        used = {int(one): specs[int(one)] for one in np.unique(numbers[1][order])}
-        fields: tuple[Any, ...] = (*key, *(one[order] for one in (*numbers, *columns)), used)
+    for key, chosen in zip(places, np.split(order, ends[:-1]), strict=True):
+        of_it = [column[chosen] for column in columns]
+        used = {int(one): specs[int(one)] for one in np.unique(of_it[1])}
+        fields: tuple[Any, ...] = (*key, *of_it, used)
         result.append(Curve(*fields))
     return result

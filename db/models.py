@@ -181,12 +181,13 @@ class Measurement(Base):
     """One value of one quantity for one amplifier."""
 
     __tablename__ = "measurement"
-    # Where to look, and then all that a trend needs of a point: its rows, which are long, are left alone.
+    # Where to look, and then all that a trend shows of a point: its rows, which are long, are left alone.
     __table_args__ = (
         Index(
             "ix_measurement_trend",
             *("instrument_id", "quantity", "amplifier", "observed_at"),
             *("value", "uncertainty", "ccd_temperature_c", "unit", "filter", "run_id"),
+            *("method", "remark", "n_bias", "n_flat", "n_flat_pairs"),
         ),
     )
 
@@ -206,6 +207,10 @@ class Measurement(Base):
     """Mean time of its inputs."""
     remark: Mapped[str | None]
     """What is odd about it; None where nothing is."""
+    n_bias: Mapped[int | None]
+    """Frames and pairs used, as in the details, from which no trend need read them."""
+    n_flat: Mapped[int | None]
+    n_flat_pairs: Mapped[int | None]
 
 
 class Notice(Base):

@@ -257,6 +257,7 @@ def record_measurements(session: Session, *, run_id: int, measurements: Sequence
     for one in measurements:
         fields = {name: _column(getattr(one, name)) for name in one.__dataclass_fields__}
         fields["details"] = plain(one.details)
+        fields |= {name: one.details.get(name) for name in ("n_bias", "n_flat", "n_flat_pairs")}
         rows.append(models.Measurement(run_id=run_id, instrument_id=instrument_id, **fields))
     session.add_all(rows)
     session.flush()

@@ -91,7 +91,7 @@ class NewMeasurement:
     Raises
     ------
     ValueError
-        If the value is not finite.
+        If the value is not finite, or there is no such quantity.
     """
 
     quantity: str
@@ -107,6 +107,8 @@ class NewMeasurement:
     remark: str | None = None
 
     def __post_init__(self) -> None:
+        if self.quantity not in QUANTITIES:  # whoever asks for all of them asks for these
+            raise ValueError(f"there is no quantity {self.quantity!r}: add it to QUANTITIES")
         if not math.isfinite(self.value):
             raise ValueError(
                 f"{self.quantity} of amplifier {self.amplifier} is {self.value}: record finite values only"

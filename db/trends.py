@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,8 +120,7 @@ def trends(
     if at_most is None:
         return _rows(session, entries, *where)
     shown = [key for curve in curves(session, entries, where) for key in _thinned(curve, at_most)]
-    found = [row for ids in batches(shown) for row in _rows(session, entries, Measurement.id.in_(ids))]
-    return sorted(found, key=lambda row: (row.observed_at, row.id))
+    return _in_order(row for ids in batches(shown) for row in _rows(session, entries, MEASUREMENT.id.in_(ids)))
 
 
 def read_trends(database: str | Path, quantity: str, **which: Any) -> QTable:
@@ -171,6 +171,7 @@ def read_trends(database: str | Path, quantity: str, **which: Any) -> QTable:
     return table
 
 
+# All of a measurement that the index of the table holds: its details, which are long, are left alone.
 _QUERY = (
     select(
         MEASUREMENT.instrument_id,
@@ -185,8 +186,9 @@ _QUERY = (
         MEASUREMENT.amplifier,
         MEASUREMENT.filter,
         MEASUREMENT.method,
-        # Picked out by the database: the details may carry a whole photon transfer curve.
-        *(MEASUREMENT.details[name].as_integer() for name in ("n_bias", "n_flat", "n_flat_pairs")),
+        MEASUREMENT.n_bias,
+        MEASUREMENT.n_flat,
+        MEASUREMENT.n_flat_pairs,
         MEASUREMENT.ccd_temperature_c,
         MEASUREMENT.remark,
         MEASUREMENT.run_id,
@@ -196,7 +198,6 @@ _QUERY = (
     )
     .join_from(Measurement.__table__, Run.__table__, MEASUREMENT.run_id == RUN.id)
     .join(CalibrationSet.__table__, RUN.calibration_set_id == SET.id)
-    .order_by(MEASUREMENT.observed_at, MEASUREMENT.id)
 )
 
 
@@ -211,7 +212,7 @@ def measured_by(session: Session, run_id: int) -> list[TrendRow]:
 
 
 def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> list[TrendRow]:
-    """Return rows in full. Written for speed: a plot may ask for many thousands."""
+    """Return rows in full, oldest first. Written for speed: a plot may ask for many thousands."""
 
     @cache
     def limits(entry: int, quantity: str, unit: str) -> Limits:
@@ -250,7 +251,12 @@ def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> li
                 last[1] is not None,
             )
         )
-    return rows
+    return _in_order(rows)
+
+
+def _in_order(rows: Iterable[TrendRow]) -> list[TrendRow]:
+    """Return rows oldest first: sorted here, for the database would sort long rows."""
+    return sorted(rows, key=attrgetter("observed_at", "id"))
 
 
 def _thinned(curve: Curve, at_most: int) -> list[int]:

@@ -11,9 +11,11 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
+from db.results import QUANTITIES
 
 FIRST = date(2020, 1, 1)
 GAIN, GAIN_UNCERTAINTY, NOISE, NOISE_UNCERTAINTY = 1.5, 0.004, 5.0, 0.02
+COUNTS = {"n_bias": 10, "n_flat": 8, "n_flat_pairs": 4}
 LIMITS = {"gain_e_per_adu": {"min": 1.45, "max": 1.55}, "read_noise_e": {"max": 5.5}}
 
 
@@ -24,12 +26,15 @@ def put_history(
     amplifiers: Sequence[str] = ("1",),
     nights: int = 100,
     per_night: int = 1,
+    n_others: int = 0,
     spec: dict[str, Any] | None = None,
 ) -> None:
     """Record gain and read noise of each amplifier on each night; the gain of every last amplifier steps by 2 %.
 
-    Every fiftieth measurement of the gain is far out, and suspect.
+    Every fiftieth measurement of the gain is far out, and suspect. Besides come so many other quantities, of which
+    nothing is special.
     """
+    others = [one for one in QUANTITIES.items() if one[0] not in {"gain", "read_noise"}][:n_others]
     rng = np.random.default_rng(4)
     for number, name in enumerate(instruments, start=1):
         entry = {
@@ -63,7 +68,9 @@ def put_history(
                 {**one, "run_id": keys[night], "instrument_id": number, "amplifier": amplifier}
                 for night in range(nights)
                 for again in range(per_night)
-                for one in _measured(rng, night, nights, step, _dusk(evenings[night]) + again * timedelta(minutes=5))
+                for one in _measured(
+                    rng, night, nights, step, _dusk(evenings[night]) + again * timedelta(minutes=5), others
+                )
             ]
             session.execute(insert(Measurement), rows)
 
@@ -90,14 +97,22 @@ def _run(key: int, began: datetime) -> dict[str, Any]:
     }
 
 
-def _measured(rng: np.random.Generator, night: int, nights: int, step: float, when: datetime) -> list[dict[str, Any]]:
+def _measured(
+    rng: np.random.Generator,
+    night: int,
+    nights: int,
+    step: float,
+    when: datetime,
+    others: Sequence[tuple[str, str]],
+) -> list[dict[str, Any]]:
     odd = night % 50 == 33
     gain = GAIN * (step if night > 0.7 * nights else 1.0) + rng.normal(0, GAIN_UNCERTAINTY) + 0.3 * odd
     noise = NOISE + rng.normal(0, NOISE_UNCERTAINTY) + 0.6 * max(0.0, night / nights - 0.5)
     same = {
         "method": "binned",
         "filter": None,
-        "details": {"n_bias": 10, "n_flat": 8, "n_flat_pairs": 4},
+        "details": {**COUNTS, "notes": []},
+        **COUNTS,
         "ccd_temperature_c": -100.0,
         "observed_at": when,
         "remark": "the flats vary in level by 40 %" if odd else None,
@@ -105,4 +120,5 @@ def _measured(rng: np.random.Generator, night: int, nights: int, step: float, wh
     return [
         {**same, "quantity": "gain", "unit": "e/ADU", "value": gain, "uncertainty": GAIN_UNCERTAINTY},
         {**same, "quantity": "read_noise", "unit": "e", "value": noise, "uncertainty": NOISE_UNCERTAINTY},
+        *({**same, "quantity": name, "unit": unit, "value": noise, "uncertainty": None} for name, unit in others),
     ]

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -47,6 +48,28 @@ def test_upgrading_again_keeps_what_is_on_record(engine: Engine, sessions: sessi
     upgrade(engine)
     with sessions() as session:
         assert len(session.scalars(select(Frame)).all()) == 1
+
+
+def test_measurements_of_an_older_schema_keep_their_frame_counts(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path}/ccdwatch.db")
+    with engine.begin() as connection:
+        config = _alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        connection.execute(text("PRAGMA defer_foreign_keys = ON"))
+        known = "run_id, instrument_id, quantity, unit, amplifier, value, method, observed_at, details"
+        rows = [(1, '{"n_bias": 10, "n_flat": 8, "n_flat_pairs": 4}'), (2, '{"n_bias": null}'), (3, "{}")]
+        for key, details in rows:
+            connection.execute(
+                text(
+                    f"INSERT INTO measurement (id, {known}) VALUES (:key, 1, 1, 'gain', 'e/ADU', '1', 1, 'm', '', :d)"
+                ),
+                {"key": key, "d": details},
+            )
+        command.upgrade(config, "head")
+        found = connection.execute(text("SELECT n_bias, n_flat, n_flat_pairs FROM measurement ORDER BY id")).all()
+        connection.execute(text("DELETE FROM measurement"))
+    assert found == [(10, 8, 4), (None, None, None), (None, None, None)]
 
 
 def test_an_upgrade_that_would_leave_orphans_is_refused(sqlite_engine: Engine) -> None:
