@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, Literal
 from zlib import crc32
 
+import getframes as gf
 import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
+from getframes import CameraConfig, SensorType
 from rich.progress import Progress
 
 from ccdcore.combining import combine
@@ -119,6 +121,41 @@ def ramp(
     return frames
 
 
+def by_getframes(
+    light: npt.NDArray[np.float64], *, drift: float = 0.0, **about: Any
+) -> Callable[[np.random.Generator], tuple[Images, Images]]:
+    """Return five biases and four flats as `getframes` simulates them, which nobody of us has written."""
+    config = CameraConfig(
+        name="third party",
+        sensor_type=SensorType.CCD,
+        resolution=(light.shape[0], light.shape[1]),
+        pixel_size_um=15.0,
+        quantum_efficiency=1.0,
+        full_well_e=200_000,
+        bit_depth=16,
+        gain_e_per_adu=GAIN,
+        bias_offset_adu=1000.3,
+        read_noise_e=READ_NOISE,
+        dark_current_e_per_s=0.0,
+        bias_pixel_spread_adu=0.3,
+        prnu=0.01,
+        **about,
+    )
+    camera, exposure = gf.Camera(config), 10.0
+
+    def frames(rng: np.random.Generator) -> tuple[Images, Images]:
+        def seed() -> int:
+            return int(rng.integers(2**31))
+
+        lights = [light * (1 + drift * rng.normal()) for _ in range(4)]
+        return (
+            [camera.bias_frame(seed=seed()).data for _ in range(5)],
+            [camera.flat_frame(one / exposure, exposure, seed=seed()).data for one in lights],
+        )
+
+    return frames
+
+
 def biases(
     read_noise_adu: float, level: float, cosmic: float
 ) -> Callable[[np.random.Generator], tuple[Images, Images]]:
@@ -150,6 +187,14 @@ def cases() -> list[Case]:
         ),
         Case("ramp to 60 ke⁻ without brighter-fatter", ramp(SMALL, levels, 0.0), all_of_them, 100),
         Case("one level, 40 ke⁻, brighter-fatter", ramp(WIDE, [40_000] * 2, A00), (*one, "corrected"), 60),
+        Case("even light, by getframes", by_getframes(even), one, 150, counts_for_pulls=True),
+        Case(
+            "spectrum, lamp ± 1 %, cosmic ray tracks, by getframes",
+            by_getframes(smooth, drift=0.01, cosmic_ray_rate_per_cm2_s=15.0, cosmic_ray_track_length_px=3.0),
+            one,
+            150,
+            counts_for_pulls=True,
+        ),
         Case("spectrum that moves by 0.01 pixels", series(SPECTRUM, smooth, shift=0.01), one, 40),
         Case("spectrum that moves by 0.03 pixels", series(SPECTRUM, smooth, shift=0.03), one, 40),
         Case("spectrum that moves by 0.3 pixels", series(SPECTRUM, smooth, shift=0.3), one, 10),

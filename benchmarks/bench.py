@@ -120,7 +120,11 @@ class Bench:
     def frames(self) -> None:
         """Measure the work on single frames and pairs."""
         taken = self.measure("registration", self.biases, 3)
-        self.show("registration of the frames, one after the other", taken, f"{self.n / taken['seconds'][0]:.0f} frames a second")
+        self.show(
+            "registration of the frames, one after the other",
+            taken,
+            f"{self.n / taken['seconds'][0]:.0f} frames a second",
+        )
         taken = self.measure("ledger", self.biases, 3)
         self.show("the same with the ledger, by readers", taken, f"{self.n / taken['seconds'][0]:.0f} frames a second")
         self.row("gain and read noise, 2 + 2 frames", "gain", [*self.biases[:2], *self.flats], 3)
