@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from threading import Event, Thread
+from urllib.parse import urlsplit
 
 import uvicorn
 
 from flows.health import condition
 from flows.home import Home
 from flows.naming import picture_path
-from flows.service import running_service
+from flows.service import LOOPBACK, running_service
+from flows.settings import WebSettings
 from web.app import make_app
 from web.record import Record
 
@@ -25,7 +27,12 @@ def show(home: Home, host: str, port: int, stop: Event) -> None:
         prefect_ui_url=lambda: _prefect_ui_url(home),
     )
     config = uvicorn.Config(
-        make_app(record), host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=2
+        make_app(record, names=_names(home.settings.web, host)),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
     # In a thread of its own it leaves the signals to us: the process then ends with status 0, as the other parts do.
@@ -35,6 +42,13 @@ def show(home: Home, host: str, port: int, stop: Event) -> None:
         pass
     server.should_exit = True
     thread.join()
+
+
+def _names(web: WebSettings, host: str) -> list[str]:
+    """Return the names that the pages answer to: any, where other machines may reach them."""
+    if host not in LOOPBACK:
+        return ["*"]
+    return [*LOOPBACK, *([urlsplit(web.public_url).hostname or ""] if web.public_url else [])]
 
 
 def _prefect_ui_url(home: Home) -> str | None:

@@ -25,6 +25,7 @@ from flows.publishing import sweep
 from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_api_url
 
 ADDRESS = "127.0.0.1"
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 PAGES_WAIT_SECONDS = 30.0
 """Pages start when Prefect is ready, or after so long: until then it needs the processor time that they would take."""
 

@@ -24,13 +24,12 @@ from db.listings import frame_shapes
 from db.sets import set_frames, set_summaries
 from flows.health import condition, words_of_ages
 from flows.home import Home
-from flows.service import ADDRESS, running_service
+from flows.service import ADDRESS, LOOPBACK, running_service
 from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_auth
 from flows.words import number_of
 
 PORT = 4200
 WATCH_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 PROGRAMS = ("prefect", "fastapi")
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smbfs", "smb3", "afpfs", "afs", "ncpfs", "webdav", "davfs", "fuse.sshfs", "fuse.davfs2"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
@@ -10,6 +10,7 @@ from fastapi.exception_handlers import http_exception_handler, request_validatio
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from web import api, details, lists, pages
 from web.record import Record
@@ -24,9 +25,19 @@ _HEADERS = {
 }
 
 
-def make_app(record: Record) -> FastAPI:
+def make_app(record: Record, *, names: Sequence[str] = ("*",)) -> FastAPI:
     """Return the application that shows a record.
 
+    Parameters
+    ----------
+    record : Record
+        What to show.
+    names : sequence of str
+        Names of this machine that requests must be for, so that no page from elsewhere can have its own name resolved
+        to this machine and read ours (DNS rebinding); ``*`` for any.
+
+    Notes
+    -----
     Its own documentation pages are left out: they load scripts from elsewhere. The description
     of the JSON API is at ``/api/openapi.json``.
     """
@@ -43,6 +54,7 @@ def make_app(record: Record) -> FastAPI:
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.middleware("http")(_with_headers)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
     app.exception_handler(HTTPException)(_failed)
     app.exception_handler(RequestValidationError)(_not_understood)
     return app

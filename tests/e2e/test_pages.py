@@ -71,6 +71,23 @@ def test_the_plot_has_the_points_that_are_on_record(visit: Visit, site: str, hom
     )
 
 
+def test_only_names_of_this_machine_are_answered_to(site: str, tmp_path: Path) -> None:
+    """A page from elsewhere whose name is made to lead here may not read ours."""
+
+    def answer(address: str, host: str, path: str = "/api/health") -> int:
+        return httpx.get(address + path, headers={"Host": host}).status_code
+
+    port = site.rpartition(":")[2]
+    for name in ("localhost", "127.0.0.1", "[::1]", "LOCALHOST"):
+        assert answer(site, f"{name}:{port}") == 200
+    for name in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "ccd.example", ""):
+        assert [answer(site, name, path) for path in ("/", "/api/health", "/static/style.css")] == [400, 400, 400]
+    (tmp_path / "ccdwatch.toml").write_text('[web]\npublic_url = "https://ccd.example/cameras"\n', encoding="utf-8")
+    with running_site(tmp_path) as behind_a_proxy:
+        assert answer(behind_a_proxy, "ccd.example") == 200
+        assert answer(behind_a_proxy, "evil.example") == 400
+
+
 def test_higher_values_are_drawn_higher_and_later_ones_farther_right(visit: Visit, site: str, home: Home) -> None:
     page = visit.to(f"{site}/trends/read_noise?instrument=red&amplifier=L")
     boxes = page.locator(".dots a > :last-child").evaluate_all(
