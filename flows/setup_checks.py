@@ -69,6 +69,7 @@ def findings(home: Path) -> Iterator[Finding]:
     yield from _database(settings)
     yield _port(settings)
     yield from _watches(settings)
+    yield from _receivers(settings)
 
 
 def _home(home: Path) -> Finding:
@@ -242,3 +243,19 @@ def _watches(settings: Settings) -> Iterator[Finding]:
         yield Finding(Level.FAIL, f"{n} folders to watch, but the system's limit is {limit}: {more}")
     else:
         yield Finding(Level.OK, f"{number_of(n, 'folder')} to watch, of {limit} that the system allows")
+
+
+def _receivers(settings: Settings) -> Iterator[Finding]:
+    """Tell which addresses of ``[notify] urls`` cannot be used; nothing is sent, and no password shown."""
+    if not settings.notify.urls:
+        return
+    import apprise
+
+    for number, url in enumerate(settings.notify.urls, start=1):
+        receiver = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+        if receiver is None:
+            what = f"address {number} of [notify] urls, {url.partition('://')[0]}://…"
+            todo = "write it as https://appriseit.com/services shows"
+            yield Finding(Level.FAIL, f"{what}, is not understood by Apprise, so nobody is told: {todo}")
+        else:
+            yield Finding(Level.OK, f"told of trends: {receiver.url(privacy=True)}")

@@ -360,6 +360,20 @@ def test_a_configuration_that_cannot_be_used(tmp_path: Path, ask: Ask) -> None:
     )
 
 
+def test_receivers_are_looked_at_without_a_word_of_their_passwords(tmp_path: Path, ask: Ask) -> None:
+    write(tmp_path, '[notify]\nurls = ["mailto://me:secret@example.org", "nosuch://hidden/x", "slack://hidden"]\n')
+    is_right, lines = ask(doctor, tmp_path)
+    assert not is_right
+    good, *others = [line for line in lines if "told" in line]
+    assert good.startswith("ok   told of trends: mailto://me:****@example.org/")
+    todo = "is not understood by Apprise, so nobody is told: write it as https://appriseit.com/services shows"
+    assert others == [
+        f"FAIL address 2 of [notify] urls, nosuch://…, {todo}",
+        f"FAIL address 3 of [notify] urls, slack://…, {todo}",
+    ]
+    assert not any("secret" in line or "hidden" in line for line in lines)
+
+
 def test_watched_folders_that_cannot_be_watched(tmp_path: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     path, closed = tmp_path / "home", tmp_path / "closed"
     closed.mkdir()

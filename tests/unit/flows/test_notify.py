@@ -4,12 +4,17 @@ import base64
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from ccdcore.instrument import Instrument, Limits
 from db.notices import notices, raise_notices
@@ -20,6 +25,7 @@ from flows.home import Home, now, open_home
 from flows.notify import keep_telling, tell
 from flows.trending import draw_trend, judge_trends, trend_picture, trend_url
 from tests.support.on_record import add_frame, begin_run, gain, set_of
+from tests.support.service import free_port
 
 ENTRY = Instrument("m2-ml", spec={"gain_e_per_adu": Limits(0.9, 1.1)})
 
@@ -96,6 +102,57 @@ def test_a_bad_night_is_told_with_its_picture_and_where_to_look(tmp_path: Path, 
     assert tell(home) == 1
     assert receiver.received[1]["title"] == "m2-ml: gain well again"
     assert "inside its limits again" in receiver.received[1]["message"]
+
+
+class Mails:
+    """A mail server on loopback that keeps what it takes; given a refusal, it takes nothing."""
+
+    def __init__(self) -> None:
+        self.taken: list[EmailMessage] = []
+        self.refusal: str | None = None
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        if self.refusal is None:
+            assert isinstance(envelope.content, bytes)
+            self.taken.append(message_from_bytes(envelope.content, policy=policy.default))
+        return self.refusal or "250 taken"
+
+
+def test_a_mail_comes_once_for_each_change_and_once_when_it_is_well_again(tmp_path: Path) -> None:
+    mails = Mails()
+    server = Controller(mails, hostname="127.0.0.1", port=free_port())
+    server.start()
+    try:
+        url = f"mailto://127.0.0.1:{server.port}?from=ccd@example.org&to=observer@example.org"
+        home = home_with(tmp_path / "home", [url])
+        judge_trends(home, measured(home, 1.0, night=0))
+        assert tell(home) == 0
+        run_id = measured(home, 1.5, night=1)
+        judge_trends(home, run_id)
+        mails.refusal = "451 not now"
+        assert tell(home) == 0
+        mails.refusal = None
+        assert tell(home, at=now() + timedelta(hours=1)) == 1
+        judge_trends(home, measured(home, 1.6, night=2))  # bad still: no news
+        assert tell(home) == 0
+        judge_trends(home, measured(home, 1.0, night=3))
+        assert tell(home) == 1
+        assert tell(home, at=now() + timedelta(hours=2)) == 0
+    finally:
+        server.stop()
+    assert [(str(one["to"]), str(one["subject"])) for one in mails.taken] == [
+        ("observer@example.org", "m2-ml: gain changed"),
+        ("observer@example.org", "m2-ml: gain well again"),
+    ]
+    for kind, read in (("plain", str), ("html", unescape)):
+        part = mails.taken[0].get_body((kind,))
+        assert part is not None
+        words = read(part.get_content()).replace("\xa0", " ")
+        assert "gain of amplifier 1 is outside its limits (0.9 – 1.1): 1.5 e⁻/ADU on" in words
+        assert "https://ccd.example/trends/gain?instrument=m2-ml&amplifier=1" in words
+    (picture,) = mails.taken[0].iter_attachments()
+    assert picture.get_content_type() == "image/png"
+    assert picture.get_content() == (home.path / trend_picture(run_id, "gain")).read_bytes()
 
 
 def test_who_cannot_be_reached_is_told_later_and_the_others_once(tmp_path: Path, receivers: list[Receiver]) -> None:
