@@ -37,7 +37,7 @@ Images = list[np.ndarray]
 KA_EV, EV_PER_ELECTRON = 5895.0, 3.65
 """Manganese Kα, and what silicon takes for an electron and its hole."""
 CHARGE_LOST = 0.01
-"""Of a photon's charge up to some per cent stay in neighbours, below their noise, and in traps."""
+"""Photons that share their charge between pixels read 5 % low, all of it added up: some of it is lost on the way."""
 
 A00 = -2e-6
 CAMERA = Camera(1.5, 5.0, 1000.0, shape=(128, 192), a00=A00)
