@@ -119,14 +119,9 @@ class Bench:
 
     def frames(self) -> None:
         """Measure the work on single frames and pairs."""
-        taken = self.measure("registration", self.biases, 3)
-        self.show(
-            "registration of the frames, one after the other",
-            taken,
-            f"{self.n / taken['seconds'][0]:.0f} frames a second",
-        )
-        taken = self.measure("ledger", self.biases, 3)
-        self.show("the same with the ledger, by readers", taken, f"{self.n / taken['seconds'][0]:.0f} frames a second")
+        for name, what in (("registration", "measuring the frames"), ("ledger", "registration, with the ledger")):
+            taken = self.measure(name, self.biases, 3)
+            self.show(what, taken, f"{self.n / taken['seconds'][0]:.0f} frames a second")
         self.row("gain and read noise, 2 + 2 frames", "gain", [*self.biases[:2], *self.flats], 3)
 
     def row(self, what: str, name: str, paths: Sequence[Path], times: int, *options: str) -> float:

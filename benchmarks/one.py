@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def ledger(paths: Sequence[str], times: int) -> dict[str, Any]:
             with home.sessions.begin() as session:
                 files = ledger.observe(session, seen, host=home.settings.host, now=now())
                 ledger.mark_ready(session, [file.id for file in files], now=now())
-            taken += best_of(1, lambda home=home: register_files(home))  # type: ignore[misc]
+            taken += best_of(1, partial(register_files, home))
             home.engine.dispose()
     return {"cold": taken[0], "seconds": sorted(taken[1:])}
 
