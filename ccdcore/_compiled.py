@@ -28,8 +28,8 @@ def compiled(function: F) -> F:
 
 
 def inner(function: F) -> F:
-    """Compile a function as part of those in its module that call it."""
-    return cast("F", numba.njit(nogil=True, error_model="numpy")(function))
+    """Compile a function into those of its module that call it."""
+    return cast("F", numba.njit(nogil=True, error_model="numpy", forceinline=True)(function))
 
 
 def inner_sum(function: F) -> F:
