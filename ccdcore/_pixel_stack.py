@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from astropy.nddata import NDData
 
-from ccdcore.errors import InsufficientDataError
+from ccdcore.errors import FrameReadError, InsufficientDataError
+from ccdcore.fits_io import read_image
 from ccdcore.frame import Frame
+from ccdcore.stored_pixels import StoredPixels, fill, stored_pixels
 
 Image = npt.NDArray[Any]
 
@@ -118,7 +121,11 @@ class SpooledPixels:
 
     def read(self, start: int, into: Image) -> None:
         """Read the pixels from number ``start`` on; the position of the file stays where it is."""
-        os.preadv(self.spool.file.fileno(), [into.view(np.uint8).data], self.offset + start * into.itemsize)
+        position = self.offset + start * into.itemsize
+        if not fill(into.view(np.uint8).data, self.spool.file.fileno(), position):
+            raise FrameReadError(
+                Path(self.name), f"its decoded pixels in {tempfile.gettempdir()} were cut off: try again"
+            )
 
     def image(self) -> Image:
         """Return the whole image, masked where some pixels are not to be used."""
@@ -171,19 +178,23 @@ def _opened(sources: Sequence[Source]) -> Iterator[tuple[Pixels, bool]]:
     # Readers silence warnings for the whole process, each for its time: what was before is brought back at the end.
     with warnings.catch_warnings(), ThreadPoolExecutor(at_a_time) as pool:
         for first in range(0, len(sources), at_a_time):
-            yield from pool.map(_open, sources[first : first + at_a_time], itertools.count(first + 1))
+            some = [_found(source) for source in sources[first : first + at_a_time]]
+            # Plain files need no more work, and the rest is left to threads, which would get in each other's way here.
+            each = map if all(isinstance(source, StoredPixels) for source in some) else pool.map
+            yield from each(_open, some, itertools.count(first + 1))
+
+
+def _found(source: Source) -> Source:
+    """Return the pixels of a plain file, found but not read; any other source as it is."""
+    return (stored_pixels(source) or source) if isinstance(source, str | PathLike) else source
 
 
 def _open(source: Source, number: int) -> tuple[Pixels, bool]:
     """Return the pixels of a source, and whether they were decoded for us, so that nobody else holds them."""
-    from ccdcore.fits_io import read_image
-    from ccdcore.stored_pixels import StoredPixels, stored_pixels
-
     if isinstance(source, HeldPixels | SpooledPixels | StoredPixels):
         return source, False
     if isinstance(source, str | PathLike):
-        stored = stored_pixels(source)
-        return (stored, False) if stored is not None else (_held(str(source), read_image(source)), True)
+        return _held(str(source), read_image(source)), True
     if isinstance(source, Frame):
         return _held(str(source.path), source.data), False
     name = f"image {number}"

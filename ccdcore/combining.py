@@ -39,9 +39,10 @@ QUANTISATION_VARIANCE = 1 / 12
 PRIOR_DEGREES_OF_FREEDOM = 4
 """How many degrees of freedom the noise model counts for when the scatter of a pixel is pooled with it."""
 
-_STRIP_BYTES = 2**24
+_STRIP_BYTES, _READ_BYTES = 2**24, 2**17
 _LEAST_STRIP = 2**12
-"""A strip is as many pixels of all frames as fit in so many bytes, but not so few that calls outweigh the work."""
+"""A strip is as many pixels of all frames as fit in so many bytes, but not so few that calls outweigh the work: what is
+read of a file at a time is so much at least, as far as memory allows."""
 
 _CACHE_LINE = 32
 """Pixels of 16 bits in a line of the processor's caches."""
@@ -179,7 +180,7 @@ def combine(
     n_rejected, n_valid = np.zeros(len(stack), np.int64), np.zeros(len(stack), np.int64)
 
     threads = threads or os.cpu_count() or 1
-    strips = _strips(n_pixels, len(stack) * job.kind.itemsize, memory_limit // (4 * threads))
+    strips = _strips(n_pixels, len(stack), job.kind.itemsize, memory_limit // (4 * threads))
     spare: SimpleQueue[Image] = SimpleQueue()  # one buffer a thread, taken again for the next strip
     for _ in range(min(threads, len(strips))):
         spare.put(np.empty(len(stack) * (strips[0].stop - strips[0].start), job.kind))
@@ -224,8 +225,9 @@ def _in_threads(work: Callable[[slice], Any], strips: Sequence[slice], threads: 
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _strips(n_pixels: int, bytes_per_pixel: int, memory_limit: int) -> list[slice]:
-    size = max(_LEAST_STRIP, min(_STRIP_BYTES, memory_limit) // bytes_per_pixel)
+def _strips(n_pixels: int, n_frames: int, itemsize: int, memory_limit: int) -> list[slice]:
+    good_size = max(_STRIP_BYTES, n_frames * _READ_BYTES)
+    size = max(_LEAST_STRIP, min(good_size, memory_limit) // (n_frames * itemsize))
     # Frames an odd number of lines apart: were it a power of two, caches could hold a pixel of eight frames at a time.
     size = (size // _CACHE_LINE - 1 | 1) * _CACHE_LINE
     return [slice(start, min(start + size, n_pixels)) for start in range(0, n_pixels, size)]

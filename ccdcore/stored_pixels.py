@@ -72,11 +72,8 @@ class StoredPixels:
     def _read(self, file: int, position: int, into: memoryview) -> None:
         if _signature(file) != self.signature:
             raise FrameReadError(self.path, "changed while it was read: try again", incomplete=True)
-        while into:
-            n = os.preadv(file, [into], position)
-            if n == 0:
-                raise FrameReadError(self.path, "was cut off while it was read: try again", incomplete=True)
-            into, position = into[n:], position + n
+        if not fill(into, file, position):
+            raise FrameReadError(self.path, "was cut off while it was read: try again", incomplete=True)
 
     def image(self) -> npt.NDArray[Any]:
         """Return the whole image, as `read_image` does, with its checksums verified."""
@@ -116,6 +113,13 @@ def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
     if scale != 1 or zero not in {0, unsigned}:
         return None
     return StoredPixels(path, (shape[0], shape[1]), np.dtype(number), int(zero), offset, signature)
+
+
+def fill(into: memoryview, file: int, position: int) -> bool:
+    """Fill a buffer from a place in an open file, no call reads more than 2 GiB of; False where it ends before."""
+    while into and (n := os.preadv(file, [into], position)):
+        into, position = into[n:], position + n
+    return not into
 
 
 def _signature(file: int) -> tuple[int, int, int]:

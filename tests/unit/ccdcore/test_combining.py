@@ -21,6 +21,7 @@ from hypothesis.extra import numpy as hnp
 
 from ccdcore import combining
 from ccdcore._combine_kernel import network
+from ccdcore._pixel_stack import HeldPixels, Spool, SpooledPixels
 from ccdcore.combining import PRIOR_DEGREES_OF_FREEDOM, combine
 from ccdcore.errors import FrameReadError, InsufficientDataError
 from ccdcore.stored_pixels import StoredPixels
@@ -416,3 +417,14 @@ def test_errors_say_what_and_which(tmp_path):
         combine([np.zeros((4, 4))] * 2, scale=[1, 1, 1])
     with pytest.raises(OSError, match=r"missing\.fits"):
         combine([Path("missing.fits")])
+
+
+def test_a_temporary_file_is_read_in_as_many_calls_as_it_takes(monkeypatch):
+    held = HeldPixels("flat.fits.gz", np.arange(5000, dtype=np.uint16).reshape(50, 100))
+    spooled = SpooledPixels.of(held, Spool())
+    at_once = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, into, position: at_once(file, [into[0][:300]], position))
+    np.testing.assert_array_equal(spooled.image(), held.data)
+    spooled.spool.file.truncate(4000)
+    with pytest.raises(FrameReadError, match=r"flat\.fits\.gz: its decoded pixels in .* were cut off: try again"):
+        spooled.image()
