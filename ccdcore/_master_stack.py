@@ -46,7 +46,7 @@ def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: M
     Returns
     -------
     ndarray, shape (rows, columns)
-        ADU: the raw integers where nothing was to remove, else float32.
+        ADU: the raw integers where nothing was to remove, else float32, 0 outside the amplifiers' data sections.
 
     Raises
     ------
@@ -76,7 +76,18 @@ def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: M
                 pixels = raw.astype(np.float32)
             section = amplifier.data.slices
             pixels[section][raw[section] >= limit] = np.nan
+    if pixels is not raw:
+        # What is scaled like light without being light would be clipped, and tell against its frame.
+        pixels[~data_sections(frame)] = 0
     return pixels
+
+
+def data_sections(frame: CalibrationFrame) -> npt.NDArray[np.bool_]:
+    """Return which pixels are in the data section of an amplifier."""
+    inside = np.zeros(frame.shape, dtype=bool)
+    for amplifier in frame.amplifiers:
+        inside[amplifier.data.slices] = True
+    return inside
 
 
 def saturation_limits(frame: CalibrationFrame) -> tuple[float, ...]:
@@ -126,11 +137,8 @@ class MasterStack:
                     f"{frame.path}: its shape is {frame.shape}, that of {frames[0].path} is {frames[0].shape}: "
                     "combine frames of one window and binning"
                 )
-        inside = np.zeros(frames[0].shape, dtype=bool)
-        for amplifier in frames[0].amplifiers:
-            inside[amplifier.data.slices] = True
         images = open_stack([_source(frame, bias, dark) for frame in frames], _MEMORY_LIMIT)
-        return cls(kind, frames, images, inside, bias, dark)
+        return cls(kind, frames, images, data_sections(frames[0]), bias, dark)
 
     def per_pixel(self, values: PerAmplifier | None) -> Image | None:
         """Spread one value for each amplifier over its pixels."""

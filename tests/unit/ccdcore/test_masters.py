@@ -471,3 +471,12 @@ def test_where_one_flat_of_a_ramp_saturates_the_fainter_ones_give_the_value():
     assert (master.mask[10:12, 10:20] == MaskBit.SATURATED).all()
     assert set(master.n_used[10:12, 10:20].ravel()) <= {2, 3}  # the 5 σ clip is tight for three values
     assert master.value[10:12, 10:20].mean() == pytest.approx(1.6, rel=0.02)
+
+
+def test_faint_flats_of_a_ramp_are_not_told_against_by_their_overscan():
+    light = uniform_light(FOUR_TAPS.shape, 60_000.0)
+    ramp = flats(FOUR_TAPS, light, flux=(0.1, 0.1, 0.5, 0.5, 0.8, 0.8, 1.0, 1.0))
+    bias = master_bias(biases(FOUR_TAPS))
+    master = master_flat(ramp, bias=bias, gain_e_per_adu={"left": 1.5, "right": 1.6})
+    assert max(entry.rejected_fraction for entry in master.inputs) < 1e-3
+    assert check_master(master, ramp[0], bias=bias) == ()
