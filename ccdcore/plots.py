@@ -274,13 +274,13 @@ def _transfer_curve(axis: Axes, residuals: Axes, result: PhotonTransfer, number:
     marker = MARKERS[number % len(MARKERS)]
     label = f"amplifier {result.amplifier}"
     if result.gain_e_per_adu is not None:
-        label += f": gain {_plus_minus(result.gain_e_per_adu, result.gain_uncertainty)} e⁻/ADU"
+        label += f": gain {plus_minus(result.gain_e_per_adu, result.gain_uncertainty)} e⁻/ADU"
         x = np.geomspace(mean.min(), mean.max(), 200) if mean.min() > 0 else np.linspace(mean.min(), mean.max(), 200)
-        axis.plot(x, _fitted(result, x), color=style["color"], linewidth=1)
-        fitted = _fitted(result, mean)
+        axis.plot(x, fitted_variance(result, x), color=style["color"], linewidth=1)
+        fitted = fitted_variance(result, mean)
         residuals.errorbar(mean, 100 * (variance / fitted - 1), 100 * error / fitted, fmt=marker, **style)
         for point in result.rejected:
-            off = 100 * float(point.variance_adu2 / _fitted(result, np.array(point.mean_adu)) - 1)
+            off = 100 * float(point.variance_adu2 / fitted_variance(result, np.array(point.mean_adu)) - 1)
             residuals.plot(point.mean_adu, np.clip(off, -range_percent, range_percent), "x", color=style["color"])
     for point in result.rejected:
         axis.plot(point.mean_adu, point.variance_adu2, "x", color=style["color"])
@@ -294,7 +294,8 @@ def _points(curve: Sequence[PhotonTransferPoint]) -> tuple[Image, Image, Image]:
     return mean, variance, error
 
 
-def _fitted(result: PhotonTransfer, mean: Image) -> Image:
+def fitted_variance(result: PhotonTransfer, mean: Image) -> Image:
+    """Return the variance (ADU²) that the fit of a result gives for some mean signals (ADU)."""
     gain = result.gain_e_per_adu or 1.0
     bent = curvature(mean * gain, result.a00_per_e or 0.0)
     return np.asarray(result.read_noise_adu**2 + mean / gain * bent)
@@ -303,7 +304,7 @@ def _fitted(result: PhotonTransfer, mean: Image) -> Image:
 def _residual_range(result: PhotonTransfer) -> float:
     """Return the range of residuals in per cent that shows all points of the fit with their uncertainties."""
     mean, variance, error = _points(result.curve)
-    fitted = _fitted(result, mean)
+    fitted = fitted_variance(result, mean)
     return 120 * float(np.max((np.abs(variance - fitted) + error) / fitted))
 
 
@@ -358,7 +359,7 @@ def _label(quantity: str, unit: str) -> str:
     return f"{quantity} ({_UNIT_LABELS.get(unit, unit)})"
 
 
-def _plus_minus(value: float, uncertainty: float | None) -> str:
+def plus_minus(value: float, uncertainty: float | None) -> str:
     """Write a value with two digits of its uncertainty."""
     if not uncertainty:
         return f"{value:.4g}"

@@ -10,16 +10,19 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from ccdcore.bad_pixels import BAD
 from ccdcore.photon_transfer import PhotonTransfer
-from ccdcore.plots import COLOURS, MARKERS, block_of, reduced, zscale
+from ccdcore.plots import COLOURS, MARKERS, block_of, fitted_variance, reduced, zscale
 
 Image = npt.NDArray[Any]
 
 _WIDTH, _HEIGHT = 8.3, 11.0
 _DPI = 100
 _NAMED_LINES = 3
+_TABLE_CHARACTERS = 110
+"""What a row of the table holds in small print."""
 _MOST_MARKED = 3_000
 """Bad pixels of one kind that are drawn; a map of more is a grey area anyway."""
 
@@ -111,7 +114,7 @@ def report_page(
     _draw_table(figure, table)
     low = 0.93 - 0.018 * (len(table) + 1)
     _draw_images(figure, images, low - 0.02)
-    transfer = figure.add_axes((0.09, 0.36, 0.39, 0.2))
+    transfer = figure.add_axes((0.11, 0.36, 0.37, 0.2))
     transfer.set_title("photon transfer", fontsize="medium")
     _draw_transfers(transfer, transfers)
     spectrum = figure.add_axes((0.57, 0.36, 0.39, 0.2))
@@ -124,10 +127,12 @@ def report_page(
 
 
 def _draw_table(figure: Figure, table: Sequence[Sequence[str]]) -> None:
-    places = np.linspace(0.06, 0.96, max(map(len, table), default=1) + 1)
+    widths = [max(map(len, column)) + 2 for column in zip(*table, strict=True)]
+    places = 0.06 + 0.9 * np.cumsum([0, *widths]) / max(sum(widths), _TABLE_CHARACTERS)
+    size = "small" if sum(widths) <= _TABLE_CHARACTERS else "x-small"
     for number, row in enumerate(table):
         for x, cell in zip(places, row, strict=False):
-            figure.text(x, 0.93 - 0.018 * number, cell, fontsize="small", weight="bold" if number == 0 else "normal")
+            figure.text(x, 0.93 - 0.018 * number, cell, fontsize=size, weight="bold" if number == 0 else "normal")
 
 
 def _draw_images(figure: Figure, images: Images | None, top: float) -> None:
@@ -170,11 +175,15 @@ def _draw_transfers(axis: Axes, transfers: Sequence[PhotonTransfer]) -> None:
         ).T
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         line = np.linspace(max(mean.min(), 1.0), mean.max(), 200)
-        axis.plot(line, one.read_noise_adu**2 + line / (one.gain_e_per_adu or 1.0), color=colour, linewidth=0.8)
+        axis.plot(line, fitted_variance(one, line), color=colour, linewidth=0.8)
         axis.errorbar(mean, variance, error, fmt=marker, color=colour, markersize=3, label=f"amplifier {one.amplifier}")
     means = [point.mean_adu for one in drawn for point in one.curve]
     if min(means) > 0 and max(means) > 10 * min(means):
         axis.set(xscale="log", yscale="log")
+        for each in (axis.xaxis, axis.yaxis):
+            each.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            each.set_major_formatter(EngFormatter(sep=""))
+            each.set_minor_formatter(NullFormatter())
     axis.legend(loc="upper left", fontsize="x-small")
     axis.grid(alpha=0.3)
 

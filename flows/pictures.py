@@ -92,7 +92,9 @@ def _table(measured: Sequence[MeasurementRow]) -> list[list[str]]:
 def _value(row: MeasurementRow | None) -> str:
     if row is None:
         return "–"
-    return f"{row.value:.4g}" + (f" ± {row.uncertainty:.2g}" if row.uncertainty is not None else "")
+    from ccdcore.plots import plus_minus
+
+    return plus_minus(row.value, row.uncertainty)
 
 
 def _spectra(measured: Sequence[MeasurementRow]) -> list[Spectrum]:

@@ -33,7 +33,7 @@ def print_summary(
         for row in results["characterisations"]
     ]
     show(rows, format_name="table", columns=_RESULTS, empty=nothing or _why_nothing(results))
-    _lines(dict.fromkeys(f"{row['night']}: {note}" for row in rows for note in row["notes"]))
+    _lines(_notes(rows))
     masters = [{**row, "frames": row["n_combined"], "left_out": row["n_excluded"]} for row in results["masters"]]
     show(masters, format_name="table", columns=_MASTERS, empty="no masters")
     for what, title in (("excluded", "left out"), ("failed", "failed")):
@@ -43,6 +43,21 @@ def print_summary(
     if results["other"]:
         why = (f"{n} × {one_line(reason)}" for reason, n in results["other_reasons"].items())
         _lines([f"{number_of(results['other'], 'other frame')} (science and the like): {'; '.join(why)}"])
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what is said of the measurements of each night, and of which amplifiers where it is not all of them."""
+    amplifiers: dict[str, set[str]] = {}
+    of: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        amplifiers.setdefault(row["night"], set()).add(row["amplifier"])
+        for note in row["notes"]:
+            of.setdefault((row["night"], note), []).append(row["amplifier"])
+    lines = []
+    for (night, note), some in of.items():
+        which = "" if set(some) == amplifiers[night] else f", amplifier {', '.join(some)}"
+        lines.append(f"{night}{which}: {note}")
+    return lines
 
 
 def _why_nothing(results: Mapping[str, Any]) -> str:
