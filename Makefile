@@ -25,7 +25,7 @@ $(VENV)/.installed: $(UV) requirements/dev.txt pyproject.toml
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## the whole service on real frames; ARGS=--exit stops it afterwards
+demo: setup ## the whole service on real frames; ARGS=--exit stops it afterwards, ARGS=--history shows two simulated years
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes --target .demo/frames -r requirements/demo.txt
 	$(BIN)/python deploy/demo/demo.py --frames .demo/frames --work .demo/work $(ARGS)
 

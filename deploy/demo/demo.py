@@ -32,9 +32,14 @@ def main() -> int:
     options.add_argument("--frames", type=Path, required=True, help="directory with the frames of msfc-ccd")
     options.add_argument("--work", type=Path, required=True, help="directory to work in; emptied first")
     options.add_argument("--exit", action="store_true", help="stop the service afterwards")
+    options.add_argument("--history", action="store_true", help="two simulated years of a camera that ages, instead")
     arguments = options.parse_args()
 
     shutil.rmtree(arguments.work, ignore_errors=True)
+    if arguments.history:
+        import history
+
+        return history.main(arguments.work, stop=arguments.exit)
     home, incoming = arguments.work / "home", arguments.work / "incoming"
     home.mkdir(parents=True)
     incoming.mkdir()
