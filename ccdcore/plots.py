@@ -249,11 +249,16 @@ def trend(
     if new:
         times, values = [row[0] for row in new], [row[1] for row in new]
         axis.plot(times, values, "ko", markersize=11, fillstyle="none", label="this run")  # type: ignore[arg-type]
-    for what in dict.fromkeys(what for _, what in changes):
-        for when in (when for when, of in changes if of == what and when >= rows[0][0]):
-            axis.axvline(when, color="0.5", linestyle=":", linewidth=1)  # type: ignore[arg-type]
-            place: Any = (when, 0.98)
-            axis.annotate(what, place, xycoords=("data", "axes fraction"), rotation=90, va="top", fontsize="x-small")
+    shown = [(when, what) for when, what in changes if when >= rows[0][0]]
+    for number, what in enumerate(dict.fromkeys(what for _, what in shown)):
+        style: dict[str, Any] = {
+            "color": "tab:purple",
+            "linestyle": (":", "-.", (0, (5, 1)))[number % 3],
+            "label": what,
+        }
+        for when in (when for when, of in shown if of == what):
+            axis.axvline(when, linewidth=1.2, **style)  # type: ignore[arg-type]
+            style["label"] = None  # named once, where no value can lie
     drawn = [limit for limit in ((limits.min, limits.max) if limits else ()) if limit is not None]
     for number, limit in enumerate(drawn):
         axis.axhline(limit, color="0.35", linestyle="--", label=None if number else "specification")

@@ -215,12 +215,12 @@ def conditions(
 # Nothing but what the index of the table holds: rows are long, and of most points nothing else is asked.
 _POINTS = (
     select(
+        MEASUREMENT.instrument_id,
         SET.configuration,
         MEASUREMENT.amplifier,
         MEASUREMENT.filter,
         MEASUREMENT.quantity,
         MEASUREMENT.unit,
-        MEASUREMENT.instrument_id,
         MEASUREMENT.id,
         extract("epoch", MEASUREMENT.observed_at),
         MEASUREMENT.value,
@@ -231,8 +231,8 @@ _POINTS = (
     .join(CalibrationSet.__table__, RUN.calibration_set_id == SET.id)
 )
 
-
 _AT_A_TIME = 2000
+"""Rows that become arrays together: those of a long series would keep the garbage collector busy."""
 
 
 def curves(session: Session, entries: Entries, where: Sequence[ColumnElement[bool]]) -> list[Curve]:
@@ -240,13 +240,14 @@ def curves(session: Session, entries: Entries, where: Sequence[ColumnElement[boo
     import numpy as np
 
     places: dict[tuple[Any, ...], int] = {}
+    known: dict[tuple[Any, ...], int] = {}
     parts: list[tuple[npt.NDArray[Any], ...]] = []
-    # A piece at a time becomes arrays: the rows of all of them would keep the garbage collector busy.
     for rows in session.connection().execute(_POINTS.where(*where)).partitions(_AT_A_TIME):
-        *of, entry, ids, times, values, uncertainties, temperatures = zip(*rows, strict=True)
-        names = (entries[one][0] for one in entry)
-        keys = [places.setdefault(key, len(places)) for key in zip(names, *of, strict=True)]
-        numbers = (np.array(column, np.int64) for column in (keys, ids, entry))
+        *parts_of_key, ids, times, values, uncertainties, temperatures = zip(*rows, strict=True)
+        of = list(zip(*parts_of_key, strict=True))
+        for entry, *rest in (key for key in dict.fromkeys(of) if key not in known):
+            known[entry, *rest] = places.setdefault((entries[entry][0], *rest), len(places))
+        numbers = (np.array(column, np.int64) for column in (list(map(known.__getitem__, of)), ids, parts_of_key[0]))
         parts.append((*numbers, *(np.array(one, np.float64) for one in (times, values, uncertainties, temperatures))))
     if not parts:
         return []

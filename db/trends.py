@@ -287,4 +287,4 @@ def judge(value: float, *, limits: Limits, remark: str | None) -> Verdict:
         return "bad"
     if remark is not None:
         return "suspect"
-    return "unjudged" if limits == Limits() else "ok"
+    return "unjudged" if limits.min is None and limits.max is None else "ok"

@@ -46,7 +46,11 @@ def one_measurement(request: Request, session: Reading, record: OfRecord, key: I
     row = measurement(session, key)
     tree = of_record(session, f"measurement:{key}")
     assert row is not None  # what has a provenance is on record
-    details = {name: _in_words(one) for name, one in tree["details"].items() if name not in _HIDDEN and _is_plain(one)}
+    details = {
+        words.detail(name, row.unit): _in_words(one)
+        for name, one in tree["details"].items()
+        if name not in _HIDDEN and _is_plain(one)
+    }
     return page(
         request,
         "measurement.html",
@@ -60,7 +64,7 @@ def one_measurement(request: Request, session: Reading, record: OfRecord, key: I
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, int | float | str) or (isinstance(value, list) and len(value) <= 4)
+    return isinstance(value, int | float | str) or (isinstance(value, list) and 0 < len(value) <= 4)
 
 
 def _in_words(value: Any) -> str:

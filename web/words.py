@@ -11,6 +11,13 @@ from db.notices import NoticeOnRecord
 UNITS = {"e/ADU": "e⁻/ADU", "e": "e⁻", "adu": "ADU", "adu/s": "ADU/s"}
 _QUANTITIES = {"a00": "a₀₀"}
 """What is not the name with spaces."""
+_DETAILS = {
+    "n_bias": "biases",
+    "n_flat": "flats",
+    "n_flat_pairs": "pairs of flats",
+    "n_pixels": "pixels",
+    "chi2_per_dof": "χ² per degree of freedom",
+}
 _UNIT_AT_THE_END = ("_adu", "_e")
 
 
@@ -25,6 +32,15 @@ def quantity(name: str) -> str:
     return _QUANTITIES.get(name, name.removesuffix(ending).replace("_", " "))
 
 
+def detail(name: str, of: str) -> str:
+    """Return the name of a detail of a measurement with its unit; uncertainties have that of the measurement (`of`)."""
+    if name.endswith("uncertainty"):
+        return f"{name.replace('_', ' ')} ({unit(of)})"
+    if name.endswith("_adu"):
+        return f"{quantity(name)} (ADU)"
+    return _DETAILS.get(name, name.replace("_", " "))
+
+
 def measured(value: float | None, uncertainty: float | None = None) -> str:
     """Write a value with two digits of its uncertainty; with five digits where there is none."""
     if value is None:
@@ -33,7 +49,7 @@ def measured(value: float | None, uncertainty: float | None = None) -> str:
         return f"{value:.5g}"
     digits = max(0, 1 - math.floor(math.log10(uncertainty)))
     if digits > 6:
-        return f"{value:.2e} ± {uncertainty:.1e}"
+        return f"{f'{value:.2e}' if value else '0'} ± {uncertainty:.1e}"
     return f"{value:.{digits}f} ± {uncertainty:.{digits}f}"
 
 

@@ -14,7 +14,8 @@ from web.rendering import link
         (1.49873, 0.0076, "1.4987 ± 0.0076"),
         (4.94, 0.028, "4.940 ± 0.028"),
         (30_000.4, 150.0, "30000 ± 150"),
-        (0.0, 8.7e-6, "0.00e+00 ± 8.7e-06"),
+        (0.0, 8.7e-6, "0 ± 8.7e-06"),
+        (1.25e-5, 8.7e-8, "1.25e-05 ± 8.7e-08"),
         (999.99123, None, "999.99"),
         (5.0, 0.0, "5"),
         (5.0, float("nan"), "5"),
@@ -30,6 +31,17 @@ def test_a_value_has_two_digits_of_its_uncertainty(value: float | None, uncertai
 )
 def test_limits_are_a_span(low: float | None, high: float | None, text: str) -> None:
     assert words.limits(low, high) == text
+
+
+def test_details_have_names_and_units() -> None:
+    assert [
+        words.detail(name, "e/ADU") for name in ("n_flat_pairs", "level_range_adu", "systematic_uncertainty", "x_y")
+    ] == [
+        "pairs of flats",
+        "level range (ADU)",
+        "systematic uncertainty (e⁻/ADU)",
+        "x y",
+    ]
 
 
 def test_names_lose_their_unit() -> None:
