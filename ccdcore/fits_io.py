@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import os
@@ -23,6 +22,7 @@ import numpy.typing as npt
 from astropy.io import fits
 from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyWarning
+from isal import igzip, isal_zlib
 
 from ccdcore.amplifiers import header_amplifiers
 from ccdcore.errors import FrameReadError
@@ -322,7 +322,7 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, tuple[str, ...]]]:
 def _decompressed(path: Path, file: BinaryIO) -> BinaryIO:
     content = io.BytesIO()
     try:
-        with gzip.GzipFile(fileobj=file) as compressed:
+        with igzip.GzipFile(fileobj=file) as compressed:  # type: ignore[no-untyped-call]
             while chunk := compressed.read(_CHUNK):
                 content.write(chunk)
                 if content.tell() > MAX_BYTES:
@@ -330,7 +330,7 @@ def _decompressed(path: Path, file: BinaryIO) -> BinaryIO:
                 require_ratio(path, content.tell(), file.tell())
     except EOFError as error:
         raise FrameReadError(path, "is cut off: the compressed data end too early", incomplete=True) from error
-    except (gzip.BadGzipFile, zlib.error) as error:
+    except (igzip.BadGzipFile, isal_zlib.IsalError) as error:  # type: ignore[misc]  # as its stubs have it
         raise FrameReadError(path, f"is damaged: {error}; copy it again from the camera") from error
     return content
 
