@@ -60,7 +60,7 @@ class Mosaic:
     def pixels(self) -> npt.NDArray[Any]:
         """Decode the pixels, in their physical type and native byte order."""
         parts = [unit.data.reshape(shape) for unit, shape in zip(self.units, self.shapes, strict=True)]
-        data = np.hstack(parts)
+        data = parts[0] if len(parts) == 1 else np.hstack(parts)
         return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
 
 
