@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from ccdcore.statistics import FrameStatistics
     from db.results import NewMaster, NewMeasurement, RunInput
 
+LONGEST_REMARK = 600
+"""Characters: the remark is in an index, and PostgreSQL takes no entry of an index above 2.7 kB."""
+
 
 def sync_instruments(session: Session, instruments: Sequence[Instrument], *, now: datetime) -> None:
     """Store the entries in force and their limits.
@@ -257,6 +260,7 @@ def record_measurements(session: Session, *, run_id: int, measurements: Sequence
     for one in measurements:
         fields = {name: _column(getattr(one, name)) for name in one.__dataclass_fields__}
         fields["details"] = plain(one.details)
+        fields["remark"] = fields["remark"] and fields["remark"][:LONGEST_REMARK]
         fields |= {name: one.details.get(name) for name in ("n_bias", "n_flat", "n_flat_pairs")}
         rows.append(models.Measurement(run_id=run_id, instrument_id=instrument_id, **fields))
     session.add_all(rows)

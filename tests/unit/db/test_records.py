@@ -288,3 +288,11 @@ def test_a_finished_run_cannot_be_abandoned(session: Session, set_id: int) -> No
     finish_run(session, run_id=run_id, now=NOON)
     assert abandon_run(session, run_id=run_id, now=NOON) == []
     assert len(session.scalars(select(models.Master)).all()) == 1
+
+
+def test_a_remark_of_any_length_is_taken(session: Session) -> None:
+    run_id = begin_run(session, set_of(session, add_frame(session, "a")))
+    noise = "".join(chr(0x4E00 + 7919 * n % 20000) for n in range(5000))  # three bytes each, and no pattern
+    record_measurements(session, run_id=run_id, measurements=[gain(remark=noise), gain(remark="odd"), gain()])
+    found = session.scalars(select(models.Measurement.remark).order_by(models.Measurement.id)).all()
+    assert found == [noise[:600], "odd", None]
