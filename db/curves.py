@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import ColumnElement, extract, select
+from sqlalchemy import ColumnElement, String, select, type_coerce
 from sqlalchemy.orm import Session
 
 from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
@@ -222,7 +222,7 @@ _POINTS = (
         MEASUREMENT.quantity,
         MEASUREMENT.unit,
         MEASUREMENT.id,
-        extract("epoch", MEASUREMENT.observed_at),
+        type_coerce(MEASUREMENT.observed_at, String),  # as the database hands it over: see _seconds
         MEASUREMENT.value,
         MEASUREMENT.uncertainty,
         MEASUREMENT.ccd_temperature_c,
@@ -230,6 +230,16 @@ _POINTS = (
     .join_from(Measurement.__table__, Run.__table__, MEASUREMENT.run_id == RUN.id)
     .join(CalibrationSet.__table__, RUN.calibration_set_id == SET.id)
 )
+
+
+def _seconds(times: Sequence[str | datetime]) -> Floats:
+    """Return seconds since 1970: SQLite hands over text, which numpy reads ten times as fast as anybody else."""
+    import numpy as np
+
+    if isinstance(times[0], str):
+        return np.array(times, "datetime64[us]").astype(np.float64) / 1e6
+    return np.array([when.timestamp() for when in times if isinstance(when, datetime)])
+
 
 _AT_A_TIME = 2000
 """Rows that become arrays together: those of a long series would keep the garbage collector busy."""
@@ -248,7 +258,8 @@ def curves(session: Session, entries: Entries, where: Sequence[ColumnElement[boo
         for entry, *rest in (key for key in dict.fromkeys(of) if key not in known):
             known[entry, *rest] = places.setdefault((entries[entry][0], *rest), len(places))
         numbers = (np.array(column, np.int64) for column in (list(map(known.__getitem__, of)), ids, parts_of_key[0]))
-        parts.append((*numbers, *(np.array(one, np.float64) for one in (times, values, uncertainties, temperatures))))
+        floats = (np.array(column, np.float64) for column in (values, uncertainties, temperatures))
+        parts.append((*numbers, _seconds(times), *floats))
     if not parts:
         return []
     place, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
