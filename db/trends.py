@@ -119,7 +119,7 @@ def trends(
     where = conditions(which, entries=entries if instrument else None, since=since, until=until, superseded=superseded)
     if at_most is None:
         return _rows(session, entries, *where)
-    shown = [key for curve in curves(session, entries, where) for key in _thinned(curve, at_most)]
+    shown = [key for curve in curves(session, entries, where, known=which) for key in _thinned(curve, at_most)]
     return _in_order(row for ids in batches(shown) for row in _rows(session, entries, MEASUREMENT.id.in_(ids)))
 
 
