@@ -78,8 +78,8 @@ def paints(address: str) -> list[float]:
             # Asked again and again from here: the pages' policy lets nobody wait inside of them.
             painted = wait_for(lambda page=page: page.evaluate(FIRST_PAINT), seconds=60)  # type: ignore[misc]
             seconds.append(painted / 1000)
+            page.wait_for_load_state("networkidle")  # what is asked for after the paint is not in the next one's way
             page.close()
-            time.sleep(0.2)
     return seconds
 
 

@@ -92,16 +92,19 @@ for (const plot of document.querySelectorAll("svg.trend")) {
   }
 }
 
-// Steps and drifts take a moment to find: they come when the page is there already.
+// Steps and drifts take a moment to find: they are asked for when the page has been painted.
 const changes = document.getElementById("changes");
-if (changes) fetch(changes.dataset.address).then((answer) => answer.text()).then((text) => {
+if (changes) requestAnimationFrame(() => setTimeout(showChanges));
+
+async function showChanges() {
+  const text = await (await fetch(changes.dataset.address)).text();
   const found = new DOMParser().parseFromString(text, "text/html").querySelector("main h1 ~ :last-child");
   if (!found) return;
   changes.querySelector("p").replaceWith(found);
   for (const row of found.querySelectorAll("[data-at]"))
     for (const plot of document.querySelectorAll("svg.trend"))
       if (plot.dataset.series === row.dataset.series) mark(plot, row.dataset);
-});
+}
 
 function mark(plot, { at, text }) {
   const first = Date.parse(plot.dataset.first), last = Date.parse(plot.dataset.last);
