@@ -219,7 +219,7 @@ def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> li
         return limits_of(entries[entry][1], quantity=quantity, unit=unit)
 
     rows = []
-    found = session.connection().execute(_QUERY.where(*where))
+    found = session.connection().execute(_QUERY.where(*where)).all()
     for entry, key, quantity, value, uncertainty, unit, configuration, night, observed_at, *rest in found:
         amplifier, filter_name, method, n_bias, n_flat, n_pairs, temperature, remark, run_id, flow_run_id, *last = rest
         inside = limits(entry, quantity, unit)
