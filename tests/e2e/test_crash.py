@@ -16,7 +16,7 @@ from tests.e2e.conftest import START_SECONDS
 from tests.support.service import Service, is_alive, kill, wait_for
 from tests.support.simulate import Camera, simple_night
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(512, 1024))
 """One whose masters take a while."""
