@@ -12,7 +12,7 @@ from db.masters import masters
 from db.models import FileState
 from db.sets import open_runs
 from db.trends import trends
-from tests.e2e.conftest import START_SECONDS
+from tests.e2e.conftest import PATIENCE, START_SECONDS
 from tests.support.service import Service, is_alive, kill, wait_for
 from tests.support.simulate import Camera, simple_night
 
@@ -22,7 +22,7 @@ CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(51
 """One whose masters take a while."""
 N_BIAS, N_FLAT = 12, 8
 N_FRAMES = N_BIAS + N_FLAT
-RECOVERY_SECONDS = 120.0
+RECOVERY_SECONDS = PATIENCE * 30
 
 Measured = Callable[[str, float, float], None]
 
@@ -90,7 +90,7 @@ def test_all_killed_in_the_midst_of_a_master(service: Service, measured: Measure
     measured("ready after kill -9", service.start(within=120), START_SECONDS)
     assert_results_are_there_once(service, "all")
     assert [one.outcome for one in service.runs("all")] == ["abandoned", "done"]
-    assert wait_for(lambda: prefect_state(service, run) == "CRASHED", seconds=30)
+    assert wait_for(lambda: prefect_state(service, run) == "CRASHED", seconds=PATIENCE * 10)
 
 
 def test_serve_killed_in_the_midst_of_a_master(service: Service) -> None:
@@ -98,10 +98,12 @@ def test_serve_killed_in_the_midst_of_a_master(service: Service) -> None:
     run = wait_for_a_master(service, "serve")
     worker = psutil.Process(pid_of(service, run))
     kill([service.part("serve")])
-    assert wait_for(lambda: not is_alive(worker), seconds=10), "a flow run goes on without the process that serves it"
+    assert wait_for(lambda: not is_alive(worker), seconds=PATIENCE * 2), (
+        "a flow run goes on without the process that serves it"
+    )
     assert_results_are_there_once(service, "serve")
     assert [one.outcome for one in service.runs("serve")] == ["abandoned", "done"]
-    assert wait_for(lambda: prefect_state(service, run) == "CRASHED", seconds=30)
+    assert wait_for(lambda: prefect_state(service, run) == "CRASHED", seconds=PATIENCE * 10)
 
 
 def test_processes_of_flow_runs_killed_as_they_read_and_in_the_midst_of_a_master(service: Service) -> None:
@@ -113,7 +115,7 @@ def test_processes_of_flow_runs_killed_as_they_read_and_in_the_midst_of_a_master
     kill([psutil.Process(pid_of(service, run))])
     assert_results_are_there_once(service, "run")
     assert [one.outcome for one in service.runs("run")] == ["abandoned", "done"]
-    assert wait_for(lambda: prefect_state(service, run) == "CRASHED", seconds=30)
+    assert wait_for(lambda: prefect_state(service, run) == "CRASHED", seconds=PATIENCE * 10)
 
 
 def test_watch_killed_as_frames_land(service: Service) -> None:
@@ -136,4 +138,4 @@ def test_up_killed_alone_takes_all_with_it(service: Service) -> None:
     assert service.process is not None
     kill([psutil.Process(service.process.pid)])
     service.process.wait()
-    assert wait_for(lambda: not service.family(), seconds=15), service.family()
+    assert wait_for(lambda: not service.family(), seconds=PATIENCE * 3), service.family()

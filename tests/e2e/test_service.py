@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from db import models
 from db.models import FileState
 from db.trends import trends
-from tests.e2e.conftest import START_SECONDS
+from tests.e2e.conftest import PATIENCE, START_SECONDS
 from tests.support.service import Service, ccdwatch, free_port, wait_for
 from tests.support.simulate import simple_night
 from tests.support.site import answers
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(600)
 STOP_SECONDS = 10.0
 SETTLE_SECONDS = 5.0
 RESULT_SECONDS = SETTLE_SECONDS + 8.0
-REFUSAL_SECONDS = 30.0
+REFUSAL_SECONDS = PATIENCE * 8
 N_FRAMES = 9
 """Of a simulated night: 5 biases and 4 flats."""
 
@@ -122,7 +122,7 @@ def broken(service: Service) -> dict[Path, bytes]:
 
 @pytest.mark.usefixtures("broken")
 def test_result_of_frames_that_were_there_before_the_start(service: Service, measured: Measured) -> None:
-    run = service.wait_until_done(BEFORE_THE_START, N_FRAMES, seconds=120)
+    run = service.wait_until_done(BEFORE_THE_START, N_FRAMES, seconds=PATIENCE * 30)
     assert run.ended_at is not None
     assert service.ready_at is not None
     since = (run.ended_at - service.ready_at).total_seconds()
@@ -137,7 +137,7 @@ def test_result_is_on_record_soon_after_the_last_frame(
     frames = simple_night(service.outside / name, seed=WAYS.index(way), instrument=name).paths
     way(frames, service.incoming)
     landed = datetime.now(UTC)
-    run = service.wait_until_done(name, N_FRAMES, seconds=120)
+    run = service.wait_until_done(name, N_FRAMES, seconds=PATIENCE * 30)
     assert run.ended_at is not None
     measured(f"result, frames {name.replace('_', ' ')}", (run.ended_at - landed).total_seconds(), RESULT_SECONDS)
     assert [one.outcome for one in service.runs(name)] == ["done"]
@@ -184,7 +184,7 @@ def test_process_works_through_the_service_beside_it(service: Service, by_hand: 
     assert set(addresses) <= {"127.0.0.1", "localhost"}
     (page,) = re.findall(r"\((http://[^)]*/runs/\d+)\)", report["data"])
     assert page.startswith(f"http://127.0.0.1:{service.web_port}/")
-    assert wait_for(lambda: answers(f"http://127.0.0.1:{service.web_port}"), seconds=120), service.said()
+    assert wait_for(lambda: answers(f"http://127.0.0.1:{service.web_port}"), seconds=PATIENCE * 30), service.said()
     shown = httpx.get(page)
     assert shown.status_code == 200
     assert f"http://127.0.0.1:{service.port}/runs/flow-run/{flow_run_id}" in shown.text  # and back
@@ -198,14 +198,14 @@ def on_record(service: Service) -> dict[str, int]:
 
 
 def test_the_same_frames_again_are_nothing_new(service: Service) -> None:
-    service.wait_until_done(BEFORE_THE_START, N_FRAMES, seconds=120)
+    service.wait_until_done(BEFORE_THE_START, N_FRAMES, seconds=PATIENCE * 30)
     frames = sorted((service.incoming / BEFORE_THE_START).iterdir())
     before = on_record(service)
     folder = service.incoming / "copies"
     folder.mkdir()
     for number, frame in enumerate(frames):
         (folder / f"copy {number}.fits.gz").write_bytes(gzip.compress(frame.read_bytes(), 1))
-    registered = wait_for(lambda: len(service.files(FileState.DONE, below="copies")) == N_FRAMES, seconds=80)
+    registered = wait_for(lambda: len(service.files(FileState.DONE, below="copies")) == N_FRAMES, seconds=PATIENCE * 20)
     assert registered, service.said()
     time.sleep(SETTLE_SECONDS)
     assert on_record(service) == before
@@ -215,7 +215,7 @@ def test_the_same_frames_again_are_nothing_new(service: Service) -> None:
 def test_a_late_frame_has_its_set_done_again(service: Service, measured: Measured) -> None:
     first = service.wait_until_done("by_hand", N_FRAMES, seconds=1)
     landed_at = land(service, "by_hand", seed=21, n_bias=1, n_flat=0)
-    second = service.wait_until_done("by_hand", N_FRAMES + 1, seconds=120)
+    second = service.wait_until_done("by_hand", N_FRAMES + 1, seconds=PATIENCE * 30)
     assert second.ended_at is not None
     measured("result, a late frame", (second.ended_at - landed_at).total_seconds(), RESULT_SECONDS)
     assert [(run.id, run.superseded) for run in service.runs("by_hand")] == [(first.id, True), (second.id, False)]
@@ -228,8 +228,8 @@ def test_a_late_frame_has_its_set_done_again(service: Service, measured: Measure
 
 
 def test_broken_files_are_set_aside_and_the_others_done(service: Service, broken: dict[Path, bytes]) -> None:
-    service.wait_until_done("broken", N_FRAMES, seconds=120)
-    aside = wait_for(lambda: service.files(FileState.QUARANTINED, below="broken")[1:], seconds=120)
+    service.wait_until_done("broken", N_FRAMES, seconds=PATIENCE * 30)
+    aside = wait_for(lambda: service.files(FileState.QUARANTINED, below="broken")[1:], seconds=PATIENCE * 30)
     assert aside, service.said()
     reasons = {file.relative_path: file.reason for file in service.files(FileState.QUARANTINED, below="broken")}
     assert reasons.keys() == {f"broken/{path.name}" for path in broken}

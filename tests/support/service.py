@@ -58,7 +58,7 @@ def kill(processes: list[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    assert wait_for(lambda: not any(map(is_alive, processes)), seconds=20)
+    assert wait_for(lambda: not any(map(is_alive, processes)), seconds=10)
 
 
 def is_alive(process: psutil.Process) -> bool:
