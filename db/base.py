@@ -41,6 +41,14 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """Read SQLite's text in one step: of rows of a trend, SQLAlchemy's two would take a quarter of the time."""
+        return _from_text if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+
+
+def _from_text(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value + "+00:00")
+
 
 # A file name may be any bytes; Python shows those that are not UTF-8 as lone surrogates, which
 # no database takes as text. They travel as private characters (U+EF80 to U+EFFF) and come back whole.

@@ -9,8 +9,8 @@ from datetime import UTC, date, datetime
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import Select, Subquery, extract, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, extract, func, select
+from sqlalchemy.orm import Session, aliased
 
 from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
 from db.results import Verdict
@@ -96,13 +96,11 @@ def overview(session: Session, *, quantities: Collection[str], instrument: str |
 
 
 def _query(quantities: Collection[str], instrument: str | None) -> Select[Any]:
-    """Begin with the sets, of which there are few: measurements are then found by their runs."""
-    recent = _recent_sets(instrument)
-    of = Measurement.__table__.c  # plain columns: as attributes of a mapped class each row would cost more
+    of, set_ = Measurement.__table__.c, CalibrationSet.__table__.c  # as attributes of a mapped class each row costs more
     return (
         select(
-            recent.c.instrument,
-            recent.c.configuration,
+            set_.instrument,
+            set_.configuration,
             of.amplifier,
             of.filter,
             of.quantity,
@@ -112,32 +110,39 @@ def _query(quantities: Collection[str], instrument: str | None) -> Select[Any]:
             of.instrument_id,
             of.value,
             of.uncertainty,
-            recent.c.window_first_night.label("night"),
+            set_.window_first_night.label("night"),
             extract("epoch", of.observed_at).label("observed_s"),
             of.remark,
         )
-        .join(Run, Run.calibration_set_id == recent.c.id)
-        .join(Measurement, Measurement.run_id == Run.id)
-        .where(
-            recent.c.place <= RECENT,
-            Run.outcome == Outcome.DONE,
-            Run.superseded_by_id.is_(None),
-            Measurement.quantity.in_(quantities),
-        )
-        .order_by(Measurement.observed_at, Measurement.id)
+        .select_from(Run)
+        .join(CalibrationSet, Run.calibration_set_id == set_.id)
+        .join(Measurement, of.run_id == Run.id)
+        .where(*_of_recent_sets(RECENT, instrument), of.quantity.in_(quantities))
+        .order_by(of.observed_at, of.id)
     )
 
 
-def _recent_sets(instrument: str | None) -> Subquery:
-    """Return the sets with their place, the newest of a camera and configuration first."""
-    place = func.row_number().over(
-        partition_by=(CalibrationSet.instrument, CalibrationSet.configuration),
-        order_by=CalibrationSet.window_first_night.desc(),
+def _of_recent_sets(windows: int, instrument: str | None = None) -> list[ColumnElement[bool]]:
+    """Return what the standing runs of the newest windows of each camera and configuration fulfil.
+
+    There are few such windows, found without a look at the others; runs are found by them, and measurements by runs.
+    """
+    one, newer = aliased(CalibrationSet), aliased(CalibrationSet)
+    oldest = (
+        select(newer.window_first_night)
+        .where(newer.instrument == one.instrument, newer.configuration == one.configuration)
+        .order_by(newer.window_first_night.desc())
+        .offset(windows - 1)
+        .limit(1)
+        .scalar_subquery()
     )
-    sets = select(CalibrationSet, place.label("place"))
+    cameras = select(one.instrument, one.configuration, func.coalesce(oldest, date.min).label("oldest"))
     if instrument is not None:
-        sets = sets.where(CalibrationSet.instrument == instrument)
-    return sets.subquery()
+        cameras = cameras.where(one.instrument == instrument)
+    of = cameras.group_by(one.instrument, one.configuration).subquery()
+    is_same = (CalibrationSet.instrument == of.c.instrument) & (CalibrationSet.configuration == of.c.configuration)
+    recent = select(CalibrationSet.id).join(of, is_same).where(CalibrationSet.window_first_night >= of.c.oldest)
+    return [Run.calibration_set_id.in_(recent), Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None)]
 
 
 def _standing(rows: Sequence[Any], specs: Mapping[int, Mapping[str, Any]]) -> Standing:
@@ -184,13 +189,13 @@ class Series:
 
 def series(session: Session) -> list[Series]:
     """Return the series that the last windows of each camera and configuration added to, in order."""
-    recent = _recent_sets(None)
-    columns = recent.c.instrument, recent.c.configuration, Measurement.amplifier, Measurement.filter
+    columns = CalibrationSet.instrument, CalibrationSet.configuration, Measurement.amplifier, Measurement.filter
     query = (
         select(*columns, Measurement.quantity)
-        .join(Run, Run.calibration_set_id == recent.c.id)
+        .select_from(Run)
+        .join(CalibrationSet, Run.calibration_set_id == CalibrationSet.id)
         .join(Measurement, Measurement.run_id == Run.id)
-        .where(recent.c.place <= LAST, Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None))
+        .where(*_of_recent_sets(LAST))
         .distinct()
     )
     found = [Series(*row) for row in session.execute(query)]

@@ -1,4 +1,4 @@
-"""Rows that answer a question: frozen, and ready for JSON."""
+"""Rows that answer a question, ready for JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def readable(text: str) -> str:
 
 
 class Row:
-    """Base of the frozen dataclasses that questions are answered with."""
+    """Base of the dataclasses that questions are answered with."""
 
     __slots__ = ()
 

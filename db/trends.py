@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from astropy.table import QTable
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, for that would take seven times as long to fill in
 class TrendRow(Row):
     """One value of one quantity for one amplifier.
 
