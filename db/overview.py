@@ -96,7 +96,8 @@ def overview(session: Session, *, quantities: Collection[str], instrument: str |
 
 
 def _query(quantities: Collection[str], instrument: str | None) -> Select[Any]:
-    of, set_ = Measurement.__table__.c, CalibrationSet.__table__.c  # as attributes of a mapped class each row costs more
+    # Plain columns: as attributes of a mapped class each row would cost more.
+    of, set_ = Measurement.__table__.c, CalibrationSet.__table__.c
     return (
         select(
             set_.instrument,

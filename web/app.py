@@ -64,7 +64,7 @@ def make_app(record: Record, *, names: Sequence[str] = ("*",)) -> FastAPI:
 
 
 class _Headers:
-    """Adds the headers to every response, as it is sent: Starlette's own kind of middleware passes bodies on in pieces."""
+    """Adds the headers to every response as it is sent: Starlette's own kind passes bodies on in pieces."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import MISSED, RAMP, TRAPS, Case, Summary, cases, goals, master_rows, page
+from benchmarks.accuracy import MISSED, Summary, goals, master_rows, page
+from benchmarks.accuracy_cases import RAMP, TRAPS, Case, cases
 
 SEEDS = range(5)
 NO_VALUE = "spectrum that moves by 0.3 pixels"
