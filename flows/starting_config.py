@@ -30,6 +30,7 @@ directories = [{quoted}]
 # settle_seconds = 300  # a set is calibrated when no frame joined it for this long
 # include = ["*.fit", "*.fits", "*.fts"]  # in any case, also with .gz or .fz
 # polling = false       # true where events do not come (some network folders)
+# host = "observatory"  # example: files are on record under this name; default: this machine's
 
 # [nights]  # from local noon to local noon
 # longitude_deg = -17.9  # example, east is positive; default: the header's, else 0
@@ -58,6 +59,16 @@ directories = [{quoted}]
 
 # [prefect]
 # api_url = "http://127.0.0.1:4200/api"  # example: a server of your own; default: ccdwatch up starts one
+# task_runner = "threads"  # or "dask": where the steps of a run are done
+# dask_address = "tcp://127.0.0.1:8786"  # example; default: a cluster on this machine for each run
+
+# [web]
+# host = "127.0.0.1"  # "0.0.0.0" shows the pages to other machines
+# port = 4300
+# public_url = "https://ccd.example.org"  # example: what links begin with; default: host and port
+
+# [notify]  # who is told when a trend changes or leaves its limits
+# urls = ["mailto://user:password@example.org"]  # example, as Apprise writes addresses; default: nobody
 """
 
 _EXAMPLES = """
