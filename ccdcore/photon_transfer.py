@@ -285,10 +285,9 @@ def _result(biases: BiasSeries, flats: FlatSeries, method: str, notes: Sequence[
 
 
 def _not(levels: Sequence[float]) -> str:
-    return (
-        f"{FEWEST_LEVELS} or more that span a factor of {LEAST_RANGE:.0f}: "
-        f"there are {n_levels(levels)} from {min(levels):.0f} to {max(levels):.0f} ADU"
-    )
+    n, low, high = n_levels(levels), f"{min(levels):.0f}", f"{max(levels):.0f}"
+    there = f"is one, {low} ADU" if n == 1 else f"are {n} from {low} to {high} ADU"
+    return f"{FEWEST_LEVELS} or more that span a factor of {LEAST_RANGE:.0f}: there {there}"
 
 
 def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: str) -> PhotonTransfer:

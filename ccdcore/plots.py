@@ -33,7 +33,7 @@ COLOURS = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 """Okabe and Ito's palette, told apart by colour-blind readers."""
 MARKERS = "o", "s", "^", "D", "v", "P", "X"
 
-_UNIT_LABELS = {"adu": "ADU", "adu/s": "ADU/s", "": "relative response"}
+_UNIT_LABELS = {"adu": "ADU", "adu/s": "ADU/s", "": "relative response", "e": "e⁻", "e/ADU": "e⁻/ADU"}
 _MASKED = "#BBD7EA"
 
 _WIDTH = 9.0

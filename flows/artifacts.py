@@ -17,9 +17,10 @@ from ccdcore.statistics import FrameStatistics
 from db.listings import frames as frames_on_record
 from db.runs import MasterRow, MeasurementRow, RunRow, UsedFrame, get_run, run_inputs, run_masters, run_measurements
 from flows.home import Home
-from flows.naming import picture_path
+from flows.pictures import pictures_of
 from flows.results import verdict_of
 from flows.service import web_url
+from flows.words import number_of
 
 _PUNCTUATION = re.compile(r"([!-%'-/:;=?@\[-`{-~])")
 """All of ASCII's but for & < >: a colon or a dot is enough for an address to become a link."""
@@ -94,7 +95,7 @@ def _results(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str
     if not measured:
         return "No gain and no read noise: see the frames left out."
     rows: list[list[str]] = []
-    remarks: dict[str, None] = {}
+    ways: dict[str, str] = {}
     for amplifier in dict.fromkeys(row.amplifier for row in measured):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
         gains = [_value(of.get(name), 4) for name in ("gain", "corrected_gain")]
@@ -102,21 +103,23 @@ def _results(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str
         rows.append([text(amplifier), *values, f"**{verdict_of(home.settings, run.instrument, of.values())}**"])
         any_of = next(iter(of.values()))
         why = any_of.details.get("reason")
-        remarks[f"method {any_of.method}, {_counts(any_of.details)}" + (f" ({why})" if why else "")] = None
+        ways[amplifier] = f"method {any_of.method}, {_counts(any_of.details)}" + (f" ({why})" if why else "")
     header = ["amplifier", "gain (e⁻/ADU)", "without brighter-fatter", "read noise (e⁻)", "read noise (ADU)", "verdict"]
-    remarks |= dict.fromkeys(note for row in measured for note in row.details["notes"])
-    lines = "\n".join(f"* {text(remark)}" for remark in remarks)
+    alike = len(set(ways.values())) == 1
+    remarks = [way if alike else f"amplifier {amplifier}: {way}" for amplifier, way in ways.items()]
+    remarks += [note for row in measured for note in row.details["notes"]]
+    lines = "\n".join(f"* {text(remark)}" for remark in dict.fromkeys(remarks))
     return "\n\n".join(["## Gain and read noise", _table(header, rows), lines])
 
 
 def _counts(details: Mapping[str, int]) -> str:
-    return f"{details['n_bias']} biases, {details['n_flat']} flats in {details['n_flat_pairs']} pairs"
+    pairs = number_of(details["n_flat_pairs"], "pair")
+    return f"{details['n_bias']} biases, {details['n_flat']} flats in {pairs}"
 
 
 def _pictures(home: Home, run_id: int) -> list[str]:
-    folder = (home.path / picture_path(run_id=run_id, name="any")).parent
     pictures = []
-    for path in sorted(folder.glob("*.png")):
+    for path in pictures_of(home, run_id):
         name = path.stem.replace("-", " ")
         data = base64.b64encode(path.read_bytes()).decode()
         pictures.append(f"### {text(name)}\n\n![{text(name)}](data:image/png;base64,{data})")

@@ -9,7 +9,7 @@ import uvicorn
 
 from flows.health import condition
 from flows.home import Home
-from flows.naming import picture_path
+from flows.pictures import pictures_of
 from flows.service import LOOPBACK, running_service
 from flows.settings import WebSettings
 from web.app import make_app
@@ -22,7 +22,7 @@ def show(home: Home, host: str, port: int, stop: Event) -> None:
         sessions=home.reading,
         home=home.path,
         host=home.settings.host,
-        pictures=lambda run_id: sorted((home.path / picture_path(run_id=run_id, name="any")).parent.glob("*.png")),
+        pictures=lambda run_id: pictures_of(home, run_id),
         health=lambda: condition(home).as_dict(),
         prefect_ui_url=lambda: _prefect_ui_url(home),
     )

@@ -47,12 +47,12 @@ def draw_pictures(home: Home, run_id: int) -> list[int]:
         figures[f"{title} frames"] = frame_master_residual(frame, master.value, left, title=title, unit=master.unit)
         figures[f"{title} histogram"] = histogram(left, title=f"{title}: residual of the first frame", unit=master.unit)
     if transfers := [one for one in _transfers(measured) if one.curve]:
-        figures["photon transfer"] = variance_against_mean(transfers, title="Variance against mean")
+        figures["Photon transfer"] = variance_against_mean(transfers, title="Variance against mean")
     if spectra := _spectra(measured):
-        figures["noise spectrum"] = noise_spectrum(spectra, title="Noise spectrum along the rows")
+        figures["Noise spectrum"] = noise_spectrum(spectra, title="Noise spectrum along the rows")
     if measured:
         mask = next((read_image(home.path / row.path) for row in rows if row.kind == "mask"), None)
-        figures["page"] = report_page(
+        figures["All on one page"] = report_page(
             title=f"{run.instrument} · {run.configuration} · {run.night}",
             table=_table(measured),
             images=images,
@@ -132,6 +132,20 @@ def without_pictures(home: Home, at: datetime) -> list[Plan]:
 def picture_folder(home: Home, run_id: int) -> Path:
     """Return where the pictures of a run lie; the folder appears when all of them do."""
     return (home.path / picture_path(run_id=run_id, name="any")).parent
+
+
+_ORDER = ("photon", "trend", "master", "noise")
+"""What is looked at first: the first words of the names of pictures."""
+
+
+def pictures_of(home: Home, run_id: int) -> list[Path]:
+    """Return the pictures of a run, in the order to show them."""
+
+    def place(path: Path) -> tuple[int, str]:
+        first = path.name.partition("-")[0].lower()
+        return _ORDER.index(first) if first in _ORDER else len(_ORDER), path.name
+
+    return sorted(picture_folder(home, run_id).glob("*.png"), key=place)
 
 
 @contextmanager

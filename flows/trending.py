@@ -38,7 +38,7 @@ def judge_trends(home: Home, run_id: int) -> list[int]:
 
 def trend_picture(run_id: int, quantity: str) -> str:
     """Return the path below the home of the picture of a trend as it was after a run."""
-    return picture_path(run_id=run_id, name=f"trend {quantity.replace('_', ' ')}").as_posix()
+    return picture_path(run_id=run_id, name=f"Trend of the {quantity.replace('_', ' ')}").as_posix()
 
 
 def draw_trend(home: Home, quantity: str, *, instrument: str, configuration: str, run_id: int | None = None) -> bytes:

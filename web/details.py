@@ -117,7 +117,7 @@ def one_master(request: Request, session: Reading, record: OfRecord, key: Id) ->
         run=_run(session, master.run_id),
         on_disk=(record.home / master.path).is_file(),
         graph=provenance_graph(tree),
-        pictures=_pictures(record, master.run_id, only=" ".join(filter(None, ("Master", master.kind, master.filter)))),
+        pictures=_pictures(record, master.run_id, only=" ".join(filter(None, ("master", master.kind, master.filter)))),
     )
 
 
@@ -216,7 +216,8 @@ def _masters_of(session: Session, run_id: int) -> list[MasterOnRecord]:
 def _pictures(record: Record, run_id: int, *, only: str = "") -> list[tuple[str, str]]:
     """Return title and address of the pictures of a run, of those whose title begins with some words."""
     found = ((path.stem.replace("-", " "), path.name) for path in record.pictures(run_id))
-    return [(title, f"/runs/{run_id}/pictures/{name}") for title, name in found if title.startswith(only)]
+    chosen = ((title, name) for title, name in found if title.lower().startswith(only.lower()))
+    return [(title, f"/runs/{run_id}/pictures/{name}") for title, name in chosen]
 
 
 def _prefect_run(record: Record, run: RunOnRecord) -> str | None:

@@ -21,7 +21,8 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from flows.home import open_home
+from flows.home import open_home, read_home
+from flows.pictures import pictures_of
 from flows.process import process
 from flows.registration import LEASE
 from flows.steps import STEPS
@@ -199,17 +200,17 @@ def test_masters_are_what_the_files_hold(notebook_run: tuple[Place, dict[str, An
 
 
 def test_pictures_are_kept(notebook_run: tuple[Place, dict[str, Any]]) -> None:
-    pictures = sorted((notebook_run[0].home / "pictures").rglob("*.png"))
+    pictures = pictures_of(read_home(notebook_run[0].home), 1)
     assert [path.stem for path in pictures] == [
+        "Photon-transfer",
+        "Trend-of-the-gain",
+        "Trend-of-the-read-noise",
         "Master-bias-frames",
         "Master-bias-histogram",
         "Master-flat-frames",
         "Master-flat-histogram",
-        "noise-spectrum",
-        "page",
-        "photon-transfer",
-        "trend-gain",
-        "trend-read-noise",
+        "Noise-spectrum",
+        "All-on-one-page",
     ]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
 

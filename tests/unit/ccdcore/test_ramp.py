@@ -89,7 +89,7 @@ def test_without_a_ramp_ptc_gives_no_gain_and_the_reason(clean: tuple[Images, Im
     assert (result.method, result.gain_e_per_adu) == ("bias only", None)
     assert re.fullmatch(
         r"no gain: method ptc needs a ramp of light levels, 3 or more that span a factor of 3: "
-        r"there are 1 from (\d+) to \1 ADU",
+        r"there is one, \d+ ADU",
         result.notes[-1],
     )
     auto = one(measure_gain(biases, flats[:2]))
