@@ -89,9 +89,12 @@ class Bench:
     def growth(self) -> None:
         """Measure how time grows with frames and with pixels."""
         cost = []
-        for n in (8, 16, 32, 64, 128, 256):
-            paths = (self.biases * (n // len(self.biases) + 1))[:n]
-            taken = self.measure("whole_job", paths, 5)
+        many = self.biases * (256 // len(self.biases) + 1)
+        sizes = 8, 16, 32, 64, 128, 256
+        # By turns, so that a machine that is slower for a while is so for all of them.
+        turns = [[self.measure("whole_job", many[:n], 5) for n in sizes] for _ in range(3)]
+        for n, *of in zip(sizes, *turns, strict=True):
+            taken = {**of[0], "seconds": sorted(seconds for one in of for seconds in one["seconds"])}
             cost.append(taken["seconds"][0] / (n * SIDE**2) * 1e9)
             spread = f"; the dearest so far {max(cost) / min(cost):.2f} × the cheapest" if n > 8 else ""
             self.show(f"ccdwatch, {n} × {SIDE}²", taken, f"{cost[-1]:.2f} ns a value{spread}")
@@ -122,7 +125,7 @@ class Bench:
         for name, what in (("registration", "measuring the frames"), ("ledger", "registration, with the ledger")):
             taken = self.measure(name, self.biases, 3)
             self.show(what, taken, f"{self.n / taken['seconds'][0]:.0f} frames a second")
-        self.row("gain and read noise, 2 + 2 frames", "gain", [*self.biases[:2], *self.flats], 3)
+        self.row("gain and read noise, 2 + 2 frames", "gain", [*self.biases[:2], *self.flats], 9)
 
     def row(self, what: str, name: str, paths: Sequence[Path], times: int, *options: str) -> float:
         """Measure and print; return the best time."""
