@@ -72,8 +72,9 @@ def frame_master_residual(
     Returns
     -------
     Figure
-        Three images, each between its own ZScale limits; side by side, or one
-        above the other where they are wide. Large images are averaged in blocks.
+        Three images, each between its own ZScale limits, those of the pixels whose residual is known: neither
+        overscan nor masked ones count; side by side, or one above the other where they are wide. Large images are
+        averaged in blocks.
     """
     rows, columns = frame.shape
     wide = columns > 2 * rows
@@ -84,9 +85,10 @@ def frame_master_residual(
     figure.suptitle(title)
     axes = figure.subplots(3, 1, sharex=True) if wide else figure.subplots(1, 3, sharey=True)
     panels = ("frame", frame, "adu"), ("master", master_value, unit), ("residual", residual, unit)
+    counts = np.isfinite(reduced(residual, blocks))
     for axis, (name, image, of) in zip(axes, panels, strict=True):
         small = reduced(image, blocks)
-        low, high = zscale(small)
+        low, high = zscale(small[counts])
         shown = axis.imshow(
             small,
             cmap=colormaps["gray"].with_extremes(bad=_MASKED),

@@ -144,9 +144,11 @@ def _draw_images(figure: Figure, images: Images | None, top: float) -> None:
         return
     rows, columns = images.frame.shape
     labels = f"frame of the {images.name}", f"{images.name} ({images.unit or 'relative'})", "residual of the frame"
+    blocks = block_of(images.frame.shape)
+    counts = np.isfinite(reduced(images.residual, blocks))
     for axis, image, label in zip(axes, (images.frame, images.master, images.residual), labels, strict=True):
-        small = reduced(image, block_of(image.shape))
-        low, high = zscale(small)
+        small = reduced(image, blocks)
+        low, high = zscale(small[counts])
         axis.imshow(
             small,
             cmap=colormaps["gray"].with_extremes(bad="#BBD7EA"),

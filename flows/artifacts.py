@@ -99,12 +99,14 @@ def _results(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str
     for amplifier in dict.fromkeys(row.amplifier for row in measured):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
         gains = [_value(of.get(name), 4) for name in ("gain", "corrected_gain")]
-        values = [*gains, _value(of.get("read_noise")), _value(of.get("read_noise_adu"))]
+        noises = [_value(of.get(name)) for name in ("read_noise", "read_noise_adu")]
+        values = [*gains, *noises, _value(of.get("bad_pixels"), 0)]
         rows.append([text(amplifier), *values, f"**{verdict_of(home.settings, run.instrument, of.values())}**"])
         any_of = next(iter(of.values()))
         why = any_of.details.get("reason")
         ways[amplifier] = f"method {any_of.method}, {_counts(any_of.details)}" + (f" ({why})" if why else "")
-    header = ["amplifier", "gain (e⁻/ADU)", "without brighter-fatter", "read noise (e⁻)", "read noise (ADU)", "verdict"]
+    gain, noise = ["gain (e⁻/ADU)", "without brighter-fatter"], ["read noise (e⁻)", "read noise (ADU)"]
+    header = ["amplifier", *gain, *noise, "bad pixels", "verdict"]
     alike = len(set(ways.values())) == 1
     remarks = [way if alike else f"amplifier {amplifier}: {way}" for amplifier, way in ways.items()]
     remarks += [note for row in measured for note in row.details["notes"]]
@@ -135,7 +137,10 @@ def _masters(home: Home, masters: Sequence[MasterRow]) -> str:
             text(f"{row.kind} {row.filter or ''}".strip()),
             str(row.n_combined),
             str(row.n_excluded),
-            *(f"{row.statistics[name]:.4g}" for name in ("mean", "median", "std", "mad")),
+            *(
+                "–" if row.kind == "mask" else f"{row.statistics[name]:.4g}"
+                for name in ("mean", "median", "std", "mad")
+            ),
             row.unit or "–",
             f"**{row.verdict}**",
         ]

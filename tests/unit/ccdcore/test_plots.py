@@ -76,6 +76,14 @@ def test_masked_pixels_are_told_apart():
     assert len(plots.png(plots.frame_master_residual(nothing, nothing, nothing, title=""))) > 1000
 
 
+def test_what_is_masked_does_not_decide_on_the_limits():
+    master, residual = NOISE[:40, :50].copy(), NOISE[:40, :50].copy()
+    master[:, :20], residual[:, :20] = 0.0, np.nan
+    figure = plots.frame_master_residual(NOISE[:40, :50], master, residual, title="")
+    (low, high) = next(axis.images[0].get_clim() for axis in figure.axes if axis.get_title() == "master")
+    assert NOISE[:40, 20:50].min() <= low < high <= NOISE[:40, 20:50].max()
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     rows=st.integers(1, 30),
