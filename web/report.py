@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from html import escape
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from statistics import median
 
 from sqlalchemy.orm import Session
@@ -27,7 +27,6 @@ DRAWN = ("gain", "read_noise")
 """Quantities that are drawn, and stand in the table; the others are in the appendix."""
 _YEAR = timedelta(days=366)
 _MOST_POINTS = 250
-_STYLE = Path(__file__).parent / "static" / "style.css"
 _MOST_NAMES = 3
 
 
@@ -88,7 +87,6 @@ def monthly_report(session: Session, *, instrument: str, month: date, base_url: 
         "report.html",
         instrument=instrument,
         month=first,
-        style=_STYLE.read_text(encoding="utf-8"),
         written=now,
         base_url=base_url,
         verdict=gravest(line.verdict for line in lines),

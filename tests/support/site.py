@@ -41,7 +41,7 @@ def running_site(home: Path) -> Iterator[str]:
 
 def answers(address: str) -> bool:
     try:
-        return httpx.get(f"{address}/static/style.css").status_code == 200
+        return httpx.get(f"{address}/static/page.js").status_code == 200
     except httpx.TransportError:
         return False
 

@@ -8,7 +8,7 @@ import pytest
 
 import web
 
-STYLE = (Path(web.__file__).parent / "static" / "style.css").read_text(encoding="utf-8")
+STYLE = (Path(web.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
 LIGHT, DARK = (
     dict(re.findall(r"--(\w+): (#[0-9a-f]+)", block)) for block in re.findall(r":root \{(.*?)\}", STYLE, re.DOTALL)
 )
