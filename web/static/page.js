@@ -110,7 +110,15 @@ function mark(plot, { at, text }) {
   const first = Date.parse(plot.dataset.first), last = Date.parse(plot.dataset.last);
   const place = 100 * (Date.parse(at) - first) / (last - first), x = `${place}%`;
   const side = place > 70 ? { class: "step before", dx: -4 } : { class: "step", dx: 4 };
-  const label = svg("text", { ...side, x, y: 12 + 13 * (plot.querySelectorAll("line.step").length % 3) });
+  const taken = [...plot.querySelectorAll("text.step")].map((one) => one.getBoundingClientRect());
+  const label = svg("text", { ...side, x });
   label.textContent = text;
   plot.querySelector(".dots").before(svg("line", { class: "step", x1: x, x2: x, y2: "100%" }), label);
+  // Where there is no room for its words, the line says where it is, and the table below says the rest.
+  const isFree = (y) => {
+    label.setAttribute("y", y);
+    const box = label.getBoundingClientRect();
+    return taken.every((one) => box.right < one.left || one.right < box.left || box.bottom <= one.top || one.bottom <= box.top);
+  };
+  if (![12, 25, 38, 51].some(isFree)) label.remove();
 }
