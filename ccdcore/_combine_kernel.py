@@ -122,7 +122,7 @@ def combine_integers(raw: Array, swap: Array, flip: Array, pairs: Array, rule: R
             _decode(raw[k, start : start + width], swap[k], flip[k], ordered[k])
         _sort(ordered, pairs, width)
         _half_deviations(ordered, width, middle)
-        lower = ordered[(n_frames - 1) // 2]
+        lower, upper = ordered[(n_frames - 1) // 2], ordered[n_frames // 2]
         total[:width] = 0
         squares[:width] = 0
         for k in range(n_frames):
@@ -134,7 +134,8 @@ def combine_integers(raw: Array, swap: Array, flip: Array, pairs: Array, rule: R
         _expect(ordered, start, width, rule, model, expected)
         _finish(ordered, start, width, total, squares, rule, expected[1], to)
         for j in hits[: _outlying(ordered, width, middle, rule, expected[0], doubt, hits)]:
-            least, most, n_rejected = _redo(ordered, j, start + j, rule, model, to)
+            deviation = (np.float64(upper[j]) - lower[j] + middle[0, j] + middle[1, j]) / 2
+            least, most, n_rejected = _redo(ordered, j, start + j, deviation, rule, model, to)
             if n_rejected > 0:
                 for k in range(n_frames):
                     x = raw[k, start + j]
@@ -178,7 +179,7 @@ def combine_floats(values: Array, pairs: Array, rule: Rule, model: Array, to: Re
         _expect(ordered, start, width, rule, model, expected)
         _finish(ordered, start, width, total, squares, rule, expected[1], to)
         for j in hits[: _outlying(ordered, width, middle, rule, expected[0], doubt, hits)]:
-            least, most, n_rejected = _redo(ordered, j, start + j, rule, model, to)
+            least, most, n_rejected = _redo(ordered, j, start + j, np.nan, rule, model, to)
             if n_rejected > 0:
                 for k in range(n_frames):
                     x = values[k, start + j]
@@ -301,8 +302,13 @@ def _outlying(ordered: Array, width: int, middle: Array, rule: Rule, floor: Arra
 
 
 @inner
-def _redo(ordered: Array, j: int, pixel: int, rule: Rule, model: Array, to: Result) -> tuple[Any, Any, int]:
-    """Combine one pixel value by value; return the least and the most of those kept, and how many are rejected."""
+def _redo(
+    ordered: Array, j: int, pixel: int, known: float, rule: Rule, model: Array, to: Result
+) -> tuple[Any, Any, int]:
+    """Combine one pixel value by value; return the least and the most of those kept, and how many are rejected.
+
+    ``known`` is the median deviation of all values, exactly, or NaN.
+    """
     n_valid = ordered.shape[0]
     while n_valid > 0 and ordered[n_valid - 1, j] == np.inf:
         n_valid -= 1
@@ -319,7 +325,10 @@ def _redo(ordered: Array, j: int, pixel: int, rule: Rule, model: Array, to: Resu
         if number == rule.passes:
             break
         floor = max(constant + photon * light, rule.quantisation) if rule.degrees_of_freedom > 0 else 0.0
-        scatter = max(MAD_TO_SIGMA * _median_deviation(ordered, j, first, last, centre), np.sqrt(floor))
+        deviation = known if number == 0 else np.nan
+        if np.isnan(deviation):
+            deviation = _median_deviation(ordered, j, first, last, centre)
+        scatter = max(MAD_TO_SIGMA * deviation, np.sqrt(floor))
         n = last - first
         while first < last and centre - np.float64(ordered[first, j]) > rule.low * scatter + rule.margin_low:
             first += 1

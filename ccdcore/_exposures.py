@@ -1,9 +1,12 @@
-"""The frames of a photon transfer measurement, of whatever kind they are given, one at a time."""
+"""The frames of a photon transfer measurement, of whatever kind they are given, two at a time."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +57,7 @@ class Exposures:
         InsufficientDataError
             If a frame is not two-dimensional, or differs in shape from those before it.
         """
-        for number, image in enumerate(images, start=1):
-            exposure = _opened(image, number, kind)
+        for exposure in _two_by_two(images, kind):
             self._check_shape(exposure)
             averaged = 1 if exposure.info is None else exposure.info.n_averaged
             if averaged == 1:
@@ -86,6 +88,17 @@ class Exposures:
             raise InsufficientDataError(
                 f"{exposure.name} has shape {shape}, the frames before it {self._shape}: give frames of one size"
             )
+
+
+def _two_by_two(images: Sequence[Image], kind: str) -> Iterator[Exposure]:
+    """Yield what is opened two at a time: pairs are what is measured."""
+    with ThreadPoolExecutor(2) as pool:
+        for first in range(0, len(images), 2):
+            # Readers silence warnings for the whole process, each for its time: what was before is brought back.
+            with warnings.catch_warnings():
+                two = list(pool.map(_opened, images[first : first + 2], count(first + 1), repeat(kind)))
+            while two:
+                yield two.pop(0)  # nothing is held that has been done with
 
 
 def _opened(image: Image, number: int, kind: str) -> Exposure:

@@ -72,6 +72,8 @@ class FlatPair:
     neighbourhood : ndarray of float32
         Mean light of the eight neighbours of each pixel, free of the pixel's
         own noise: pixels may be grouped by it without bias.
+    ordered_sample : ndarray of float32
+        The same of evenly spaced pixels, in ascending order.
     bias_variance : float
         Variance of one bias frame in ADU², rounding included.
     saturation : float
@@ -82,6 +84,7 @@ class FlatPair:
     second: Array
     flux_ratio: float
     neighbourhood: Array
+    ordered_sample: Array
     bias_variance: float
     saturation: float
 
@@ -182,7 +185,8 @@ def prepare(first: Array, second: Array, bias_variance: float, saturation: float
         return None
     with np.errstate(divide="ignore", invalid="ignore"):  # of pixels that are not lit
         ratio = median((first / second)[lit])
-    return FlatPair(first, second, ratio, neighbourhood, bias_variance, saturation)
+    sample = np.sort(neighbourhood.ravel()[:: _stride(first)])
+    return FlatPair(first, second, ratio, neighbourhood, sample, bias_variance, saturation)
 
 
 def first_gain(pair: FlatPair) -> float | None:
@@ -276,16 +280,15 @@ def untruncated_groups(ratios: npt.NDArray[np.float64], dof: npt.NDArray[np.floa
     return np.maximum(true, 0.1 * ratios)  # far from the model, where all are rejected, a line leads to below nothing
 
 
-def _stride(pair: FlatPair) -> int:
-    """Every how many strips to look at, where a look at part of the pixels is enough."""
-    return max(1, pair.first.size // _FIRST_LOOK_PIXELS)
+def _stride(image: Array) -> int:
+    """Every how many strips or pixels to look at, where a look at part of them is enough."""
+    return max(1, image.size // _FIRST_LOOK_PIXELS)
 
 
 def _group_edges(pair: FlatPair, gain: float) -> npt.NDArray[np.float64]:
     """Return the bounds of the groups: one where read noise dominates, the lit pixels in equal numbers."""
-    sample = pair.neighbourhood.ravel()[:: _stride(pair)]
-    dark = gain * pair.bias_variance
-    lit = np.sort(sample[sample > dark])
+    dark, sample = gain * pair.bias_variance, pair.ordered_sample
+    lit = sample[np.searchsorted(sample, sample.dtype.type(dark), side="right") :]
     n_groups = min(lit.size // _PIXELS_PER_BIN, _BINS)
     inner = np.quantile(lit, np.arange(1, n_groups) / n_groups) if n_groups > 1 else np.empty(0)
     return np.unique(np.concatenate([[dark], inner]))
@@ -308,7 +311,7 @@ def _strips(
         return make(_strip_residuals(pair, gain, slice(bounds[0], bounds[-1]), boxes, clip, neighbours))
 
     with ThreadPoolExecutor() as pool:
-        yield from pool.map(work, range(0, rows.size - 1, _BOXES_PER_STRIP * (_stride(pair) if quick else 1)))
+        yield from pool.map(work, range(0, rows.size - 1, _BOXES_PER_STRIP * (_stride(pair.first) if quick else 1)))
 
 
 def _strip_residuals(
