@@ -99,16 +99,16 @@ def _results(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str
     for amplifier in dict.fromkeys(row.amplifier for row in measured):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
         gains = [_value(of.get(name), 4) for name in ("gain", "corrected_gain")]
-        noises = [_value(of.get(name)) for name in ("read_noise", "read_noise_adu")]
-        values = [*gains, *noises, _value(of.get("bad_pixels"), 0)]
+        values = [*gains, _value(of.get("read_noise")), _value(of.get("read_noise_adu"))]
         rows.append([text(amplifier), *values, f"**{verdict_of(home.settings, run.instrument, of.values())}**"])
         any_of = next(iter(of.values()))
         why = any_of.details.get("reason")
         ways[amplifier] = f"method {any_of.method}, {_counts(any_of.details)}" + (f" ({why})" if why else "")
-    gain, noise = ["gain (e⁻/ADU)", "without brighter-fatter"], ["read noise (e⁻)", "read noise (ADU)"]
-    header = ["amplifier", *gain, *noise, "bad pixels", "verdict"]
+    header = ["amplifier", "gain (e⁻/ADU)", "without brighter-fatter", "read noise (e⁻)", "read noise (ADU)", "verdict"]
     alike = len(set(ways.values())) == 1
     remarks = [way if alike else f"amplifier {amplifier}: {way}" for amplifier, way in ways.items()]
+    bad = [f"{row.value:.0f} of amplifier {row.amplifier}" for row in measured if row.quantity == "bad_pixels"]
+    remarks += [f"bad pixels: {', '.join(bad)}"] if bad else []
     remarks += [note for row in measured for note in row.details["notes"]]
     lines = "\n".join(f"* {text(remark)}" for remark in dict.fromkeys(remarks))
     return "\n\n".join(["## Gain and read noise", _table(header, rows), lines])

@@ -228,18 +228,23 @@ def _make_runs(
         message = _wait_for_end(home, plan)
         if message is not None:
             failed.append({"path": name, "reason": message})
+    rest = set(set_ids) - {plan.set_id for plan in plans}
+    if _others_are_at_work(home, rest):  # somebody began between our look at them and our plans
+        failed += _make_runs(home, rest, progress, again_after=again_after)
     return failed
 
 
 def _wait_for_others(home: Home, set_ids: Collection[int]) -> None:
     """Wait for the runs on these sets that are under way on this machine; those whose process is gone are given up."""
-    while True:
-        give_up_lost_runs(home)
-        with home.reading() as session:
-            at_work = [run for run in open_runs(session) if run.host == HOST and run.calibration_set_id in set_ids]
-        if not at_work:
-            return
+    give_up_lost_runs(home)
+    while _others_are_at_work(home, set_ids):
         time.sleep(0.3)
+        give_up_lost_runs(home)
+
+
+def _others_are_at_work(home: Home, set_ids: Collection[int]) -> bool:
+    with home.reading() as session:
+        return any(run.host == HOST and run.calibration_set_id in set_ids for run in open_runs(session))
 
 
 def _say_step(progress: Progress, name: str, number: int, total: int, step: str) -> None:

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,9 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from flows.home import open_home, read_home
+import flows.process
+from flows.home import Home, now, open_home, read_home
+from flows.local import run_locally
 from flows.pictures import pictures_of
 from flows.process import process
 from flows.registration import LEASE
@@ -625,6 +629,37 @@ def test_two_at_once_do_the_work_once(place: Place) -> None:
         one, two = pool.map(lambda home: process(home, [place.frames]), homes)
     assert one == two
     assert one["characterisations"][0]["n_flat"] == 4
+    assert [run["outcome"] for run in place.on_record("runs", "--superseded")] == ["done"]
+
+
+def test_who_begins_between_a_look_and_the_plans_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    simple_night(place.frames)
+    look, make_plans = flows.process._wait_for_others, flows.process.plans_of
+    begun, planned, others = Event(), Event(), []
+
+    def look_and_let_another_begin(home: Home, set_ids: Collection[int]) -> None:
+        look(home, set_ids)
+        if not others:
+            (plan,) = make_plans(home, set_ids, now())
+            slow = partial(run_locally, open_home(place.home), plan, progress=wait_for_the_plans)
+            others.append(Thread(target=slow))
+            others[0].start()
+            assert begun.wait(60)
+
+    def wait_for_the_plans(_: str) -> None:
+        begun.set()
+        assert planned.wait(60)
+
+    def plan_and_say_so(*words: Any, **options: Any) -> Any:
+        plans = make_plans(*words, **options)
+        planned.set()
+        return plans
+
+    monkeypatch.setattr(flows.process, "_wait_for_others", look_and_let_another_begin)
+    monkeypatch.setattr(flows.process, "plans_of", plan_and_say_so)
+    answer = process(open_home(place.home), [place.frames])
+    others[0].join()
+    assert answer["characterisations"][0]["n_flat"] == 4
     assert [run["outcome"] for run in place.on_record("runs", "--superseded")] == ["done"]
 
 
