@@ -63,7 +63,7 @@ def summary(home: Home, run_id: int) -> list[str]:
     """Return what a run measured and made, a line each, for its log."""
     with home.reading() as session:
         measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
-    values = [f"amplifier {row.amplifier}: {row.quantity} {_value(row, 4)} {row.unit}" for row in measured]
+    values = [f"amplifier {row.amplifier}: {row.quantity} {_value(row, 4)} {row.unit}".rstrip() for row in measured]
     return values + [f"master {row.kind} of {row.n_combined}: {row.path}" for row in masters]
 
 
