@@ -325,9 +325,8 @@ def _redo(
         if number == rule.passes:
             break
         floor = max(constant + photon * light, rule.quantisation) if rule.degrees_of_freedom > 0 else 0.0
-        deviation = known if number == 0 else np.nan
-        if np.isnan(deviation):
-            deviation = _median_deviation(ordered, j, first, last, centre)
+        deviation = _median_deviation(ordered, j, first, last, centre) if np.isnan(known) else known
+        known = np.nan  # it was that of all values
         scatter = max(MAD_TO_SIGMA * deviation, np.sqrt(floor))
         n = last - first
         while first < last and centre - np.float64(ordered[first, j]) > rule.low * scatter + rule.margin_low:

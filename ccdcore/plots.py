@@ -84,11 +84,9 @@ def frame_master_residual(
     )
     figure.suptitle(title)
     axes = figure.subplots(3, 1, sharex=True) if wide else figure.subplots(1, 3, sharey=True)
-    panels = ("frame", frame, "adu"), ("master", master_value, unit), ("residual", residual, unit)
-    counts = np.isfinite(reduced(residual, blocks))
-    for axis, (name, image, of) in zip(axes, panels, strict=True):
-        small = reduced(image, blocks)
-        low, high = zscale(small[counts])
+    panels = ("frame", "adu"), ("master", unit), ("residual", unit)
+    cells = shown_cells(frame, master_value, residual)
+    for axis, (name, of), (small, low, high) in zip(axes, panels, cells, strict=True):
         shown = axis.imshow(
             small,
             cmap=colormaps["gray"].with_extremes(bad=_MASKED),
@@ -335,6 +333,13 @@ def reduced(image: Image, block: tuple[int, int]) -> Image:
     )
     with np.errstate(invalid="ignore"):
         return np.asarray(total / n)
+
+
+def shown_cells(frame: Image, master: Image, residual: Image) -> list[tuple[Image, float, float]]:
+    """Return each averaged in blocks, with ZScale limits of the cells whose residual is known: no overscan, no mask."""
+    cells = [reduced(image, block_of(frame.shape)) for image in (frame, master, residual)]
+    counts = np.isfinite(cells[-1])
+    return [(one, *zscale(one[counts])) for one in cells]
 
 
 def zscale(image: Image) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from ccdcore.bad_pixels import BAD
 from ccdcore.photon_transfer import PhotonTransfer
-from ccdcore.plots import COLOURS, MARKERS, block_of, fitted_variance, reduced, zscale
+from ccdcore.plots import COLOURS, MARKERS, fitted_variance, shown_cells
 
 Image = npt.NDArray[Any]
 
@@ -144,11 +144,8 @@ def _draw_images(figure: Figure, images: Images | None, top: float) -> None:
         return
     rows, columns = images.frame.shape
     labels = f"frame of the {images.name}", f"{images.name} ({images.unit or 'relative'})", "residual of the frame"
-    blocks = block_of(images.frame.shape)
-    counts = np.isfinite(reduced(images.residual, blocks))
-    for axis, image, label in zip(axes, (images.frame, images.master, images.residual), labels, strict=True):
-        small = reduced(image, blocks)
-        low, high = zscale(small[counts])
+    cells = shown_cells(images.frame, images.master, images.residual)
+    for axis, (small, low, high), label in zip(axes, cells, labels, strict=True):
         axis.imshow(
             small,
             cmap=colormaps["gray"].with_extremes(bad="#BBD7EA"),
