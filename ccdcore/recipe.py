@@ -9,7 +9,7 @@ from typing import Literal
 
 from ccdcore.geometry import Section
 
-VERSION = 3
+VERSION = 4
 """Raised whenever the code of a recipe changes its results, so that older results are known to be stale."""
 
 
