@@ -36,6 +36,33 @@ class FrameReadError(CcdError, OSError):
         return partial(FrameReadError, incomplete=self.incomplete), (self.path, self.reason)
 
 
+class ChangedFrameError(CcdError):
+    """A file that does not hold the frame it held: its pixels are others by now, or it is gone or broken.
+
+    No product can be made of it: the file is registered anew, and what was begun is made again without it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    expected : str
+        SHA-256 of the frame that it is to hold (`ccdcore.fits_io.pixel_sha256`).
+    found : str
+        SHA-256 of the frame that it holds, or in words why it cannot be read.
+    """
+
+    def __init__(self, path: Path, expected: str, found: str) -> None:
+        what = f"holds the pixels {found[:12]}" if len(found) == len(expected) and found.isalnum() else found
+        super().__init__(f"{path}: is not the frame {expected[:12]} that was registered: {what}")
+        self.path = path
+        self.expected = expected
+        self.found = found
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep all that is known on the way to another process."""
+        return ChangedFrameError, (self.path, self.expected, self.found)
+
+
 class SectionError(CcdError, ValueError):
     """An image section that cannot be read, or does not fit the image."""
 
