@@ -93,6 +93,8 @@ class PhotonTransfer:
         One point for each pair that was measured and left out of the fit.
     notes : tuple of str
         Pairs left out and other remarks, in words.
+    doubts : tuple of str
+        Why the numbers may be wrong, in words: whoever uses them should look first. Not repeated in `notes`.
     """
 
     amplifier: str
@@ -121,6 +123,7 @@ class PhotonTransfer:
     curve: tuple[PhotonTransferPoint, ...] = ()
     rejected: tuple[PhotonTransferPoint, ...] = ()
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def measure_gain(

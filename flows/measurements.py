@@ -43,7 +43,8 @@ def transfer_rows(
 ) -> list[NewMeasurement]:
     """Return gain, read noise and bias level of an amplifier.
 
-    Without flats the gain is an earlier one. ``doubt`` is what is odd about what follows from the gain.
+    Without flats the gain is an earlier one. ``doubt`` is what is odd about what follows from the gain; without a
+    gain, about the read noise.
     """
     details = {name: value for name, value in asdict(result).items() if name in _DETAILS}
     curve = [astuple(point) for point in result.curve]
@@ -72,6 +73,7 @@ def transfer_rows(
         ("read_noise_adu", "ADU", result.read_noise_adu, result.read_noise_adu_uncertainty, details),
         ("bias_level", "ADU", result.bias_level_adu, None, details),
     ]
+    doubted = {"gain", "corrected_gain", "read_noise", *(["read_noise_adu"] if result.gain_e_per_adu is None else [])}
     return [
         NewMeasurement(
             quantity,
@@ -81,7 +83,7 @@ def transfer_rows(
             error,
             result.method,
             details=extra,
-            remark=doubt if quantity in ("gain", "read_noise") else None,
+            remark=doubt if quantity in doubted else None,
             **common,
         )
         for quantity, unit, value, error, extra in rows
@@ -90,16 +92,16 @@ def transfer_rows(
 
 
 def doubt_about_gain(result: PhotonTransfer, biases: Sequence[SeriesFrame], flats: Sequence[SeriesFrame]) -> str | None:
-    """Say in words what is odd about a gain: the temperatures of its frames, or the header's claim."""
+    """Say in words what is odd about a result: its own doubts, the temperatures of its frames, the header's claim."""
     from ccdcore.series_health import temperature_gap
 
     if result.gain_e_per_adu is None:
-        return None
+        return "; ".join(result.doubts) or None
     claims = {claim for frame in flats if (claim := frame.info.header_gain_e_per_adu)}
     claim = claims.pop() if len(claims) == 1 else result.gain_e_per_adu
     ratio = result.gain_e_per_adu / claim
     averages = f"it is {ratio:.1f} times the header's {claim:g} e⁻/ADU: are the flats averages of {ratio:.0f}?"
-    doubts = [temperature_gap(biases, flats), averages if ratio > _LIKE_AN_AVERAGE else None]
+    doubts = [*result.doubts, temperature_gap(biases, flats), averages if ratio > _LIKE_AN_AVERAGE else None]
     return "; ".join(filter(None, doubts)) or None
 
 
