@@ -27,6 +27,12 @@ _NEAR, _NEARBY = 2**15, 2**18
 _LEAST_BLOCK, _GOOD_BLOCK, _MOST_BLOCK = 128, 512, 1024
 """Pixels of a block."""
 
+_LARGEST = 1e37
+"""Larger numbers count as infinite, that is as missing: sums of those that are left stay within single precision."""
+
+_MOST = 3e38
+"""A margin that no difference of numbers reaches, and infinity does."""
+
 _SLACK = 1e-5
 """A value this near a threshold, relatively, is told in double precision on which side it lies."""
 
@@ -73,20 +79,6 @@ class Result(NamedTuple):
     n_valid: Array
 
 
-def network(n: int) -> npt.NDArray[np.int64]:
-    """Return the compare-exchanges that sort ``n`` values: Batcher's merge exchange (Knuth 5.2.2, algorithm M)."""
-    pairs: list[tuple[int, int]] = []
-    top = 1 << max(n - 1, 0).bit_length() >> 1
-    p = top
-    while p > 0:
-        q, r, d = top, 0, p
-        while d > 0:
-            pairs += [(i, i + d) for i in range(n - d) if i & p == r]
-            d, q, r = q - p, q >> 1, p
-        p >>= 1
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
-
-
 @compiled
 def combine_integers(raw: Array, swap: Array, flip: Array, pairs: Array, rule: Rule, model: Array, to: Result) -> None:
     """Combine 16-bit integers.
@@ -101,7 +93,7 @@ def combine_integers(raw: Array, swap: Array, flip: Array, pairs: Array, rule: R
     flip : ndarray of uint16
         One for each frame.
     pairs : ndarray of int, shape (exchanges, 2)
-        The `network` for as many frames.
+        The `ccdcore._sorting_network.network` for as many frames.
     rule : Rule
         What is kept.
     model : ndarray of float64, shape (4, 1) or (4, pixels)
@@ -153,6 +145,7 @@ def combine_floats(values: Array, pairs: Array, rule: Rule, model: Array, to: Re
     size = _block_size(n_frames, values.itemsize)
     ordered, middle = np.empty((n_frames, size), values.dtype), np.empty((2, size), values.dtype)
     expected, total, squares = np.zeros((2, size), values.dtype), np.empty(size), np.empty(size)
+    largest = values.dtype.type(_LARGEST)
     doubt, hits = np.empty(size, np.bool_), np.empty(size, np.int64)
     for start in range(0, n_pixels, size):
         width = min(size, n_pixels - start)
@@ -161,7 +154,7 @@ def combine_floats(values: Array, pairs: Array, rule: Rule, model: Array, to: Re
             n_valid = 0
             for j in range(width):
                 x = source[j]
-                finite = x - x == 0
+                finite = abs(x) <= largest  # not so of NaN
                 n_valid += finite
                 row[j] = x if finite else np.inf
             to.n_valid[k] += n_valid
@@ -183,7 +176,7 @@ def combine_floats(values: Array, pairs: Array, rule: Rule, model: Array, to: Re
             if n_rejected > 0:
                 for k in range(n_frames):
                     x = values[k, start + j]
-                    to.n_rejected[k] += x - x == 0 and (x < least or x > most)
+                    to.n_rejected[k] += abs(x) <= largest and (x < least or x > most)
 
 
 @inner
@@ -286,7 +279,8 @@ def _outlying(ordered: Array, width: int, middle: Array, rule: Rule, floor: Arra
     least, most, lower, upper = ordered[0], ordered[n - 1], ordered[(n - 1) // 2], ordered[n // 2]
     near, far = middle[0], middle[1]
     low, high, to_sigma = kind(rule.low), kind(rule.high), kind(MAD_TO_SIGMA)
-    margin_low, margin_high = kind(rule.margin_low), kind(rule.margin_high)
+    # An infinite margin keeps all values, but not what stands for those that are missing.
+    margin_low, margin_high = kind(min(rule.margin_low, _MOST)), kind(min(rule.margin_high, _MOST))
     half, more = kind(0.5), kind(1 + _SLACK)
     for j in range(width):
         gap = half * (kind(upper[j]) - kind(lower[j]))

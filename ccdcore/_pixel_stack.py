@@ -19,11 +19,13 @@ import numpy.typing as npt
 from astropy.nddata import NDData
 
 from ccdcore.errors import FrameReadError, InsufficientDataError
-from ccdcore.fits_io import read_image
+from ccdcore.fits_io import read_values
 from ccdcore.frame import Frame
 from ccdcore.stored_pixels import StoredPixels, fill, stored_pixels
 
 Image = npt.NDArray[Any]
+
+_COUNTS = {"adu", "dn", "count", "counts", "ct"}
 
 
 class Pixels(Protocol):
@@ -49,6 +51,10 @@ class Pixels(Protocol):
         """What is added to each."""
 
     @property
+    def unit(self) -> str | None:
+        """Unit of the values, in small letters; None where it is not known."""
+
+    @property
     def mask(self) -> Image | None:
         """Where pixels are not to be used, flat; None where all are good."""
 
@@ -71,6 +77,7 @@ class HeldPixels:
     data: Image
     mask: Image | None = None
     zero: int = 0
+    unit: str | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -110,6 +117,7 @@ class SpooledPixels:
     spool: Spool
     offset: int
     zero: int = 0
+    unit: str | None = None
 
     @classmethod
     def of(cls, held: HeldPixels, spool: Spool) -> SpooledPixels:
@@ -117,7 +125,7 @@ class SpooledPixels:
         offset = spool.file.seek(0, os.SEEK_END)
         spool.file.write(held.data.data)
         spool.file.flush()
-        return cls(held.name, held.shape, held.stored, held.mask, spool, offset)
+        return cls(held.name, held.shape, held.stored, held.mask, spool, offset, unit=held.unit)
 
     def read(self, start: int, into: Image) -> None:
         """Read the pixels from number ``start`` on; the position of the file stays where it is."""
@@ -151,7 +159,7 @@ def open_stack(sources: Sequence[Source], memory_limit: int) -> list[Pixels]:
     Raises
     ------
     InsufficientDataError
-        If there is no frame, or they are not two-dimensional and of one shape.
+        If there is no frame, or they are not real numbers, two-dimensional, of one shape and one unit.
     FrameReadError
         If a file cannot be read.
     """
@@ -161,7 +169,7 @@ def open_stack(sources: Sequence[Source], memory_limit: int) -> list[Pixels]:
     held_bytes = 0
     spool: Spool | None = None
     for pixels, decoded in _opened(sources):
-        _check_shape(pixels, stack[0] if stack else pixels)
+        _check_alike(pixels, stack)
         if not decoded or not isinstance(pixels, HeldPixels):
             stack.append(pixels)
             continue
@@ -194,31 +202,47 @@ def _open(source: Source, number: int) -> tuple[Pixels, bool]:
     if isinstance(source, HeldPixels | SpooledPixels | StoredPixels):
         return source, False
     if isinstance(source, str | PathLike):
-        return _held(str(source), read_image(source)), True
+        return _held(str(source), *read_values(source)), True
     if isinstance(source, Frame):
-        return _held(str(source.path), source.data), False
-    name = f"image {number}"
+        return _held(str(source.path), source.data, source.unit), False
+    name, unit = f"image {number}", getattr(source, "unit", None)
     if isinstance(source, NDData):
         mask = np.ma.nomask if source.mask is None else source.mask
-        return _held(name, np.ma.MaskedArray(source.data, mask=mask)), False
+        return _held(name, np.ma.MaskedArray(source.data, mask=mask), unit), False
     if callable(source):
         return _held(name, source()), True
-    return _held(name, np.ma.asanyarray(source) if np.ma.isMaskedArray(source) else np.asarray(source)), False
+    return _held(name, np.ma.asanyarray(source) if np.ma.isMaskedArray(source) else np.asarray(source), unit), False
 
 
-def _held(name: str, image: Image) -> HeldPixels:
+def _held(name: str, image: Image, unit: object = None) -> HeldPixels:
+    image = np.ma.asanyarray(image) if np.ma.isMaskedArray(image) else np.asarray(image)
     mask = np.ma.getmaskarray(image).reshape(-1) if np.ma.is_masked(image) else None
-    data = np.ascontiguousarray(np.ma.getdata(image))
+    data = np.ascontiguousarray(np.ma.getdata(image)).reshape(image.shape)
+    if data.dtype.kind not in "biuf":
+        what = "complex numbers" if data.dtype.kind == "c" else f"of type {data.dtype}"
+        raise InsufficientDataError(f"{name}: its pixels are {what}: give images of real numbers")
     if data.dtype.kind in "bu" and data.itemsize == 1:
         data = data.astype(np.uint16)
     elif data.dtype.kind == "i" and data.itemsize == 1:
         data = data.astype(np.int16)
-    return HeldPixels(name, data, mask)
+    return HeldPixels(name, data, mask, unit=None if unit is None else str(unit).replace(" ", "").lower())
 
 
-def _check_shape(pixels: Pixels, first: Pixels) -> None:
+def _check_alike(pixels: Pixels, before: Sequence[Pixels]) -> None:
+    first = before[0] if before else pixels
     if pixels.shape != first.shape or len(first.shape) != 2:
         raise InsufficientDataError(
             f"{pixels.name}: its shape is {pixels.shape}, that of {first.name} is {first.shape}: "
             "combine two-dimensional frames of one size"
         )
+    of_unit = next((one for one in before if one.unit is not None), pixels)
+    if pixels.unit is not None and _plain(pixels.unit) != _plain(of_unit.unit):
+        raise InsufficientDataError(
+            f"{pixels.name}: its unit is {pixels.unit!r}, that of {of_unit.name} is {of_unit.unit!r}: "
+            "combine frames of one unit"
+        )
+
+
+def _plain(unit: str | None) -> str | None:
+    """Return a unit, the names of what a camera counts in being one."""
+    return "adu" if unit in _COUNTS else unit

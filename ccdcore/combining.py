@@ -12,8 +12,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore._combine_kernel import MAD_TO_SIGMA, Result, Rule, combine_floats, combine_integers, network
+from ccdcore._combine_arguments import check_choice, check_count, check_sources, check_spread, positive, thresholds
+from ccdcore._combine_kernel import MAD_TO_SIGMA, Result, Rule, combine_floats, combine_integers
 from ccdcore._pixel_stack import Pixels, Source, open_stack
+from ccdcore._sorting_network import network
 from ccdcore.errors import InsufficientDataError
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
 Image = npt.NDArray[Any]
 PerFrame: TypeAlias = Sequence[float] | npt.NDArray[np.floating] | Callable[[Image], float]
 """A number for each frame, or a function of an image that returns it."""
+Method = Literal["mean", "median"]
 Progress = Callable[[float], None]
 """Called with the fraction done, from 0 to 1."""
 
@@ -77,7 +80,7 @@ def combine(
     *,
     clip_sigma: float | tuple[float, float] = 7.0,
     passes: int = 1,
-    method: Literal["mean", "median"] = "mean",
+    method: Method = "mean",
     zero: PerFrame | None = None,
     scale: PerFrame | None = None,
     noise: npt.ArrayLike | None = None,
@@ -96,12 +99,13 @@ def combine(
     ----------
     sources : sequence
         Files, frames, arrays, masked arrays, CCDData, or functions without
-        argument that return an array; one or more, all of one shape. NaN,
-        infinite and masked pixels are left out.
+        argument that return an array; one or more, all of one shape and, as
+        far as it is known, of one unit. NaN, infinite and masked pixels are
+        left out, and so are numbers beyond ±1e37.
     clip_sigma : float or (float, float)
         Values farther from the median than this many times the scatter are
         left out, those exactly so far are kept; a pair is (below, above).
-        Infinity keeps all.
+        Infinity keeps all that are left in.
     passes : int
         How often values are clipped at most; each pass begins with the median
         and scatter of those kept by the one before.
@@ -139,9 +143,13 @@ def combine(
     Raises
     ------
     InsufficientDataError
-        If there is no frame, the shapes differ, or a scale is not a positive number.
+        If there is no frame, shapes or units differ, pixels are no real numbers, or a scale is not positive.
     FrameReadError
         If a file cannot be read, or changes while it is read.
+    TypeError
+        If the sources are no sequence.
+    ValueError
+        If an option is none of those named here.
 
     Notes
     -----
@@ -169,9 +177,12 @@ def combine(
     and double precision in that. Means are exact to double precision. The result does not depend on `memory_limit`
     and `threads`.
     """
+    check_sources(sources)
+    check_choice("method", method, Method)
+    check_count("passes", passes, 0)
+    clip = thresholds(clip_sigma)
     stack = open_stack(sources, memory_limit // 2)
     job = _Job.of(stack, zero, scale)
-    clip = tuple(np.broadcast_to(np.asarray(clip_sigma, dtype=float), 2).tolist())
     model = _NoiseModel.of(noise, scale_noise, gain_e_per_adu, job, stack[0].shape)
     rule = model.rule(clip, passes, method, job.origin)
     shape, n_pixels = stack[0].shape, int(np.prod(stack[0].shape))
@@ -310,6 +321,8 @@ def _per_frame(
     numbers = np.asarray(given, dtype=np.float64)
     if numbers.shape != (len(stack),):
         raise InsufficientDataError(f"{numbers.size} {what} for {len(stack)} frames: give one for each")
+    if what == "zeros" and not np.isfinite(numbers).all():
+        raise InsufficientDataError(f"zeros are {numbers.tolist()}: give a finite number for each frame")
     return numbers
 
 
@@ -342,10 +355,12 @@ class _NoiseModel:
         job: _Job,
         shape: tuple[int, ...],
     ) -> _NoiseModel:
-        variance = np.square(np.asarray(0.0 if noise is None else noise, dtype=np.float64))
-        variance = variance.reshape((1,) * (3 - variance.ndim) + variance.shape)
-        per_adu = 1 / np.atleast_2d(np.asarray(np.inf if gain_e_per_adu is None else gain_e_per_adu, dtype=np.float64))
         factors = job.factors
+        variance = np.square(positive("noise", 0.0 if noise is None else noise, or_zero=True))
+        per_adu = 1 / positive("gain_e_per_adu", np.inf if gain_e_per_adu is None else gain_e_per_adu, or_zero=False)
+        check_spread("noise", variance, (len(factors), *shape))
+        check_spread("gain_e_per_adu", per_adu, shape)
+        variance = variance.reshape((1,) * (3 - variance.ndim) + variance.shape)
         weights = np.square(factors) if scale_noise else np.ones_like(factors)
         if len(variance) == 1:
             highest, mean = variance[0] * weights.max(), variance[0] * weights.mean()

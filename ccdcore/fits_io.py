@@ -25,6 +25,7 @@ from astropy.utils.exceptions import AstropyWarning
 from isal import igzip, isal_zlib
 
 from ccdcore.amplifiers import header_amplifiers
+from ccdcore.cards import Cards
 from ccdcore.errors import FrameReadError
 from ccdcore.fits_mosaic import Mosaic, find_mosaic
 from ccdcore.fits_structure import MAX_BYTES, check_structure, require_ratio
@@ -160,9 +161,15 @@ def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrumen
 
 def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
     """Read the pixels of a frame only, decoded as by `read_frame`, shape (rows, columns)."""
+    return read_values(path)[0]
+
+
+def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], str]:
+    """Read the pixels of a frame, as `read_image` does, and their unit, as of `Frame`."""
     path = Path(path)
     with opened(path) as (stream, _):
-        return _decoded(path, stream)[1]
+        mosaic, data = _decoded(path, stream)
+    return data, _unit(mosaic.cards)
 
 
 def inventory(directory: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> QTable:
@@ -355,8 +362,12 @@ def _decoded(path: Path, stream: BinaryIO) -> tuple[Mosaic, npt.NDArray[Any]]:
 
 
 def _frame(header: FrameHeader, data: npt.NDArray[Any], sha256: str) -> Frame:
-    unit = str(header.cards.get("BUNIT", "adu")).strip().lower()
+    unit = _unit(header.cards)
     return Frame(header.path, data, header.info, header.amplifiers, sha256, unit, header.amplifiers_reason)
+
+
+def _unit(cards: Cards) -> str:
+    return str(cards.get("BUNIT", "adu")).strip().lower()
 
 
 def _inventory_row(path: Path, instruments: Sequence[Instrument]) -> tuple[object, ...]:

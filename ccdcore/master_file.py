@@ -99,7 +99,7 @@ def read_master(path: str | PathLike[str]) -> Master:
                 mask=_native(hdus["MASK"].data),
                 n_used=_native(hdus["NCOMBINE"].data),
                 unit=header["BUNIT"],
-                clip_sigma=(header["CLIPLOW"], header["CLIPHIGH"]),
+                clip_sigma=(float(header["CLIPLOW"]), float(header["CLIPHIGH"])),
                 inputs=tuple(_input(row) for row in hdus["PROVENANCE"].data),
                 exposure_range_s=None if None in exposures else exposures,
             )
@@ -114,8 +114,8 @@ def _cards(master: Master) -> dict[str, Any]:
         "IMAGETYP": (f"MASTER {master.kind.upper()}", "what this image is"),
         "COMBINED": (True, "this is a stack of frames"),
         "NCOMBINE": (len(master.inputs), "number of frames combined"),
-        "CLIPLOW": (master.clip_sigma[0], "[sigma] clipped below the median"),
-        "CLIPHIGH": (master.clip_sigma[1], "[sigma] clipped above the median"),
+        "CLIPLOW": (_threshold(master.clip_sigma[0]), "[sigma] clipped below the median"),
+        "CLIPHIGH": (_threshold(master.clip_sigma[1]), "[sigma] clipped above the median"),
     }
     if master.exposure_range_s is not None:
         cards["EXPMIN"] = (master.exposure_range_s[0], "[s] shortest exposure of the inputs")
@@ -128,6 +128,11 @@ def _cards(master: Master) -> dict[str, Any]:
     for number, entry in enumerate(master.inputs[:_MOST_IMCMB], start=1):
         cards[f"IMCMB{number:03d}"] = entry.path.name
     return cards
+
+
+def _threshold(sigma: float) -> float | str:
+    """Return a threshold as a card holds it, which knows no infinite numbers."""
+    return sigma if np.isfinite(sigma) else "inf"
 
 
 def _end(entry: MasterInput) -> datetime | None:

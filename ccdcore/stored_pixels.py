@@ -34,6 +34,8 @@ class StoredPixels:
         Where they begin, in bytes.
     signature : tuple of int
         The file's number, size and time of change: another one is another file, or one that was written to.
+    unit : str or None
+        What BUNIT says of the values, in small letters.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class StoredPixels:
     zero: int
     offset: int
     signature: tuple[int, int, int]
+    unit: str | None = None
 
     @property
     def name(self) -> str:
@@ -110,9 +113,11 @@ def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
         scale, zero = float(header.get("BSCALE", "1")), float(header.get("BZERO", "0"))
     except ValueError:
         return None
-    if scale != 1 or zero not in {0, unsigned}:
+    unit = header.get("BUNIT", "'adu'")
+    if scale != 1 or zero not in {0, unsigned} or not unit.endswith("'"):  # a unit with a / is read with the pixels
         return None
-    return StoredPixels(path, (shape[0], shape[1]), np.dtype(number), int(zero), offset, signature)
+    shown = unit.strip("' ").lower()
+    return StoredPixels(path, (shape[0], shape[1]), np.dtype(number), int(zero), offset, signature, shown)
 
 
 def fill(into: memoryview, file: int, position: int) -> bool:

@@ -11,6 +11,7 @@ from unittest.mock import patch
 import ccdproc
 import numpy as np
 import pytest
+from astropy import units
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.stats import mad_std
@@ -20,8 +21,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ccdcore import combining
-from ccdcore._combine_kernel import network
 from ccdcore._pixel_stack import HeldPixels, Spool, SpooledPixels
+from ccdcore._sorting_network import network
 from ccdcore.combining import PRIOR_DEGREES_OF_FREEDOM, combine
 from ccdcore.errors import FrameReadError, InsufficientDataError
 from ccdcore.stored_pixels import StoredPixels
@@ -174,49 +175,75 @@ def test_what_is_not_known_is_said():
     np.testing.assert_allclose(combine([one, empty], noise=2.0).uncertainty, 2.0)
 
 
+KINDS = [np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.float16, np.float32, np.float64]
+NOT_THERE = [np.nan, np.inf, -np.inf, 1e38, -1e38]
+
+
 @st.composite
 def stacks(draw):
-    """Values with outliers and ties, of any number of frames and any type, with NaN where there may be some."""
-    kind = np.dtype(draw(st.sampled_from([np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.float32, np.float64])))
-    n = draw(st.integers(1, 70))
+    """Values with outliers and ties, of any number of frames and any type, floats with some that are not there."""
+    kind = np.dtype(draw(st.sampled_from(KINDS))).newbyteorder(draw(st.sampled_from("<>")))
+    n = draw(st.integers(1, 9) | st.integers(1, 70))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     scatter = draw(st.sampled_from([0.0, 0.4, 1.2, 5.0]))
-    stack = rng.normal(100, scatter, (n, 3, 40))
-    stack += rng.choice([0, 0, 0, 0, 0, 0, 3, -4, 100], stack.shape)
-    stack = np.clip(stack, 0, 255)
+    stack = rng.normal(60, scatter, (n, 3, 40))
+    stack += rng.choice([0, 0, 0, 0, 0, 0, 3, -4, 60], stack.shape)
+    stack = np.clip(stack, 0, 127)
     if kind.kind == "f":
-        stack[rng.random(stack.shape) < draw(st.sampled_from([0.0, 0.2, 0.9]))] = np.nan
+        gone = rng.random(stack.shape) < draw(st.sampled_from([0.0, 0.2, 0.9]))
+        stack[gone] = rng.choice(NOT_THERE[: 5 if kind.itemsize > 2 else 3], gone.sum())
     else:
         stack = np.rint(stack)
     return stack.astype(kind)
 
 
-@settings(max_examples=150)
+@settings(max_examples=200)
 @given(
     stack=stacks(),
-    clip=st.sampled_from([(3.0, 3.0), (7.0, 7.0), (2.0, 4.0), (0.5, 1.0), (np.inf, 3.0), (0.0, 0.0)]),
-    passes=st.sampled_from([1, 1, 2, 10]),
+    clip=st.tuples(*[st.sampled_from([np.inf, np.inf, 7.0, 3.0, 2.0, 0.5, 0.0])] * 2),
+    passes=st.sampled_from([0, 1, 1, 2, 10]),
     method=st.sampled_from(["mean", "median"]),
     noise=st.sampled_from([None, 0.0, 2.0]),
     masked=st.booleans(),
+    scaled=st.booleans(),
 )
-def test_the_compiled_loops_do_what_the_definition_says(stack, clip, passes, method, noise, masked):
+def test_the_compiled_loops_do_what_the_definition_says(stack, clip, passes, method, noise, masked, scaled):
     values, frames = stack.astype(np.float64), list(stack)
+    values[np.abs(values) > 1e37] = np.nan
     if masked:
         mask = np.random.default_rng(len(stack)).random(stack.shape) < 0.3
         values, frames = np.where(mask, np.nan, values), list(np.ma.MaskedArray(stack, mask))
     quantum = float(stack.dtype.kind in "iu")
-    gain = None if noise is None else 1.5
+    scales = None
+    if scaled:
+        scales = np.where(np.arange(len(stack)) % 2, 0.5, 2.0)  # powers of two are exact
+        values, quantum = values * scales.reshape(-1, 1, 1), quantum * scales.max()
+    gain = None if noise is None or scaled else 1.5
     photon = 0.0 if gain is None else 1 / gain
     expected = clipped_stack(
         values, low=clip[0], high=clip[1], passes=passes, method=method, noise=noise, photon=photon, quantum=quantum
     )
-    image = combine(frames, clip_sigma=clip, passes=passes, method=method, noise=noise, gain_e_per_adu=gain)
+    image = combine(
+        frames, clip_sigma=clip, passes=passes, method=method, noise=noise, gain_e_per_adu=gain, scale=scales
+    )
     np.testing.assert_array_equal(image.n_used, expected.n_used)
     np.testing.assert_allclose(image.value, expected.value, rtol=1e-12, atol=0)
     np.testing.assert_allclose(image.uncertainty, expected.uncertainty, rtol=1e-5, atol=1e-6)
+    assert np.isfinite(image.value[image.n_used > 0]).all()
     n_valid = np.isfinite(values).reshape(len(values), -1).sum(axis=1)
     np.testing.assert_allclose(image.rejected_fraction, expected.rejected / np.maximum(n_valid, 1))
+
+
+@pytest.mark.parametrize("clip", [np.inf, (5.0, np.inf), (np.inf, 5.0)])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_an_infinite_threshold_keeps_no_pixel_that_is_not_there(clip, kind):
+    good = np.array([[10.0, 11.0, 12.0, 13.0]], kind)
+    spoiled = np.array([[np.nan, np.inf, -np.inf, 13.0]], kind)
+    masked = np.ma.MaskedArray(np.full((1, 4), 1000.0, kind), mask=[[False, False, False, True]])
+    image = combine([good, spoiled, masked, good + 1], clip_sigma=clip, passes=0 if clip is np.inf else 1)
+    assert (image.n_used <= 3).all()
+    assert np.isfinite(image.value).all()
+    assert (image.value[0] < 1001).all()
 
 
 @settings(max_examples=40)
@@ -402,6 +429,64 @@ def test_an_interrupt_stops_the_work():
     with small_strips(10), pytest.raises(KeyboardInterrupt):
         combine([np.zeros((100, 100), np.uint16)], progress=interrupt)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("combine")]
+
+
+PLAIN = np.zeros((4, 4))
+
+
+@pytest.mark.parametrize(
+    ("sources", "options", "error", "words"),
+    [
+        ([PLAIN], {"method": "Median"}, ValueError, "method = 'Median' is unknown: write 'mean' or 'median'"),
+        ([PLAIN], {"method": "average"}, ValueError, "write 'mean' or 'median'"),
+        ([PLAIN], {"method": None}, ValueError, "method = None is unknown"),
+        ([PLAIN], {"clip_sigma": np.nan}, ValueError, "clip_sigma = nan: give a number from 0 on, or two"),
+        ([PLAIN], {"clip_sigma": (3, -1)}, ValueError, r"clip_sigma = \(3, -1\)"),
+        ([PLAIN], {"clip_sigma": (3, 4, 5)}, ValueError, r"\(below, above\); infinity clips nothing"),
+        ([PLAIN], {"clip_sigma": None}, ValueError, "clip_sigma = None"),
+        ([PLAIN], {"clip_sigma": "sigma"}, ValueError, "clip_sigma = 'sigma'"),
+        ([PLAIN], {"passes": -1}, ValueError, "passes = -1: give a whole number from 0 on"),
+        ([PLAIN], {"passes": 1.5}, ValueError, "passes = 1.5"),
+        ([PLAIN], {"noise": -1.0}, ValueError, "noise: give numbers from 0 on"),
+        ([PLAIN], {"noise": np.nan}, ValueError, "noise: give numbers from 0 on, none of them NaN"),
+        ([PLAIN], {"noise": 1j}, ValueError, "noise"),
+        ([PLAIN], {"noise": np.ones((3, 3))}, InsufficientDataError, r"noise has shape \(3, 3\)"),
+        ([PLAIN], {"gain_e_per_adu": 0.0}, ValueError, "gain_e_per_adu: give positive numbers"),
+        ([PLAIN], {"zero": [np.nan]}, InsufficientDataError, "give a finite number for each frame"),
+        ([PLAIN + 1j], {}, InsufficientDataError, "image 1: its pixels are complex numbers"),
+        ([PLAIN, PLAIN.astype("c8")], {}, InsufficientDataError, "image 2: its pixels are complex numbers"),
+        ([PLAIN.astype(str)], {}, InsufficientDataError, "image 1: its pixels are of type <U"),
+        ([PLAIN.astype(object)], {}, InsufficientDataError, "image 1: its pixels are of type object"),
+        ([lambda: PLAIN + 1j], {}, InsufficientDataError, "complex numbers: give images of real numbers"),
+        ((frame for frame in [PLAIN]), {}, TypeError, r"not a generator: write combine\(list\(…\)\)"),
+        (iter([PLAIN]), {}, TypeError, "not a list_iterator"),
+        (map(abs, [PLAIN]), {}, TypeError, "not a map"),
+        ({"a": PLAIN}, {}, TypeError, "not a dict"),
+        ("bias.fits", {}, TypeError, r"write combine\(\['bias.fits', …\]\)"),
+        (Path("bias.fits"), {}, TypeError, "combine wants a list of frames"),
+        (None, {}, TypeError, "combine wants a list of frames, not a NoneType"),
+        (PLAIN, {}, InsufficientDataError, "combine two-dimensional frames"),
+        ([3.0], {}, InsufficientDataError, r"its shape is \(\)"),
+        ((), {}, InsufficientDataError, "nothing to combine"),
+        (np.zeros((0, 4, 4)), {}, InsufficientDataError, "nothing to combine"),
+        ([CCDData(PLAIN, unit="adu"), CCDData(PLAIN, unit="electron")], {}, InsufficientDataError, "'electron'.*'adu'"),
+        ([PLAIN, CCDData(PLAIN, unit="adu"), PLAIN * units.s], {}, InsufficientDataError, "image 3: its unit is 's'"),
+    ],
+)
+def test_what_it_cannot_do_it_says(sources, options, error, words):
+    with pytest.raises(error, match=words):
+        combine(sources, **options)
+
+
+def test_counts_of_all_names_are_one_unit_and_files_have_theirs(tmp_path):
+    frames = [np.full((4, 4), 5, np.uint16)] * 2
+    raw, dn = write(tmp_path / "raw.fits", frames[0]), write(tmp_path / "dn.fits.gz", frames[0], BUNIT="DN")
+    assert combine([raw, dn, CCDData(PLAIN, unit="adu"), PLAIN]).value[0, 0] == 2.5
+    for name in ("rate.fits", "rate.fits.gz"):
+        rate = write(tmp_path / name, frames[0], BUNIT="adu/s")
+        with pytest.raises(InsufficientDataError, match=r"its unit is 'adu/s', that of .*raw.fits is 'adu'"):
+            combine([PLAIN, raw, rate])
+        assert combine([rate, rate]).n_used[0, 0] == 2
 
 
 def test_errors_say_what_and_which(tmp_path):

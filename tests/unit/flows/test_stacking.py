@@ -54,6 +54,26 @@ def test_it_writes_the_clipped_mean(files, output):
     assert CCDData.read(output).unit == "adu"
 
 
+def test_an_infinite_threshold_keeps_all_that_is_there(files, output):
+    pixels = np.full((20, 30), 900, np.float32)
+    pixels[0, :3] = np.nan, np.inf, -np.inf
+    fits.PrimaryHDU(pixels).writeto(files[0], overwrite=True)
+    said = ccdwatch("combine", *files, "-o", output, "--clip-sigma", "5,inf")
+    assert said.status == 0, said.err
+    stack = read_master(output)
+    assert stack.n_used[0, :3].tolist() == [4, 4, 4]
+    assert np.isfinite(stack.value).all()
+    assert stack.clip_sigma == (5.0, np.inf)
+
+
+def test_frames_of_two_units_are_not_mixed(files, output):
+    fits.setval(files[3], "BUNIT", value="electron")
+    said = ccdwatch("combine", *files, "-o", output)
+    assert said.status == 1
+    assert f"{files[3]}: its unit is 'electron', that of {files[0]} is 'adu': combine frames of one unit" in said.err
+    assert nothing_was_written(output)
+
+
 def nothing_was_written(output):
     return not output.parent.exists() or not list(output.parent.iterdir())
 
