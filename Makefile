@@ -7,7 +7,7 @@ UV := $(VENV)/bin/uv
 ARGS ?=
 GOAL ?=
 
-.PHONY: help setup demo test faults bench accuracy lint lock clean
+.PHONY: help setup demo test faults bench accuracy fuzz lint lock clean
 
 help:            ## show this
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,9 @@ bench: setup ## what combining and the pages cost here, as Markdown tables; ARGS
 
 accuracy: setup ## simulate known truth, measure it, write docs/accuracy.md; ARGS=--quick prints a short run
 	$(BIN)/python -m benchmarks.accuracy $(ARGS)
+
+fuzz: setup ## 2000 nights of cameras and faults drawn by chance: what is wrong without a word
+	$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
 lint: setup ## style, types, layers
 	$(BIN)/ruff check .
