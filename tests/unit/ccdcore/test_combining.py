@@ -249,6 +249,7 @@ def test_an_infinite_threshold_keeps_no_pixel_that_is_not_there(clip, kind):
 @settings(max_examples=40)
 @given(stack=stacks(), clip=st.sampled_from([(3.0, 3.0), (7.0, 7.0), (2.0, 4.0)]))
 def test_same_mean_as_ccdproc_whatever_the_stack(stack, clip):
+    stack = np.where(np.abs(stack.astype(np.float64)) < 1e37, stack, np.nan)  # ccdproc takes 1e38 for a number
     combiner = ccdproc.Combiner(
         [CCDData(frame.astype(np.float64), unit="adu", mask=~np.isfinite(frame)) for frame in stack]
     )
