@@ -32,6 +32,7 @@ from ccdcore.fits_structure import MAX_BYTES, check_structure, require_ratio
 from ccdcore.frame import Frame, FrameHeader
 from ccdcore.geometry import Amplifier
 from ccdcore.header import ExposureInfo, find_instrument, identify
+from ccdcore.identity import former_sha256, pixel_sha256
 from ccdcore.instrument import Instrument
 from ccdcore.statistics import FrameStatistics, frame_statistics
 
@@ -116,6 +117,8 @@ class MeasuredFrame:
         One for each amplifier.
     file_sha256 : str
         As of `file_sha256`.
+    former_sha256 : str
+        As of `ccdcore.identity.former_sha256`.
     """
 
     sha256: str
@@ -124,6 +127,7 @@ class MeasuredFrame:
     amplifiers: tuple[Amplifier, ...]
     statistics: tuple[FrameStatistics, ...]
     file_sha256: str
+    former_sha256: str
 
 
 def measure_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> MeasuredFrame:
@@ -145,7 +149,10 @@ def measure_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrum
         identity, content = pool.submit(pixel_sha256, data), pool.submit(file_sha256, path)
         of = _describe(path, mosaic, instruments, notes)
         statistics = frame_statistics(data, of.amplifiers)
-        return MeasuredFrame(identity.result(), of.shape, of.info, of.amplifiers, statistics, content.result())
+        sha256 = identity.result()
+        # Cameras' own 16 bits without a sign are hashed as they ever were.
+        former = sha256 if data.dtype == np.uint16 else former_sha256(data)
+        return MeasuredFrame(sha256, of.shape, of.info, of.amplifiers, statistics, content.result(), former)
 
 
 def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> FrameHeader:
@@ -214,17 +221,6 @@ def preflight(path: str | os.PathLike[str]) -> None:
     """
     with opened(Path(path)):
         pass
-
-
-def pixel_sha256(data: npt.NDArray[Any]) -> str:
-    """Return the SHA-256 of shape, type and pixels in FITS byte order: the identity of a frame.
-
-    It is the same for a file compressed, renamed or copied.
-    """
-    fits_order = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder(">"))
-    digest = hashlib.sha256(f"{data.shape} {fits_order.dtype.str}".encode())
-    digest.update(fits_order.data)
-    return digest.hexdigest()
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:

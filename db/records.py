@@ -93,6 +93,7 @@ def register_frame(
     identified_with: str,
     joined_at: datetime,
     now: datetime,
+    former_sha256: str | None = None,
 ) -> int:
     """Record a frame and put it into its calibration set; return its id.
 
@@ -109,7 +110,10 @@ def register_frame(
         Digest of the identification rules in force.
     joined_at : datetime
         When its file arrived.
+    former_sha256 : str or None
+        What earlier versions knew it by; a frame on record by that is known by ``sha256`` from now on.
     """
+    _know_by(session, sha256, former_sha256)
     in_set = info.frame_type is not FrameType.OTHER and window_first_night is not None
     identified = {
         "rows": shape[0],
@@ -142,6 +146,19 @@ def register_frame(
         )
     )
     return session.scalars(select(frame.id).where(frame.sha256 == sha256)).one()
+
+
+def _know_by(session: Session, sha256: str, former_sha256: str | None) -> None:
+    frame = models.Frame
+    if former_sha256 in {None, sha256}:
+        return
+    is_known = select(frame.id).where(frame.sha256 == sha256).exists()
+    session.execute(
+        update(frame)
+        .where(frame.sha256 == former_sha256, ~is_known)
+        .values(sha256=sha256)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _column(value: Any) -> Any:

@@ -132,6 +132,7 @@ def _record(home: Home, owner: str, file: FileRow, measured: MeasuredFrame) -> N
         frame_id = register_frame(
             session,
             sha256=measured.sha256,
+            former_sha256=measured.former_sha256,
             shape=measured.shape,
             info=measured.info,
             amplifiers=measured.amplifiers,

@@ -13,7 +13,8 @@ import numpy as np
 import psutil
 
 from ccdcore.errors import CcdError
-from ccdcore.fits_io import pixel_sha256, preflight
+from ccdcore.fits_io import preflight
+from ccdcore.identity import pixel_sha256
 from flows.reader import Readers, ReadingError
 from tests.faults.hostile import PIXELS, SEEDS, TABLE, Hostile, mutant
 

@@ -82,6 +82,14 @@ def test_the_same_frame_again_changes_nothing(session: Session) -> None:
     assert len(session.scalars(select(models.CalibrationSet.configuration)).all()) == 2
 
 
+def test_what_earlier_versions_knew_a_frame_by_is_replaced(session: Session) -> None:
+    first, other = register(session, "as 16 bits"), register(session, "as 32 bits")
+    assert register(session, "by value", former_sha256=hash_of("as 16 bits")) == first
+    assert session.get_one(models.Frame, first, populate_existing=True).sha256 == hash_of("by value")
+    assert register(session, "by value", former_sha256=hash_of("as 32 bits")) == first
+    assert session.get_one(models.Frame, other, populate_existing=True).sha256 == hash_of("as 32 bits")
+
+
 def test_new_rules_move_a_frame_to_the_set_that_follows(session: Session) -> None:
     first = register(session, "a")
     old = set_of(session, first)
