@@ -53,6 +53,8 @@ class File(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     mtime_ns: Mapped[int] = mapped_column(BigInteger)
     inode: Mapped[int] = mapped_column(BigInteger)
+    ctime_ns: Mapped[int | None] = mapped_column(BigInteger)
+    """Not part of the signature, since links and backups change it; of a file in quarantine it says what was done."""
     state: Mapped[FileState] = mapped_column(_text_enum(FileState))
     state_since: Mapped[datetime]
     reason: Mapped[str | None]
@@ -99,6 +101,8 @@ class CalibrationSet(Base):
     configuration: Mapped[str]
     window_first_night: Mapped[date]
     window_nights: Mapped[int]
+    changed_at: Mapped[datetime | None]
+    """When the meaning of a frame last changed that is, or was, in it or used by its results."""
 
 
 class Frame(Base):
@@ -133,6 +137,24 @@ class Frame(Base):
     registered_at: Mapped[datetime]
     joined_at: Mapped[datetime]
     """When it arrived: its file's ``changed_at``."""
+
+
+class HeaderRevision(Base):
+    """What a file said of the frame it holds, from a time on: of frames of which more than one thing has been said.
+
+    The order of ids is that in which the ledger saw them. What is in force stands in the frame itself.
+    """
+
+    __tablename__ = "header_revision"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), index=True)
+    file_id: Mapped[int | None] = mapped_column(ForeignKey("file.id", ondelete="SET NULL"), index=True)
+    path: Mapped[str] = mapped_column(PathText)
+    digest: Mapped[str] = mapped_column(String(64))
+    """Of what it said."""
+    said: Mapped[dict[str, Any]]
+    seen_at: Mapped[datetime]
 
 
 class Run(Base):
@@ -175,6 +197,8 @@ class RunInput(Base):
     path: Mapped[str | None] = mapped_column(PathText)
     """The file it was read from, and that file's hash: it may be edited or moved later."""
     file_sha256: Mapped[str | None] = mapped_column(String(64))
+    signature: Mapped[str | None]
+    """Inode, size, mtime and ctime that the file had when the run found it as on record."""
 
 
 class Measurement(Base):
