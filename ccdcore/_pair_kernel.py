@@ -35,7 +35,7 @@ def neighbour_mean(image: Array) -> Array:
 
 @compiled
 def fit_templates(difference: Array, templates: Array, weight: Array, rows: Array, columns: Array) -> Array:
-    """Fit templates to an image, box by box: the loop of `ccdcore._flat_pair.fit_boxes`.
+    """Fit templates to an image, box by box: the loop of `ccdcore._pair_residuals.fit_boxes`.
 
     Parameters
     ----------

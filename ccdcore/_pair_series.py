@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ccdcore import _flat_pair
 from ccdcore._exposures import Exposure
+from ccdcore._pair_residuals import FlatPair
 from ccdcore._ramp_fit import MeasuredPair, Ramp, fit_ramp
 from ccdcore._transfer_fit import (
     SMALLEST_SLOPE,
@@ -267,7 +268,7 @@ class FlatSeries(PairSeries):
         name = f"{one.name}, {two.name}"
         self.pairs.append(MeasuredPair(self.points[-1], name, (one.number, two.number), filter_name, time))
 
-    def _rough_gain(self, pair: _flat_pair.FlatPair) -> float | None:
+    def _rough_gain(self, pair: FlatPair) -> float | None:
         gain = _flat_pair.first_gain(pair)
         return None if gain is None else self._gain_of([_flat_pair.measure(pair, gain, quick=True)])
 

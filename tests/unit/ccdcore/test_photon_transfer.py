@@ -11,7 +11,8 @@ from astropy.io import fits
 from scipy.stats import truncnorm
 
 import ccdcore.fits_io
-from ccdcore._flat_pair import CLIP_SIGMA, WIDENED_BY_CUT, Boxes, fit_boxes, untruncated, untruncated_groups
+from ccdcore._flat_pair import WIDENED_BY_CUT, untruncated, untruncated_groups
+from ccdcore._pair_residuals import CLIP_SIGMA, Boxes, fit_boxes
 from ccdcore._pair_series import overlap_inflation
 from ccdcore.errors import InsufficientDataError, SectionError
 from ccdcore.frame import Frame

@@ -1,0 +1,156 @@
+"""The result of a photon transfer measurement, of what its biases and flats have shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import hypot
+
+import numpy as np
+
+from ccdcore._flat_pair import PairPoints
+from ccdcore._pair_series import BiasSeries, FlatSeries
+from ccdcore._ramp_fit import FEWEST_LEVELS, LEAST_RANGE, Ramp, is_ramp, n_levels, nonlinearity
+from ccdcore._transfer_fit import TransferFit
+from ccdcore._transfer_result import PhotonTransfer, PhotonTransferPoint
+
+_CURVE_POINTS = 24
+_POOR_FIT = 3.0
+_SIGNIFICANT = 3.0
+_MANY_REJECTED = 0.05
+
+
+def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: Sequence[str]) -> PhotonTransfer:
+    read_noise, read_noise_uncertainty = flats.noise.read_noise
+    hidden = ["the read noise is hidden by rounding to whole ADU"] if read_noise == 0 else []
+    result = PhotonTransfer(
+        amplifier=biases.amplifier.name,
+        method="bias only",
+        gain_e_per_adu=None,
+        gain_uncertainty=None,
+        read_noise_adu=read_noise,
+        read_noise_adu_uncertainty=read_noise_uncertainty,
+        read_noise_e=None,
+        read_noise_uncertainty=None,
+        bias_level_adu=biases.level,
+        level_range_adu=None,
+        n_bias=biases.n_frames,
+        n_flat=0,
+        n_flat_pairs=0,
+        n_pixels=0,
+        notes=(*notes, *biases.remarks, *flats.remarks, *hidden),
+    )
+    if not flats.pairs:
+        return result
+    levels = [pair.level for pair in flats.pairs]
+    if method == "ptc" and not is_ramp(levels):
+        return replace(
+            result, notes=(*result.notes, f"no gain: method ptc needs a ramp of light levels, {_not(levels)}")
+        )
+    if method == "ptc" or (method == "auto" and is_ramp(levels)):
+        ramp = flats.fit_ramp()
+        result = replace(result, method="ptc", turn_off_adu=ramp.turn_off_adu, nonlinearity=nonlinearity(ramp.used))
+        reason = f"{n_levels(levels)} light levels from {min(levels):.0f} to {max(levels):.0f} ADU make a curve"
+    else:
+        ramp = Ramp(flats.fit(), tuple(flats.pairs))
+        result = replace(result, method="binned")
+        reason = f"no ramp of light levels, {_not(levels)}"
+    return _with_gain(result, ramp, flats, reason if method == "auto" else f"method {method} was asked for")
+
+
+def _not(levels: Sequence[float]) -> str:
+    n, low, high = n_levels(levels), f"{min(levels):.0f}", f"{max(levels):.0f}"
+    there = f"is one, {low} ADU" if n == 1 else f"are {n} from {low} to {high} ADU"
+    return f"{FEWEST_LEVELS} or more that span a factor of {LEAST_RANGE:.0f}: there {there}"
+
+
+def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: str) -> PhotonTransfer:
+    """Add what follows from the flats."""
+    fit, points = ramp.fit, [pair.points for pair in ramp.used]
+    means = np.concatenate([of.mean for of in points])
+    read_noise = result.read_noise_adu
+    systematic, corrected, of_corrected = _free_of_brighter_fatter(ramp, flats)
+    return replace(
+        result,
+        gain_e_per_adu=fit.gain,
+        gain_uncertainty=fit.uncertainty,
+        gain_systematic_uncertainty=systematic,
+        gain_corrected_e_per_adu=corrected,
+        gain_corrected_uncertainty=of_corrected,
+        a00_per_e=fit.bend and fit.bend[0],
+        a00_uncertainty=fit.bend and fit.bend[1],
+        read_noise_e=fit.gain * read_noise,
+        read_noise_uncertainty=hypot(fit.gain * result.read_noise_adu_uncertainty, read_noise * fit.uncertainty),
+        level_range_adu=(float(means.min()), float(means.max())),
+        n_flat=len({number for pair in ramp.used for number in pair.numbers}),
+        n_flat_pairs=len(points),
+        n_pixels=int(points[0].n_pixels.sum()),
+        chi2_per_dof=fit.chi2_per_dof,
+        reason=reason,
+        curve=_curve(points),
+        rejected=tuple(_one_point(pair.points) for pair in flats.pairs if pair.name in ramp.left_out),
+        notes=(
+            *result.notes,
+            *(f"pair {name} left out: {why}" for name, why in ramp.left_out.items()),
+            *_fit_notes(fit, points),
+        ),
+    )
+
+
+def _free_of_brighter_fatter(ramp: Ramp, flats: FlatSeries) -> tuple[float, float, float]:
+    """Return the systematic uncertainty of the gain, the gain without the brighter-fatter effect, and its uncertainty.
+
+    Where the fit has no bend, that of neighbours' covariances or of a fit with a bend, whichever is known better.
+    """
+    fit, points = ramp.fit, [pair.points for pair in ramp.used]
+    hidden = flats.faint_cosmic_rays(points)
+    if fit.bend is not None:
+        return fit.gain * hidden, fit.gain, hypot(fit.uncertainty, fit.gain * hidden)
+    share, of_share = flats.neighbour_share(points)
+    corrected = fit.gain / (1 + share)
+    uncertainty = hypot(fit.uncertainty, corrected * of_share) / (1 + share)
+    if (bent := flats.bent()) is not None and bent.uncertainty < uncertainty:
+        corrected, uncertainty = bent.gain, bent.uncertainty
+    uncertainty = hypot(uncertainty, corrected * hidden)
+    return hypot(fit.gain - corrected, uncertainty), corrected, uncertainty
+
+
+def _fit_notes(fit: TransferFit, points: Sequence[PairPoints]) -> Iterator[str]:
+    if fit.bend is not None and abs(fit.bend[0]) > _SIGNIFICANT * fit.bend[1]:
+        a00, uncertainty = fit.bend
+        yield (
+            f"the curve bends, a00 = ({a00:.2e} ± {uncertainty:.0e}) per electron (brighter-fatter effect): "
+            "the gain is that in the limit of little light"
+        )
+    if fit.chi2_per_dof is not None and fit.chi2_per_dof > _POOR_FIT:
+        yield (
+            f"the points scatter more than their noise (chi2/dof = {fit.chi2_per_dof:.1f}): "
+            "the light pattern moved between flats, or the camera is not linear; the uncertainty is widened"
+        )
+    rejected = max(p.rejected_fraction for p in points)
+    if rejected > _MANY_REJECTED:
+        yield (
+            f"{100 * rejected:.0f} % of the pixels of a pair were left out as outliers or their neighbours: "
+            "many cosmic rays, or a light pattern that moved between flats"
+        )
+
+
+def _curve(points: Sequence[PairPoints]) -> tuple[PhotonTransferPoint, ...]:
+    """Average the points of all pairs in groups of similar signal."""
+    mean, variance, uncertainty, n_pixels = (
+        np.concatenate([getattr(p, name) for p in points]) for name in ("mean", "variance", "uncertainty", "n_pixels")
+    )
+    groups = np.array_split(np.argsort(mean), min(_CURVE_POINTS, mean.size))
+    curve = []
+    for group in groups:
+        weight = 1 / uncertainty[group] ** 2
+        level, spread = (float(weight @ values[group] / weight.sum()) for values in (mean, variance))
+        curve.append(PhotonTransferPoint(level, spread, float(weight.sum() ** -0.5), int(n_pixels[group].sum())))
+    return tuple(curve)
+
+
+def _one_point(points: PairPoints) -> PhotonTransferPoint:
+    weight = points.mean / points.uncertainty**2
+    level, spread = (float(weight @ values / weight.sum()) for values in (points.mean, points.variance))
+    uncertainty = float(np.sqrt(weight**2 @ points.uncertainty**2) / weight.sum())
+    return PhotonTransferPoint(level, spread, uncertainty, int(points.n_pixels.sum()))
