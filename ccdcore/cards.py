@@ -7,19 +7,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import SupportsFloat, TypeVar
-
-from ccdcore.dialects import TIME_SCALES
 
 Cards = Mapping[str, object]
 """Keyword in capitals (ESO's without ``HIERARCH``) → value, as astropy gives it, or `Several`."""
 
 _T = TypeVar("_T")
 _SLUG_LENGTH = 48
-_MJD_ZERO = datetime.fromisoformat("1858-11-17")
-_JD_OF_MJD_ZERO = 2_400_000.5
-_FIRST_CCD_YEAR = 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,66 +87,6 @@ def _sexagesimal(value: str) -> float | None:
         return float(Angle(value.strip(), unit="deg").degree)
     except ValueError:
         return None
-
-
-def moment(cards: Cards, keywords: Iterable[str], time_keywords: Iterable[str] = ()) -> datetime | None:
-    """Return the first date and time among ``keywords``, in UTC.
-
-    ISO 8601 text with or without a zone, a Julian Date or Modified Julian Date
-    where the keyword begins with ``JD`` or ``MJD``, or a bare date completed by
-    the first time of ``time_keywords``. Dates before the year 2000 may be
-    written ``24/01/92`` (day, month, year of the last century). Without a zone
-    the scale is that of TIMESYS, UTC where there is none; a time of unknown
-    scale (local time) is no time.
-    """
-    for keyword in keywords:
-        value = cards.get(keyword)
-        if keyword.startswith(("MJD", "JD")):
-            found = _from_julian(number(value), modified=keyword.startswith("MJD"))
-        elif isinstance(value, str):
-            found = _from_text(value.strip(), value_of(cards, time_keywords, _clock_time))
-        else:
-            found = None
-        if found is not None:
-            return found if found.utcoffset() is not None else _to_utc(found, cards.get("TIMESYS"))
-    return None
-
-
-def _clock_time(value: object) -> str | None:
-    match = re.fullmatch(r"(\d\d?):(\d\d):(\d\d(?:\.\d*)?)", value.strip()) if isinstance(value, str) else None
-    return f"{match[1]:0>2}:{match[2]}:{match[3].rstrip('.')}" if match else None
-
-
-def _from_text(date: str, time: str | None) -> datetime | None:
-    if old := re.fullmatch(r"(\d\d)[/-](\d\d)[/-](\d\d)", date):
-        day, month, year = old.groups()
-        date = f"19{year}-{month}-{day}" if int(year) >= _FIRST_CCD_YEAR else ""
-    elif slashed := re.fullmatch(r"(\d{4})/(\d\d)/(\d\d)(.*)", date):
-        date = "{}-{}-{}{}".format(*slashed.groups())
-    if re.fullmatch(r"\d{4}-\d\d-\d\d", date) and time:
-        date = f"{date}T{time}"
-    try:
-        return datetime.fromisoformat(date) if re.match(r"\d{4}-", date) else None
-    except ValueError:
-        return None
-
-
-def _from_julian(days: float | None, *, modified: bool) -> datetime | None:
-    mjd = days if modified or days is None else days - _JD_OF_MJD_ZERO
-    return None if mjd is None or not 0 < mjd < 100_000 else _MJD_ZERO + timedelta(days=mjd)
-
-
-def _to_utc(naive: datetime, timesys: object) -> datetime | None:
-    if timesys is None or not str(timesys).strip():
-        return naive.replace(tzinfo=UTC)
-    first_word = re.match(r"[a-z]+\d?", str(timesys).strip().lower())  # "UTC approximate", "UTC(NIST)"
-    scale = TIME_SCALES.get(first_word[0]) if first_word else None
-    if scale in {None, "utc"}:
-        return naive.replace(tzinfo=UTC) if scale else None
-    from astropy.time import Time
-
-    converted: datetime = Time(naive, scale=scale).utc.to_datetime(timezone=UTC)
-    return converted
 
 
 def slug(value: object) -> str:

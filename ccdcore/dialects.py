@@ -16,11 +16,11 @@ from collections.abc import Mapping
 KEYWORDS: Mapping[str, tuple[str, ...]] = {
     # Andor's FRAME is the start of the exposure; elsewhere it is a frame type. DATE is that of the file.
     "date_obs": (
-        *("DATE-OBS", "DATE_OBS", "DATE-BEG", "FRAME"),
-        *("MJD-OBS", "MJD_OBS", "MJD-BEG", "MJD", "JD-OBS", "JD", "DATE"),
+        *("DATE-OBS", "DATE_OBS", "DATEOBS", "DATE-BEG", "DATE-UTC", "DATE_UTC", "DATE-UT", "UT-DATE", "UTDATE"),
+        *("FRAME", "MJD-OBS", "MJD_OBS", "MJDOBS", "MJD-BEG", "MJD", "JD-OBS", "JD", "DATE-AVG", "MJD-AVG", "DATE"),
     ),
     "time_obs": (
-        *("TIME-OBS", "TIME_OBS", "TIME-BEG", "UTSTART", "UTC-OBS", "UT-OBS", "UT", "UTC"),
+        *("TIME-OBS", "TIME_OBS", "TIMEOBS", "TIME-BEG", "UTSTART", "UTC-OBS", "UT-OBS", "UT", "UTC"),
         *("UTSHUT", "EXPSTART", "ST-UT"),
     ),
     "exposure_time": (
@@ -43,6 +43,12 @@ KEYWORDS: Mapping[str, tuple[str, ...]] = {
         *("DATA-TYP", "FRAME", "ESO DPR TYPE", "PICTTYPE"),
     ),
 }
+
+UTC_KEYWORDS = frozenset({"DATE-UTC", "DATE_UTC", "DATE-UT", "UT-DATE", "UTDATE"})
+"""Dates that are of UTC by their name, whatever TIMESYS says of others."""
+
+MID_EXPOSURE = frozenset({"DATE-AVG", "MJD-AVG"})
+"""Times of the middle of the exposure: better than none."""
 
 UNIT_S: Mapping[str, float] = {"EXPOINUS": 1e-6}
 """Exposure time cards that are not in seconds."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from ccdcore.cards import Cards, Several, angle, count, find, key, moment, number, slug, text, value_of
+from ccdcore.cards import Cards, Several, angle, count, find, key, number, slug, text, value_of
 from ccdcore.configuration import configuration_slug, gain_is_a_setting
 from ccdcore.dialects import AVERAGE_WORDS, FILTER_WHEELS, KEYWORDS, OPEN_FILTERS, UNIT_S
 from ccdcore.frame_type import classify, holds
 from ccdcore.instrument import FrameRule, FrameType, Instrument
+from ccdcore.times import Moment, moment
 
 _T = TypeVar("_T")
 _KELVIN = 273.15
@@ -109,15 +110,15 @@ def identify(
         exposure_time_s=exposure_time_s,
         entry=entry,
     )
-    date_obs = _date_obs(cards, entry)
-    doubts = _doubts(cards, {"date_obs": date_obs, "exposure_time": exposure_time_s}, entry)
+    began = _began(cards, entry)
+    doubts = [*_doubts(cards, {"exposure_time": exposure_time_s}, entry), *began.words]
     return ExposureInfo(
         frame_type=frame_type,
         frame_type_reason="; ".join([frame_type_reason, *doubts]),
         instrument=instrument,
         instrument_reason=instrument_reason,
         configuration=configuration_slug(cards, shape, entry),
-        date_obs=date_obs,
+        date_obs=began.when,
         exposure_time_s=exposure_time_s,
         ccd_temperature_c=_value(cards, "ccd_temperature", _celsius, entry),
         filter=_filter(cards, entry),
@@ -153,8 +154,7 @@ def _doubts(cards: Cards, found: dict[str, object], entry: Instrument | None) ->
     for name, value in found.items():
         said = find(cards, _keywords(name, entry), _figures)
         if value is None and said is not None:
-            scale = f" (TIMESYS = {cards['TIMESYS']!r})" if name == "date_obs" and "TIMESYS" in cards else ""
-            yield f"{said[0]} = {said[1]!r}{scale} cannot be used"
+            yield f"{said[0]} = {said[1]!r} cannot be used"
 
 
 def _figures(value: object) -> object | None:
@@ -165,7 +165,7 @@ def _figures(value: object) -> object | None:
 def _belongs(cards: Cards, entry: Instrument) -> bool:
     if not holds(cards, FrameRule(cards=entry.match)):
         return False
-    return entry.is_valid_at(_date_obs(cards, entry))
+    return entry.is_valid_at(_began(cards, entry).when)
 
 
 def _instrument_name(cards: Cards, entry: Instrument | None) -> tuple[str, str]:
@@ -179,8 +179,9 @@ def _instrument_name(cards: Cards, entry: Instrument | None) -> tuple[str, str]:
     return name, f"{keyword} = {cards[keyword]!r}"
 
 
-def _date_obs(cards: Cards, entry: Instrument | None) -> datetime | None:
-    return moment(cards, _keywords("date_obs", entry), KEYWORDS["time_obs"])
+def _began(cards: Cards, entry: Instrument | None) -> Moment:
+    exposure_s = _exposure_time(cards, entry) or 0.0
+    return moment(cards, _keywords("date_obs", entry), KEYWORDS["time_obs"], exposure_s=exposure_s)
 
 
 def _exposure_time(cards: Cards, entry: Instrument | None) -> float | None:

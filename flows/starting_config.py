@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdcore.cards import find, moment, number, slug
+from ccdcore.cards import find, number, slug
 from ccdcore.dialects import KEYWORDS
 from ccdcore.frame import FrameHeader
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
+from ccdcore.times import moment
 from flows.settings import CONFIG_NAME
 from flows.words import number_of, one_line
 
@@ -125,7 +126,7 @@ class SeenFrame:
             file=file,
             info=info,
             named_by=named_by and (named_by[0], str(cards[named_by[0]]).strip()),
-            date_cards=() if info.date_obs else tuple(k for k in cards if moment(cards, (k,))),
+            date_cards=() if info.date_obs else tuple(k for k in cards if moment(cards, (k,)).when),
             exposure_cards=()
             if info.exposure_time_s is not None
             else tuple(k for k, value in cards.items() if "EXP" in k and number(value) is not None),
