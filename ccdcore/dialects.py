@@ -35,12 +35,16 @@ KEYWORDS: Mapping[str, tuple[str, ...]] = {
     # ESO's "DET OUT1 GAIN" is ADU per electron and must never stand here.
     "gain": ("EGAIN", "E-GAIN", "ESO DET OUT1 CONAD", "GAIN"),
     "read_noise": ("RDNOISE", "READNOIS", "READNOISE", "RON", "ESO DET OUT1 RON"),
-    "n_averaged": ("NCOMBINE", "NUMAVG", "AVGFCTR", "SNAPSHOT"),
+    # Siril, ASTAP and others count what they stacked.
+    "n_averaged": (
+        *("NCOMBINE", "NUMAVG", "AVGFCTR", "SNAPSHOT"),
+        *("STACKCNT", "NSTACK", "NUMSTACK", "BIAS_CNT", "DARK_CNT", "FLAT_CNT"),
+    ),
     "instrument": ("INSTRUME", "HEAD", "CAM_ID", "CAMERA", "CAMNAME", "DETECTOR", "DETNAM", "DETNAME", "CCDNAME"),
     "object": ("OBJECT", "OBJNAME", "TARGNAME"),
     "frame_type": (
         *("IMAGETYP", "IMAGETYPE", "IMGTYPE", "IMG_TYPE", "IMTYPE", "OBSTYPE", "FRAMETYP", "EXPTYPE", "FLAVOR"),
-        *("DATA-TYP", "FRAME", "ESO DPR TYPE", "PICTTYPE"),
+        *("IMGTYP", "KOAIMTYP", "OBS_TYPE", "OBS-TYPE", "DATA-TYP", "FRAME", "ESO DPR TYPE", "PICTTYPE"),
     ),
 }
 
@@ -127,7 +131,10 @@ NO_SECTION = frozenset({"", "unknown", "undefined", "none", "n/a", "[0:0,0:0]"})
 """How section cards say nothing."""
 
 COMBINED_FLAGS = ("COMBINED", "ISMASTER")
-COMBINED_WORDS = re.compile(r"\b(?:masters?|combined|stacked|coadd(?:ed)?|super ?(?:bias|dark|flat))\b")
+COMBINED_WORDS = re.compile(
+    r"\b(?:master[a-z]*|combined|stack(?:ed|s)?|coadd(?:ed)?|(?:super|avg|median) ?(?:bias|zero|dark|flat|offset)s?"
+    r"|m(?:bias|zero|dark|flat)s?|integrat(?:ion|ed)s?(?! ?(?:time|sphere)))\b"
+)
 """How a type card, OBJECT or a file name says that a frame is no raw one."""
 
 AVERAGE_WORDS = re.compile(r"\b(?:ave|avg|averaged?|mean|median)[ .]+of[ :]+(\d{1,4})\b", re.IGNORECASE)
@@ -136,8 +143,22 @@ AVERAGE_WORDS = re.compile(r"\b(?:ave|avg|averaged?|mean|median)[ .]+of[ :]+(\d{
 PRODUCT_CARDS = ("ESO PRO CATG", "PROCTYPE")
 """Cards that only speak of products, or are ``raw``."""
 
-REDUCTION_CARDS = ("ZEROCOR", "BIASCOR", "DARKCOR", "FLATCOR", "CALSTAT")
-"""IRAF and MaxIm DL write here what was subtracted and divided; in a raw frame they are missing, empty or false."""
+TOTAL_EXPOSURE = "LIVETIME"
+"""Siril's sum of all exposures in a stack, beside the exposure time of one."""
+
+REDUCTION_LEVEL, PIPELINE_CARDS = "RLEVEL", ("PIPEVER",)
+"""LCO's level is 0 in a raw frame; where none is told, the version of a pipeline is one of a product."""
+
+REDUCTION_CARDS = (
+    *("ZEROCOR", "BIASCOR", "DARKCOR", "FLATCOR", "CALSTAT"),
+    *("SUBBIAS", "SUBDARK", "SUBOVER", "GAINCOR"),
+    *("L1IDBIAS", "L1IDDARK", "L1IDFLAT"),
+    *("PREPARE", "GPREPARE", "BIASIM", "DARKIM", "FLATIM"),
+)
+"""IRAF and MaxIm DL, ccdproc, BANZAI and Gemini write here what was subtracted and divided, or when.
+
+In a raw frame they are missing, empty or false.
+"""
 
 COMPANIONS = frozenset({"UNCERT", "MASK", "NCOMBINE", "ERR", "DQ", "VAR", "BPM", "IVAR", "SAMP", "TIME"})
 """Names of image extensions that say something of the pixels instead of being pixels."""
@@ -145,18 +166,25 @@ COMPANIONS = frozenset({"UNCERT", "MASK", "NCOMBINE", "ERR", "DQ", "VAR", "BPM",
 TYPE_CODES: Mapping[str, tuple[str, ...]] = {"PICTTYPE": ("unknown", "light", "bias", "dark", "flat")}
 """SBIG's frame type as a number from 0."""
 
-NO_TYPE = frozenset({"unknown", "undefined", "none", "n a"})
-"""Words of a type card that says nothing."""
+NO_TYPE = frozenset({"", "unknown", "undefined", "none", "n a", "untitled", "unspecified"})
+"""Words of a type card or an OBJECT that says nothing."""
 
 _CALIBRATIONS = (
-    r"(?P<dark>dark ?flats?|flat ?darks?|darks?{not_dark})"
-    r"|(?P<flat>[a-z]*flats?(?: ?(?:fields?|lamps?))?{not_done}|twilights?)"
+    r"(?P<dark>dark ?flats?|flat ?darks?|[a-z]*darks?{not_dark})"
+    r"|(?P<flat>[a-z]*flats?(?: ?(?:fields?|lamps?|wizard))?{not_done}|[a-z]*flat(?:field|lamp|wizard)s?{not_done}"
+    r"|twilights?)"
 )
 _DONE = r"(?! ?(?:sub|subtracted|cor|corr|corrected|div|divided|removed|reduced|fielded)\b)"
 
+SHORT_TYPES: Mapping[str, str] = {"ff": "flat", "dome": "flat", "twi": "flat", "plu": "flat", "noir": "dark"}
+"""What a type card may say and mean a calibration by, though the word alone is none."""
+
+LIGHT = frozenset({"light", "lights"})
+"""A type card that says just this names a science frame, whatever OBJECT says; "Light Frame" and "object" are weak."""
+
 TYPE_CARD_WORDS = re.compile(
     rf"\b(?:{_CALIBRATIONS.format(not_dark='', not_done='')}"
-    r"|(?P<bias>bias(?:es)?|zeros?|offset)"
+    r"|(?P<bias>bias(?:es)?(?: ?(?:frame|image)s?)?|zeros?|offset|(?:bias|zero|offset)(?:frame|image)s?)"
     r"|(?P<other>arcs?(?: ?lamps?)?|comp(?:arison)?|contbars|wave|focus(?:ing)?|acq(?:uisition)?|std|standard"
     r"|fe|spot|ppump))\b"
 )
@@ -167,3 +195,19 @@ NAME_WORDS = re.compile(
     rf"|(?P<bias>bias(?:es)?|zeros?){_DONE})\b"
 )
 """Frame types as OBJECT and file names spell them; a name may also say what was done to a frame."""
+
+QUALIFIERS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        auto autocal bright cal calibration dawn day dim dome dusk evening exp exposure faint field fields focus for
+        frame frames gca gcal halogen high image images int internal lamp led level long low morning of off on panel
+        pixel projector quartz raw screen sec seconds sequence series set short sky slit test the tungsten twilight
+        white with wizard blue clear green halpha hbeta infrared lum luminance near oiii red sii ultraviolet visible
+        """,
+    )
+)
+"""Words that may stand beside a type in an OBJECT that is one, besides the filter's name and what has few letters."""
+
+CATALOGUES = re.compile(r"\b(?:m|ngc|ic|hd|hr|hip|sao|ldn|lbn|tyc|gsc|sh ?2|abell|mel|cr|pk|vdb)[ -]?\d", re.IGNORECASE)
+"""How an OBJECT names a star or nebula by its number."""

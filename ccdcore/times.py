@@ -1,4 +1,4 @@
-"""When an exposure began, from its date and time cards however they are spelt; a doubtful one is said, never guessed."""
+"""When an exposure began, by its date and time cards however they are spelt; what is doubtful is said, not guessed."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ _SLACK_S = 1800.0
 _UNSET = re.compile(r"1980-01-0[16]|1999-11-30|2000-01-01|19(?:00|04|70)-01-01")
 """Days that clocks begin with which were never set."""
 
-_MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october")
-_MONTHS += ("november", "december")
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
 _NAME = r"(?P<name>[A-Za-z]{3,9})\.?"
 _DAY = r"(?P<d>\d\d?)(?:st|nd|rd|th)?"
 _DATES = tuple(
@@ -120,11 +122,11 @@ def _scale(cards: Cards) -> str:
 
 
 def _read(cards: Cards, keyword: str, times: Sequence[str]) -> tuple[datetime, list[str]]:
-    value = cards[keyword]
+    value, odd = cards[keyword], list[str]()
     if isinstance(value, Several):
         raise _UnreadableError
     if keyword.startswith(("MJD", "JD")):
-        found, odd = _from_julian(number(value), modified=keyword.startswith("MJD")), []
+        found = _from_julian(number(value), modified=keyword.startswith("MJD"))
     else:
         found, odd = _from_text(str(value).strip(), cards, times)
     if found.utcoffset() is None:
@@ -175,7 +177,7 @@ def _from_text(text: str, cards: Cards, times: Sequence[str]) -> tuple[datetime,
     day = _day(date)
     if clock:
         return _at(day, clock[0]), []
-    odd = []
+    odd: list[str] = []
     for keyword in times:
         if not _says_something("", cards.get(keyword)):
             continue
@@ -244,7 +246,7 @@ def _at(day: datetime, clock: str) -> datetime:
         raise _UnreadableError
     of = match.groupdict()
     hour, minute, second = (int(of[name] or of[f"{name}2"] or 0) for name in "HMS")
-    fraction = float("0." + ((of["f"] or of["f2"] or "")[1:] or "0"))
+    microsecond = int((of["f"] or of["f2"] or ".")[1:7].ljust(6, "0"))
     if of["half"]:
         if not 1 <= hour <= 12:
             raise _UnreadableError
@@ -252,7 +254,7 @@ def _at(day: datetime, clock: str) -> datetime:
     if hour > 24 or minute > 59 or second > 60 or (hour == 24 and (minute, second) != (0, 0)):
         raise _UnreadableError
     # A leap second, and 24 o'clock, are the begin of what follows.
-    found = day + timedelta(hours=hour, minutes=minute, seconds=second, microseconds=int(fraction * 1e6))
+    found = day + timedelta(hours=hour, minutes=minute, seconds=second, microseconds=microsecond)
     zone = of["zone"]
     return found if zone is None else found.replace(tzinfo=_zone(zone)).astimezone(UTC)
 

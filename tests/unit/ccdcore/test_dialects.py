@@ -47,7 +47,7 @@ FRAGMENTS = {
     "CCDSoft flat taken as light": (
         "flat.00000003.FIT",
         {"PICTTYPE": 1, "EXPTIME": 4.0},
-        {"frame_type": "flat", "frame_type_reason": "the file name 'flat.00000003.FIT'"},
+        {"frame_type": "flat", "frame_type_reason": "the file name 'flat.00000003.FIT', against PICTTYPE = 1"},
     ),
     "CCDSoft light": ("M57.00000001.FIT", {"PICTTYPE": 1, "EXPTIME": 60.0}, {"frame_type": "other"}),
     "Andor Solis": (

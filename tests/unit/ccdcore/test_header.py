@@ -78,6 +78,40 @@ TYPES = [
     ({"IMAGETYP": "bias", "EXPTIME": 30}, "x.fits", "bias", "against an exposure of 30 s"),
     ({"IMAGETYP": "flat", "EXPTIME": 0}, "x.fits", "flat", "against a zero exposure"),
     ({"OBJECT": "bias or flat"}, "x.fits", "other", "no header card"),
+    # A target that has the word of a type in its name.
+    ({"IMAGETYP": "LIGHT", "OBJECT": "Flat Rock Nebula"}, "Flat Rock Nebula_001.fits", "other", "IMAGETYP = 'LIGHT'"),
+    ({"IMAGETYP": "Light Frame", "OBJECT": "Flat Rock Nebula"}, "flat_01.fits", "other", "IMAGETYP = 'Light Frame'"),
+    ({"IMAGETYP": "Light Frame", "OBJECT": "Zero Point Field 7"}, "x.fits", "other", "IMAGETYP = 'Light Frame'"),
+    ({"FRAME": "Light", "OBJECT": "Bias"}, "x.fits", "other", "FRAME = 'Light'"),
+    ({"OBSTYPE": "object", "OBJECT": "NGC 188 flat"}, "x.fits", "other", "OBSTYPE = 'object'"),
+    ({"OBSTYPE": "object", "OBJECT": "dome flat Stromgren b", "FILTER": "Stromgren b"}, "x.fits", "flat", "OBJECT"),
+    ({"OBSTYPE": "object", "OBJECT": "quartz flat on 3s"}, "x.fits", "flat", "OBJECT"),
+    ({"OBSTYPE": "object", "OBJECT": "evening twilight flats r'"}, "x.fits", "flat", "OBJECT"),
+    ({"IMAGETYP": "LIGHT", "OBJECT": ""}, "Flat_L_001.fits", "flat", "the file name 'Flat_L_001.fits', against I"),
+    ({"IMAGETYP": "LIGHT"}, "LIGHT_flat_rock_001.fits", "other", "IMAGETYP = 'LIGHT'"),
+    # Spellings of other programs and observatories.
+    ({"IMAGETYP": "PLU"}, "x.fits", "flat", "IMAGETYP = 'PLU'"),
+    ({"KOAIMTYP": "domeflat"}, "x.fits", "flat", "KOAIMTYP"),
+    ({"IMGTYP": "twflat"}, "x.fits", "flat", "IMGTYP"),
+    ({"IMAGETYP": "Bias Image"}, "x.fits", "bias", "IMAGETYP"),
+    ({"IMAGETYP": "zeroframe"}, "x.fits", "bias", "IMAGETYP"),
+    ({"IMAGETYP": "DarkFrame", "EXPTIME": 30.0}, "x.fits", "dark", "IMAGETYP"),
+    ({"IMAGETYP": "FLATDARKS", "EXPTIME": 2.0}, "x.fits", "dark", "IMAGETYP"),
+    # What other programs have made of frames.
+    ({"IMAGETYP": "masterdarkflat"}, "x.fits", "other", "a combined frame"),
+    ({"IMAGETYP": "superflat"}, "x.fits", "other", "a combined frame"),
+    ({"IMAGETYP": "Median Bias"}, "x.fits", "other", "a combined frame"),
+    ({"IMAGETYP": "Bias Frame"}, "mbias.fits", "other", "the file name 'mbias.fits': a combined frame"),
+    ({"IMAGETYP": "FLAT"}, "masterflat_V.fit", "other", "a combined frame"),
+    ({"IMAGETYP": "FLAT"}, "integration1.fit", "other", "a combined frame"),
+    ({"IMAGETYP": "FLAT", "OBJECT": "integrating sphere"}, "x.fits", "flat", "IMAGETYP"),
+    ({"IMAGETYP": "FLAT", "EXPTIME": 2.0, "LIVETIME": 40.0}, "x.fits", "other", "LIVETIME = 40, of exposures of 2 s"),
+    ({"IMAGETYP": "FLAT", "EXPTIME": 2.0, "LIVETIME": 2.0}, "x.fits", "flat", "IMAGETYP"),
+    ({"OBSTYPE": "BIAS", "RLEVEL": 91}, "x.fits", "other", "RLEVEL = 91: a product"),
+    ({"OBSTYPE": "BIAS", "RLEVEL": 0, "PIPEVER": "1.0"}, "x.fits", "bias", "OBSTYPE"),
+    ({"OBSTYPE": "FLAT", "PIPEVER": "v1.24"}, "x.fits", "other", "PIPEVER = 'v1.24': a product"),
+    ({"OBSTYPE": "FLAT", "L1IDBIAS": "bias_20240310.fits"}, "x.fits", "other", "reduced already"),
+    ({"IMAGETYP": "flat", "SUBBIAS": "ccd=<CCDData>"}, "x.fits", "other", "reduced already"),
 ]
 
 
@@ -269,6 +303,9 @@ def test_fields_of_a_cmos_camera():
         ({"AVGFCTR": 1}, "n_averaged", 1),
         ({"NUMAVG": "4"}, "n_averaged", 4),
         ({"SNAPSHOT": 3}, "n_averaged", 3),
+        ({"STACKCNT": 8, "PROGRAM": "Siril 1.4.0"}, "n_averaged", 8),
+        ({"FLAT_CNT": 20}, "n_averaged", 20),
+        ({"NUMSTACK": "12"}, "n_averaged", 12),
     ],
 )
 def test_one_field(cards, field, value):

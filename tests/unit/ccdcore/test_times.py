@@ -91,7 +91,8 @@ def test_an_entry_may_say_that_date_is_the_exposures():
     entry = Instrument("cam", header={"date_obs": "DATE"}, valid_from=datetime(2026, 1, 1, tzinfo=UTC))
     cards = {"DATE": WRITTEN, "DATE-OBS": "05/06/2014", "IMAGETYP": "bias"}
     assert find_instrument(cards, [entry]) is entry
-    assert identify(cards, filename="x.fits", shape=(9, 9), instruments=[entry]).frame_type_reason == "IMAGETYP = 'bias'"
+    found = identify(cards, filename="x.fits", shape=(9, 9), instruments=[entry])
+    assert found.frame_type_reason == "IMAGETYP = 'bias'"
 
 
 @pytest.mark.parametrize(
