@@ -28,7 +28,7 @@ from ccdcore.amplifiers import header_amplifiers
 from ccdcore.cards import Cards
 from ccdcore.errors import FrameReadError
 from ccdcore.fits_mosaic import Mosaic, find_mosaic
-from ccdcore.fits_structure import MAX_BYTES, check_structure, require_ratio
+from ccdcore.fits_structure import MAX_BYTES, MAX_RATIO, SMALL_BYTES, check_structure, require_ratio
 from ccdcore.frame import Frame, FrameHeader
 from ccdcore.geometry import Amplifier
 from ccdcore.header import ExposureInfo, find_instrument, identify
@@ -221,6 +221,24 @@ def preflight(path: str | os.PathLike[str]) -> None:
     """
     with opened(Path(path)):
         pass
+
+
+def claimed_bytes(path: str | os.PathLike[str]) -> int:
+    """Return how many bytes a file holds when decompressed, as it says itself: read quickly, and never too much.
+
+    Raises
+    ------
+    FrameReadError
+        If it claims what no camera's frame does, or cannot be read.
+    """
+    path = Path(path)
+    with file_errors(path), _regular_file(path) as file:
+        if file.read(len(_GZIP_MAGIC)) != _GZIP_MAGIC:
+            return check_structure(file, path).decoded_bytes
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 4))
+        claim = int.from_bytes(file.read(4), "little")  # modulo 4 GiB, more of which is refused
+        return min(claim, max(SMALL_BYTES, MAX_RATIO * size))
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:

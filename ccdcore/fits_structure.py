@@ -40,11 +40,14 @@ class Blemishes:
         Padding that is missing at the end; some writers leave it out.
     strange_bytes : int
         What follows the last unit; nothing need be mended for it.
+    decoded_bytes : int
+        No blemish: how long all data are when tiles are decompressed.
     """
 
     headers_with_nul: list[slice] = field(default_factory=list)
     missing_bytes: int = 0
     strange_bytes: int = 0
+    decoded_bytes: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.headers_with_nul or self.missing_bytes)
@@ -97,6 +100,7 @@ def check_structure(stream: BinaryIO, path: Path) -> Blemishes:
             blemishes.headers_with_nul.append(slice(start, stream.tell()))
         promised = promised or _promised_extensions(header)
         data_bytes = _data_bytes(header, path, number)
+        blemishes.decoded_bytes += _decoded_bytes(header, path, number, data_bytes)
         end = stream.tell() + data_bytes
         if end > size:
             raise FrameReadError(path, f"is cut off: it holds {size} of at least {end} bytes", incomplete=True)
@@ -172,10 +176,16 @@ def _read_header(stream: BinaryIO, path: Path, number: int) -> tuple[_Header, bo
 
 def _data_bytes(header: _Header, path: Path, number: int) -> int:
     """Size of the data that a header claims, without padding."""
-    size = _claim(header, "", path, number)
-    if header.get("ZIMAGE") == "T":
-        require_ratio(path, _claim(header, "Z", path, number), size)
-    return size
+    return _claim(header, "", path, number)
+
+
+def _decoded_bytes(header: _Header, path: Path, number: int, data_bytes: int) -> int:
+    """Size of the same when decompressed."""
+    if header.get("ZIMAGE") != "T":
+        return data_bytes
+    decoded = _claim(header, "Z", path, number)
+    require_ratio(path, decoded, data_bytes)
+    return decoded
 
 
 def require_ratio(path: Path, decompressed: int, compressed: int) -> None:

@@ -9,21 +9,24 @@ import multiprocessing
 import os
 import resource
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psutil
 
-from ccdcore.errors import CcdError
+from ccdcore.errors import CcdError, FrameReadError
 from ccdcore.instrument import Instrument
 
 if TYPE_CHECKING:
     from ccdcore.fits_io import MeasuredFrame
+
+Found = TypeVar("Found")
 
 READERS = min(os.cpu_count() or 2, 8)
 PRELOADED = ("flows.warm_reading",)
@@ -31,12 +34,34 @@ PRELOADED = ("flows.warm_reading",)
 SECONDS, SLOWEST_BYTES_PER_SECOND = 10.0, 10e6
 """How long one file may take, and what is added for a large one on a slow disk."""
 MEMORY, MEMORY_PER_BYTE = 3 * 2**28, 8
-"""How many bytes may be allocated for one file, and what is added for each byte that somebody really wrote."""
+"""How many bytes may be allocated for one file, and what is added for each byte of its pixels.
+
+Those are the bytes that it says it holds when decompressed, as far as what was really written can hold as many: a
+sparse file counts as long as what takes room on disk."""
 _GRACE_SECONDS = 5.0
 
 
 class ReadingError(Exception):
     """A reader did not come to the end of a file, by its fault or that of the moment; the message is the reason."""
+
+
+def require_same(path: Path, root: Path, signature: tuple[int, int, int]) -> None:
+    """Make sure that a file is the one on the ledger (size, mtime in ns, inode), and no link out of its folder.
+
+    Raises
+    ------
+    FrameReadError
+        If it is not.
+    """
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise FrameReadError(path, "is a link that leads out of its folder")
+    status = path.stat()
+    if (status.st_size, status.st_mtime_ns, status.st_ino & 2**63 - 1) != signature:  # inode: see `db.ledger`
+        raise FrameReadError(path, "changed while it was read", incomplete=True)
+
+
+def _take_as_is() -> None:
+    """Check nothing."""
 
 
 class Readers:
@@ -61,19 +86,26 @@ class Readers:
         for reader in self._all:
             reader.stop()
 
-    def measure(self, path: Path) -> MeasuredFrame:
+    def measure(self, path: Path, *, check: Callable[[], None] = _take_as_is) -> MeasuredFrame:
         """Do what `ccdcore.fits_io.measure_frame` does, within limits of time and memory.
+
+        Parameters
+        ----------
+        path : Path
+            The file. Not so much as its size is asked for here: on a folder whose server is gone, that hangs too.
+        check : callable
+            Called by the reader before the file is read and after it; what it raises is raised here. To be pickled.
 
         Raises
         ------
         CcdError
-            As `measure_frame`.
+            As `measure_frame`, and as `check`.
         ReadingError
             If the reader reached a limit, died, or met what nobody foresaw.
         """
         reader = self._idle.get()
         try:
-            return reader.measure(path)
+            return reader.measure(path, check)
         finally:
             self._idle.put(reader)
 
@@ -86,21 +118,30 @@ class _Reader:
         self._process: ForkServerProcess | None = None
         self._pipe: Connection | None = None
 
-    def measure(self, path: Path) -> MeasuredFrame:
-        size = _bytes_on_disk(path)
-        seconds = SECONDS + size / SLOWEST_BYTES_PER_SECOND
+    def measure(self, path: Path, check: Callable[[], None]) -> MeasuredFrame:
+        seconds = SECONDS
         pipe = self._pipe or self._start()
         try:
-            pipe.send((path, seconds, MEMORY + MEMORY_PER_BYTE * size))
-            # It ends itself in time, unless the kernel holds it: in a network folder whose server is gone.
-            answer: MeasuredFrame | Exception | None = pipe.recv() if pipe.poll(seconds + _GRACE_SECONDS) else None
+            pipe.send((path, check, SECONDS, MEMORY))
+            answer: MeasuredFrame | Exception | float | None = self._answer(pipe, seconds)
+            if isinstance(answer, float):
+                answer = self._answer(pipe, seconds := answer)
         except (EOFError, OSError):
             answer = None
         if answer is None:
             raise ReadingError(self._end_of(seconds))
         if isinstance(answer, Exception):
             raise answer
+        assert not isinstance(answer, float)
         return answer
+
+    @staticmethod
+    def _answer(pipe: Connection, seconds: float) -> Any:
+        """Return what a reader says: how long it will take for that file, and then what it measured; None in vain.
+
+        It ends itself in time, unless the kernel holds it: in a network folder whose server is gone.
+        """
+        return pipe.recv() if pipe.poll(seconds + _GRACE_SECONDS) else None
 
     def _start(self) -> Connection:
         multiprocessing.set_forkserver_preload(list(PRELOADED))  # unless that server runs already
@@ -131,14 +172,6 @@ class _Reader:
         self._process = self._pipe = None
 
 
-def _bytes_on_disk(path: Path) -> int:
-    """Return what a file takes on disk: of a sparse one only what was written."""
-    try:
-        return path.stat().st_blocks * 512
-    except OSError:
-        return 0
-
-
 def _serve(pipe: Connection, instruments: Sequence[Instrument]) -> None:
     """Read what is asked for until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks
@@ -148,21 +181,47 @@ def _serve(pipe: Connection, instruments: Sequence[Instrument]) -> None:
     at_first = psutil.Process().memory_info().data
     while True:
         try:
-            path, seconds, memory = pipe.recv()
+            path, check, seconds, memory = pipe.recv()
         except (EOFError, OSError):
             return
-        resource.setrlimit(resource.RLIMIT_DATA, (at_first + memory, resource.RLIM_INFINITY))
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        answer = _measured(path, instruments, memory)
+        _allow(at_first + memory, seconds)
+        answer: object = _guarded(partial(_bytes_to_read, path), memory)
+        if isinstance(answer, int):
+            memory, seconds = memory + MEMORY_PER_BYTE * answer, seconds + answer / SLOWEST_BYTES_PER_SECOND
+            _allow(at_first + memory, seconds)
+            pipe.send(seconds)
+            answer = _guarded(partial(_measured, path, instruments, check), memory)
         signal.setitimer(signal.ITIMER_REAL, 0)
         pipe.send(answer)
 
 
-def _measured(path: Path, instruments: Sequence[Instrument], memory: int) -> MeasuredFrame | Exception:
+def _allow(memory: int, seconds: float) -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, resource.RLIM_INFINITY))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _bytes_to_read(path: Path) -> int:
+    """Return how many bytes a file has when decompressed, as far as it can have as many."""
+    from ccdcore.fits_io import claimed_bytes
+    from ccdcore.fits_structure import MAX_RATIO, SMALL_BYTES
+
+    on_disk = path.stat().st_blocks * 512
+    return max(on_disk, min(claimed_bytes(path), max(SMALL_BYTES, MAX_RATIO * on_disk)))
+
+
+def _measured(path: Path, instruments: Sequence[Instrument], check: Callable[[], None]) -> MeasuredFrame:
     from ccdcore.fits_io import measure_frame
 
+    check()
+    measured = measure_frame(path, instruments=instruments)
+    check()
+    return measured
+
+
+def _guarded(look: Callable[[], Found], memory: int) -> Found | Exception:
+    """Return what is found, or what stood in the way, in words for who asked."""
     try:
-        return measure_frame(path, instruments=instruments)
+        return look()
     except CcdError as error:
         return error
     except MemoryError:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ from db.records import register_frame
 from db.statements import batches
 from flows.disk import DiskFullError, is_disk_full
 from flows.home import HOST, Home, is_gone, now
-from flows.reader import READERS, Readers, ReadingError
+from flows.lost_database import is_database_lost
+from flows.reader import READERS, Readers, ReadingError, require_same
 
 if TYPE_CHECKING:
     from ccdcore.fits_io import MeasuredFrame
@@ -111,18 +113,15 @@ def _register(home: Home, owner: str, file: FileRow, reading: Future[MeasuredFra
     except Exception as error:
         if is_disk_full(error):  # no fault of the file: it is claimed again when there is room
             raise DiskFullError(f"{home.path}: the disk is full: make room; no frame is lost") from error
+        if is_database_lost(error):  # nor is this: it is claimed again as soon as this process has ended
+            raise
         _set_aside(home, owner, file, f"{type(error).__name__}: {error}", rest_until=now() + REST)
 
 
 def _read(readers: Readers, file: FileRow) -> MeasuredFrame:
     """Measure a file, and make sure that it is the one on the ledger: complete, and no link to elsewhere."""
-    if not file.path.resolve().is_relative_to(Path(file.root).resolve()):
-        raise FrameReadError(file.path, "is a link that leads out of its folder")
-    measured = readers.measure(file.path)
-    status = file.path.stat()
-    if (status.st_size, status.st_mtime_ns, ledger.inode(status.st_ino)) != (file.size, file.mtime_ns, file.inode):
-        raise FrameReadError(file.path, "changed while it was read", incomplete=True)
-    return measured
+    signature = file.size, file.mtime_ns, file.inode
+    return readers.measure(file.path, check=partial(require_same, file.path, Path(file.root), signature))
 
 
 def _record(home: Home, owner: str, file: FileRow, measured: MeasuredFrame) -> None:

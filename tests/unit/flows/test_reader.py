@@ -1,14 +1,18 @@
 """Readers: what hostile files do to them, and that it harms nobody else."""
 
+import gzip
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from ccdcore.errors import CcdError, FrameReadError
-from ccdcore.fits_io import measure_frame
+from ccdcore.fits_io import claimed_bytes, measure_frame
+from ccdcore.fits_structure import SMALL_BYTES
 from flows import reader
 from flows.reader import Readers, ReadingError
 from tests.faults.hostile import PLAIN, TABLE, Hostile
@@ -93,3 +97,25 @@ def test_a_reader_that_does_not_answer_is_given_up(good: Path, monkeypatch: pyte
         assert "could not be read within 0 s" in ends
         monkeypatch.undo()
         assert readers.measure(good).shape == (48, 64)
+
+
+@pytest.mark.parametrize("ending", [".fits", ".fits.gz", ".fits.fz"])
+def test_memory_and_time_are_those_of_the_pixels_not_of_what_they_are_compressed_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    pixels = np.full((2048, 2048), 1000, "i2")
+    pixels[::64] += np.arange(2048, dtype="i2") % 7
+    image = fits.CompImageHDU(pixels) if ending.endswith("fz") else fits.PrimaryHDU(pixels)
+    path = tmp_path / f"large{ending}"
+    image.writeto(path)
+    if not ending.endswith("fits"):
+        assert path.stat().st_size < pixels.nbytes / 20
+    monkeypatch.setattr(reader, "MEMORY", 30 * 2**20)  # all of it in little, so that the test is short
+    with Readers(()) as readers:
+        assert readers.measure(path).shape == (2048, 2048)
+
+
+def test_what_a_gzip_claims_beyond_what_it_can_hold_gives_it_no_more_memory(tmp_path: Path) -> None:
+    path = tmp_path / "claims.fits.gz"
+    path.write_bytes(gzip.compress(PLAIN)[:-4] + (2**32 - 1).to_bytes(4, "little"))
+    assert claimed_bytes(path) == SMALL_BYTES
