@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ccdcore.statistics import FrameStatistics
     from db.results import NewMaster, NewMeasurement, RunInput
 
+PROCESS_GONE = "the process that worked on it is gone"
 LONGEST_REMARK = 600
 """Characters: the remark is in an index, and PostgreSQL takes no entry of an index above 2.7 kB."""
 
@@ -339,13 +340,22 @@ def fail_run(session: Session, *, run_id: int, message: str, now: datetime) -> b
     return _end(session, run_id=run_id, outcome=Outcome.FAILED, message=message, now=now)
 
 
-def abandon_run(session: Session, *, run_id: int, now: datetime, cancelled: str | None = None) -> list[str]:
-    """End a run whose process is gone, and forget its unfinished results.
+def abandon_run(
+    session: Session,
+    *,
+    run_id: int,
+    now: datetime,
+    cancelled: str | None = None,
+    why: str = PROCESS_GONE,
+) -> list[str]:
+    """End a run that was cut short by no fault of its own, and forget its unfinished results.
 
     Parameters
     ----------
     cancelled : str or None
         Where somebody ended it on purpose, so that it is not made again: a message that says so.
+    why : str
+        What cut it short, else.
 
     Returns
     -------
@@ -353,8 +363,7 @@ def abandon_run(session: Session, *, run_id: int, now: datetime, cancelled: str 
         Paths of the masters it had written, relative to the home: they may be removed.
     """
     outcome = Outcome.ABANDONED if cancelled is None else Outcome.CANCELLED
-    message = cancelled or "the process that worked on it is gone"
-    if not _end(session, run_id=run_id, outcome=outcome, message=message, now=now):
+    if not _end(session, run_id=run_id, outcome=outcome, message=cancelled or why, now=now):
         return []
     session.execute(delete(models.Measurement).where(models.Measurement.run_id == run_id))
     forgotten = delete(models.Master).where(models.Master.run_id == run_id).returning(models.Master.path)

@@ -21,6 +21,7 @@ from db.sets import OpenRun, open_runs
 from flows.disk import Disk, keep_ballast
 from flows.heartbeat import Pulse, read_heartbeat
 from flows.home import Home, now
+from flows.lost_database import says_database_lost
 from flows.naming import run_name, run_tags
 from flows.notify import keep_telling
 from flows.pictures import without_pictures
@@ -129,11 +130,13 @@ class Dispatcher:
 
     def _end(self, run: OpenRun, state: FlowRunState | None) -> None:
         if state is None or state.was_cut_short:
-            give_up(self.home, run)
+            give_up(self.home, run.id)
             if run.flow_run_id and state is not None and not state.is_final:
                 self.api.mark_crashed(run.flow_run_id, "the process that worked on it is gone")
         elif state.was_cancelled:
-            give_up(self.home, run, cancelled=cancelled(run.id, state))
+            give_up(self.home, run.id, cancelled=cancelled(run.id, state))
+        elif says_database_lost(state.message):
+            give_up(self.home, run.id, why=f"the database went away: {state.message}")
         else:
             message = f"ended in the middle: {state.message or state.type.lower()}"
             with self.home.sessions.begin() as session:

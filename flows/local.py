@@ -10,6 +10,8 @@ from ccdcore.errors import CcdError
 from db.records import fail_run
 from flows.disk import is_disk_full
 from flows.home import Home, now
+from flows.lost_database import is_database_lost
+from flows.publishing import give_up
 from flows.reconcile import Plan, begin_run
 from flows.steps import STEPS
 
@@ -56,6 +58,9 @@ def recording_failure(home: Home, run_id: int, *, reraise: bool = False) -> Iter
         message = str(error) if isinstance(error, CcdError) else f"{type(error).__name__}: {error}"
         if is_disk_full(error):
             message = f"the disk is full: make room on that of {home.path} ({message})"
+        elif is_database_lost(error):  # no fault of the run: should even this not come to the record, its process ends
+            give_up(home, run_id, why=f"the database went away: {message}")
+            raise
         with home.sessions.begin() as session:
             fail_run(session, run_id=run_id, message=message, now=now())
         if reraise:

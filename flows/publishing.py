@@ -15,7 +15,7 @@ from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame, stand_in_note
 from db.masters import current_reference
 from db.models import Outcome
-from db.records import abandon_run, record_master
+from db.records import PROCESS_GONE, abandon_run, record_master
 from db.results import NewMaster, Verdict
 from db.runs import MeasurementRow, RunRow, UsedFrame, get_run, master_paths, run_measurements
 from db.sets import OpenRun, open_runs
@@ -226,7 +226,7 @@ def give_up_lost_runs(home: Home) -> list[str]:
     with home.reading() as session:
         lost = [run for run in open_runs(session) if is_lost(run)]
     for run in lost:
-        give_up(home, run)
+        give_up(home, run.id)
     return [f"run {run.id} was cut short; it will be made again" for run in lost]
 
 
@@ -235,14 +235,14 @@ def is_lost(run: OpenRun) -> bool:
     return is_gone(run.pid, run.pid_started) if run.host == HOST else now() > run.began_at + RUN_LEASE
 
 
-def give_up(home: Home, run: OpenRun, *, cancelled: str | None = None) -> None:
+def give_up(home: Home, run_id: int, *, cancelled: str | None = None, why: str = PROCESS_GONE) -> None:
     """End a run that was cut short, so that it is made again unless it was cancelled, and remove its files."""
     with home.sessions.begin() as session:
-        abandon_run(session, run_id=run.id, now=now(), cancelled=cancelled)
-        if get_run(session, run.id).outcome in {Outcome.DONE, Outcome.FAILED}:  # it came to its end in the meantime
+        abandon_run(session, run_id=run_id, now=now(), cancelled=cancelled, why=why)
+        if get_run(session, run_id).outcome in {Outcome.DONE, Outcome.FAILED}:  # it came to its end in the meantime
             return
-    shutil.rmtree(home.path / picture_path(run_id=run.id, name="any").parent, ignore_errors=True)
-    for path in (home.path / "masters").rglob(f"*_r{run.id}.fits*"):
+    shutil.rmtree(home.path / picture_path(run_id=run_id, name="any").parent, ignore_errors=True)
+    for path in (home.path / "masters").rglob(f"*_r{run_id}.fits*"):
         path.unlink(missing_ok=True)
 
 

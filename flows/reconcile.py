@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
 from db.models import Outcome
-from db.records import abandon_run, claim_run, fail_run
+from db.records import abandon_run, claim_run
 from db.runs import RunRow, find_run
 from db.sets import SetSummary, nearest_bias_set, set_frames, set_summaries
 from flows.disk import says_disk_full
@@ -208,7 +208,8 @@ def begin_run(
 def record_stillborn(home: Home, plan: Plan, *, flow_run_id: str, state: FlowRunState | None) -> None:
     """Put on record that Prefect ended a run before it began, so that the next one is asked for by another key.
 
-    Where its process was killed, nothing is wrong with the run itself: it is made again at once.
+    That says nothing of its inputs: its process was killed, the database was away, or the configuration was edited
+    between the request and the run. So it is made again, and is no attempt that failed.
     """
     run_id = begin_run(
         home,
@@ -223,11 +224,9 @@ def record_stillborn(home: Home, plan: Plan, *, flow_run_id: str, state: FlowRun
     with home.sessions.begin() as session:
         if state and state.was_cancelled:
             abandon_run(session, run_id=run_id, now=now(), cancelled=cancelled(run_id, state))
-        elif state and state.was_cut_short:
-            abandon_run(session, run_id=run_id, now=now())
         else:
             why = (state.message or state.type.lower()) if state else "Prefect lost it"
-            fail_run(session, run_id=run_id, message=f"ended before it began: {why}", now=now())
+            abandon_run(session, run_id=run_id, now=now(), why=f"ended before it began: {why}")
 
 
 def cancelled(run_id: int, state: FlowRunState) -> str:

@@ -8,15 +8,29 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
 from db.models import Outcome
 from db.records import abandon_run, fail_run, finish_run
-from db.runs import RunRow
+from db.runs import RunRow, find_run
 from db.sets import SetSummary
-from flows.home import Home, open_home
-from flows.reconcile import MAX_ATTEMPTS, Plan, begin_run, inputs_digest, next_attempt, plans_of, reconcile, settles_at
+from flows.home import Home, now, open_home
+from flows.local import recording_failure
+from flows.prefect_api import FlowRunState
+from flows.reconcile import (
+    MAX_ATTEMPTS,
+    Plan,
+    begin_run,
+    inputs_digest,
+    next_attempt,
+    plans_of,
+    reconcile,
+    record_stillborn,
+    settles_at,
+)
 from flows.settings import Settings
 from tests.support import on_record
 from tests.support.on_record import NOON, add_frame, hash_of, set_of
@@ -302,3 +316,28 @@ def test_one_set_that_was_asked_for_leaves_the_others_alone(home: Home) -> None:
     one = record(home, "b1")
     record(home, "b2", night=on_record.NIGHT + timedelta(days=3))
     assert [plan.set_id for plan in plans_of(home, [one], LATER)] == [one]
+
+
+@pytest.mark.parametrize("state", ["COMPLETED", "FAILED", "CRASHED"])
+def test_a_run_that_ended_before_it_began_is_no_attempt_that_failed(home: Home, state: str) -> None:
+    """The configuration was edited before it began, the database was away, its process killed."""
+    record(home, "b1", "b2")
+    for attempt in range(1, MAX_ATTEMPTS + 3):
+        ((plan,), _) = reconcile(home, now() + timedelta(hours=1))
+        assert plan.attempt == attempt
+        record_stillborn(home, plan, flow_run_id="f1", state=FlowRunState(state, "no"))
+
+
+def test_a_run_that_lost_its_database_is_no_attempt_that_failed(home: Home) -> None:
+    record(home, "b1", "b2")
+    for _ in range(MAX_ATTEMPTS + 1):
+        ((plan,), _) = reconcile(home, now() + timedelta(hours=1))
+        run_id = begin(home, plan)
+        assert run_id is not None
+        with pytest.raises(OperationalError), recording_failure(home, run_id), home.reading() as session:
+            session.execute(text("SELECT * FROM what_is_not_there"))
+    with home.reading() as session:
+        last = find_run(session, set_id=plan.set_id, digest=plan.digest)
+    assert last is not None
+    assert (last.outcome, last.attempt) == (Outcome.ABANDONED, MAX_ATTEMPTS + 1)
+    assert (last.message or "").startswith("the database went away: OperationalError: ")
