@@ -1,4 +1,4 @@
-"""Reads frames and writes products; with its helper `stored_pixels` the only module that opens FITS files."""
+"""Reads frames; with its helper `stored_pixels` the only module that opens FITS files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import io
 import os
 import re
-import secrets
 import stat
 import warnings
 import zlib
@@ -246,44 +245,6 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
     path = Path(path)
     with file_errors(path), _regular_file(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_hdulist(path: str | os.PathLike[str], hdulist: fits.HDUList) -> None:
-    """Write a FITS file with CHECKSUM and DATASUM; it appears whole or not at all.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written; nothing is left behind.
-    """
-    with _replacing(Path(path)) as stream:
-        hdulist.writeto(stream, checksum=True)
-
-
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file of any kind in the way of `write_hdulist`."""
-    with _replacing(Path(path)) as stream:
-        stream.write(data)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Write to a temporary name beside ``path``, then move it there, surviving a loss of power."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 @contextmanager

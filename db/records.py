@@ -347,8 +347,10 @@ def abandon_run(
     now: datetime,
     cancelled: str | None = None,
     why: str = PROCESS_GONE,
-) -> list[str]:
-    """End a run that was cut short by no fault of its own, and forget its unfinished results.
+) -> bool:
+    """End a run cut short by no fault of its own, and forget what it measured; return False where it had ended already.
+
+    What it says of its masters stays, unseen, as long as their files do: by it they are known to be its own.
 
     Parameters
     ----------
@@ -356,18 +358,17 @@ def abandon_run(
         Where somebody ended it on purpose, so that it is not made again: a message that says so.
     why : str
         What cut it short, else.
-
-    Returns
-    -------
-    list of str
-        Paths of the masters it had written, relative to the home: they may be removed.
     """
     outcome = Outcome.ABANDONED if cancelled is None else Outcome.CANCELLED
     if not _end(session, run_id=run_id, outcome=outcome, message=cancelled or why, now=now):
-        return []
+        return False
     session.execute(delete(models.Measurement).where(models.Measurement.run_id == run_id))
-    forgotten = delete(models.Master).where(models.Master.run_id == run_id).returning(models.Master.path)
-    return sorted(session.scalars(forgotten))
+    return True
+
+
+def forget_master(session: Session, master_id: int) -> None:
+    """Take a master off the record that never was shown, and that has no file any more."""
+    session.execute(delete(models.Master).where(models.Master.id == master_id))
 
 
 def _end(session: Session, *, run_id: int, outcome: Outcome, message: str | None, now: datetime) -> bool:

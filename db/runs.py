@@ -157,6 +157,11 @@ def failed_runs(session: Session) -> list[RunRow]:
     return _runs(session, Run.id.in_(newest), Run.outcome == Outcome.FAILED)
 
 
+def runs_cut_short(session: Session, *, before: datetime) -> list[RunRow]:
+    """Return the runs that failed, were cancelled or whose process was gone before a time, the newest in front."""
+    return _runs(session, Run.outcome.is_not(None), Run.outcome != Outcome.DONE, Run.ended_at <= before)
+
+
 def made_with(session: Session, *, host: str) -> list[StandingRun]:
     """Return what the standing results were made with, by night, as far as their frames are on ``host``."""
     read_with = (

@@ -15,8 +15,8 @@ from ccdcore.fits_io import file_sha256
 from db import ledger, masters
 from db.rows import Row
 from flows.home import Home
+from flows.leftovers import files_below, unregistered
 from flows.naming import reference_path
-from flows.publishing import strays
 from flows.scan import Tree
 
 
@@ -63,8 +63,8 @@ def audit(
     """Hold every raw file, master and reference of this machine against the record, by its SHA-256.
 
     Raw files are those that frames were registered from. Unregistered is what would count, and lies in the folders
-    that they came from or in watched ones, but is not on the ledger: while a service runs, nothing older than its
-    last scan.
+    that they came from or in watched ones, but is not on the ledger (while a service runs, nothing older than its
+    last scan), and all that is below ``masters/`` and ``reference/`` and was not put there by a run on record.
 
     Returns
     -------
@@ -136,8 +136,8 @@ def _on_ledger(home: Home) -> set[tuple[str, str]]:
 
 
 def _unregistered_products(home: Home, known: set[str]) -> Iterator[Difference]:
-    for path in strays(home):
+    for path in unregistered(home):
         yield Difference(Finding.UNREGISTERED, "master", None, str(path), None)
-    for path in sorted((home.path / "reference").rglob("*.fits")):
+    for path in sorted(files_below(home.path, "reference")):
         if str(path) not in known:
             yield Difference(Finding.UNREGISTERED, "reference", None, str(path), None)

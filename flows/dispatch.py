@@ -21,6 +21,7 @@ from db.sets import OpenRun, open_runs
 from flows.disk import Disk, keep_ballast
 from flows.heartbeat import Pulse, read_heartbeat
 from flows.home import Home, now
+from flows.leftovers import GRACE, remove_leftovers
 from flows.lost_database import says_database_lost
 from flows.naming import run_name, run_tags
 from flows.notify import keep_telling
@@ -61,6 +62,7 @@ class Dispatcher:
         self._is_registering = False
         self._had_room = True
         self._reconcile_at: datetime | None = None
+        self._tidied_at: datetime | None = None
 
     def seconds_to_wait(self, at: datetime) -> float:
         """Return how long nothing is to be done, if no file lands."""
@@ -111,6 +113,10 @@ class Dispatcher:
             self._ask_for_calibration(plan, at)
         for plan in without_pictures(self.home, at):
             self._submit(plan, what="pictures", key=f"{plan.key}:pictures")
+        if self._tidied_at is None or not self._tidied_at <= at < self._tidied_at + GRACE:
+            self._tidied_at = at
+            for line in remove_leftovers(self.home, at):
+                logger.info("%s", line)
         busy = at + timedelta(seconds=2) if plans else at + RECONCILE_EVERY
         self._reconcile_at = min(busy, later or busy)
 

@@ -39,7 +39,22 @@ def master_path(
 ) -> Path:
     """Path of a master below the home; the run's id makes it unique."""
     name = "_".join([*_product_words(kind, configuration, filter_name), f"r{run_id}"])
-    return Path("masters") / _unique_slug(instrument) / night.isoformat() / f"{name}.fits"
+    return master_folder(instrument, night) / f"{name}.fits"
+
+
+def master_folder(instrument: str, night: date) -> Path:
+    """Folder below the home of the masters of a night."""
+    return Path("masters") / _unique_slug(instrument) / night.isoformat()
+
+
+_OF_RUN = re.compile(r"(?P<hidden>\.)?.+_r(?P<run>\d{1,9})(-\d+)?\.fits(?(hidden)\.[0-9a-f]{8}\.tmp)")
+"""Names of masters, and of those that are being written (`ccdcore.writing`)."""
+
+
+def run_of_master(name: str) -> int | None:
+    """Return the run that made a file of this name; None where it is no name of a master, complete or not."""
+    match = _OF_RUN.fullmatch(name)
+    return int(match["run"]) if match else None
 
 
 def reference_path(*, instrument: str, kind: str, configuration: str, filter_name: str | None) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -21,14 +21,18 @@ if TYPE_CHECKING:
     from ccdcore.photon_transfer import PhotonTransfer
     from ccdcore.report_page import Spectrum
 
+_PICTURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\.png|\..+\.png\.[0-9a-f]{8}\.tmp")
+"""Names of pictures (`flows.naming.picture_path`), and of those that are being written."""
+
 
 def draw_pictures(home: Home, run_id: int) -> list[int]:
     """Draw what the report shows: one page of all, each master, histograms, variance against mean, noise spectrum."""
-    from ccdcore.fits_io import read_image, write_bytes
+    from ccdcore.fits_io import read_image
     from ccdcore.master_check import residual
     from ccdcore.master_file import read_master
     from ccdcore.plots import frame_master_residual, histogram, png, variance_against_mean
     from ccdcore.report_page import Images, noise_spectrum, report_page
+    from ccdcore.writing import write_bytes
 
     with home.reading() as session:
         run, measured = get_run(session, run_id), run_measurements(session, run_id)
@@ -150,14 +154,22 @@ def pictures_of(home: Home, run_id: int) -> list[Path]:
 
 @contextmanager
 def _folder(home: Home, run_id: int) -> Iterator[Path]:
-    """Give a folder to draw into, and put it in its place at the end."""
+    """Give a folder to draw into, and put what is in it in its place at the end; nothing else there is touched."""
     place = picture_folder(home, run_id)
     temporary = place.with_name(f".{place.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    temporary.mkdir(parents=True, exist_ok=True)
+    if temporary.is_symlink() or place.is_symlink():
+        raise NotADirectoryError(f"{place}: pictures are not drawn through a link: remove it")
+    for half in temporary.iterdir():  # of a process that was killed
+        if _PICTURE.fullmatch(half.name):
+            half.unlink()
     yield temporary
-    shutil.rmtree(place, ignore_errors=True)
-    temporary.rename(place)
+    if place.exists():
+        for picture in temporary.iterdir():
+            picture.replace(place / picture.name)
+        temporary.rmdir()
+    else:
+        temporary.rename(place)
 
 
 def _title(row: MasterRow) -> str:

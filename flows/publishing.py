@@ -1,30 +1,32 @@
-"""Masters and references in the home: each file appears whole or not at all, and before its record."""
+"""Masters in the home: each file appears whole or not at all, and after its record."""
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame, stand_in_note
-from db.masters import current_reference
-from db.models import Outcome
-from db.records import PROCESS_GONE, abandon_run, record_master
+from db.records import PROCESS_GONE, abandon_run, forget_master, record_master
 from db.results import NewMaster, Verdict
-from db.runs import MeasurementRow, RunRow, UsedFrame, get_run, master_paths, run_measurements
+from db.runs import MeasurementRow, RunRow, UsedFrame, get_run, run_measurements
 from db.sets import OpenRun, open_runs
 from flows.home import HOST, Home, is_gone, now
 from flows.inputs import inputs_of_run
-from flows.naming import master_path, picture_path, reference_path
+from flows.leftovers import remove_leftovers, words_of_unregistered
+from flows.naming import master_path
+from flows.references import refresh_references
 from flows.registration import free_lost_claims
 
 if TYPE_CHECKING:
+    from astropy.io.fits import HDUList
+
     from ccdcore.bad_pixels import BadPixels
     from ccdcore.master import Master
 
@@ -36,14 +38,11 @@ _STATISTICS = ("npix", "min", "max", "mean", "median", "std", "mad")
 RUN_LEASE = timedelta(hours=2)
 """How long a run on another machine may take: of a machine that died nobody tells."""
 
-_OF_RUN = re.compile(r"_?r(\d+)(?:\.fits)?$")
-
 
 def publish_master(
     home: Home, run_id: int, master: Master, *, filter_name: str | None, bias: Master | None = None
 ) -> int:
     """Check a master, write it below the home, record it, and return its id."""
-    from ccdcore.fits_io import file_sha256, write_hdulist
     from ccdcore.master_file import master_hdulist
 
     with home.reading() as session:
@@ -61,12 +60,11 @@ def publish_master(
     )
     frames = [one.frame for one in inputs if one.excluded is None]
     remarks = _check(master, frames, reliable(home, measured), bias)
-    write_hdulist(home.path / path, master_hdulist(master, _cards(run, measured, filter_name)))
     row = NewMaster(
         kind=master.kind,
         filter=filter_name,
         path=path.as_posix(),
-        sha256=file_sha256(home.path / path),
+        sha256="",
         unit=master.unit,
         n_combined=len(master.inputs),
         n_excluded=sum(one.excluded is not None and one.frame.info.filter == filter_name for one in inputs),
@@ -75,13 +73,11 @@ def publish_master(
         statistics=_statistics(master),
         remark="; ".join(filter(None, [*remarks, stand_ins_of(of_run.frames), *of_run.remarks])) or None,
     )
-    with home.sessions.begin() as session:
-        return record_master(session, run_id=run_id, master=row)
+    return _publish(home, run_id, row, master_hdulist(master, _cards(run, measured, filter_name)))
 
 
 def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
     """Write a mask of bad pixels below the home, record it as a master of kind ``mask``, and return its id."""
-    from ccdcore.fits_io import file_sha256, write_hdulist
     from ccdcore.master import MaskBit
     from ccdcore.master_file import mask_hdulist
     from ccdcore.statistics import imstat
@@ -96,14 +92,13 @@ def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
         filter_name=None,
         run_id=run_id,
     )
-    write_hdulist(home.path / path, mask_hdulist(bad, _cards(run, [], None)))
     inside = bad.mask[bad.mask != MaskBit.OUTSIDE].reshape(1, -1)
     table = imstat([(inside != 0).astype("u1")])
     row = NewMaster(
         kind="mask",
         filter=None,
         path=path.as_posix(),
-        sha256=file_sha256(home.path / path),
+        sha256="",
         unit="",
         n_combined=len(bad.inputs),
         n_excluded=0,
@@ -111,8 +106,29 @@ def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
         valid_from=min((one.date_obs for one in bad.inputs if one.date_obs), default=now()),
         statistics={name: float(table[name][0]) for name in _STATISTICS},
     )
-    with home.sessions.begin() as session:
-        return record_master(session, run_id=run_id, master=row)
+    return _publish(home, run_id, row, mask_hdulist(bad, _cards(run, [], None)))
+
+
+def _publish(home: Home, run_id: int, row: NewMaster, hdulist: HDUList) -> int:
+    """Write a file, record it, and give it its name in the end: there is no master that no record knows."""
+    from ccdcore.writing import appearing
+
+    path, master_id = _free(home, Path(row.path)), None
+    try:
+        with appearing(home.path / path, hdulist) as sha256, home.sessions.begin() as session:
+            master_id = record_master(session, run_id=run_id, master=replace(row, path=path.as_posix(), sha256=sha256))
+    except OSError:
+        if master_id is not None:
+            with home.sessions.begin() as session:
+                forget_master(session, master_id)
+        raise
+    return master_id
+
+
+def _free(home: Home, path: Path) -> Path:
+    """Return a path that nothing has: numbers of runs come again where an older copy of the database was restored."""
+    names = (path.with_name(f"{path.stem}-{number}.fits") for number in count(2))
+    return next(one for one in chain([path], names) if not os.path.lexists(home.path / one))
 
 
 def stand_ins_of(inputs: Sequence[UsedFrame]) -> str | None:
@@ -179,46 +195,15 @@ def _statistics(master: Master) -> dict[str, Any]:
     return {name: float(table[name][0]) for name in _STATISTICS}
 
 
-def refresh_references(home: Home) -> None:
-    """Make ``reference/`` hold the current good master of each kind, each file replaced at once, and nothing else."""
-    # Listed first: what another run puts there now is not in it.
-    found = set((home.path / "reference").rglob("master_*.fits"))
-    with home.reading() as session:
-        current = current_reference(session)
-    targets = {
-        home.path
-        / reference_path(
-            instrument=one.instrument, kind=one.kind, configuration=one.configuration, filter_name=one.filter
-        ): home.path / one.path
-        for one in current
-    }
-    for target, source in targets.items():
-        if source.exists() and not (target.exists() and target.samefile(source)):
-            _put(source, target)
-    for outdated in found - targets.keys():
-        outdated.unlink(missing_ok=True)
-
-
-def _put(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
-        temporary.hardlink_to(source)
-    except OSError:  # file systems without hard links
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
-
-
 def sweep(home: Home) -> list[str]:
-    """Tidy up after a crash: give up the work of processes that are gone, remove files that no record knows.
+    """Tidy up after a crash: give up the work of processes that are gone, remove what it certainly left.
 
-    Returns what was done, in words. Only files of ours, below the home, and only those of runs that are over.
+    Returns what was done, and what else should be known, in words.
     """
     free_lost_claims(home)
-    done = give_up_lost_runs(home) + _remove_strays(home)
+    done = give_up_lost_runs(home) + remove_leftovers(home, now())
     refresh_references(home)
-    return done
+    return done + words_of_unregistered(home)
 
 
 def give_up_lost_runs(home: Home) -> list[str]:
@@ -236,36 +221,6 @@ def is_lost(run: OpenRun) -> bool:
 
 
 def give_up(home: Home, run_id: int, *, cancelled: str | None = None, why: str = PROCESS_GONE) -> None:
-    """End a run that was cut short, so that it is made again unless it was cancelled, and remove its files."""
+    """End a run that was cut short, so that it is made again unless it was cancelled; its files go later."""
     with home.sessions.begin() as session:
         abandon_run(session, run_id=run_id, now=now(), cancelled=cancelled, why=why)
-        if get_run(session, run_id).outcome in {Outcome.DONE, Outcome.FAILED}:  # it came to its end in the meantime
-            return
-    shutil.rmtree(home.path / picture_path(run_id=run_id, name="any").parent, ignore_errors=True)
-    for path in (home.path / "masters").rglob(f"*_r{run_id}.fits*"):
-        path.unlink(missing_ok=True)
-
-
-def _remove_strays(home: Home) -> list[str]:
-    removed = []
-    for path in strays(home):
-        path.unlink(missing_ok=True)
-        removed.append(f"{path.relative_to(home.path).as_posix()} belonged to no record and was removed")
-    for path in (home.path / "reference").rglob(".*.tmp"):
-        path.unlink(missing_ok=True)
-    return removed
-
-
-def strays(home: Home) -> list[Path]:
-    """Return the files below ``masters/`` that no record knows, and that no run under way is about to record."""
-    # Listed first: what a run that begins now writes is not in it.
-    found = sorted((home.path / "masters").rglob("*"))
-    with home.reading() as session:
-        known = master_paths(session)
-        open_ids = {run.id for run in open_runs(session)}
-    return [path for path in found if not path.is_dir() and not _is_known(home, path, known, open_ids)]
-
-
-def _is_known(home: Home, path: Path, known: set[str], open_ids: set[int]) -> bool:
-    match = _OF_RUN.search(path.name.removeprefix(".").split(".fits")[0])
-    return path.relative_to(home.path).as_posix() in known or (match is not None and int(match[1]) in open_ids)

@@ -10,10 +10,11 @@ import numpy as np
 
 from ccdcore.combining import combine
 from ccdcore.errors import InsufficientDataError
-from ccdcore.fits_io import read_frame, write_hdulist
+from ccdcore.fits_io import read_frame
 from ccdcore.frame import Frame
 from ccdcore.master import MaskBit, Master, MasterInput
 from ccdcore.master_file import master_hdulist
+from ccdcore.writing import write_hdulist
 from flows.progress import progress_bar
 from flows.settings import SettingsError, load_settings
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ccdcore.errors import FrameReadError
-from ccdcore.fits_io import read_header, write_bytes
+from ccdcore.fits_io import read_header
 from ccdcore.instrument import FrameType
+from ccdcore.writing import write_bytes
 from flows.frame_tables import UNREADABLE, frame_files
 from flows.progress import progress_bar
 from flows.settings import CONFIG_NAME, Settings, SettingsError

@@ -29,8 +29,9 @@ from flows.measurements import (
     transfer_rows,
 )
 from flows.pictures import draw_pictures
-from flows.publishing import publish_mask, publish_master, refresh_references, reliable, stand_ins_of
+from flows.publishing import publish_mask, publish_master, reliable, stand_ins_of
 from flows.reconcile import frames_of_set
+from flows.references import refresh_references
 from flows.trending import judge_trends
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ _MOST_POINTS = 400
 
 def judge_trends(home: Home, run_id: int) -> list[int]:
     """Draw the trends that a run added to, and put on record what people are to be told of them."""
-    from ccdcore.fits_io import write_bytes
+    from ccdcore.writing import write_bytes
 
     with home.reading() as session:
         run = get_run(session, run_id)

@@ -14,7 +14,6 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 from ccdcore.bad_pixels import BadPixels, find_bad_pixels
-from ccdcore.fits_io import write_hdulist
 from ccdcore.frame import Frame
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
@@ -24,6 +23,7 @@ from ccdcore.master_file import mask_hdulist
 from ccdcore.masters import master_bias, master_dark, master_flat
 from ccdcore.series import SeriesFrame
 from ccdcore.statistics import frame_statistics
+from ccdcore.writing import write_hdulist
 from tests.support.simulate import spectrum_light, uniform_light
 
 SHAPE = (96, 200)

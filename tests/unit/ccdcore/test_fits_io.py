@@ -4,7 +4,6 @@ import contextlib
 import gzip
 import io
 import os
-import stat
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +25,6 @@ from ccdcore.fits_io import (
     read_frame,
     read_header,
     read_image,
-    write_bytes,
-    write_hdulist,
 )
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.identity import pixel_sha256
@@ -365,42 +362,6 @@ def test_inventory_of_an_empty_directory_has_its_columns(tmp_path):
 )
 def test_names_of_frames(name, expected):
     assert (FITS_NAME.fullmatch(name) is not None) is expected
-
-
-# Writing
-
-
-def test_a_written_file_carries_valid_sums_and_readable_permissions(tmp_path):
-    path = tmp_path / "new" / "folder" / "master.fits"
-    write_hdulist(path, fits.HDUList([primary(), fits.ImageHDU(PIXELS, name="UNCERT")]))
-    with fits.open(path) as hdus:
-        assert all((hdu.verify_datasum(), hdu.verify_checksum()) == (1, 1) for hdu in hdus)
-    np.testing.assert_array_equal(read_image(path), PIXELS)
-    umask = os.umask(0)
-    os.umask(umask)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path, monkeypatch):
-    path = tmp_path / "picture.png"
-    write_bytes(path, b"old")
-
-    def full(_descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_bytes(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_written_file_replaces_the_old_one(tmp_path):
-    path = tmp_path / "picture.png"
-    for content in (b"old", b"new"):
-        write_bytes(path, content)
-    assert path.read_bytes() == b"new"
 
 
 # Real frames

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccdcore.errors import FrameReadError, InsufficientDataError
-from ccdcore.fits_io import read_frame, write_hdulist
+from ccdcore.fits_io import read_frame
 from ccdcore.frame import Frame
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
@@ -34,6 +34,7 @@ from ccdcore.masters import (
 )
 from ccdcore.recipe import BiasRecipe, DarkRecipe, FlatRecipe
 from ccdcore.series import SeriesFrame
+from ccdcore.writing import write_hdulist
 from tests.support.simulate import (
     Camera,
     bias_pixels,

@@ -12,17 +12,20 @@ from sqlalchemy.orm import Session, sessionmaker
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType, Instrument, Limits
 from db import models
+from db.masters import masters
 from db.records import (
     abandon_run,
     claim_run,
     fail_run,
     finish_run,
+    forget_master,
     record_inputs,
     record_master,
     record_measurements,
     sync_instruments,
 )
 from db.results import NewMeasurement, RunInput
+from db.runs import run_masters, runs_cut_short
 from db.sets import attempts, open_runs, set_frames
 from tests.support.on_record import (
     AMPLIFIER,
@@ -285,8 +288,14 @@ def test_an_abandoned_run_leaves_no_results(session: Session, set_id: int) -> No
     record_measurements(session, run_id=run_id, measurements=[gain()])
     record_master(session, run_id=run_id, master=master("masters/2.fits"))
     record_master(session, run_id=run_id, master=master("masters/1.fits"))
-    assert abandon_run(session, run_id=run_id, now=NOON) == ["masters/1.fits", "masters/2.fits"]
+    assert abandon_run(session, run_id=run_id, now=NOON)
     assert session.scalars(select(models.Measurement)).all() == []
+    assert masters(session, superseded=True) == []
+    assert [one.id for one in runs_cut_short(session, before=NOON)] == [run_id]
+    assert runs_cut_short(session, before=NOON - timedelta(seconds=1)) == []
+    for row in run_masters(session, run_id):  # by which their files are known
+        forget_master(session, row.id)
+    assert run_masters(session, run_id) == []
     assert open_runs(session) == []
 
 
@@ -294,7 +303,8 @@ def test_a_finished_run_cannot_be_abandoned(session: Session, set_id: int) -> No
     run_id = begin_run(session, set_id)
     record_master(session, run_id=run_id, master=master())
     finish_run(session, run_id=run_id, now=NOON)
-    assert abandon_run(session, run_id=run_id, now=NOON) == []
+    assert not abandon_run(session, run_id=run_id, now=NOON)
+    assert runs_cut_short(session, before=NOON) == []
     assert len(session.scalars(select(models.Master)).all()) == 1
 
 
