@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from ccdcore.fits_io import inventory, read_frame
     from ccdcore.masters import master_bias, master_dark, master_flat
     from ccdcore.photon_transfer import measure_gain
-    from ccdcore.statistics import imstat
+    from ccdcore.image_table import imstat
 
 _HOMES = {
     "combine": "ccdcore.combining",
-    "imstat": "ccdcore.statistics",
+    "imstat": "ccdcore.image_table",
     "inventory": "ccdcore.fits_io",
     "master_bias": "ccdcore.masters",
     "master_dark": "ccdcore.masters",

@@ -16,7 +16,7 @@ from ccdcore.frame import Frame
 from ccdcore.instrument import FrameType
 from ccdcore.master import MaskBit, Master, MasterInput, MasterKind
 from ccdcore.series import SeriesFrame
-from ccdcore.statistics import Histogram, cut, median, signed_difference
+from ccdcore.statistics import Histogram, cut, frame_statistics, median, signed_difference
 
 Image = npt.NDArray[Any]
 CalibrationFrame: TypeAlias = Frame | SeriesFrame
@@ -80,6 +80,16 @@ def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: M
         # What is scaled like light without being light would be clipped, and tell against its frame.
         pixels[~data_sections(frame)] = 0
     return pixels
+
+
+def rounding_variance(frames: Sequence[CalibrationFrame]) -> float:
+    """Return the variance in ADU² that the rounding to the values that pixels can have adds."""
+    steps = [
+        one.step
+        for frame in frames[:1]
+        for one in (frame_statistics(frame.data, frame.amplifiers) if isinstance(frame, Frame) else frame.statistics)
+    ]
+    return QUANTISATION_VARIANCE * max(steps) ** 2
 
 
 def data_sections(frame: CalibrationFrame) -> npt.NDArray[np.bool_]:
@@ -154,8 +164,8 @@ class MasterStack:
         """Return the noise of one frame without light, quantisation included: as given, else as the bias has it."""
         noise = self.per_pixel(noise_adu)
         if noise is not None:
-            return np.asarray(np.sqrt(noise**2 + QUANTISATION_VARIANCE))
-        variances = np.array([QUANTISATION_VARIANCE])
+            return np.asarray(np.sqrt(noise**2 + rounding_variance(self.frames)))
+        variances = np.array([rounding_variance(self.frames)])
         if self.bias is not None:
             known = self.bias.good & np.isfinite(self.bias.uncertainty)
             variances = np.append(variances, np.square(self.bias.uncertainty[known]) * self.bias.n_used[known])

@@ -31,6 +31,7 @@ from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level, s
 
 _BIAS_CLIP_SIGMA = 6.0
 _CORRELATED_PIXELS = 2**20
+_LOOK_PIXELS = 2**19
 _FLUX_TOLERANCE = 0.1
 _OTHER_FLUX = "their flux differs by"
 _MOST_REJECTED = 0.25
@@ -51,6 +52,11 @@ def _limit(frame: npt.NDArray[Any]) -> float:
     """Return the value that saturated pixels share; infinite where there are none."""
     pile_up = Histogram.of(frame).pile_up
     return np.inf if pile_up is None else pile_up
+
+
+def _look(frame: npt.NDArray[Any]) -> Histogram:
+    """Return the histogram of evenly spaced rows."""
+    return Histogram.of(frame[:: -(-frame.size // _LOOK_PIXELS)])
 
 
 def overlap_inflation(n_pairs: int, n_shared: int) -> float:
@@ -149,7 +155,7 @@ class BiasSeries(PairSeries):
     _overscan: list[float] = field(default_factory=list)
     _steps: list[float] = field(default_factory=list)
     _neighbours: list[float] = field(default_factory=list)
-    _whole: bool = True
+    _values: list[Histogram] = field(default_factory=list)
 
     def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
         difference = signed_difference(first, second)
@@ -158,7 +164,7 @@ class BiasSeries(PairSeries):
         if moments.variance == 0:
             return "there is no noise in their difference"
         self._moments.append(moments)
-        self._whole &= histogram.step == 1
+        self._values.append(_look(first))
         kept = histogram.values[np.abs(histogram.values - moments.mean) <= moments.limit].astype(difference.dtype)
         hit = (difference < kept[0]) | (difference > kept[-1])
         total = summable(first)
@@ -208,7 +214,12 @@ class BiasSeries(PairSeries):
         chi2 = float(np.sum(((variances - mean) / expected) ** 2))
         inflation = self.overlap * widening(chi2, len(self._moments) - 1)
         uncertainty = sqrt(float(np.sum(expected**2)) * inflation) / len(self._moments)
-        return BiasNoise(mean / 2, uncertainty / 2, self._whole)
+        return BiasNoise(mean / 2, uncertainty / 2, self.step)
+
+    @property
+    def step(self) -> float:
+        """Distance of the values that pixels can have, in ADU; 0 of continuous ones."""
+        return max(values.step for values in self._values)
 
 
 @dataclass(slots=True)

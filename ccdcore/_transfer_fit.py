@@ -25,18 +25,20 @@ _SCATTER_SIGMA = 3.0
 
 @dataclass(frozen=True, slots=True)
 class BiasNoise:
-    """Variance of one bias in ADU², rounding included, its 1-σ uncertainty, and whether there was rounding."""
+    """Variance of one bias in ADU², rounding included, its 1-σ uncertainty, and the step of the rounding in ADU."""
 
     variance: float
     uncertainty: float
-    whole: bool
+    step: float
 
     @property
     def read_noise(self) -> tuple[float, float]:
         """Read noise in ADU RMS without the rounding, and its uncertainty."""
-        noise = max(self.variance - self.whole * QUANTISATION_VARIANCE, 0.0)
-        # The variance of rounding is not quite 1/12 ADU²: the first term of its Fourier series, of whatever phase.
-        rounding = self.whole * exp(-2 * pi**2 * noise) * (4 * noise + pi**-2) / sqrt(2)
+        unit = self.step**2
+        noise = max(self.variance - unit * QUANTISATION_VARIANCE, 0.0)
+        # The variance of rounding is not quite 1/12 step²: the first term of its Fourier series, of whatever phase.
+        in_steps = noise / unit if unit else 0.0
+        rounding = unit * exp(-2 * pi**2 * in_steps) * (4 * in_steps + pi**-2) / sqrt(2)
         uncertainty = hypot(self.uncertainty, rounding)
         # Where rounding hides the noise the uncertainty of the variance bounds it.
         return sqrt(noise), uncertainty / (2 * max(sqrt(noise), sqrt(uncertainty)))

@@ -75,6 +75,7 @@ def find_bad_pixels(
     dark: Master | None = None,
     flats: Sequence[Master] = (),
     flat_frames: Sequence[SeriesFrame] = (),
+    step_adu: float = 1.0,
 ) -> BadPixels:
     """Find bad pixels.
 
@@ -93,6 +94,8 @@ def find_bad_pixels(
         Show the dead pixels, where the light is smooth.
     flat_frames : sequence of SeriesFrame
         Raw flats; where those of one filter span a factor of two in light they show what is not linear.
+    step_adu : float
+        Distance of the values that raw pixels can have.
 
     Returns
     -------
@@ -104,7 +107,7 @@ def find_bad_pixels(
     n_bad = {}
     for amplifier in amplifiers:
         given = read_noise_adu.get(amplifier.name, 0.0) if isinstance(read_noise_adu, Mapping) else read_noise_adu
-        noise = float(np.sqrt(given**2 + QUANTISATION_VARIANCE))
+        noise = float(np.sqrt(given**2 + QUANTISATION_VARIANCE * step_adu**2))
         section = cut(mask, amplifier.data)
         section[:] = 0
         found = {

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore._master_stack import CalibrationFrame, common_variance, exposure_time, reduce_frame
-from ccdcore.combining import QUANTISATION_VARIANCE
+from ccdcore._master_stack import CalibrationFrame, common_variance, exposure_time, reduce_frame, rounding_variance
 from ccdcore.master import MaskBit, Master
 
 Image = npt.NDArray[Any]
@@ -87,7 +86,9 @@ def check_master(
         return (f"no pixel of this master {master.kind} has a usable value",)
     remarks = [*_mask_remarks(master), *_rejection_remarks(master)]
     if noise_adu is not None and (gain_e_per_adu is not None or master.kind == "bias"):
-        remarks += _noise_remarks(master, variance, usable, noise_adu, gain_e_per_adu or np.inf)
+        remarks += _noise_remarks(
+            master, variance, usable, (noise_adu, rounding_variance([frame])), gain_e_per_adu or np.inf
+        )
     difference = residual(frame, master, bias=bias, dark=dark)
     return (*remarks, *_frame_remarks(master, variance, usable, frame, difference))
 
@@ -107,11 +108,12 @@ def _rejection_remarks(master: Master) -> list[str]:
 
 
 def _noise_remarks(
-    master: Master, variance: Image, usable: Image, noise_adu: float, gain_e_per_adu: float
+    master: Master, variance: Image, usable: Image, noise: tuple[float, float], gain_e_per_adu: float
 ) -> list[str]:
-    """Compare the scatter with σ/√N of the noise model."""
+    """Compare the scatter with σ/√N of the noise model: read noise, and variance of rounding."""
+    noise_adu, rounding = noise
     scales = np.array([entry.scale for entry in master.inputs])
-    expected = (noise_adu**2 + QUANTISATION_VARIANCE) * np.mean(scales**2)
+    expected = (noise_adu**2 + rounding) * np.mean(scales**2)
     if master.kind != "bias":
         expected = expected + scales.mean() * np.fmax(master.value[usable], 0) / gain_e_per_adu
     ratio = float(np.median(np.sqrt(variance[usable] * master.n_used[usable] / expected)))

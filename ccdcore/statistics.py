@@ -1,34 +1,25 @@
-"""Statistics of images: the notebook's imstat table, and what is recorded of every frame."""
+"""Statistics of images: histograms, and what is recorded of every frame."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ccdcore.errors import InsufficientDataError, SectionError
-from ccdcore.frame import Frame
 from ccdcore.geometry import Amplifier, Section
-
-if TYPE_CHECKING:
-    from astropy.table import QTable
+from ccdcore.pixel_values import averages_of, cut_fraction, grid_step
 
 QUANTISATION_VARIANCE = 1 / 12
-"""Variance, in ADU², that rounding to whole numbers adds."""
-
-MAD_TO_SIGMA = 1.482602218505602
-"""σ of a normal distribution over its median absolute deviation, 1/Φ⁻¹(3/4)."""
+"""Variance that rounding adds, in units of the square of its step."""
 
 _TRIM = 0.01
 _PILE_UP = 10
 _NOISE_PIXELS = 2**19
 _LARGEST_COUNTED = 2**20
-_AVERAGE_PIXELS, _FEWEST_TO_TELL = 10_000, 100
-_MOST_AVERAGED = 100
-_CLEARLY_WHOLE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +50,13 @@ class FrameStatistics:
     overscan_noise : float or None
         Read noise of the overscan section (`overscan_noise`), where it has two rows.
     n_averaged : int
-        Exposures that its pixels show to be averages of (`averages_of`); 1 of a raw frame.
+        Exposures that its pixels show to be averages of (`ccdcore.pixel_values.averages_of`); 1 of a raw frame.
+    step : float
+        Distance of the values that pixels can have (`ccdcore.pixel_values.grid_step`); 0 of continuous ones.
+    cut_fraction : float
+        Part of the pixels that the noise puts below the lowest value, where it was cut off.
+    negative_fraction : float
+        Part of the pixels below 0.
     """
 
     amplifier: str
@@ -73,6 +70,9 @@ class FrameStatistics:
     overscan_level: float | None = None
     overscan_noise: float | None = None
     n_averaged: int = 1
+    step: float = 1.0
+    cut_fraction: float = 0.0
+    negative_fraction: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,8 +86,8 @@ class Histogram:
     counts : ndarray of int64
         How often each occurs, never zero.
     step : float
-        1 for whole numbers, which stand for all values that round to them;
-        0 for continuous data.
+        Their distance (`ccdcore.pixel_values.grid_step`): a value stands for
+        all that are rounded to it; 0 for continuous data.
     """
 
     values: npt.NDArray[np.float64]
@@ -101,7 +101,9 @@ class Histogram:
             data = data[np.isfinite(data)]
             if not is_whole(data):
                 values, counts = np.unique(data, return_counts=True)
-                return cls(values.astype(np.float64), counts, 0.0)
+                values = values.astype(np.float64)
+                rounding = float(np.abs(values[[0, -1]]).max() * np.finfo(data.dtype).eps)
+                return cls(values, counts, grid_step(values, counts, rounding))
         from ccdcore._count_kernel import count_whole
 
         low, high = int(data.min()), int(data.max())
@@ -109,7 +111,8 @@ class Histogram:
             values, counts = np.unique(data, return_counts=True)
         else:
             values, counts = count_whole(data, low, high)
-        return cls(values.astype(np.float64), counts, 1.0)
+        values = values.astype(np.float64)
+        return cls(values, counts, grid_step(values, counts, 0.0))
 
     @property
     def n(self) -> int:
@@ -123,7 +126,7 @@ class Histogram:
         return float(self.values[np.searchsorted(np.cumsum(self.counts), ranks, side="right")].mean())
 
     def quantile(self, fraction: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return quantiles, whole numbers spread evenly over the values that round to them."""
+        """Return quantiles, each value spread evenly over those that are rounded to it."""
         above = np.cumsum(self.counts)
         edges = np.stack([self.values - self.step / 2, self.values + self.step / 2], axis=1)
         ranks = np.stack([above - self.counts, above], axis=1)
@@ -147,6 +150,16 @@ class Histogram:
         above = np.clip(np.cumsum(self.counts), cut, self.n - cut)
         weights = np.diff(above, prepend=cut)
         return float(self.values @ weights / weights.sum())
+
+    @property
+    def rounding_variance(self) -> float:
+        """Variance that the rounding to the values adds."""
+        return self.step**2 * QUANTISATION_VARIANCE
+
+    @property
+    def cut_fraction(self) -> float:
+        """Part that the noise puts below the lowest value, where it was cut off (`ccdcore.pixel_values`)."""
+        return cut_fraction(self.values, self.counts, self.step)
 
     @property
     def pile_up(self) -> float | None:
@@ -173,7 +186,7 @@ class Histogram:
             n = int(weights.sum())
             centre = float(self.values @ weights) / n
             variance = float((self.values - centre) ** 2 @ weights) / max(n - 1, 1)
-            limit = sigma * max(variance, self.step * QUANTISATION_VARIANCE) ** 0.5
+            limit = sigma * max(variance, self.rounding_variance) ** 0.5
         return ClippedMoments(centre, variance, n, limit)
 
 
@@ -194,7 +207,8 @@ def is_whole(data: npt.NDArray[Any]) -> bool:
 
 def signed_difference(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return ``first`` − ``second`` in a type that holds it exactly."""
-    wide = np.result_type(first, np.int32) if np.issubdtype(first.dtype, np.integer) else np.dtype(np.float64)
+    whole = all(np.issubdtype(each.dtype, np.integer) for each in (first, second))
+    wide = np.result_type(first, second, np.int32) if whole else np.dtype(np.float64)
     difference: npt.NDArray[Any] = np.subtract(first, second, dtype=wide)
     return difference
 
@@ -214,27 +228,6 @@ def median(values: npt.NDArray[Any]) -> float:
     half = values.size // 2
     parted = np.partition(values, half)
     return float(parted[half] if values.size % 2 else np.mean([parted[:half].max(), parted[half]]))
-
-
-def half_sample_mode(ordered: npt.NDArray[Any]) -> float:
-    """Return the half-sample mode of ascending values.
-
-    The shortest interval that holds half of the values is taken again and
-    again until two are left, or all are equal; of several equally short ones
-    (the rule with whole numbers) the middle one. It needs no bin width, and
-    neither cosmic rays nor a bright minority of pixels move it.
-
-    References
-    ----------
-    Bickel & Frühwirth 2006, Computational Statistics & Data Analysis 50, 3500.
-    """
-    while ordered.size > 2 and ordered[0] != ordered[-1]:
-        half = (ordered.size + 1) // 2
-        width = ordered[half - 1 :] - ordered[: ordered.size - half + 1]
-        shortest = np.flatnonzero(width == width.min())
-        start = shortest[shortest.size // 2]
-        ordered = ordered[start : start + half]
-    return float(ordered.mean(dtype=np.float64))
 
 
 def frame_statistics(data: npt.NDArray[Any], amplifiers: Sequence[Amplifier]) -> tuple[FrameStatistics, ...]:
@@ -284,25 +277,11 @@ def _amplifier_statistics(data: npt.NDArray[Any], amplifier: Amplifier) -> Frame
         saturated_fraction=0.0 if histogram.pile_up is None else float(histogram.counts[-1] / histogram.n),
         overscan_level=None if amplifier.overscan is None else overscan_level(data, amplifier.overscan),
         overscan_noise=None if amplifier.overscan is None else overscan_noise(data, amplifier.overscan),
-        n_averaged=averages_of(pixels),
+        n_averaged=averages_of(pixels, histogram.step),
+        step=histogram.step,
+        cut_fraction=histogram.cut_fraction,
+        negative_fraction=float(histogram.counts[histogram.values < 0].sum() / histogram.n),
     )
-
-
-def averages_of(pixels: npt.NDArray[Any]) -> int:
-    """Return how many raw frames an image of fractional numbers is the mean of; 1 where its pixels do not show it.
-
-    The mean of n whole numbers is a multiple of 1/n.
-    """
-    if pixels.dtype.kind != "f":
-        return 1
-    sample = pixels[np.isfinite(pixels)][:_AVERAGE_PIXELS].astype(np.float64)
-    if sample.size < _FEWEST_TO_TELL or is_whole(sample):
-        return 1
-    rounding = 2 * float(np.abs(sample).max()) * float(np.finfo(pixels.dtype).eps)
-    for n in range(2, _MOST_AVERAGED + 1):
-        if n * rounding < _CLEARLY_WHOLE and np.abs(n * sample - np.rint(n * sample)).max() < _CLEARLY_WHOLE:
-            return n
-    return 1
 
 
 def overscan_level(data: npt.NDArray[Any], section: Section) -> float:
@@ -324,7 +303,7 @@ def overscan_noise(data: npt.NDArray[Any], section: Section) -> float | None:
     if not np.isfinite(steps).any():
         return None
     histogram = Histogram.of(steps)
-    variance = histogram.clipped(6.0).variance / 2 - histogram.step * QUANTISATION_VARIANCE
+    variance = histogram.clipped(6.0).variance / 2 - histogram.rounding_variance
     return float(max(variance, 0.0) ** 0.5)
 
 
@@ -340,71 +319,3 @@ def _histogram(pixels: npt.NDArray[Any], name: str) -> Histogram:
     if not np.isfinite(pixels).any():
         raise InsufficientDataError(f"{name} has no finite pixel: look at the frame")
     return Histogram.of(pixels)
-
-
-def imstat(
-    images: Sequence[Any],
-    *,
-    names: Sequence[str] | None = None,
-    fmt: str = ".3f",
-    region: str | Section | None = None,
-) -> QTable:
-    """Tabulate statistics of images.
-
-    Parameters
-    ----------
-    images : sequence of Frame, CCDData or array_like
-        Two-dimensional images; plain arrays are taken to be in ADU. Non-finite
-        pixels, and those masked in a CCDData, are left out.
-    names : sequence of str, optional
-        One for each image; the file's name or the running number otherwise.
-    fmt : str
-        Display format of the float columns; the values keep full precision.
-    region : str or Section, optional
-        Only these pixels, ``"[x1:x2,y1:y2]"``.
-
-    Returns
-    -------
-    QTable
-        Columns name, npix, min, max, mean, median, mode (`half_sample_mode`),
-        std (population), mad (1.4826 × the median absolute deviation from the
-        median: σ for normal data), unit.
-
-    Raises
-    ------
-    SectionError
-        If the region does not fit an image.
-    InsufficientDataError
-        If an image is not two-dimensional or has no finite pixel.
-    """
-    from astropy.table import QTable
-
-    if names is None:
-        names = [image.path.name if isinstance(image, Frame) else str(i + 1) for i, image in enumerate(images)]
-    section = Section.parse(region) if isinstance(region, str) else region
-    rows = [_image_statistics(image, name, section) for image, name in zip(images, names, strict=True)]
-    table = QTable(rows=rows, names=("name", "npix", "min", "max", "mean", "median", "mode", "std", "mad", "unit"))
-    for column in ("min", "max", "mean", "median", "mode", "std", "mad"):
-        table[column].info.format = fmt
-    return table
-
-
-def _image_statistics(image: Any, name: str, section: Section | None) -> tuple[Any, ...]:
-    data = np.asarray(image if isinstance(image, np.ndarray) else getattr(image, "data", image))
-    if data.ndim != 2:
-        raise InsufficientDataError(f"{name} has shape {data.shape}: give images of two dimensions")
-    good = np.isfinite(data)
-    if (mask := getattr(image, "mask", None)) is not None:
-        good &= ~np.asarray(mask)
-    if section is not None:
-        data, good = cut(data, section), cut(good, section)
-    if not good.any():
-        raise InsufficientDataError(f"{name} has no finite pixel: look at the image, its mask and the region")
-    # A stable sort of 16-bit integers is a radix sort, many times faster than the default.
-    values = np.sort(data[good], kind="stable").astype(np.float64)
-    median = np.median(values)
-    mad = MAD_TO_SIGMA * np.median(np.abs(values - median))
-    mode = half_sample_mode(values)
-    unit = getattr(image, "unit", None)
-    unit = "adu" if unit is None else str(unit)
-    return (name, values.size, values[0], values[-1], values.mean(), median, mode, values.std(), mad, unit)

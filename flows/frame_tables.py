@@ -12,7 +12,7 @@ from ccdcore.errors import CcdError, FrameReadError
 from ccdcore.fits_io import read_frame, read_header
 from ccdcore.frame import FrameHeader
 from ccdcore.geometry import Amplifier, Section
-from ccdcore.statistics import imstat
+from ccdcore.image_table import imstat
 from db.rows import plain
 from flows.progress import progress_bar
 from flows.scan import Tree

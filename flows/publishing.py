@@ -80,7 +80,7 @@ def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
     """Write a mask of bad pixels below the home, record it as a master of kind ``mask``, and return its id."""
     from ccdcore.master import MaskBit
     from ccdcore.master_file import mask_hdulist
-    from ccdcore.statistics import imstat
+    from ccdcore.image_table import imstat
 
     with home.reading() as session:
         run = get_run(session, run_id)
@@ -189,7 +189,7 @@ def _cards(run: RunRow, measured: Sequence[MeasurementRow], filter_name: str | N
 
 def _statistics(master: Master) -> dict[str, Any]:
     """Return the numbers that the report and the trends show of a master."""
-    from ccdcore.statistics import imstat
+    from ccdcore.image_table import imstat
 
     table = imstat([master.value[master.mask == 0].reshape(1, -1)], names=[master.kind])
     return {name: float(table[name][0]) for name in _STATISTICS}

@@ -199,6 +199,7 @@ def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
         dark=next((one for one in masters if one.kind == "dark"), None),
         flats=[one for one in masters if one.kind == "flat"],
         flat_frames=flats,
+        step_adu=max(one.step for one in biases[0].statistics),
     )
     measurements = bad_pixel_rows(bad, conditions([*biases, *flats], now()))
     with home.sessions.begin() as session:

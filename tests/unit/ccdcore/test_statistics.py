@@ -13,7 +13,8 @@ from ccdcore.frame import Frame
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
-from ccdcore.statistics import Histogram, averages_of, frame_statistics, half_sample_mode, imstat, median
+from ccdcore.image_table import half_sample_mode, imstat
+from ccdcore.statistics import Histogram, frame_statistics, median
 
 SHAPE = (96, 160)
 WHOLE = (Amplifier("1", Section.whole(SHAPE)),)

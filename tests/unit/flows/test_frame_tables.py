@@ -9,7 +9,7 @@ import pytest
 
 from ccdcore.errors import SectionError
 from ccdcore.fits_io import read_image
-from ccdcore.statistics import MAD_TO_SIGMA
+from ccdcore.image_table import MAD_TO_SIGMA
 from flows.frame_tables import identified, image_statistics
 from flows.settings import SettingsError
 from tests.support.simulate import SeriesTruth, notebook_series, simple_night, standard_cards, write_frame

@@ -1,0 +1,151 @@
+"""What numbers pixels are: the step that they were digitised in, and where their noise was cut off.
+
+Cameras of 10, 12 and 14 bits are often written padded to 16, drivers multiply, programs divide by 65535 or take a
+constant off: numbers are then not all whole ADU from 0 on, but they still lie on a grid.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Values = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+_RARE = 1e-3
+"""So few of the pixels may lie off the grid: those at the limit of the range, repaired ones, marks of the driver."""
+
+_DENSE = 20
+"""Pixels for each value, in the middle of the distribution, from which on a value that is missing there is no chance."""
+
+_STRETCHED = 1.2
+_FEWEST_VALUES = 3
+_TO_THE_GRID = 0.15
+"""How far from it, in steps, a value on a grid may lie: numbers were rounded, more than once."""
+
+_AVERAGE_PIXELS = 10_000
+_MOST_AVERAGED = 100
+_ROUNDING = 1.5
+
+_CUT_PIXELS, _CUT_FRACTION = 30, 1e-3
+"""So many pixels, and so large a part of them, must have been cut off to be told."""
+
+
+def grid_step(values: Values, counts: Counts, rounding: float) -> float:
+    """Return the distance of the values that pixels can have.
+
+    Parameters
+    ----------
+    values, counts : ndarray
+        The distinct values, ascending, and how often each occurs.
+    rounding : float
+        How far numbers are from what they stand for, by the type they are held in; 0 of whole numbers.
+
+    Returns
+    -------
+    float
+        1 of whole numbers that show no other, 0 of continuous ones. That of a grid that was stretched and rounded
+        again, so that its steps are two whole numbers in turn, is their mean.
+    """
+    whole = rounding == 0
+    ordered = np.sort(counts)
+    common = counts >= ordered[np.searchsorted(np.cumsum(ordered), _RARE * ordered.sum(), side="right")]
+    kept = values[common]
+    if kept.size < _FEWEST_VALUES:
+        return float(whole)
+    gaps = np.diff(kept)
+    if not whole:
+        return _real_step(kept, gaps[gaps > _ROUNDING * rounding], rounding)
+    step = float(np.gcd.reduce(gaps.astype(np.int64)))
+    return step if step > 1 else max(1.0, _stretched(values, counts))
+
+
+def _real_step(values: Values, gaps: Values, rounding: float) -> float:
+    """Return the step of floating-point numbers; 0 where they are on no grid that is wide against their rounding."""
+    if gaps.size < _FEWEST_VALUES - 1:
+        return 0.0
+    step, span = float(gaps.min()), float(values[-1] - values[0])
+    # Rounding is all of the error of one gap, and next to nothing of that of many.
+    near = values[values - values[0] < 64 * step]
+    for some in (near, values):
+        extent = float(some[-1] - some[0])
+        if extent > 0:
+            step = extent / max(1, round(extent / step))
+    if step * _TO_THE_GRID < _ROUNDING * rounding or span == 0:
+        return 0.0
+    places = (values - values[0]) / step
+    off = np.abs(places - np.rint(places)) > _TO_THE_GRID
+    return 0.0 if np.mean(off) > _RARE else step
+
+
+def _stretched(values: Values, counts: Counts) -> float:
+    """Return the mean step of whole numbers of which some never occur, though their neighbours often do; else 1."""
+    below = np.cumsum(counts)
+    low, high = np.searchsorted(below, [0.1 * below[-1], 0.9 * below[-1]])
+    middle = values[low : high + 1]
+    if middle.size < 2 * _FEWEST_VALUES or counts[low : high + 1].sum() < _DENSE * middle.size:
+        return 1.0
+    gaps = np.diff(middle)
+    regular = np.abs(gaps - np.median(gaps)) <= 1  # gaps between two lights are wider
+    step = float(gaps[regular].mean())
+    return step if np.mean(regular) > 1 - 1 / _DENSE and step > _STRETCHED else 1.0
+
+
+def cut_fraction(values: Values, counts: Counts, step: float) -> float:
+    """Return which part of pixels without light was cut off at the lowest value; 0 where that is not to be seen.
+
+    Parameters
+    ----------
+    values, counts : ndarray
+        The distinct values, ascending, and how often each occurs.
+    step : float
+        Their step (`grid_step`).
+
+    Notes
+    -----
+    What lies below the lowest value that occurs is the end of the distribution, or it was cut off. The part of normal
+    noise that is below a limit, Φ((limit − μ)/σ), is not changed by a cut further down: a line through Φ⁻¹ of what is
+    seen, up to the bulk, says what there would be below. A pile-up must be there too; at 0, where unsigned numbers
+    end, that may be less steep.
+    """
+    from scipy.special import ndtr, ndtri
+
+    n = int(counts.sum())
+    if step == 0 or values.size < 2 or counts[0] < max(_CUT_PIXELS, _CUT_FRACTION * n):
+        return 0.0
+    if values[0] != 0 and counts[0] < counts[1] / 2:
+        return 0.0
+    below = np.cumsum(counts) / n
+    last = max(2, int(np.searchsorted(below, 0.7)) + 1)
+    seen = below[:last] < 1
+    if np.count_nonzero(seen) < 2:
+        return float(below[0]) if values[0] == 0 else 0.0
+    edges, normal = values[:last][seen] + step / 2, ndtri(below[:last][seen])
+    slope, intercept = np.polyfit(edges - values[0], normal, 1)
+    cut = float(ndtr(intercept - slope * step / 2))
+    return cut if cut > _CUT_FRACTION and n * cut > _CUT_PIXELS else 0.0
+
+
+def averages_of(pixels: npt.NDArray[Any], step: float) -> int:
+    """Return how many raw frames an image of fractional numbers is the mean of; 1 where its pixels do not show it.
+
+    The mean of n whole numbers is a multiple of 1/n, and many of the n fractional parts occur. A constant that was
+    taken off does not matter.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Of any shape.
+    step : float
+        Their step (`grid_step`).
+    """
+    if pixels.dtype.kind != "f" or not 0 < step < 1:
+        return 1
+    n = round(1 / step)
+    sample = pixels[np.isfinite(pixels)][:_AVERAGE_PIXELS].astype(np.float64)
+    if n > _MOST_AVERAGED or abs(n * step - 1) > _TO_THE_GRID / n or sample.size == 0:
+        return 1
+    parts = np.unique(np.rint((sample - sample[0]) * n).astype(np.int64) % n)
+    return n if parts.size > n / 2 else 1
