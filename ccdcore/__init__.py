@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ccdcore.combining import combine
     from ccdcore.fits_io import inventory, read_frame
+    from ccdcore.image_table import imstat
     from ccdcore.masters import master_bias, master_dark, master_flat
     from ccdcore.photon_transfer import measure_gain
-    from ccdcore.image_table import imstat
 
 _HOMES = {
     "combine": "ccdcore.combining",

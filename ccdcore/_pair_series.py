@@ -27,6 +27,7 @@ from ccdcore._transfer_fit import (
     widening,
 )
 from ccdcore.geometry import Amplifier
+from ccdcore.pixel_values import not_adu
 from ccdcore.statistics import ClippedMoments, Histogram, cut, overscan_level, signed_difference, summable
 
 _BIAS_CLIP_SIGMA = 6.0
@@ -156,6 +157,7 @@ class BiasSeries(PairSeries):
     _steps: list[float] = field(default_factory=list)
     _neighbours: list[float] = field(default_factory=list)
     _values: list[Histogram] = field(default_factory=list)
+    _step: float = 0.0
 
     def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
         difference = signed_difference(first, second)
@@ -163,8 +165,12 @@ class BiasSeries(PairSeries):
         moments = histogram.clipped(_BIAS_CLIP_SIGMA)
         if moments.variance == 0:
             return "there is no noise in their difference"
+        values = _look(first)
+        if no_adu := not_adu(values.step, sqrt(moments.variance / 2)):
+            return no_adu
         self._moments.append(moments)
-        self._values.append(_look(first))
+        self._values.append(values)
+        self._step = max(self._step, values.step, histogram.step)
         kept = histogram.values[np.abs(histogram.values - moments.mean) <= moments.limit].astype(difference.dtype)
         hit = (difference < kept[0]) | (difference > kept[-1])
         total = summable(first)
@@ -219,7 +225,7 @@ class BiasSeries(PairSeries):
     @property
     def step(self) -> float:
         """Distance of the values that pixels can have, in ADU; 0 of continuous ones."""
-        return max(values.step for values in self._values)
+        return self._step
 
 
 @dataclass(slots=True)

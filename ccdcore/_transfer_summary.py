@@ -23,7 +23,8 @@ _MANY_REJECTED = 0.05
 def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: Sequence[str]) -> PhotonTransfer:
     read_noise, read_noise_uncertainty = flats.noise.read_noise
     steps = "whole ADU" if biases.step == 1 else f"steps of {biases.step:g} ADU"
-    hidden = [f"the read noise is hidden by rounding to {steps}"] if read_noise == 0 else []
+    is_hidden = read_noise <= 3 * read_noise_uncertainty
+    hidden = [f"the read noise is hidden by rounding to {steps}"] if is_hidden else []
     result = PhotonTransfer(
         amplifier=biases.amplifier.name,
         method="bias only",

@@ -18,17 +18,22 @@ _RARE = 1e-3
 """So few of the pixels may lie off the grid: those at the limit of the range, repaired ones, marks of the driver."""
 
 _DENSE = 20
-"""Pixels for each value, in the middle of the distribution, from which on a value that is missing there is no chance."""
+"""Pixels for each value, in the middle of the distribution, from which on a missing value is no chance."""
 
 _STRETCHED = 1.2
 _FEWEST_VALUES = 3
 _TO_THE_GRID = 0.15
 """How far from it, in steps, a value on a grid may lie: numbers were rounded, more than once."""
 
+_FINE, _LEAST_NOISE = 0.25, 0.2
+"""Numbers that differ by less than so many ADU, and scatter by less, are none: √(1/12) is the scatter of rounding."""
+
 _AVERAGE_PIXELS = 10_000
 _MOST_AVERAGED = 100
+_EXACT = 1e-4
 _ROUNDING = 1.5
 
+_BULK = 0.7
 _CUT_PIXELS, _CUT_FRACTION = 30, 1e-3
 """So many pixels, and so large a part of them, must have been cut off to be told."""
 
@@ -89,8 +94,10 @@ def _stretched(values: Values, counts: Counts) -> float:
         return 1.0
     gaps = np.diff(middle)
     regular = np.abs(gaps - np.median(gaps)) <= 1  # gaps between two lights are wider
+    if np.mean(regular) < 1 - 1 / _DENSE:
+        return 1.0
     step = float(gaps[regular].mean())
-    return step if np.mean(regular) > 1 - 1 / _DENSE and step > _STRETCHED else 1.0
+    return step if step > _STRETCHED else 1.0
 
 
 def cut_fraction(values: Values, counts: Counts, step: float) -> float:
@@ -113,12 +120,18 @@ def cut_fraction(values: Values, counts: Counts, step: float) -> float:
     from scipy.special import ndtr, ndtri
 
     n = int(counts.sum())
-    if step == 0 or values.size < 2 or counts[0] < max(_CUT_PIXELS, _CUT_FRACTION * n):
-        return 0.0
-    if values[0] != 0 and counts[0] < counts[1] / 2:
+    if (
+        step == 0
+        or values.size < 2
+        or values[1] - values[0] > 3 * step
+        or counts[0] < max(_CUT_PIXELS, _CUT_FRACTION * n)
+    ):
         return 0.0
     below = np.cumsum(counts) / n
-    last = max(2, int(np.searchsorted(below, 0.7)) + 1)
+    of_flank = int(np.searchsorted(below, _BULK))
+    if values[0] != 0 and (counts[0] < counts[1] / 2 or of_flank < 2):
+        return 0.0
+    last = max(2, of_flank + 1)
     seen = below[:last] < 1
     if np.count_nonzero(seen) < 2:
         return float(below[0]) if values[0] == 0 else 0.0
@@ -126,6 +139,29 @@ def cut_fraction(values: Values, counts: Counts, step: float) -> float:
     slope, intercept = np.polyfit(edges - values[0], normal, 1)
     cut = float(ndtr(intercept - slope * step / 2))
     return cut if cut > _CUT_FRACTION and n * cut > _CUT_PIXELS else 0.0
+
+
+def not_adu(step: float, noise: float) -> str | None:
+    """Say in words why numbers cannot be ADU of one exposure: they scatter less than rounding to ADU alone would make.
+
+    Parameters
+    ----------
+    step : float
+        Of the values of a frame (`grid_step`).
+    noise : float
+        Scatter of one pixel, in the same unit.
+
+    Returns
+    -------
+    str or None
+        None where they may be.
+    """
+    if step > _FINE or not 0 < noise < _LEAST_NOISE:
+        return None
+    return (
+        f"its pixels are no ADU: fractions that scatter by {noise:.2g} only, from a program that scales them (to 0…1, "
+        "to per cent): give the camera's own files, or write whole numbers of 16 bits"
+    )
 
 
 def averages_of(pixels: npt.NDArray[Any], step: float) -> int:
@@ -145,7 +181,7 @@ def averages_of(pixels: npt.NDArray[Any], step: float) -> int:
         return 1
     n = round(1 / step)
     sample = pixels[np.isfinite(pixels)][:_AVERAGE_PIXELS].astype(np.float64)
-    if n > _MOST_AVERAGED or abs(n * step - 1) > _TO_THE_GRID / n or sample.size == 0:
+    if n > _MOST_AVERAGED or abs(n * step - 1) > _EXACT or sample.size == 0:
         return 1
     parts = np.unique(np.rint((sample - sample[0]) * n).astype(np.int64) % n)
     return n if parts.size > n / 2 else 1

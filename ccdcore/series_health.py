@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ccdcore._lamp_trend import off_trend, robust_scatter
 from ccdcore.instrument import FrameType
+from ccdcore.pixel_values import not_adu
 from ccdcore.series import Exclusion, SeriesFrame, flat_groups, in_time_order, nominal_exposure
 
 Reasons = dict[str, str]
@@ -38,7 +39,7 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
     """Tell the frames of a calibration set that do not belong to it from those that do.
 
     Each rule sees only the frames that the rules before it have kept:
-    averaged frames; another shape or other amplifiers than most of the set; saturated flats and
+    averaged frames; those that are no ADU; another shape or other amplifiers than most of the set; saturated flats and
     darks; another temperature than most of their type; biases and darks
     whose level or noise is not that of the others; flats whose flux is off
     the trend of their neighbours, where the lamp is stable. Ramps, twilights
@@ -60,6 +61,7 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
     """
     rules: tuple[Callable[[Sequence[SeriesFrame]], Reasons], ...] = (
         _averaged,
+        _no_adu,
         _of_other_layout,
         _saturated,
         _of_other_temperature,
@@ -84,6 +86,15 @@ def _averaged(frames: Sequence[SeriesFrame]) -> Reasons:
             evidence = f"its pixels are multiples of 1/{shown} ADU"
             reasons[frame.sha256] = f"average of {shown} exposures, not a raw frame: {evidence}"
     return reasons
+
+
+def _no_adu(frames: Sequence[SeriesFrame]) -> Reasons:
+    return {
+        frame.sha256: reason
+        for frame in frames
+        for one in frame.statistics
+        if (reason := not_adu(one.step, one.noise)) is not None
+    }
 
 
 def _of_other_layout(frames: Sequence[SeriesFrame]) -> Reasons:

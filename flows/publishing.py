@@ -78,9 +78,9 @@ def publish_master(
 
 def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
     """Write a mask of bad pixels below the home, record it as a master of kind ``mask``, and return its id."""
+    from ccdcore.image_table import imstat
     from ccdcore.master import MaskBit
     from ccdcore.master_file import mask_hdulist
-    from ccdcore.image_table import imstat
 
     with home.reading() as session:
         run = get_run(session, run_id)

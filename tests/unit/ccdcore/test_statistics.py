@@ -12,8 +12,8 @@ from ccdcore.errors import InsufficientDataError, SectionError
 from ccdcore.frame import Frame
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
-from ccdcore.instrument import FrameType
 from ccdcore.image_table import half_sample_mode, imstat
+from ccdcore.instrument import FrameType
 from ccdcore.statistics import Histogram, frame_statistics, median
 
 SHAPE = (96, 160)
@@ -206,19 +206,3 @@ def test_statistics_of_a_section_that_does_not_fit() -> None:
 def test_statistics_of_nothing() -> None:
     with pytest.raises(InsufficientDataError, match="amplifier 1 has no finite pixel"):
         frame_statistics(np.full(SHAPE, np.nan), WHOLE)
-
-
-@pytest.mark.parametrize("n", [2, 3, 5, 10, 64])
-def test_means_of_whole_numbers_show_of_how_many(n: int) -> None:
-    raw = np.rint(np.random.default_rng(n).normal(1000, 5, (n, 40, 50)))
-    for kind in (np.float32, np.float64):
-        assert averages_of(raw.mean(axis=0).astype(kind)) == n
-
-
-def test_other_pixels_show_no_average() -> None:
-    rng = np.random.default_rng(1)
-    whole, real = np.rint(rng.normal(1000, 5, (40, 50))), rng.normal(1000, 5, (40, 50))
-    for raw in (whole.astype(np.uint16), whole.astype(np.float32), real, real.astype(np.float32)):
-        assert averages_of(raw) == 1
-    assert averages_of(np.full((40, 50), np.nan)) == 1
-    assert averages_of((1e6 + real).astype(np.float32)) == 1  # too coarse to tell

@@ -1,0 +1,155 @@
+"""What numbers pixels are: closed loops over cameras that do not count from 0 to 65535 in ones."""
+
+import numpy as np
+import pytest
+
+from ccdcore.errors import InsufficientDataError
+from ccdcore.geometry import Amplifier, Section
+from ccdcore.photon_transfer import measure_gain
+from ccdcore.pixel_values import not_adu
+from ccdcore.statistics import Histogram, frame_statistics
+
+SHAPE = (120, 150)
+GAIN, READ_NOISE = 1.6, 2.1
+
+
+def statistics(image):
+    return frame_statistics(image, (Amplifier("1", Section.whole(image.shape)),))[0]
+
+
+def camera(rng, electrons, *, gain=GAIN, read_noise=READ_NOISE, level=300.3, shape=SHAPE):
+    """Return a frame in whole numbers of its converter; noise in these."""
+    light = rng.poisson(np.full(shape, float(electrons))) / gain
+    return np.rint(level + light + rng.normal(0, read_noise, shape))
+
+
+NUMBERS = {
+    "whole": (lambda x: x.astype(np.uint16), 1),
+    "14 bits padded": (lambda x: (x * 4).astype(np.uint16), 4),
+    "12 bits padded": (lambda x: (x * 16).astype(np.uint16), 16),
+    "10 bits padded, an offset": (lambda x: (x * 8 + 5).astype(np.uint16), 8),
+    "a driver multiplies by 3": (lambda x: (x * 3).astype(np.int32), 3),
+    "stretched by 65535/40000": (lambda x: np.rint(x * 1.638375).astype(np.uint16), 1.638375),
+    "stretched by 16.02": (lambda x: np.rint(x * 16.02).astype(np.uint16), 16.02),
+    "a ceiling off the grid": (lambda x: np.where(np.arange(x.size).reshape(x.shape) % 2500, x * 16, 65535), 16),
+    "less a constant": (lambda x: (x - 17.3125).astype(np.float32), 1),
+    "less another constant": (lambda x: (x - 250.5).astype(np.float32), 1),
+    "half ADU": (lambda x: (x * 0.5).astype(np.float32), 0.5),
+    "BSCALE 0.1": (lambda x: (x * 0.1).astype(np.float64), 0.1),
+    "big-endian": (lambda x: (x * 4).astype(">u2"), 4),
+}
+
+
+SCALED = {
+    "divided by 65535": (lambda x: (x / np.float32(65535)).astype(np.float32), 1 / 65535),
+    "from -1 to 1": (lambda x: (x / np.float32(32768) - 1).astype(np.float32), 1 / 32768),
+    "per cent": (lambda x: (x * np.float32(100 / 4095)).astype(np.float32), 100 / 4095),
+    "divided by 4095 in double precision": (lambda x: x / 4095, 1 / 4095),
+    "divided by 65536 as real numbers": (lambda x: (x + np.random.default_rng(1).random(x.shape)) / 65536, 0),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_numbers_that_are_no_adu_are_said_to_be_none(name):
+    convert, step = SCALED[name]
+    rng = np.random.default_rng(len(name))
+    biases, flats = ([convert(camera(rng, light)) for _ in range(3)] for light in (0, 1500))
+    for found in map(statistics, (biases[0], flats[0])):
+        assert found.step == pytest.approx(step, rel=2e-3)
+        assert found.n_averaged == 1
+    assert "no ADU" in not_adu(statistics(biases[0]).step, statistics(biases[0]).noise)
+    with pytest.raises(InsufficientDataError, match=r"its pixels are no ADU: .* write whole numbers of 16 bits"):
+        measure_gain(biases, flats)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_the_step_of_the_values_is_found_and_its_rounding_taken_out(name):
+    convert, step = NUMBERS[name]
+    rng = np.random.default_rng(len(name))
+    biases = [convert(camera(rng, 0)) for _ in range(4)]
+    flats = [convert(camera(rng, 1500)) for _ in range(4)]
+    assert statistics(biases[0]).step == pytest.approx(step, rel=0.03)
+    assert statistics(flats[0]).step == pytest.approx(step, rel=0.03)
+    (result,) = measure_gain(biases, flats)
+    assert result.read_noise_adu == pytest.approx(READ_NOISE * step, rel=0.02)
+    assert abs(result.gain_e_per_adu * step - GAIN) < 4 * result.gain_uncertainty * step + 0.01 * GAIN
+
+
+@pytest.mark.parametrize("read_noise", [0.6, 0.9, 1.5])
+@pytest.mark.parametrize("step", [4, 16, 64])
+def test_read_noise_of_padded_numbers_is_free_of_rounding(read_noise, step):
+    rng = np.random.default_rng(step)
+    level = 300 + rng.random(SHAPE)
+    biases = [camera(rng, 0, read_noise=read_noise, level=level) for _ in range(6)]
+    (result,) = measure_gain([(bias * step).astype(np.uint16) for bias in biases], [])
+    assert result.read_noise_adu == pytest.approx(read_noise * step, rel=0.02)
+
+
+def test_read_noise_that_rounding_hides_is_said_to_be():
+    rng = np.random.default_rng(3)
+    biases = [(camera(rng, 0, read_noise=0.12, level=300.5) * 16).astype(np.uint16) for _ in range(4)]
+    (result,) = measure_gain(biases, [])
+    assert abs(result.read_noise_adu - 0.12 * 16) < 4 * result.read_noise_adu_uncertainty
+    assert "the read noise is hidden by rounding to steps of 16 ADU" in result.notes
+
+
+def test_other_numbers_are_on_no_grid():
+    rng = np.random.default_rng(1)
+    real = rng.normal(1000, 5, SHAPE)
+    assert Histogram.of(real).step == 0
+    assert Histogram.of(real.astype(np.float32)).step == 0
+    assert Histogram.of((1e6 + real).astype(np.float32)).step < 0.1  # that of single precision
+    wide = rng.integers(0, 60_000, SHAPE)
+    assert Histogram.of(wide).step == 1
+    two_lights = np.where(np.arange(SHAPE[1]) < 70, 100, 1000) + rng.integers(0, 5, SHAPE)
+    assert Histogram.of(two_lights).step == 1
+    for constant in (np.full(SHAPE, 7), np.where(np.eye(*SHAPE) > 0, 900, 7), np.full(SHAPE, 0.5)):
+        assert Histogram.of(constant).step == (constant.dtype.kind == "i")
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 64])
+def test_means_of_whole_numbers_show_of_how_many(n):
+    raw = np.rint(np.random.default_rng(n).normal(1000, 5, (n, 40, 50)))
+    for kind in (np.float32, np.float64):
+        assert statistics(raw.mean(axis=0).astype(kind)).n_averaged == n
+        assert statistics((raw.mean(axis=0) - 123.4).astype(np.float64)).n_averaged == n
+
+
+def test_other_pixels_show_no_average():
+    rng = np.random.default_rng(1)
+    whole, real = np.rint(rng.normal(1000, 5, SHAPE)), rng.normal(1000, 5, SHAPE)
+    for raw in (whole.astype(np.uint16), whole.astype(np.float32), real, real.astype(np.float32)):
+        assert statistics(raw).n_averaged == 1
+    for n in range(2, 15):
+        assert statistics((whole - 1 / n).astype(np.float32)).n_averaged == 1
+        assert statistics((whole / np.float32(65535 / n)).astype(np.float32)).n_averaged == 1
+    assert statistics((1e6 + real).astype(np.float32)).n_averaged == 1  # too coarse to tell
+
+
+@pytest.mark.parametrize(
+    ("level", "read_noise", "floor", "step"),
+    [(6, 8, 0, 1), (0.5, 1.2, 0, 1), (-1, 3, 0, 1), (20, 8, 16, 1), (66, 4, 64, 1), (3, 2.5, 0, 4), (18, 1.5, 16, 16)],
+)
+def test_noise_that_is_cut_off_at_a_black_level_is_seen(level, read_noise, floor, step):
+    from scipy.stats import norm
+
+    rng = np.random.default_rng(5)
+    image = np.maximum(camera(rng, 0, read_noise=read_noise, level=level), floor) * step
+    cut = norm.cdf((floor - 0.5 - level) / read_noise)
+    assert statistics(image.astype(np.uint16)).cut_fraction == pytest.approx(cut, rel=0.15)
+
+
+def test_noise_that_is_not_cut_off_is_not_said_to_be():
+    rng = np.random.default_rng(6)
+    pattern = rng.normal(0, 1, SHAPE[1]) + np.linspace(0, 20, SHAPE[0])[:, None]
+    hot = np.where(rng.random(SHAPE) < 0.02, rng.exponential(300, SHAPE), 0)
+    for read_noise in (0.15, 0.3, 0.4, 0.5, 0.7, 1, 2, 8):
+        for level in (300, 300.25, 300.5, 300.75):
+            for extra in (0, hot, pattern):
+                image = camera(rng, 0, read_noise=read_noise, level=level + extra)
+                assert statistics(image.astype(np.uint16)).cut_fraction == 0, (read_noise, level)
+    blank = camera(rng, 0)
+    blank[:, 3:5] = 0  # columns that do not exist
+    assert statistics(blank.astype(np.uint16)).cut_fraction == 0
+    dim = rng.poisson(3.0, SHAPE) * 0 + 40
+    assert statistics(dim.astype(np.uint16)).cut_fraction == 0
