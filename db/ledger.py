@@ -174,6 +174,12 @@ def registered(session: Session, *, host: str) -> list[tuple[FileRow, str]]:
     return [(FileRow(*row), sha256) for *row, sha256 in found]
 
 
+def files_of_frame(session: Session, frame_id: int, *, host: str) -> list[tuple[FileRow, str | None]]:
+    """Return the files of ``host`` that hold a frame, each with the SHA-256 of its bytes."""
+    query = select(*_COLUMNS, File.file_sha256).where(File.frame_id == frame_id, File.host == host).order_by(File.id)
+    return [(FileRow(*row), sha256) for *row, sha256 in session.execute(query)]
+
+
 def files_of(session: Session, file_ids: Collection[int]) -> list[FileRow]:
     """Return the rows of these files, as far as there are such."""
     found = (session.execute(select(*_COLUMNS).where(File.id.in_(ids))) for ids in batches(file_ids))

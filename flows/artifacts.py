@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from prefect.artifacts import create_markdown_artifact
 
 from ccdcore.header import ExposureInfo
+from ccdcore.plain_files import open_below
 from ccdcore.statistics import FrameStatistics
 from db.listings import frames as frames_on_record
 from db.runs import MasterRow, MeasurementRow, RunRow, UsedFrame, get_run, run_inputs, run_masters, run_measurements
@@ -123,7 +124,8 @@ def _pictures(home: Home, run_id: int) -> list[str]:
     pictures = []
     for path in pictures_of(home, run_id):
         name = path.stem.replace("-", " ")
-        data = base64.b64encode(path.read_bytes()).decode()
+        with open_below(home.path, path.relative_to(home.path)) as picture:
+            data = base64.b64encode(picture.read()).decode()
         pictures.append(f"### {text(name)}\n\n![{text(name)}](data:image/png;base64,{data})")
     return pictures
 

@@ -143,13 +143,15 @@ _ORDER = ("photon", "trend", "master", "noise")
 
 
 def pictures_of(home: Home, run_id: int) -> list[Path]:
-    """Return the pictures of a run, in the order to show them."""
+    """Return the pictures of a run, in the order to show them; no links, which may lead to anything."""
 
     def place(path: Path) -> tuple[int, str]:
         first = path.name.partition("-")[0].lower()
         return _ORDER.index(first) if first in _ORDER else len(_ORDER), path.name
 
-    return sorted(picture_folder(home, run_id).glob("*.png"), key=place)
+    folder = picture_folder(home, run_id)
+    found = [] if folder.is_symlink() else folder.glob("*.png")
+    return sorted((path for path in found if path.is_file() and not path.is_symlink()), key=place)
 
 
 @contextmanager

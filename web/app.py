@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from web import api, details, lists, pages
+from web import api, details, downloads, lists, pages
 from web.record import Record
 from web.rendering import page, render
 
@@ -56,7 +56,7 @@ def make_app(record: Record, *, names: Sequence[str] = ("*",)) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     app.state.record = record
-    for router in (pages.router, lists.router, details.router):
+    for router in (pages.router, lists.router, details.router, downloads.router):
         app.include_router(router, include_in_schema=False)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")

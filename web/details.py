@@ -1,13 +1,11 @@
-"""Pages of single things on record: measurement, run, master, frame, set, instrument; and the files they lead to."""
+"""Pages of single things on record: measurement, run, master, frame, set, instrument."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.responses import FileResponse
 from sqlalchemy.orm import Session
 
 from db.base import UnknownIdError
@@ -19,6 +17,7 @@ from db.provenance import provenance
 from db.trends import TrendRow, measured_by, measurement
 from web import words
 from web.asked import Id
+from web.downloads import frame_is_there, master_is_there
 from web.graph import Node, provenance_graph, result_node
 from web.record import OfRecord, Reading, Record
 from web.rendering import page
@@ -27,7 +26,6 @@ from web.standing import by_instrument
 router = APIRouter()
 
 LATEST = 10
-FITS = "application/fits"
 _HIDDEN = {"curve", "notes"}
 """Details of a measurement that are no single value."""
 
@@ -109,13 +107,15 @@ def _made(rows: Sequence[TrendRow], made: Sequence[MasterOnRecord]) -> list[Node
 def one_master(request: Request, session: Reading, record: OfRecord, key: Id) -> Response:
     """A master: its statistics, its validity, what it was made of."""
     tree = of_record(session, f"master:{key}")
-    (master,) = (one for one in masters(session, superseded=True) if one.master_id == key)
+    master = next((one for one in masters(session, superseded=True) if one.master_id == key), None)
+    if master is None:
+        raise HTTPException(404, f"master {key} is of a run that came to no end: it is not shown")
     return page(
         request,
         "master.html",
         master=master,
         run=_run(session, master.run_id),
-        on_disk=(record.home / master.path).is_file(),
+        on_disk=master_is_there(record, master.path),
         graph=provenance_graph(tree),
         pictures=_pictures(record, master.run_id, only=" ".join(filter(None, ("master", master.kind, master.filter)))),
     )
@@ -131,7 +131,7 @@ def one_frame(request: Request, session: Reading, record: OfRecord, key: Id) -> 
         key=key,
         frame=tree,
         statistics=frame_statistics(session, key),
-        on_disk=_file_of(record, tree) is not None,
+        on_disk=frame_is_there(session, record, key),
         runs=[_run(session, int(one.partition(":")[2])) for one in tree["wasUsedBy"]],
     )
 
@@ -165,43 +165,6 @@ def one_instrument(request: Request, session: Reading, name: str) -> Response:
         masters=[one for one in masters(session, instrument=name) if one.is_good and one.valid_to is None],
         runs=latest,
     )
-
-
-@router.get("/runs/{key}/pictures/{name}")
-def picture(record: OfRecord, key: Id, name: str) -> Response:
-    """A picture of a run."""
-    for path in record.pictures(key):
-        if path.name == name:
-            return FileResponse(path, headers={"Cache-Control": "max-age=86400"})
-    raise HTTPException(404, f"run {key} has no picture {name}")
-
-
-@router.get("/masters/{key}/fits")
-def master_file(session: Reading, record: OfRecord, key: Id) -> Response:
-    """The FITS file of a master."""
-    tree = of_record(session, f"master:{key}")
-    return _download([record.home / tree["path"]], f"master {key}")
-
-
-@router.get("/frames/{key}/fits")
-def frame_file(session: Reading, record: OfRecord, key: Id) -> Response:
-    """The raw file of a frame, as it is on this machine."""
-    path = _file_of(record, of_record(session, f"frame:{key}"))
-    return _download([path] if path else [], f"frame {key}")
-
-
-def _download(paths: Iterable[Path], what: str) -> Response:
-    for path in paths:
-        if path.is_file():
-            name = path.name.encode("ascii", "replace").decode().replace('"', "_")
-            return FileResponse(path, media_type=FITS, filename=name)
-    raise HTTPException(404, f"the file of {what} is not on this machine any more")
-
-
-def _file_of(record: Record, frame: dict[str, Any]) -> Path | None:
-    """Return the file of a frame that is on this machine."""
-    paths = (Path(one["path"]) for one in frame["files"] if one["host"] == record.host)
-    return next((path for path in paths if path.is_file()), None)
 
 
 def _run(session: Session, run_id: int) -> RunOnRecord:
