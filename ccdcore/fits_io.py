@@ -27,7 +27,7 @@ from ccdcore.amplifiers import header_amplifiers
 from ccdcore.cards import Cards
 from ccdcore.errors import FrameReadError
 from ccdcore.fits_mosaic import Mosaic, find_mosaic
-from ccdcore.fits_structure import MAX_BYTES, MAX_RATIO, SMALL_BYTES, check_structure, require_ratio
+from ccdcore.fits_structure import MAX_BYTES, MAX_RATIO, SMALL_BYTES, Blemishes, check_structure, require_ratio
 from ccdcore.frame import Frame, FrameHeader
 from ccdcore.geometry import Amplifier
 from ccdcore.header import ExposureInfo, find_instrument, identify
@@ -99,9 +99,9 @@ def read_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrument
         ``incomplete`` whether it may still be arriving.
     """
     path = Path(path)
-    with opened(path) as (stream, notes):
-        mosaic, data = _decoded(path, stream)
-    return _frame(_describe(path, mosaic, instruments, notes), data, pixel_sha256(data))
+    with opened(path) as (stream, blemishes):
+        mosaic, data = _decoded(path, stream, blemishes)
+    return _frame(_describe(path, mosaic, instruments, blemishes), data, pixel_sha256(data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +142,11 @@ def measure_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrum
         If an amplifier has no finite pixel.
     """
     path = Path(path)
-    with opened(path) as (stream, notes):
-        mosaic, data = _decoded(path, stream)
+    with opened(path) as (stream, blemishes):
+        mosaic, data = _decoded(path, stream, blemishes)
     with ThreadPoolExecutor(2) as pool:
         identity, content = pool.submit(pixel_sha256, data), pool.submit(file_sha256, path)
-        of = _describe(path, mosaic, instruments, notes)
+        of = _describe(path, mosaic, instruments, blemishes)
         statistics = frame_statistics(data, of.amplifiers)
         sha256 = identity.result()
         # Cameras' own 16 bits without a sign are hashed as they ever were.
@@ -160,9 +160,9 @@ def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrumen
     Parameters and errors are those of `read_frame`.
     """
     path = Path(path)
-    with opened(path) as (stream, notes):
-        mosaic = _mosaic(path, stream)
-    return _describe(path, mosaic, instruments, notes)
+    with opened(path) as (stream, blemishes):
+        mosaic = _mosaic(path, stream, blemishes)
+    return _describe(path, mosaic, instruments, blemishes)
 
 
 def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
@@ -173,8 +173,8 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
 def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], str]:
     """Read the pixels of a frame, as `read_image` does, and their unit, as of `Frame`."""
     path = Path(path)
-    with opened(path) as (stream, _):
-        mosaic, data = _decoded(path, stream)
+    with opened(path) as (stream, blemishes):
+        mosaic, data = _decoded(path, stream, blemishes)
     return data, _unit(mosaic.cards)
 
 
@@ -279,8 +279,8 @@ def is_zipped(path: Path) -> bool:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[BinaryIO, tuple[str, ...]]]:
-    """Give the checked, decompressed content, and its blemishes in words.
+def opened(path: Path) -> Iterator[tuple[BinaryIO, Blemishes]]:
+    """Give the checked, decompressed content, and its blemishes, which are mended.
 
     What goes wrong while it is decoded becomes a `FrameReadError`.
     """
@@ -296,7 +296,7 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, tuple[str, ...]]]:
             stream.seek(0)
             stream = io.BytesIO(blemishes.mended(stream.read()))
         try:
-            yield stream, blemishes.notes
+            yield stream, blemishes
         except _DECODING_ERRORS as error:
             raise FrameReadError(path, f"cannot be decoded: {error}") from error
 
@@ -330,9 +330,9 @@ def _verify_checksums(path: Path, stream: BinaryIO) -> None:
                 )
 
 
-def _decoded(path: Path, stream: BinaryIO) -> tuple[Mosaic, npt.NDArray[Any]]:
+def _decoded(path: Path, stream: BinaryIO, blemishes: Blemishes) -> tuple[Mosaic, npt.NDArray[Any]]:
     _verify_checksums(path, stream)
-    mosaic = _mosaic(path, stream)
+    mosaic = _mosaic(path, stream, blemishes)
     return mosaic, mosaic.pixels()
 
 
@@ -365,15 +365,15 @@ def _inventory_row(path: Path, instruments: Sequence[Instrument]) -> tuple[objec
     )
 
 
-def _mosaic(path: Path, stream: BinaryIO) -> Mosaic:
+def _mosaic(path: Path, stream: BinaryIO, blemishes: Blemishes) -> Mosaic:
     stream.seek(0)
-    return find_mosaic(path, fits.open(stream, memmap=False))
+    return find_mosaic(path, fits.open(stream, memmap=False), blemishes.texts)
 
 
-def _describe(path: Path, mosaic: Mosaic, instruments: Sequence[Instrument], notes: tuple[str, ...]) -> FrameHeader:
+def _describe(path: Path, mosaic: Mosaic, instruments: Sequence[Instrument], blemishes: Blemishes) -> FrameHeader:
     cards, shape = mosaic.cards, mosaic.shape
     info = identify(cards, filename=path.name, shape=shape, instruments=instruments)
-    info = replace(info, frame_type_reason="; ".join([info.frame_type_reason, *notes]))
+    info = replace(info, frame_type_reason="; ".join([info.frame_type_reason, *mosaic.notes, *blemishes.notes]))
     entry = find_instrument(cards, instruments)
     if entry is None or not entry.amplifiers:
         amplifiers, reason = header_amplifiers(mosaic.images)

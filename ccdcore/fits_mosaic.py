@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from ccdcore.cards import Cards, Several, number
 from ccdcore.dialects import COMPANIONS
 from ccdcore.errors import FrameReadError
 
+_AXES = ("rows", "columns")
+_NAMED = 12
 _LARGEST = 1e25
 """Of a scale or offset: pixels of 32 bits times this are still a floating-point number of 32 bits."""
 
@@ -33,11 +36,14 @@ class Mosaic:
         In the order of the file.
     shapes : tuple of (rows, columns)
         Of each unit, axes of length one left out.
+    notes : tuple of str
+        Which images of the file are none of them, in words.
     """
 
     cards: Cards
     units: tuple[Any, ...]
     shapes: tuple[tuple[int, int], ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -64,11 +70,15 @@ class Mosaic:
         return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
 
 
-def find_mosaic(path: Path, hdus: Iterable[Any]) -> Mosaic:
+def find_mosaic(
+    path: Path, hdus: Iterable[Any], texts: Mapping[int, Mapping[str, str]] = MappingProxyType({})
+) -> Mosaic:
     """Find the units that make up the frame.
 
     An image in the primary unit is the frame, whatever follows it; else all
-    image extensions are, apart from masks and uncertainties.
+    image extensions are, apart from masks and uncertainties. Where those have
+    different numbers of rows, the ones that make up most of the pixels are:
+    beside the detectors of a mosaic there are smaller ones for focus and guiding.
 
     Parameters
     ----------
@@ -76,6 +86,8 @@ def find_mosaic(path: Path, hdus: Iterable[Any]) -> Mosaic:
         The file's name, for messages.
     hdus : iterable of HDU
         All units of the file.
+    texts : mapping
+        Number of a unit → keyword → text, in place of what the header has.
 
     Raises
     ------
@@ -83,22 +95,44 @@ def find_mosaic(path: Path, hdus: Iterable[Any]) -> Mosaic:
         If they hold no image, or not one.
     """
     primary, *extensions = hdus
-    units = [unit for unit in extensions if _has_pixels(unit) and unit.name not in COMPANIONS]
+    numbered = [
+        (number, unit)
+        for number, unit in enumerate(extensions, start=1)
+        if _has_pixels(unit) and unit.name not in COMPANIONS
+    ]
     if _has_pixels(primary):
-        units = [primary]
-    if not units:
+        numbered = [(0, primary)]
+    if not numbered:
         reason = "holds tables only, no image" if extensions else "holds no image, only an empty primary unit"
         raise FrameReadError(path, reason, incomplete=not extensions)
+    numbered, notes = _alike(path, numbered)
+    units = [unit for _, unit in numbered]
     for unit in units:
         _check_scaling(path, unit.header)
     shapes = tuple(_plane(path, unit.shape) for unit in units)
-    if len({rows for rows, _ in shapes}) > 1:
-        rows = ", ".join(str(rows) for rows, _ in shapes)
-        raise FrameReadError(path, f"has image extensions of {rows} rows, which cannot stand side by side")
-    cards = _values(primary.header)
+    cards = {**_values(primary.header), **texts.get(0, {})}
     if units[0] is not primary:
-        cards |= _values(units[0].header)
-    return Mosaic(cards, tuple(units), shapes)
+        cards |= {**_values(units[0].header), **texts.get(numbered[0][0], {})}
+    return Mosaic(cards, tuple(units), shapes, notes)
+
+
+def _alike(path: Path, units: list[tuple[int, Any]]) -> tuple[list[tuple[int, Any]], tuple[str, ...]]:
+    """Return the units that can stand side by side, and in words those that are left aside."""
+    of_rows: dict[int, list[tuple[int, Any]]] = {}
+    for unit in units:
+        lengths = [length for length in unit[1].shape if length > 1]
+        of_rows.setdefault(lengths[0] if len(lengths) == len(_AXES) else 0, []).append(unit)
+    if len(of_rows) == 1:
+        return units, ()
+    pixels = {rows: sum(prod(unit.shape) for _, unit in group) for rows, group in of_rows.items() if rows}
+    rows = max(pixels, key=lambda rows: pixels[rows], default=0)
+    if not rows or 2 * pixels[rows] <= sum(pixels.values()):
+        counts = ", ".join(str(one) for one in of_rows if one)
+        raise FrameReadError(path, f"has image extensions of {counts} rows, which cannot stand side by side")
+    aside = [unit for unit in units if unit not in of_rows[rows]]
+    names = ", ".join(unit.name or str(number) for number, unit in aside[:_NAMED]) + ", …" * (len(aside) > _NAMED)
+    note = f"{len(of_rows[rows])} image extensions of {rows} rows; left aside, being of another size: {names}"
+    return of_rows[rows], (note,)
 
 
 def _has_pixels(unit: Any) -> bool:

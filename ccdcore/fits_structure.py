@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from math import prod
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +15,8 @@ from ccdcore.errors import FrameReadError
 
 BLOCK = 2880
 MAX_BYTES = 4 * 2**30
-MAX_HDUS = 64
+MAX_HEADER_BYTES = 16 * 2**20
+"""Of all headers together: hundreds of units with thousands of cards, but not what keeps a library busy for minutes."""
 MAX_RATIO = 100
 """Decompressed bytes for each compressed one; a camera's noise leaves no more than 20."""
 SMALL_BYTES = 16 * 2**20
@@ -24,6 +28,8 @@ _MAX_AXES = 7
 _BITPIX = {8, 16, 32, 64, -32, -64}
 _FIRST = b"SIMPLE  ="
 _NEXT = b"XTENSION"
+_TEXT = re.compile(rb"(?:HIERARCH +([^=]+?)|([^= ]{1,8})) *= *'((?:[^']|'')*)'")
+"""A card with text: its keyword, of one kind or the other, and the text with its quotation marks doubled."""
 
 _Header = dict[str, str]
 
@@ -42,12 +48,18 @@ class Blemishes:
         What follows the last unit; nothing need be mended for it.
     decoded_bytes : int
         No blemish: how long all data are when tiles are decompressed.
+    texts : dict
+        Unit → keyword → text of the cards that hold more than ASCII, which libraries replace by question marks.
+    lossy : str or None
+        The compression that changed pixels, in words.
     """
 
     headers_with_nul: list[slice] = field(default_factory=list)
     missing_bytes: int = 0
     strange_bytes: int = 0
     decoded_bytes: int = 0
+    texts: dict[int, dict[str, str]] = field(default_factory=dict)
+    lossy: str | None = None
 
     def __bool__(self) -> bool:
         return bool(self.headers_with_nul or self.missing_bytes)
@@ -59,6 +71,8 @@ class Blemishes:
         padding = f"{self.missing_bytes} bytes of padding are missing at its end"
         strange = f"{self.strange_bytes} bytes behind its last unit are no part of FITS"
         found = {nul: self.headers_with_nul, padding: self.missing_bytes, strange: self.strange_bytes}
+        lossy = f"compressed with loss ({self.lossy}): its noise is not the camera's"
+        found[lossy] = self.lossy
         return tuple(note for note, is_so in found.items() if is_so)
 
     def mended(self, content: bytes) -> bytes:
@@ -92,12 +106,18 @@ def check_structure(stream: BinaryIO, path: Path) -> Blemishes:
     """
     size = stream.seek(0, os.SEEK_END)
     _check_beginning(stream, path)
-    start, promised, blemishes = 0, 0, Blemishes()
-    for number in range(MAX_HDUS):
+    start, promised, in_headers, blemishes = 0, 0, 0, Blemishes()
+    for number in count():
         stream.seek(start)
-        header, has_nul = _read_header(stream, path, number)
-        if has_nul:
+        header, raw = _read_header(stream, path, number)
+        in_headers += len(raw)
+        if in_headers > MAX_HEADER_BYTES:
+            break
+        if b"\0" in raw:
             blemishes.headers_with_nul.append(slice(start, stream.tell()))
+        if texts := dict(_texts(raw)):
+            blemishes.texts[number] = texts
+        blemishes.lossy = blemishes.lossy or _lossy(header)
         promised = promised or _promised_extensions(header)
         data_bytes = _data_bytes(header, path, number)
         blemishes.decoded_bytes += _decoded_bytes(header, path, number, data_bytes)
@@ -111,10 +131,10 @@ def check_structure(stream: BinaryIO, path: Path) -> Blemishes:
                 raise FrameReadError(path, f"is cut off: {number} of {promised} extensions", incomplete=True)
             blemishes.missing_bytes = max(0, start - size)
             blemishes.strange_bytes = _strange_bytes(stream, start, size)
-            if number and blemishes.strange_bytes:
+            if number and blemishes.strange_bytes >= max(data_bytes, BLOCK):  # a lost unit may hide there
                 raise FrameReadError(path, f"is damaged: what follows unit {number} is no extension; copy it again")
             return blemishes
-    raise FrameReadError(path, f"has more than {MAX_HDUS} header and data units, which no camera writes")
+    raise FrameReadError(path, f"has more than {MAX_HEADER_BYTES // 2**20} MiB of headers, which no camera writes")
 
 
 def primary_header(stream: BinaryIO, path: Path) -> tuple[dict[str, str], int]:
@@ -155,19 +175,33 @@ def _strange_bytes(stream: BinaryIO, start: int, size: int) -> int:
     return size - start if stream.read(BLOCK).strip(b"\0 ") else 0
 
 
-def _read_header(stream: BinaryIO, path: Path, number: int) -> tuple[_Header, bool]:
-    """Return keyword → value (undecoded) and whether there are NULs, and leave the stream behind the last block."""
+def _texts(header: bytes) -> Iterator[tuple[str, str]]:
+    """Yield keyword and text of the cards of a header that hold more than ASCII: UTF-8, or else what Windows wrote."""
+    if header.isascii():
+        return
+    for position in range(0, len(header), _CARD):
+        card = header[position : position + _CARD]
+        if not card.isascii() and (found := _TEXT.match(card)):
+            keyword = (found[1] or found[2]).decode("latin-1").strip().upper()
+            content = found[3].replace(b"''", b"'").rstrip()
+            try:
+                yield keyword, content.decode("utf-8")
+            except UnicodeDecodeError:
+                yield keyword, content.decode("cp1252", errors="backslashreplace")
+
+
+def _read_header(stream: BinaryIO, path: Path, number: int) -> tuple[_Header, bytes]:
+    """Return keyword → value (undecoded) and all bytes of a header, and leave the stream behind its last block."""
     header: _Header = {}
-    has_nul = False
+    blocks: list[bytes] = []
     for _ in range(_MAX_CARDS * _CARD // BLOCK):
-        raw = stream.read(BLOCK)
-        block = raw.replace(b"\0", b" ")
-        has_nul |= block != raw
+        blocks.append(stream.read(BLOCK))
+        block = blocks[-1].replace(b"\0", b" ")
         for position in range(0, len(block), _CARD):
             card = block[position : position + _CARD]
             keyword = card[:8].rstrip().decode("latin-1")
             if keyword == "END" and len(block) == BLOCK:
-                return header, has_nul
+                return header, b"".join(blocks)
             header.setdefault(keyword, _value(card))
         if len(block) < BLOCK:
             raise FrameReadError(path, f"is cut off in the header of unit {number}", incomplete=True)
@@ -186,6 +220,20 @@ def _decoded_bytes(header: _Header, path: Path, number: int, data_bytes: int) ->
     decoded = _claim(header, "Z", path, number)
     require_ratio(path, decoded, data_bytes)
     return decoded
+
+
+def _lossy(header: _Header) -> str | None:
+    """Return in words a compression that changes pixels: rounded floating-point numbers, or H-compress with a scale."""
+    if header.get("ZIMAGE") != "T":
+        return None
+    said = {keyword: value.strip("' ") for keyword, value in header.items()}
+    method, rounding = said.get("ZCMPTYPE", ""), said.get("ZQUANTIZ", "")
+    if said.get("ZBITPIX", "").startswith("-"):
+        is_rounded = rounding != "NONE" if rounding else "ZSCALE" in said.values() or "ZSCALE" in said
+        return f"{method}, ZQUANTIZ = {rounding or 'none said'}" if is_rounded else None
+    scales = [said.get(f"ZVAL{keyword[5:]}", "0") for keyword, value in said.items() if value == "SCALE"]
+    is_smoothed = method == "HCOMPRESS_1" and any(scale.strip("0.") for scale in scales)
+    return f"{method}, scale {scales[0]}" if is_smoothed else None
 
 
 def require_ratio(path: Path, decompressed: int, compressed: int) -> None:

@@ -132,7 +132,7 @@ TABLE = (
         lambda path: path.write_bytes(
             encoded(fits.PrimaryHDU()) + encoded(fits.PrimaryHDU(), fits.ImageHDU())[2880:] * 20_000
         ),
-        "more than 64 header and data units",
+        "more than 16 MiB of headers",
     ),
     Hostile("gzip bomb", _bomb, "bytes or more when decompressed: no camera's frame does"),
     Hostile("xz bomb", lambda path: path.write_bytes(lzma.compress(bytes(2**24), preset=0)), "is not a FITS file"),

@@ -206,7 +206,11 @@ def flipped(content, position):
         (with_card(CONTENT, "NAXIS1", "3000000000"), "claims 67.1 GiB of data in unit 0", False),
         (with_card(CONTENT, "NAXIS2", "13000"), "is cut off: it holds 5760 of at least 392880 bytes", True),
         (CONTENT[:2880].replace(b"END", b"EMD") * 110, "has a header of more than 3600 cards in unit 0", False),
-        (encoded(*[primary(None)] + [fits.ImageHDU(PIXELS)] * 70), "has more than 64 header and data units", False),
+        (
+            encoded(primary(None)) + encoded(primary(None), fits.ImageHDU(PIXELS[:2, :2]))[2880:] * 5900,
+            "has more than 16 MiB of headers",
+            False,
+        ),
         (with_card(CONTENT, "BSCALE", "0"), "says BSCALE = 0 and BZERO = 32768", False),
         (plain(PIXELS[0]), "holds one row of 15 pixels (a spectrum?), not an image", False),
         (plain(PIXELS[:1]), "holds one row of 15 pixels (a spectrum?), not an image", False),
@@ -411,3 +415,107 @@ def test_esis_by_its_entry(shared_data):
     assert frame.info.date_obs == datetime(2017, 7, 12, 18, 32, 31, 951000, tzinfo=UTC)
     assert frame.info.exposure_time_s == pytest.approx(1.999)
     assert (frame.info.instrument, frame.amplifiers) == ("esis", taps)
+
+
+def with_bytes(content, keyword, text):
+    """Replace a card of the first header that may hold it by one with a text of any bytes."""
+    start = content.index(f"{keyword:8}=".encode())
+    return content[:start] + (f"{keyword:8}= '".encode() + text + b"'").ljust(80) + content[start + 80 :]
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ("Hα".encode(), "Hα"),
+        ("Hβ 3nm".encode(), "Hβ 3nm"),
+        ("O'III λ".replace("'", "''").encode(), "O'III λ"),
+        ("grün".encode("latin-1"), "grün"),
+        ("Hα".encode("cp1253"), "Há"),  # what it was written in nobody knows: another name than others at least
+        (b"V", "V"),
+    ],
+)
+@pytest.mark.parametrize("in_extension", [False, True])
+def test_letters_beyond_ascii_are_read(save, raw, name, in_extension):
+    content = encoded(primary(None), fits.ImageHDU(PIXELS, fits.Header({"FILTER": "x"}))) if in_extension else CONTENT
+    content = with_bytes(content if in_extension else encoded(primary(FILTER="x")), "FILTER", raw)
+    for path in (save(content), save(gzip.compress(content))):
+        assert read_header(path).info.filter == name
+
+
+def test_cameras_and_settings_that_differ_beyond_ascii_only_stay_apart(save):
+    def identified(instrument, mode):
+        content = with_bytes(encoded(primary(INSTRUME="x", READMODE="x")), "INSTRUME", instrument.encode())
+        info = read_header(save(with_bytes(content, "READMODE", mode.encode()))).info
+        return info.instrument, info.configuration
+
+    found = [identified(*both) for both in [("カメラ1", "高"), ("カメラ2", "高"), ("カメラ1", "低")]]
+    assert len({instrument for instrument, _ in found}) == 2
+    assert len({configuration for _, configuration in found}) == 2
+
+
+def detectors(*shapes, names=None):
+    units = [fits.ImageHDU(np.full(shape, n, np.uint16), name=f"S{n}") for n, shape in enumerate(shapes, start=1)]
+    return [primary(None), *units]
+
+
+def test_a_mosaic_of_many_detectors_is_read(save):
+    units = detectors(*[(12, 4)] * 70)
+    units.insert(30, fits.BinTableHDU(np.zeros(3, dtype="f4,i4"), name="GUIDER"))
+    frame = read_frame(save(encoded(*units)))
+    assert frame.shape == (12, 280)
+    assert [one.name for one in frame.amplifiers[:2]] == ["S1", "S2"]
+    assert frame.data[0, -1] == 70
+
+
+@pytest.mark.parametrize("place", [0, 4, 8])
+def test_focus_chips_are_left_aside_and_named(save, place):
+    units = detectors(*[(12, 8)] * 8)
+    units[1 + place : 1 + place] = [fits.ImageHDU(PIXELS[:6, :8], name=name) for name in ("FS1", "FN2")]
+    units.append(fits.ImageHDU(np.zeros(40, np.float32), name="SKYLEVEL"))
+    frame = read_frame(save(encoded(*units)))
+    assert frame.shape == (12, 64)
+    assert (
+        "8 image extensions of 12 rows; left aside, being of another size: FS1, FN2, SKYLEVEL"
+        in frame.info.frame_type_reason
+    )
+
+
+def test_many_small_chips_are_no_detector(save):
+    units = [*detectors((40, 30), (40, 30)), *[fits.ImageHDU(PIXELS[:8, :8], name=f"G{n}") for n in range(16)]]
+    frame = read_frame(save(encoded(*units)))
+    assert frame.shape == (40, 60)
+    assert frame.info.frame_type_reason.endswith("G10, G11, …")
+
+
+def test_what_trails_a_mosaic_is_told_and_a_lost_unit_is_not_passed_over(save):
+    content = encoded(*detectors(*[(40, 40)] * 3))
+    assert (
+        "1000 bytes behind its last unit are no part" in read_header(save(content + b"?" * 1000)).info.frame_type_reason
+    )
+    lost = content.rindex(b"XTENSION")
+    with pytest.raises(FrameReadError, match="what follows unit 2 is no extension"):
+        read_header(save(content[:lost] + b"?" + content[lost + 1 :]))
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "lossy"),
+    [
+        (PIXELS.astype(np.float32) / 3, {"compression_type": "RICE_1", "quantize_level": 16}, True),
+        (
+            PIXELS.astype(np.float32) / 3,
+            {"compression_type": "RICE_1", "quantize_level": 16, "quantize_method": 1},
+            True,
+        ),
+        (PIXELS.astype(np.float32) / 3, {"compression_type": "GZIP_2", "quantize_level": 0}, False),
+        (PIXELS, {"compression_type": "RICE_1"}, False),
+        (
+            PIXELS.astype(np.int16),
+            {"compression_type": "HCOMPRESS_1", "hcomp_scale": 4.0, "tile_shape": (12, 15)},
+            True,
+        ),
+        (PIXELS.astype(np.int16), {"compression_type": "HCOMPRESS_1", "hcomp_scale": 0, "tile_shape": (12, 15)}, False),
+    ],
+)
+def test_compression_with_loss_is_told(save, data, options, lossy):
+    header = read_header(save(encoded(primary(None), fits.CompImageHDU(data, **options))))
+    assert ("compressed with loss (" in header.info.frame_type_reason) is lossy
