@@ -92,10 +92,12 @@ def _sexagesimal(value: str) -> float | None:
 def slug(value: object) -> str:
     """Return ``value`` as a name that is safe in a path: ``[A-Za-z0-9._+-]``, at most 48 characters.
 
-    A longer one is cut and ended by a digest, so that different values stay different.
+    A longer one, and one with letters beyond ASCII, is ended by a digest, so that different values stay different.
     """
-    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", str(value)).strip("-.")
-    if len(name) > _SLUG_LENGTH:
-        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
-        name = f"{name[: _SLUG_LENGTH - 9]}-{digest}"
+    said = str(value)
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", said).strip("-.")
+    marked = "" if said.isascii() else said
+    if len(name) > _SLUG_LENGTH or marked:
+        digest = hashlib.sha256((marked or name).encode(errors="backslashreplace")).hexdigest()[:8]
+        name = f"{name[: _SLUG_LENGTH - 9]}-{digest}".lstrip("-")
     return name

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from ccdcore.cards import Cards, count, find, key, number, slug, text, value_of
 from ccdcore.dialects import (
     BINNING,
     BINNING_PAIR,
     GAIN_IS_A_SETTING_BESIDE,
+    GAIN_IS_A_SETTING_OF,
+    KEYWORDS,
     MOST_E_PER_ADU,
     READ_SETTINGS,
     WINDOW_ORIGINS,
@@ -19,7 +22,9 @@ from ccdcore.instrument import Instrument
 
 def gain_is_a_setting(cards: Cards) -> bool:
     """Whether the card GAIN is a camera's setting (a word, or a number of its own) instead of electrons per ADU."""
-    if "GAIN" not in cards or any(keyword in cards for keyword in GAIN_IS_A_SETTING_BESIDE):
+    beside = any(keyword in cards for keyword in GAIN_IS_A_SETTING_BESIDE) or number(cards.get("READMODE")) is not None
+    camera = " ".join(str(cards.get(keyword, "")) for keyword in KEYWORDS["instrument"])
+    if "GAIN" not in cards or beside or GAIN_IS_A_SETTING_OF.search(camera):
         return "GAIN" in cards
     gain = number(cards["GAIN"])
     return not 0 < gain <= MOST_E_PER_ADU if gain is not None else bool(str(cards["GAIN"]).strip())
@@ -45,11 +50,15 @@ def configuration_slug(cards: Cards, shape: tuple[int, int], entry: Instrument |
         values = ((keyword.lower(), cards.get(key(keyword), "none")) for keyword in entry.configuration)
         return slug("_".join(f"{keyword}{_setting(value)}" for keyword, value in values))
     parts = ["bin{}x{}".format(*_binning(cards))]
-    for prefix, keywords in READ_SETTINGS:
-        found = find(cards, keywords, text)
+    for prefix, keywords, usual in READ_SETTINGS:
+        found = find(cards, keywords, partial(_unless, usual))
         if found is not None and (found[0] != "GAIN" or gain_is_a_setting(cards)):
             parts.append(f"{prefix}{_setting(found[1])}")
     return slug("_".join(parts + _window(cards, shape)))
+
+
+def _unless(usual: frozenset[str], value: object) -> str | None:
+    return None if _setting(value).lower() in usual else text(value)
 
 
 def _setting(value: object) -> str:

@@ -89,20 +89,41 @@ BINNING = (
 BINNING_PAIR = ("CCDSUM", "BINNING")
 """Both factors in one card: ``'2 2'``, ``'2x2'``, ``'2,2'``; or one for both."""
 
+_NO, _OFF = frozenset({""}), frozenset({"", "0", "false", "none", "off"})
 READ_SETTINGS = (
-    ("", ("READOUTM", "ESO DET READ CLOCK", "CCDSPEED", "READRATE", "RDSPEED", "CONFMODE")),
-    ("readtime", ("READTIME",)),
-    ("", ("PREAMP", "GAINMODE", "GAINSET")),
-    ("", ("OUTPTAMP", "READAMPS", "AMPLMODE", "AMPMODE", "CCDAMP")),
-    ("emgain", ("EMREALGN", "EMGAIN")),
-    ("ccdgain", ("CCDGAIN",)),
-    ("gain", ("GAIN",)),
-    ("offset", ("OFFSET",)),
+    ("", ("READOUTM", "ESO DET READ CLOCK", "CCDSPEED", "READRATE", "RDSPEED", "CONFMODE"), _NO),
+    ("readmode", ("READMODE", "READ-MODE", "READ_MODE", "READMOD", "RDMODE", "RDOUTM"), _OFF | {"image"}),
+    ("readtime", ("READTIME",), _NO),
+    ("", ("PREAMP", "GAINMODE", "GAINSET"), _NO),
+    ("convgain", ("CONVGAIN", "CGMODE", "CG", "HCG"), _OFF),
+    ("lownoise", ("LOWNOISE",), _OFF),
+    ("fullwell", ("HIGHFULL", "HFULLWEL"), _OFF),
+    ("", ("OUTPTAMP", "READAMPS", "AMPLMODE", "AMPMODE", "CCDAMP"), _NO),
+    ("emgain", ("EMREALGN", "EMGAIN"), _NO),
+    ("ccdgain", ("CCDGAIN",), _NO),
+    ("iso", ("ISOSPEED", "ISOSPEE", "ISO", "ISO-SPEE", "ISO_SPEE"), _OFF),
+    ("gain", ("GAIN",), _NO),
+    ("offset", ("OFFSET", "BLKLEVEL"), _NO),
+    ("bits", ("BITDEPTH", "ADCBITS", "ADC-BITS", "SENSBITS"), _OFF | {"16"}),
+    ("", ("ROWORDER",), frozenset({"", "top-down"})),
 )
-"""What else makes frames comparable: a prefix for the slug, and the keywords in order of preference."""
+"""What else makes frames comparable: a prefix for the slug, the keywords in order of preference, and what they say
+in small letters of a camera as it usually is, which needs no name (Andor's read mode is ``Image``)."""
 
-GAIN_IS_A_SETTING_BESIDE = ("EGAIN", "OFFSET")
-"""CMOS cameras write their gain setting as GAIN, beside OFFSET or the gain proper, EGAIN."""
+GAIN_IS_A_SETTING_BESIDE = ("EGAIN", "OFFSET", "BLKLEVEL", "EXPOINUS", "USBLIMIT", "USBTRAFF", "CONVGAIN", "CGMODE")
+"""CMOS cameras write their gain setting as GAIN, beside OFFSET and the like, or the gain proper, EGAIN."""
+
+GAIN_IS_A_SETTING_OF = re.compile(
+    r"\b(?:zwo|asi ?\d+|qhy|player ?one|poa|touptek|altair|svbony|omegon|risingcam|ogma)", re.IGNORECASE
+)
+"""Cameras by name whose GAIN is a setting."""
+
+SERIAL_NUMBERS = (
+    *("CAMSERNO", "CAMSER", "CAM-SER", "CAMERASN", "CAMERAID", "CAMID", "CAM_SN", "CAMSN"),
+    *("CCDSERNO", "CCDSER", "CCDSN", "CCD_SN", "DETSER", "DETSERNO", "DETSN", "SERIALNO"),
+    *("CTRLSN", "CONTSER", "CONTROLR", "INSTCONF", "ESO DET CHIP1 ID"),
+)
+"""Which of the cameras, detectors or controllers of one name it was."""
 
 MOST_E_PER_ADU = 30.0
 """No camera has a gain above this; a larger GAIN is a setting."""
