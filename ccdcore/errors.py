@@ -37,7 +37,7 @@ class FrameReadError(CcdError, OSError):
 
 
 class ChangedFrameError(CcdError):
-    """A file that does not hold the frame it held: its pixels are others by now, or it is gone or broken.
+    """A file that does not hold the bytes that its frame was registered from, or that is gone or broken.
 
     No product can be made of it: the file is registered anew, and what was begun is made again without it.
 
@@ -46,14 +46,14 @@ class ChangedFrameError(CcdError):
     path : Path
         The file.
     expected : str
-        SHA-256 of the frame that it is to hold (`ccdcore.fits_io.pixel_sha256`).
+        SHA-256 of the bytes on record (`ccdcore.fits_io.file_sha256`); ``""`` where there is none any more.
     found : str
-        SHA-256 of the frame that it holds, or in words why it cannot be read.
+        SHA-256 of the bytes that are there, or in words what is wrong.
     """
 
     def __init__(self, path: Path, expected: str, found: str) -> None:
-        what = f"holds the pixels {found[:12]}" if len(found) == len(expected) and found.isalnum() else found
-        super().__init__(f"{path}: is not the frame {expected[:12]} that was registered: {what}")
+        what = f"its SHA-256 begins with {found[:12]}, not {expected[:12]}" if len(found) == len(expected) else found
+        super().__init__(f"{path}: changed since it was registered ({what})")
         self.path = path
         self.expected = expected
         self.found = found

@@ -43,7 +43,7 @@ class StoredPixels:
     stored: np.dtype[Any]
     zero: int
     offset: int
-    signature: tuple[int, int, int]
+    signature: tuple[int, ...]
     unit: str | None = None
 
     @property
@@ -88,7 +88,7 @@ def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
 
     None where they must be decoded: of gzip and fpack, of several image extensions, of other than 16-bit and 32-bit
     integers and floating-point numbers, scaled or with BLANK. No checksum is verified, which needs all of the bytes:
-    registration has done so, and the pixels are those of the file that it saw.
+    what must know that they are those that were registered hashes the file first, and compares its signature after.
 
     Raises
     ------
@@ -127,6 +127,6 @@ def fill(into: memoryview, file: int, position: int) -> bool:
     return not into
 
 
-def _signature(file: int) -> tuple[int, int, int]:
+def _signature(file: int) -> tuple[int, ...]:
     status = os.fstat(file)
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

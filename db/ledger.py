@@ -111,6 +111,7 @@ def observe(session: Session, sightings: Iterable[Sighting], *, host: str, now: 
             "size": new.size,
             "mtime_ns": new.mtime_ns,
             "inode": new.inode,
+            "ctime_ns": new.ctime_ns,
             "changed_at": new.changed_at,
             "state_since": new.state_since,
             "state": FileState.SETTLING,
@@ -121,7 +122,12 @@ def observe(session: Session, sightings: Iterable[Sighting], *, host: str, now: 
             "file_sha256": None,
             "frame_id": None,
         },
-        where=or_(File.size != new.size, File.mtime_ns != new.mtime_ns, File.inode != new.inode),
+        where=or_(
+            File.size != new.size,
+            File.mtime_ns != new.mtime_ns,
+            File.inode != new.inode,
+            and_(File.state == FileState.QUARANTINED, File.ctime_ns.is_distinct_from(new.ctime_ns)),
+        ),
     )
     return [FileRow(*row) for row in session.execute(upsert.returning(*_COLUMNS), list(rows.values()))]
 
@@ -135,6 +141,7 @@ def _as_row(sighting: Sighting, *, host: str, now: datetime) -> dict[str, Any]:
         "size": sighting.size,
         "mtime_ns": sighting.mtime_ns,
         "inode": inode(sighting.inode),
+        "ctime_ns": sighting.ctime_ns,
         "state": FileState.SEEN,
         "state_since": now,
         # A camera's clock may be ahead of ours; nothing arrives in the future.
@@ -184,6 +191,25 @@ def files_of(session: Session, file_ids: Collection[int]) -> list[FileRow]:
     """Return the rows of these files, as far as there are such."""
     found = (session.execute(select(*_COLUMNS).where(File.id.in_(ids))) for ids in batches(file_ids))
     return [FileRow(*row) for rows in found for row in rows]
+
+
+def files_named(session: Session, paths: Iterable[Path], *, host: str) -> list[FileRow]:
+    """Return the rows of the files of ``host`` with these full paths."""
+    found: list[FileRow] = []
+    for path in paths:
+        named = File.relative_path.endswith(path.name, autoescape=True)
+        rows = session.execute(select(*_COLUMNS).where(File.host == host, named))
+        found += [row for row in map(_file_row, rows) if row.path == path]
+    return found
+
+
+def read_again(session: Session, file_id: int, sighting: Sighting, *, now: datetime) -> bool:
+    """Offer a file that was read to be read again, for it is not what it was; until then it holds no frame."""
+    row = File.id == file_id, File.state == FileState.DONE
+    seen = _as_row(sighting, host="", now=now)
+    known = {name: seen[name] for name in ("size", "mtime_ns", "inode", "ctime_ns", "changed_at")}
+    again = {"state": FileState.READY, "state_since": now, "file_sha256": None, "frame_id": None, "tries": 0}
+    return _move(session, and_(*row), **known, **again) == 1
 
 
 def _file_row(row: Any) -> FileRow:

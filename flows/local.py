@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ccdcore.errors import CcdError
+from ccdcore.errors import CcdError, ChangedFrameError
 from db.records import fail_run
 from flows.disk import is_disk_full
 from flows.home import Home, now
@@ -14,6 +14,7 @@ from flows.lost_database import is_database_lost
 from flows.publishing import give_up
 from flows.reconcile import Plan, begin_run
 from flows.steps import STEPS
+from flows.verification import changed_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,17 +52,23 @@ def run_locally(home: Home, plan: Plan, *, progress: Callable[[str], None] | Non
 
 @contextmanager
 def recording_failure(home: Home, run_id: int, *, reraise: bool = False) -> Iterator[None]:
-    """Put on record why a run failed, so that it is tried again or shown, whichever engine runs it."""
+    """Put on record why a run failed, so that it is tried again or shown, whichever engine runs it.
+
+    One whose files changed under it is no failure: it is given up, and made again.
+    """
     try:
         yield
     except Exception as error:
         message = str(error) if isinstance(error, CcdError) else f"{type(error).__name__}: {error}"
-        if is_disk_full(error):
-            message = f"the disk is full: make room on that of {home.path} ({message})"
-        elif is_database_lost(error):  # no fault of the run: should even this not come to the record, its process ends
+        if is_database_lost(error):  # no fault of the run: should even this not come to the record, its process ends
             give_up(home, run_id, why=f"the database went away: {message}")
             raise
-        with home.sessions.begin() as session:
-            fail_run(session, run_id=run_id, message=message, now=now())
+        if changed := error if isinstance(error, ChangedFrameError) else changed_input(home, run_id):
+            give_up(home, run_id, why=f"{changed}: the run is made again")
+        else:
+            if is_disk_full(error):
+                message = f"the disk is full: make room on that of {home.path} ({message})"
+            with home.sessions.begin() as session:
+                fail_run(session, run_id=run_id, message=message, now=now())
         if reraise:
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,9 @@ from db import ledger
 from db.base import UnknownIdError
 from db.ledger import FileRow, Sighting
 from db.models import FileState, Outcome
+from db.raw_inputs import files_to_read
 from db.rows import readable
-from db.runs import find_run, runs_of
+from db.runs import RunRow, find_run, runs_of
 from db.sets import FileFrame, frames_of_files, open_runs, set_summaries
 from flows.home import HOST, Home, now
 from flows.local import run_locally
@@ -64,9 +66,10 @@ def process(home: Home, paths: Sequence[Path], *, progress: Progress = lambda *_
     with home.reading() as session:
         stale = set(ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with))
     _register(home, {file.id for file in files if file.state is not FileState.DONE or file.id in stale}, progress)
-    held, set_ids = _held(home, [file.id for file in files])
-    failed = _make_runs(home, set_ids, progress)
-    return _answer(home, held, set_ids, failed)
+    file_ids = [file.id for file in files]
+    made = _make_runs(home, _held(home, file_ids)[1], progress)
+    held, set_ids = _held(home, file_ids)
+    return _answer(home, held, set_ids, made)
 
 
 def retry(home: Home, id_texts: Sequence[str], *, progress: Progress = lambda *_: None) -> dict[str, Any]:
@@ -92,10 +95,10 @@ def retry(home: Home, id_texts: Sequence[str], *, progress: Progress = lambda *_
     )
     file_ids = [file.id for file in files]
     _register(home, file_ids, progress)
+    made = _make_runs(home, of_runs, progress, again_after=frozenset(Outcome))
+    made += _make_runs(home, _held(home, file_ids)[1] - of_runs, progress)
     held, set_ids = _held(home, file_ids)
-    failed = _make_runs(home, of_runs, progress, again_after=frozenset(Outcome))
-    failed += _make_runs(home, set_ids - of_runs, progress)
-    return _answer(home, held, set_ids | of_runs, failed)
+    return _answer(home, held, set_ids | of_runs, made)
 
 
 def backfill(home: Home, *, since: date | None = None, progress: Progress = lambda *_: None) -> dict[str, Any]:
@@ -120,8 +123,8 @@ def backfill(home: Home, *, since: date | None = None, progress: Progress = lamb
     at, settle = now(), home.settings.watch.settle_seconds
     complete = {one.id for one in summaries if settles_at(one, settle) <= at}
     remade = {plan.set_id for plan in plans_of(home, complete, at)}
-    failed = _make_runs(home, remade, progress)
-    return _answer(home, held, remade, failed)
+    made = _make_runs(home, remade, progress)
+    return _answer(home, held, remade, made)
 
 
 def _named(home: Home, id_texts: Sequence[str]) -> tuple[list[FileRow], set[int]]:
@@ -149,16 +152,15 @@ def _held(home: Home, file_ids: Collection[int]) -> tuple[list[FileFrame], set[i
     return held, {frame.set_id for frame in held if frame.set_id is not None}
 
 
-def _answer(
-    home: Home, held: Sequence[FileFrame], set_ids: Collection[int], failed_runs: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _answer(home: Home, held: Sequence[FileFrame], set_ids: Collection[int], made: _Made) -> dict[str, Any]:
     failed = [_failure(frame) for frame in held if frame.state is not FileState.DONE]
     results = standing_results(home, set_ids)
+    results["excluded"] += made.changed
     results["excluded"] += [_without_date(frame) for frame in held if frame.is_calibration and frame.set_id is None]
     reasons = Counter(frame.frame_type_reason for frame in held if frame.frame_type is FrameType.OTHER)
     return {
         **results,
-        "failed": failed + failed_runs,
+        "failed": failed + made.failed,
         "other": reasons.total(),
         "other_reasons": dict(reasons.most_common()),
     }
@@ -209,13 +211,29 @@ def _not_read(home: Home, file_ids: Collection[int]) -> list[int]:
     return [frame.file_id for frame in held if frame.state in {FileState.CLAIMED, FileState.READY}]
 
 
+@dataclass
+class _Made:
+    """What went wrong in making runs: those that failed, and those that were made again for a file that changed."""
+
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    changed: list[dict[str, Any]] = field(default_factory=list)
+
+    def __add__(self, other: _Made) -> _Made:
+        return _Made(self.failed + other.failed, self.changed + other.changed)
+
+
 def _make_runs(
-    home: Home, set_ids: Collection[int], progress: Progress, *, again_after: Collection[Outcome] = UNDONE
-) -> list[dict[str, Any]]:
-    """Make the runs by the Prefect of the service on this home, else by the local engine; return what failed."""
+    home: Home,
+    set_ids: Collection[int],
+    progress: Progress,
+    *,
+    again_after: Collection[Outcome] = UNDONE,
+    rounds: int = 3,
+) -> _Made:
+    """Make the runs by the Prefect of the service on this home, else by the local engine."""
     _wait_for_others(home, set_ids)
     service = running_service(home.path)
-    failed = []
+    made, again = _Made(), set[int]()
     plans = plans_of(home, set_ids, now(), again_after=again_after)
     for number, plan in enumerate(plans):
         name = run_name(plan.instrument, plan.night, plan.configuration)
@@ -225,13 +243,32 @@ def _make_runs(
                 _run_by_prefect(home, api, plan)
         else:
             run_locally(home, plan, progress=partial(_say_step, progress, name, number, len(plans)))
-        message = _wait_for_end(home, plan)
-        if message is not None:
-            failed.append({"path": name, "reason": message})
+        run = _wait_for_end(home, plan)
+        if run is None:
+            reason = "frames came or went before the run began: type ccdwatch process again"
+            made.failed.append({"path": name, "reason": reason})
+        elif run.outcome is Outcome.ABANDONED and rounds > 1:
+            changed = _read_changed(home, run, progress)
+            again |= {plan.set_id, *(frame.set_id for frame in changed if frame.set_id is not None)}
+            made.changed += [{"path": readable(str(frame.path)), "reason": run.message} for frame in changed] or [
+                {"path": name, "reason": run.message}
+            ]
+        elif run.outcome is not Outcome.DONE:
+            made.failed.append({"path": name, "reason": run.message})
     rest = set(set_ids) - {plan.set_id for plan in plans}
     if _others_are_at_work(home, rest):  # somebody began between our look at them and our plans
-        failed += _make_runs(home, rest, progress, again_after=again_after)
-    return failed
+        made += _make_runs(home, rest, progress, again_after=again_after)
+    if again:
+        made += _make_runs(home, again, progress, rounds=rounds - 1)
+    return made
+
+
+def _read_changed(home: Home, run: RunRow, progress: Progress) -> list[FileFrame]:
+    """Read again the files of a run that changed under it, and return what they hold now."""
+    with home.reading() as session:
+        changed = files_to_read(session, run.id, host=home.settings.host)
+    _register(home, changed, progress)
+    return _held(home, changed)[0]
 
 
 def _wait_for_others(home: Home, set_ids: Collection[int]) -> None:
@@ -264,15 +301,13 @@ def _run_by_prefect(home: Home, api: PrefectApi, plan: Plan) -> None:
     record_stillborn(home, plan, flow_run_id=flow_run_id, state=state)
 
 
-def _wait_for_end(home: Home, plan: Plan) -> str | None:
-    """Wait until the run of a plan, whoever made it, is over; return its message where it failed."""
+def _wait_for_end(home: Home, plan: Plan) -> RunRow | None:
+    """Wait until the run of a plan, whoever made it, is over, and return it; None where it never began."""
     while True:
         with home.reading() as session:
             run = find_run(session, set_id=plan.set_id, digest=plan.digest, attempt=plan.attempt)
-        if run is None:
-            return "frames came or went before the run began: type ccdwatch process again"
-        if run.outcome is not None:
-            return None if run.outcome is Outcome.DONE else run.message
+        if run is None or run.outcome is not None:
+            return run
         time.sleep(0.3)
 
 

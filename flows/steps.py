@@ -33,6 +33,7 @@ from flows.publishing import publish_mask, publish_master, reliable, stand_ins_o
 from flows.reconcile import frames_of_set
 from flows.references import refresh_references
 from flows.trending import judge_trends
+from flows.verification import GONE, require_unchanged, verify_inputs
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -72,7 +73,7 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
     frames, _ = believed_overscans(there)
     kept, excluded = judge_series(with_stand_ins(frames))
     borrowed = {frame.sha256 for frame in from_elsewhere}
-    reasons = dict.fromkeys((frame.sha256 for frame in gone), "its file is gone: deleted, moved, or not mounted")
+    reasons = dict.fromkeys((frame.sha256 for frame in gone), GONE)
     reasons |= {exclusion.frame.sha256: exclusion.reason for exclusion in excluded}
     inputs = [
         RunInput(
@@ -86,6 +87,7 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
     ]
     with home.sessions.begin() as session:
         record_inputs(session, run_id=run_id, inputs=inputs)
+    verify_inputs(home, run_id)
     return []
 
 
@@ -209,6 +211,7 @@ def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
 
 def release(home: Home, run_id: int) -> list[int]:
     """Show the run's results to users, in place of older ones of the same set."""
+    require_unchanged(home, run_id)
     with home.sessions.begin() as session:
         finish_run(session, run_id=run_id, now=now())
     refresh_references(home)

@@ -11,7 +11,7 @@ from flows.dispatch import Dispatcher
 from flows.home import Home, now, open_home
 from flows.pictures import draw_pictures, without_pictures
 from flows.prefect_api import FlowRunState
-from flows.process import process
+from flows.process import _Made, process
 from flows.reconcile import begin_run, plans_of
 from flows.steps import STEPS
 from tests.support.simulate import simple_night
@@ -41,7 +41,7 @@ def under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home where another machine is at a run."""
     simple_night(tmp_path / "frames", n_bias=2, n_flat=0)
     home = open_home(tmp_path / "home")
-    monkeypatch.setattr("flows.process._make_runs", lambda *_: [])
+    monkeypatch.setattr("flows.process._make_runs", lambda *_: _Made())
     process(home, [tmp_path / "frames"])
     (plan,) = plans_of(home, range(10), now())
     monkeypatch.setattr(reconcile, "HOST", "worker-2")
