@@ -14,6 +14,7 @@ from ccdcore.dialects import (
     KEYWORDS,
     MOST_E_PER_ADU,
     READ_SETTINGS,
+    SERIAL_NUMBERS,
     WINDOW_ORIGINS,
     WINDOW_RECTANGLES,
 )
@@ -55,6 +56,12 @@ def configuration_slug(cards: Cards, shape: tuple[int, int], entry: Instrument |
         if found is not None and (found[0] != "GAIN" or gain_is_a_setting(cards)):
             parts.append(f"{prefix}{_setting(found[1])}")
     return slug("_".join(parts + _window(cards, shape)))
+
+
+def serial_numbers(cards: Cards) -> str | None:
+    """Return which of the cameras, detectors or controllers of one name it was: ``CAMSERNO=A-001 DETSER=7``."""
+    values = {keyword: value_of(cards, (keyword,), text) for keyword in SERIAL_NUMBERS}
+    return " ".join(f"{keyword}={slug(value)}" for keyword, value in values.items() if value) or None
 
 
 def _unless(usual: frozenset[str], value: object) -> str | None:

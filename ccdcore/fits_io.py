@@ -373,7 +373,8 @@ def _mosaic(path: Path, stream: BinaryIO, blemishes: Blemishes) -> Mosaic:
 def _describe(path: Path, mosaic: Mosaic, instruments: Sequence[Instrument], blemishes: Blemishes) -> FrameHeader:
     cards, shape = mosaic.cards, mosaic.shape
     info = identify(cards, filename=path.name, shape=shape, instruments=instruments)
-    info = replace(info, frame_type_reason="; ".join([info.frame_type_reason, *mosaic.notes, *blemishes.notes]))
+    reason = "; ".join([info.frame_type_reason, *mosaic.notes, *blemishes.notes])
+    info = replace(info, frame_type_reason=reason, lossy=blemishes.lossy)
     entry = find_instrument(cards, instruments)
     if entry is None or not entry.amplifiers:
         amplifiers, reason = header_amplifiers(mosaic.images)

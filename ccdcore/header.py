@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from ccdcore.cards import Cards, Several, angle, count, find, key, number, slug, text, value_of
-from ccdcore.configuration import configuration_slug, gain_is_a_setting
+from ccdcore.configuration import configuration_slug, gain_is_a_setting, serial_numbers
 from ccdcore.dialects import AVERAGE_WORDS, FILTER_WHEELS, KEYWORDS, OPEN_FILTERS, UNIT_S
 from ccdcore.frame_type import classify, holds
 from ccdcore.instrument import FrameRule, FrameType, Instrument
@@ -51,6 +51,10 @@ class ExposureInfo:
         What the header claims; never used as a measurement.
     n_averaged : int
         Number of exposures averaged into this frame; 1 for a raw frame.
+    serial : str or None
+        Serial numbers of camera, detector and controller, as ``KEYWORD=value`` separated by blanks.
+    lossy : str or None
+        The compression that changed the pixels, in words; None where none did.
     """
 
     frame_type: FrameType
@@ -66,6 +70,8 @@ class ExposureInfo:
     header_gain_e_per_adu: float | None = None
     header_read_noise_e: float | None = None
     n_averaged: int = 1
+    serial: str | None = None
+    lossy: str | None = None
 
     def __post_init__(self) -> None:
         if self.date_obs is not None and self.date_obs.utcoffset() is None:
@@ -126,6 +132,7 @@ def identify(
         header_gain_e_per_adu=_header_gain(cards, entry),
         header_read_noise_e=_value(cards, "read_noise", _positive, entry),
         n_averaged=_value(cards, "n_averaged", count, entry) or _average_in_words(cards, filename),
+        serial=serial_numbers(cards),
     )
 
 

@@ -16,7 +16,7 @@ from db.base import DatabaseError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision of the schema, known without importing Alembic."""
 
 _BUSY_SECONDS = 120

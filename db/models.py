@@ -127,6 +127,8 @@ class Frame(Base):
     header_gain_e_per_adu: Mapped[float | None]
     header_read_noise_e: Mapped[float | None]
     n_averaged: Mapped[int]
+    serial: Mapped[str | None]
+    lossy: Mapped[str | None]
     amplifiers: Mapped[list[dict[str, Any]]]
     statistics: Mapped[list[dict[str, Any]]]
     night: Mapped[date | None]

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, true, update
 
 from ccdcore.instrument import FrameType, Instrument
 from db import models
+from db.comparable import in_its_configuration
 from db.models import Outcome
 from db.rows import plain, readable
 from db.statements import insert
@@ -116,6 +117,8 @@ def register_frame(
     """
     _know_by(session, sha256, former_sha256)
     in_set = info.frame_type is not FrameType.OTHER and window_first_night is not None
+    if in_set and window_first_night is not None:
+        info = in_its_configuration(session, info, window_first_night=window_first_night, window_nights=window_nights)
     identified = {
         "rows": shape[0],
         "columns": shape[1],
