@@ -45,7 +45,7 @@ def make_engine(url: str) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # also of a port that is no number
         raise DatabaseError(
             "[database] url is no database address: write sqlite:///ccdwatch.db or postgresql+psycopg://user@host/name"
         ) from error

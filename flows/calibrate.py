@@ -13,10 +13,11 @@ from prefect.runtime import flow_run
 from db.models import Outcome
 from db.runs import find_run
 from flows.artifacts import publish_report, summary
-from flows.home import Home, cached_home
+from flows.home import Home, cached_home, own_home
 from flows.local import recording_failure
 from flows.pictures import are_drawn
 from flows.reconcile import begin_run
+from flows.redaction import without_secrets
 from flows.seats import seat
 from flows.settings import PrefectSettings
 from flows.steps import STEPS, Step
@@ -26,7 +27,8 @@ def _task(step: Step) -> Task[[str, int], list[int]]:
     """Wrap a step as a task that takes the home by its path, so that Prefect shows ids and words only."""
 
     def run(home: str, run_id: int) -> list[int]:
-        return step.function(cached_home(home), run_id)
+        with without_secrets():
+            return step.function(cached_home(home), run_id)
 
     return Task(run, name=step.name, task_run_name=step.name, cache_policy=NO_CACHE, persist_result=False)
 
@@ -54,34 +56,38 @@ def _where_tasks_run(settings: PrefectSettings) -> Iterator[Callable[[Task[[str,
 
 
 @flow(name="calibrate", persist_result=False, validate_parameters=False)
-def calibrate(home: str, set_id: int, digest: str, attempt: int) -> None:
+def calibrate(set_id: int, digest: str, attempt: int, home: str | None = None) -> None:
     """Measure gain and read noise of a calibration set, build its masters, and record them.
 
     Parameters
     ----------
-    home : str
-        The home directory of the service.
     set_id : int
         The calibration set.
     digest : str
         Digest of its inputs; where they are others by now, there is nothing to do, another run does it.
     attempt : int
         Which attempt at these inputs it is.
+    home : str, optional
+        Id of the home that it is for. A run for another home than that of its process is refused.
     """
+    with without_secrets():
+        _calibrate(own_home(home), set_id=set_id, digest=digest, attempt=attempt)
+
+
+def _calibrate(home: Home, *, set_id: int, digest: str, attempt: int) -> None:
     logger = get_run_logger()
-    opened = cached_home(home)
-    run_id = _results(opened, set_id=set_id, digest=digest, attempt=attempt)
-    run_id = run_id or _without_pictures(opened, set_id=set_id, digest=digest, attempt=attempt)
+    run_id = _results(home, set_id=set_id, digest=digest, attempt=attempt)
+    run_id = run_id or _without_pictures(home, set_id=set_id, digest=digest, attempt=attempt)
     if run_id is None:
         logger.info("Nothing to do: this run was made before, or more frames came since it was asked for")
         return
     os.nice(PATIENCE)
-    with _where_tasks_run(opened.settings.prefect) as run_task:
+    with _where_tasks_run(home.settings.prefect) as run_task:
         for task in PATIENT:
-            run_task(task, home, run_id)
-    for line in summary(opened, run_id):
+            run_task(task, str(home.path), run_id)
+    for line in summary(home, run_id):
         logger.info(line)
-    publish_report(opened, run_id)
+    publish_report(home, run_id)
 
 
 def _results(home: Home, *, set_id: int, digest: str, attempt: int) -> int | None:

@@ -13,6 +13,7 @@ import click
 
 from flows.cli_options import PATHS, ClipSigma, home_option, say
 from flows.cli_tables import COMMANDS
+from flows.redaction import install
 
 if TYPE_CHECKING:
     from flows.home import Home
@@ -332,6 +333,7 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command line; what cannot start says so in one line, with status 2."""
+    install()
     try:
         cli(prog_name="ccdwatch")
     except Exception as error:

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from flows.redaction import redact
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -48,4 +50,4 @@ def _find_home(value: str | None) -> Path:
 
 def say(line: str) -> None:
     """Tell the person who looks on; results go to standard output, all else here."""
-    click.echo(line, err=True)
+    click.echo(redact(line), err=True)

@@ -20,15 +20,17 @@ from db.records import fail_run
 from db.sets import OpenRun, open_runs
 from flows.disk import Disk, keep_ballast
 from flows.heartbeat import Pulse, read_heartbeat
-from flows.home import Home, now
+from flows.home import Home, home_id, now
 from flows.leftovers import GRACE, remove_leftovers
 from flows.lost_database import says_database_lost
 from flows.naming import run_name, run_tags
 from flows.notify import keep_telling
 from flows.pictures import without_pictures
 from flows.prefect_api import FlowRunState, PrefectApi, PrefectUnavailableError
+from flows.prefect_password import password_of
 from flows.publishing import give_up, is_lost
 from flows.reconcile import Plan, cancelled, reconcile, record_stillborn
+from flows.redaction import redact
 from flows.registration import free_lost_claims
 from flows.watcher import Watcher
 from flows.words import one_line
@@ -102,7 +104,7 @@ class Dispatcher:
         self._ingest = self.api.submit(
             "ingest",
             name=f"ingest {n_files} file{'s'[: n_files != 1]}",
-            parameters={"home": str(self.home.path)},
+            parameters={"home": home_id(self.home.path)},
             tags=["ingest"],
             idempotency_key=f"ingest:{hashlib.sha256(at.isoformat().encode()).hexdigest()}",
         )
@@ -146,7 +148,7 @@ class Dispatcher:
         else:
             message = f"ended in the middle: {state.message or state.type.lower()}"
             with self.home.sessions.begin() as session:
-                fail_run(session, run_id=run.id, message=message, now=now())
+                fail_run(session, run_id=run.id, message=redact(message), now=now())
 
     def _ask_for_calibration(self, plan: Plan, at: datetime) -> None:
         """Ask for the run of a plan, once a minute at most; where it ended before it began, that attempt has failed."""
@@ -168,7 +170,7 @@ class Dispatcher:
             "calibrate",
             name=run_name(plan.instrument, plan.night, plan.configuration, what=what),
             parameters={
-                "home": str(self.home.path),
+                "home": home_id(self.home.path),
                 "set_id": plan.set_id,
                 "digest": plan.digest,
                 "attempt": plan.attempt,
@@ -211,7 +213,7 @@ def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) 
     if home.settings.notify.urls:
         Thread(target=keep_telling, args=(home, stop), name="notices", daemon=True).start()
     try:
-        with PrefectApi(api_url) as api:
+        with PrefectApi(api_url, password=password_of(home.path, api_url)) as api:
             dispatcher = Dispatcher(home, api)
             while not stop.is_set():
                 say_alive()
@@ -231,8 +233,8 @@ def _work(watcher: Watcher, dispatcher: Dispatcher) -> str | None:
         watcher.tick(now())
         dispatcher.tick(now())
     except PrefectUnavailableError as error:
-        return f"Prefect does not answer, work waits: {error}"
+        return redact(f"Prefect does not answer, work waits: {error}")
     except SQLAlchemyError as error:
         why = getattr(error, "orig", None) or error
-        return f"the database cannot be used, work waits: {one_line(why)}"
+        return redact(f"the database cannot be used, work waits: {one_line(why)}")
     return None

@@ -12,6 +12,7 @@ import click
 
 from flows.health import Health, health, words_of_ages
 from flows.home import read_home
+from flows.redaction import redact
 from flows.setup_checks import Level, findings
 from flows.words import number_of, one_line
 
@@ -46,7 +47,7 @@ def doctor(home: Path) -> bool:
 
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
-        click.echo(one_line(line))
+        click.echo(redact(one_line(line)))
 
 
 def _sentences(state: Health) -> list[str]:

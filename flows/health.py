@@ -20,6 +20,7 @@ from flows.heartbeat import Heartbeat, read_heartbeat
 from flows.home import Home, now
 from flows.prefect_api import PrefectApi
 from flows.reconcile import Plan, reconcile
+from flows.redaction import redact, redacted, without_credentials
 from flows.service import running_service
 from flows.settings import Settings
 from flows.words import number_of, one_line
@@ -80,7 +81,7 @@ def condition(home: Home) -> Condition:
     }
     if (waits := ages["oldest_unprocessed"]) is not None and waits > OLDEST_SECONDS:
         findings.append(f"a file that came {_ago(waits)} is not done yet")
-    return Condition(tuple(findings), ages)
+    return Condition(tuple(map(redact, findings)), ages)
 
 
 def _of_watcher(home: Home, heartbeat: Heartbeat | None, at: datetime) -> Iterator[str]:
@@ -198,7 +199,7 @@ class Health(Row):
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values, with ``healthy`` and ``problems`` in front."""
-        return {"healthy": not self.problems, "problems": self.problems, **Row.as_dict(self)}
+        return {"healthy": not self.problems, **redacted({"problems": self.problems, **Row.as_dict(self)})}
 
 
 def health(home: Home) -> Health:
@@ -210,7 +211,7 @@ def health(home: Home) -> Health:
         return Health(
             home=str(home.path),
             free_bytes=Disk.of(home.path).free,
-            prefect_ui_url=api_url and api_url.removesuffix("/api"),
+            prefect_ui_url=api_url and without_credentials(api_url).removesuffix("/api"),
             prefect_answers=api_url is not None and PREFECT_SILENT not in found.findings,
             files={str(state): n for state, n in ledger.counts(session).items()},
             oldest_unprocessed=ledger.oldest_unprocessed(session),

@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from ccdcore.recipe import VERSION
 from db.engine import make_engine, require_schema, session_factory, upgrade
 from db.records import sync_instruments
-from flows.settings import Settings, SettingsError, load_settings
+from flows.redaction import install
+from flows.settings import Settings, SettingsError, find_home, load_settings
 
 HOST = socket.gethostname()
 """Name of this machine in the record: of its processes, and of its files where no other is given."""
@@ -116,7 +117,39 @@ def read_home(path: Path) -> Home:
     return home
 
 
+def home_id(path: Path) -> str:
+    """Return what runs are told apart by where several homes share a Prefect server: no path, and nothing to open."""
+    return hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest()[:12]
+
+
+def is_of_home(path: Path, asked_for: object) -> bool:
+    """Whether a run that names this home is for it: by its id, by its path as runs once did, or by nothing."""
+    spellings = (path, path.resolve())
+    return asked_for in {None, *map(home_id, spellings), *map(str, spellings)}
+
+
+def own_home(asked_for: str | None) -> Home:
+    """Open the home that this process works for, which its environment names, and no one who asks for a run.
+
+    Parameters
+    ----------
+    asked_for : str or None
+        The home that a run is for, as it was asked for: compared, never opened.
+
+    Raises
+    ------
+    SettingsError
+        If it is another one; nothing was opened or made then.
+    """
+    own = find_home(None)
+    if not is_of_home(own, asked_for):
+        todo = "start it with the CCDWATCH_HOME of those who ask, or give each home a Prefect server of its own"
+        raise SettingsError(f"this run is for another home than {own}, which its runner or worker works for: {todo}")
+    return cached_home(str(own))
+
+
 @lru_cache(maxsize=1)
 def cached_home(path: str) -> Home:
     """Open a home once a process: for the tasks of a flow, which know it by its path."""
+    install()
     return open_home(Path(path))

@@ -6,26 +6,29 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.artifacts import publish_registration
-from flows.home import cached_home, now
+from flows.home import cached_home, now, own_home
+from flows.redaction import without_secrets
 from flows.registration import register_files
 
 
 @task(name="register frames", task_run_name="register frames", cache_policy=NO_CACHE, persist_result=False)
 def register_frames(home: str) -> int:
     """Register all that is ready; return how many files were looked at."""
-    return register_files(cached_home(home))
+    with without_secrets():
+        return register_files(cached_home(home))
 
 
 @flow(name="ingest", persist_result=False, validate_parameters=False)
-def ingest(home: str) -> None:
+def ingest(home: str | None = None) -> None:
     """Register the frames of all files that are ready.
 
     Parameters
     ----------
-    home : str
-        The home directory of the service.
+    home : str, optional
+        Id of the home that it is for. A run for another home than that of its process is refused.
     """
-    began = now()
-    looked_at = register_frames(home)
-    get_run_logger().info("%d files looked at", looked_at)
-    publish_registration(cached_home(home), since=began)
+    with without_secrets():
+        began, opened = now(), own_home(home)
+        looked_at = register_frames(str(opened.path))
+        get_run_logger().info("%d files looked at", looked_at)
+        publish_registration(opened, since=began)

@@ -13,6 +13,7 @@ from flows.home import Home, now
 from flows.lost_database import is_database_lost
 from flows.publishing import give_up
 from flows.reconcile import Plan, begin_run
+from flows.redaction import redact
 from flows.steps import STEPS
 from flows.verification import changed_input
 
@@ -61,7 +62,7 @@ def recording_failure(home: Home, run_id: int, *, reraise: bool = False) -> Iter
     except Exception as error:
         message = str(error) if isinstance(error, CcdError) else f"{type(error).__name__}: {error}"
         if is_database_lost(error):  # no fault of the run: should even this not come to the record, its process ends
-            give_up(home, run_id, why=f"the database went away: {message}")
+            give_up(home, run_id, why=redact(f"the database went away: {message}"))
             raise
         if changed := error if isinstance(error, ChangedFrameError) else changed_input(home, run_id):
             give_up(home, run_id, why=f"{changed}: the run is made again")
@@ -69,6 +70,6 @@ def recording_failure(home: Home, run_id: int, *, reraise: bool = False) -> Iter
             if is_disk_full(error):
                 message = f"the disk is full: make room on that of {home.path} ({message})"
             with home.sessions.begin() as session:
-                fail_run(session, run_id=run_id, message=message, now=now())
+                fail_run(session, run_id=run_id, message=redact(message), now=now())
         if reraise:
             raise

@@ -10,7 +10,9 @@ import uvicorn
 from flows.health import condition
 from flows.home import Home
 from flows.pictures import pictures_of
-from flows.service import LOOPBACK, running_service
+from flows.prefect_password import LOOPBACK
+from flows.redaction import without_credentials
+from flows.service import running_service
 from flows.settings import WebSettings
 from web.app import make_app
 from web.record import Record
@@ -54,4 +56,4 @@ def _names(web: WebSettings, host: str) -> list[str]:
 def _prefect_ui_url(home: Home) -> str | None:
     service = running_service(home.path)
     api_url = home.settings.prefect.api_url or (service.prefect_api_url if service else None)
-    return api_url and api_url.removesuffix("/api")
+    return api_url and without_credentials(api_url).removesuffix("/api")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any, Self
 
 import httpx
 
-from flows.settings import prefect_auth
+from flows.home import is_of_home
+from flows.redaction import redact, without_credentials
 
 DEPLOYMENT = "ccdwatch"
 """Name of the deployment of each of our flows."""
@@ -50,12 +52,12 @@ def prefect_environment(home: Path, api_url: str) -> dict[str, str]:
     ccdwatch is installed, it may not be allowed to write. Batch sizes as measured: the defaults record 20 task
     runs a second, these 67.
     """
-    pages = api_url.removesuffix("/api")
+    pages = without_credentials(api_url).removesuffix("/api")
     return {
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": api_url,
         "PREFECT_UI_URL": pages,
-        "PREFECT_SERVER_UI_API_URL": api_url,
+        "PREFECT_SERVER_UI_API_URL": without_credentials(api_url),
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "prefect" / "pages"),
         "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"{pages},{pages.replace('127.0.0.1', 'localhost')}",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -102,14 +104,17 @@ class PrefectApi:
     ----------
     url : str
         Address of the API, for example ``http://127.0.0.1:4200/api``.
+    password : str or None
+        What the server asks for, as ``user:password``; whether it is ready, it says without.
     patience_seconds : float
         How long it is asked again while it is away or too busy.
     """
 
-    def __init__(self, url: str, *, patience_seconds: float = 0) -> None:
+    def __init__(self, url: str, *, password: str | None = None, patience_seconds: float = 0) -> None:
         self.url = url
         self._patience_seconds = patience_seconds
-        self._client = httpx.Client(base_url=url, auth=prefect_auth(), timeout=10, trust_env=False)
+        headers = {"Authorization": f"Basic {b64encode(password.encode()).decode()}"} if password else {}
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=10, trust_env=False)
         self._deployments: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -161,7 +166,7 @@ class PrefectApi:
         states = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
         wanted = {"flow_runs": {"state": states}, "deployments": {"name": {"any_": [DEPLOYMENT]}}}
         runs = self._call("POST", "/flow_runs/filter", wanted)
-        return [str(run["id"]) for run in runs if run["parameters"].get("home") == str(home)]
+        return [str(run["id"]) for run in runs if is_of_home(home, run["parameters"].get("home"))]
 
     def mark_crashed(self, flow_run_id: str, message: str) -> None:
         """Tell the server that a run it believes to be running died with its process."""
@@ -192,4 +197,4 @@ class PrefectApi:
         except (httpx.HTTPError, ValueError) as error:
             status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
             why = str(error).partition("\n")[0]
-            raise PrefectUnavailableError(f"{method} {self.url}{path}: {why}", status=status) from error
+            raise PrefectUnavailableError(redact(f"{method} {self.url}{path}: {why}"), status=status) from error

@@ -20,10 +20,11 @@ from db.raw_inputs import files_to_read
 from db.rows import readable
 from db.runs import RunRow, find_run, runs_of
 from db.sets import FileFrame, frames_of_files, open_runs, set_summaries
-from flows.home import HOST, Home, now
+from flows.home import HOST, Home, home_id, now
 from flows.local import run_locally
 from flows.naming import run_name, run_tags
 from flows.prefect_api import PrefectApi
+from flows.prefect_password import password_of
 from flows.publishing import give_up_lost_runs
 from flows.reconcile import UNDONE, Plan, plans_of, record_stillborn, settles_at
 from flows.registration import free_lost_claims, register_files
@@ -239,7 +240,9 @@ def _make_runs(
         name = run_name(plan.instrument, plan.night, plan.configuration)
         progress(name, number, len(plans))
         if service is not None:
-            with PrefectApi(service.prefect_api_url, patience_seconds=PATIENCE_SECONDS) as api:
+            url = home.settings.prefect.api_url or service.prefect_api_url
+            password = password_of(home.path, url)
+            with PrefectApi(url, password=password, patience_seconds=PATIENCE_SECONDS) as api:
                 _run_by_prefect(home, api, plan)
         else:
             run_locally(home, plan, progress=partial(_say_step, progress, name, number, len(plans)))
@@ -292,7 +295,12 @@ def _run_by_prefect(home: Home, api: PrefectApi, plan: Plan) -> None:
     flow_run_id = api.submit(
         "calibrate",
         name=run_name(plan.instrument, plan.night, plan.configuration),
-        parameters={"home": str(home.path), "set_id": plan.set_id, "digest": plan.digest, "attempt": plan.attempt},
+        parameters={
+            "home": home_id(home.path.resolve()),  # the service may know it by another link
+            "set_id": plan.set_id,
+            "digest": plan.digest,
+            "attempt": plan.attempt,
+        },
         tags=run_tags(plan.instrument, plan.night),
         idempotency_key=f"{home.path}:{plan.key}",
     )

@@ -28,6 +28,7 @@ from db.sets import SetSummary, nearest_bias_set, set_frames, set_summaries
 from flows.disk import says_disk_full
 from flows.home import HOST, Home, now
 from flows.prefect_api import FlowRunState
+from flows.redaction import redact
 from flows.settings import Settings
 
 MAX_ATTEMPTS = 3
@@ -226,12 +227,12 @@ def record_stillborn(home: Home, plan: Plan, *, flow_run_id: str, state: FlowRun
             abandon_run(session, run_id=run_id, now=now(), cancelled=cancelled(run_id, state))
         else:
             why = (state.message or state.type.lower()) if state else "Prefect lost it"
-            abandon_run(session, run_id=run_id, now=now(), why=f"ended before it began: {why}")
+            abandon_run(session, run_id=run_id, now=now(), why=redact(f"ended before it began: {why}"))
 
 
 def cancelled(run_id: int, state: FlowRunState) -> str:
     """Return what the record says of a run that somebody ended in Prefect."""
-    return f"cancelled: {state.message or 'in Prefect'}; ccdwatch retry run:{run_id} makes it again"
+    return f"cancelled: {redact(state.message) or 'in Prefect'}; ccdwatch retry run:{run_id} makes it again"
 
 
 @cache

@@ -28,6 +28,7 @@ from prefect.runner import Runner, _starter_direct
 from flows.calibrate import calibrate
 from flows.ingest import ingest
 from flows.prefect_api import DEPLOYMENT, PrefectApi
+from flows.prefect_password import password_of
 from flows.seats import SEATS
 
 PRELOADED = (
@@ -60,7 +61,7 @@ def serve(home: Path, api_url: str) -> None:
         Address of the Prefect API; waited for where it does not answer yet.
     """
     _warm_up()
-    with PrefectApi(api_url, patience_seconds=math.inf) as api:
+    with PrefectApi(api_url, password=password_of(home, api_url), patience_seconds=math.inf) as api:
         _bury(home, api)
     with patch.object(_starter_direct, "run_flow_in_subprocess", _run_flow_in_forked_process):
         asyncio.run(_serve())

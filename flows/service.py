@@ -21,11 +21,12 @@ from flows import parts
 from flows.heartbeat import read_heartbeat
 from flows.home import now, open_home, read_home
 from flows.prefect_api import PrefectApi, prefect_environment
+from flows.prefect_password import password_environment, password_file
 from flows.publishing import sweep
-from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_api_url
+from flows.redaction import without_credentials
+from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_api_url, prefect_secret
 
 ADDRESS = "127.0.0.1"
-LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 PAGES_WAIT_SECONDS = 30.0
 """Pages start when Prefect is ready, or after so long: until then it needs the processor time that they would take."""
 
@@ -95,9 +96,9 @@ def up(path: Path, directories: tuple[Path, ...], *, port: int, web_port: int | 
         for line in sweep(home):
             say(line)
         service = _service(settings, port, web_port)
-        running = _parts(settings, service.prefect_api_url, web_port)
+        running = _parts(settings, settings.prefect.api_url or service.prefect_api_url, web_port)
         try:
-            _supervise(path, service, running, stop=stop, say=say)
+            _supervise(settings, service, running, stop=stop, say=say)
         finally:
             (path / "service.json").unlink(missing_ok=True)
             parts.stop(running)
@@ -119,7 +120,9 @@ def run_serve(path: Path, *, say: Say) -> None:
     for line in sweep(home):
         say(line)
     api_url = prefect_api_url(home.settings)
-    os.environ.update(prefect_environment(home.path, api_url))  # before Prefect is imported: it reads them then
+    # Before Prefect is imported: it reads them then. Flows know by them which home is theirs.
+    os.environ.update({**prefect_environment(home.path, api_url), **password_environment(home.path, api_url)})
+    os.environ["CCDWATCH_HOME"] = str(home.path)
     from flows.runner import serve
 
     serve(home.path, api_url)
@@ -204,7 +207,8 @@ def _web_port(settings: Settings, wanted: int | None) -> int:
 def _service(settings: Settings, port: int, web_port: int) -> RunningService:
     api_url = settings.prefect.api_url or f"http://{ADDRESS}:{port}/api"
     web_url = _web_url(settings, settings.web.host, web_port)
-    return RunningService(os.getpid(), api_url, api_url.removesuffix("/api"), web_url)
+    shown = without_credentials(api_url)
+    return RunningService(os.getpid(), shown, shown.removesuffix("/api"), web_url)
 
 
 def _web_url(settings: Settings, host: str, port: int) -> str:
@@ -218,7 +222,8 @@ def _parts(settings: Settings, api_url: str, web_port: int) -> list[parts.Part]:
     home = settings.home
     # The server uses a thread for each connection; with an arena for each thread, glibc's memory never comes back.
     allocator = {"MALLOC_ARENA_MAX": "2"}
-    environment = {**allocator, **os.environ, **prefect_environment(home, api_url), "CCDWATCH_HOME": str(home)}
+    prefect = {**prefect_environment(home, api_url), **password_environment(home, api_url)}
+    environment = {**allocator, **os.environ, **prefect, "CCDWATCH_HOME": str(home)}
     logs = home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     watched = [word for directory in settings.watch.directories for word in ("--watch", str(directory))]
@@ -229,7 +234,7 @@ def _parts(settings: Settings, api_url: str, web_port: int) -> list[parts.Part]:
     }
     if settings.prefect.api_url is None:
         port = api_url.removesuffix("/api").rpartition(":")[2]
-        factory = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--log-level", "warning"]
+        factory = ["uvicorn", "--factory", "flows.prefect_server:create_app", "--log-level", "warning"]
         commands = {"server": [*factory, "--host", ADDRESS, "--port", port], **commands}
     return [
         parts.Part(name, [sys.executable, "-m", *words], environment, logs / f"{name}.log")
@@ -237,10 +242,13 @@ def _parts(settings: Settings, api_url: str, web_port: int) -> list[parts.Part]:
     ]
 
 
-def _supervise(home: Path, service: RunningService, running: list[parts.Part], *, stop: Event, say: Say) -> None:
+def _supervise(
+    settings: Settings, service: RunningService, running: list[parts.Part], *, stop: Event, say: Say
+) -> None:
+    home = settings.home
     began = time.monotonic()
     ready = False
-    with PrefectApi(service.prefect_api_url) as api:
+    with PrefectApi(settings.prefect.api_url or service.prefect_api_url) as api:
         while not stop.wait(0.2):
             may_wait = not ready and time.monotonic() - began < PAGES_WAIT_SECONDS
             for part in running:
@@ -253,6 +261,8 @@ def _supervise(home: Path, service: RunningService, running: list[parts.Part], *
                 ready = True
                 took = f"{time.monotonic() - began:.1f} s"
                 say(f"ready after {took}; Prefect UI at {service.prefect_ui_url}; pages at {service.web_url}")
+                if settings.prefect.api_url is None and prefect_secret() is None:
+                    say(f"the Prefect UI asks once for its password: it is in {password_file(home)}")
 
 
 def _hangs(watch: parts.Part, home: Path) -> bool:

@@ -6,12 +6,14 @@ import os
 import re
 import socket
 import tomllib
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ccdcore.errors import CcdError
 from ccdcore.geometry import Amplifier, Section
@@ -19,6 +21,7 @@ from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameRule, FrameType, Instrument, Limits
 from ccdcore.recipe import Recipes
 from ccdcore.series import night_of
+from flows.redaction import learn, redact, secrets_of_address
 from flows.words import one_line
 
 CONFIG_NAME = "ccdwatch.toml"
@@ -39,6 +42,36 @@ def _section_text(value: object) -> object:
             return str(Section.parse(value))
         except CcdError as error:
             raise ValueError(str(error)) from None
+    return value
+
+
+def _web_address(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        is_well = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is no number
+        is_well = False
+    if not is_well or any(not c.isprintable() or c.isspace() for c in value):
+        raise ValueError("should be an address like http://127.0.0.1:4200/api: http or https, a name, a port's number")
+    return value
+
+
+def _public(value: str) -> str:
+    if "@" in urlsplit(_web_address(value)).netloc:
+        raise ValueError("should be an address that everybody may see, without user and password")
+    return value
+
+
+def _one_at_sign(value: str) -> str:
+    rest = value.partition("://")[2].partition("?")[0]
+    if rest.count("@") > 1 and not rest.startswith("/"):  # which is a path: SQLite's
+        raise ValueError("should have %40 in place of an @ in its password")
+    return value
+
+
+def _receiver(value: str) -> str:
+    if not re.match(r"[a-zA-Z0-9]+://\S", value):
+        raise ValueError("should be an address like mailto://user:password@example.org, see the Apprise pages")
     return value
 
 
@@ -110,13 +143,13 @@ class NightSettings(_Strict):
 class DatabaseSettings(_Strict):
     """``[database]``."""
 
-    url: str = "sqlite:///ccdwatch.db"
+    url: Annotated[str, AfterValidator(_one_at_sign)] = "sqlite:///ccdwatch.db"
 
 
 class PrefectSettings(_Strict):
     """``[prefect]``: a Prefect server of one's own instead of the one that ``up`` starts, and where steps run."""
 
-    api_url: str | None = None
+    api_url: Annotated[str, AfterValidator(_web_address)] | None = None
     task_runner: Literal["threads", "dask"] = "threads"
     dask_address: str | None = None
 
@@ -126,21 +159,13 @@ class WebSettings(_Strict):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 4300
-    public_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+[^\s]*$")] | None = None
+    public_url: Annotated[str, AfterValidator(_public)] | None = None
 
 
 class NotifySettings(_Strict):
     """``[notify]``: who is told when a trend changes or leaves its limits, as Apprise writes addresses."""
 
-    urls: tuple[str, ...] = ()
-
-    @field_validator("urls")
-    @classmethod
-    def _understood(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
-        for url in urls:
-            if not re.match(r"[a-zA-Z0-9]+://\S", url):
-                raise ValueError("should be addresses like mailto://user:password@example.org, see the Apprise pages")
-        return urls
+    urls: tuple[Annotated[str, AfterValidator(_receiver)], ...] = ()
 
 
 class AmplifierSettings(_Strict):
@@ -247,10 +272,33 @@ def find_home(home: str | None) -> Path:
     return Path(home or os.environ.get("CCDWATCH_HOME") or "~/ccdwatch").expanduser().absolute()
 
 
-def prefect_auth() -> tuple[str, str] | None:
-    """Return user and password of ``PREFECT_API_AUTH_STRING``, which Prefect's own clients send too; None without."""
-    user, colon, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
-    return (user, password) if colon else None
+def _learn_secrets(content: Mapping[str, Any]) -> None:
+    """Have hidden, in all that is said from now on, what is secret in a configuration and in the environment."""
+    for section, value in content.items():
+        for address in _texts(value):
+            learn(secrets_of_address(address, is_token=section == "notify"))
+    given = [secret for name in _SECRET_NAMES if (secret := os.environ.get(name))]
+    learn([*given, *(secret.partition(":")[2] for secret in given if ":" in secret)])
+    for name in ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
+        learn(secrets_of_address(os.environ.get(name, "")))
+
+
+_PREFECT_SECRETS = ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING")
+_SECRET_NAMES = (*_PREFECT_SECRETS, "PREFECT_API_KEY", "PGPASSWORD")
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every text in a part of a configuration, wherever it was put."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
+
+
+def prefect_secret() -> str | None:
+    """Return what the environment gives as the password of Prefect, as its own clients send it; None without."""
+    return next((secret for name in _PREFECT_SECRETS if (secret := os.environ.get(name))), None)
 
 
 def prefect_api_url(settings: Settings) -> str:
@@ -289,6 +337,7 @@ def load_settings(home: Path, *, watch: tuple[Path, ...] = ()) -> Settings:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{path}: cannot be read as TOML: {error}") from None
+    _learn_secrets(content)
     if "home" in content:
         raise SettingsError(f"{path}: unknown key home: give it as --home or CCDWATCH_HOME")
     if watch:
@@ -296,7 +345,7 @@ def load_settings(home: Path, *, watch: tuple[Path, ...] = ()) -> Settings:
     try:
         settings = Settings(home=home, **content)
     except ValidationError as error:
-        raise SettingsError(one_line(f"{path}: {_first_problem(error)}")) from None
+        raise SettingsError(redact(one_line(f"{path}: {_first_problem(error)}"))) from None
     directories = tuple((home / d.expanduser()).resolve() for d in settings.watch.directories)
     return settings.model_copy(update={"watch": settings.watch.model_copy(update={"directories": directories})})
 
@@ -320,7 +369,8 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"{key} is missing: give it"
     allowed = _WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{key} = {problem['input']!r}: {allowed}"
+    # Addresses of receivers are secret as a whole.
+    return f"{key}: {allowed}" if problem["loc"][0] == "notify" else f"{key} = {problem['input']!r}: {allowed}"
 
 
 def _allowed_keys(location: tuple[int | str, ...]) -> str:

@@ -24,8 +24,9 @@ from db.listings import frame_shapes
 from db.sets import set_frames, set_summaries
 from flows.health import condition, words_of_ages
 from flows.home import Home
-from flows.service import ADDRESS, LOOPBACK, running_service
-from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_auth
+from flows.prefect_password import LOOPBACK
+from flows.service import ADDRESS, running_service
+from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_secret
 from flows.words import number_of
 
 PORT = 4200
@@ -227,7 +228,7 @@ def _port(settings: Settings) -> Finding:
 
 def _own_server(api_url: str) -> Finding:
     """Tell where other machines reach a Prefect server, and so might start and cancel runs."""
-    if urlsplit(api_url).hostname in LOOPBACK or prefect_auth() is not None:
+    if urlsplit(api_url).hostname in LOOPBACK or prefect_secret() is not None:
         return Finding(Level.OK, f"Prefect server of your own: {api_url}")
     where = "set PREFECT_SERVER_API_AUTH_STRING for the server and PREFECT_API_AUTH_STRING here"
     return Finding(Level.WARN, f"Prefect server of your own: {api_url} is open to other machines: {where}")

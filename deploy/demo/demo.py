@@ -84,7 +84,7 @@ def report(home: Path) -> None:
     service = json.loads((home / "service.json").read_text())
     address = service["prefect_ui_url"]
     print(f"\npages        {service['web_url']}")
-    print(f"Prefect UI   {address}")
+    print(f"Prefect UI   {address}, whose password is in {home}/prefect/password")
     print(f"this run     {address}/runs/flow-run/{run['flow_run_id']}")
     print(f"history      ccdwatch trends gain --home {home}\n", flush=True)
 

@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 from db import models
 from db.models import FileState
 from db.trends import trends
+from flows.prefect_password import password_file
 from tests.e2e.conftest import PATIENCE, START_SECONDS
 from tests.support.service import Service, ccdwatch, free_port, wait_for
 from tests.support.simulate import simple_night
@@ -235,6 +236,39 @@ def test_broken_files_are_set_aside_and_the_others_done(service: Service, broken
     assert reasons.keys() == {f"broken/{path.name}" for path in broken}
     assert all(reasons.values())
     assert {path: path.read_bytes() for path in broken} == broken
+
+
+def test_prefect_answers_to_this_machine_and_for_its_password(service: Service) -> None:
+    url = f"http://127.0.0.1:{service.port}"
+    ask = "/api/flow_runs/filter"
+    password = password_file(service.home).read_text().strip()
+    known = httpx.BasicAuth(*password.split(":"))
+    rebound = {"Host": "evil.example", "Origin": "http://evil.example"}
+    assert httpx.post(f"{url}{ask}", json={}, headers=rebound, auth=known).status_code == 400
+    assert httpx.post(f"{url}{ask}", json={}, headers={"Origin": "http://evil.example"}, auth=known).status_code == 403
+    assert httpx.post(f"{url}{ask}", json={}).status_code == 401
+    assert httpx.get(url, headers={"Host": f"localhost:{service.port}"}).status_code == 200
+    assert httpx.get(f"{url}/ui-settings").json()["auth"] == "BASIC"  # so that the UI asks for it
+    assert password.partition(":")[2] not in service.said()
+
+
+def test_a_run_asked_for_with_another_folder_touches_nothing(service: Service, tmp_path: Path) -> None:
+    """Whoever may use the API names a folder whose configuration would be obeyed, and a folder to be made."""
+    (tmp_path / "ccdwatch.toml").write_text("[watch]\n")
+    ids = []
+    for folder in (tmp_path, tmp_path / "made"):
+        asked_for = {"ingest": {}, "calibrate": {"set_id": 1, "digest": "d", "attempt": 1}}
+        for flow, parameters in asked_for.items():
+            deployment = service.prefect("GET", f"/deployments/name/{flow}/ccdwatch")["id"]
+            body = {"parameters": {"home": str(folder), **parameters}}
+            ids.append(service.prefect("POST", f"/deployments/{deployment}/create_flow_run", body)["id"])
+    for flow_run_id in ids:
+        path = f"/flow_runs/{flow_run_id}"
+        wait_for(lambda path=path: service.prefect("GET", path)["state_type"] == "FAILED", seconds=60)
+        state = service.prefect("GET", path)["state"]
+        assert state["type"] == "FAILED", state
+        assert f"this run is for another home than {service.home}" in state["message"]
+    assert [path.name for path in tmp_path.iterdir()] == ["ccdwatch.toml"]
 
 
 def refused(home: Path, *words: object) -> str:

@@ -20,7 +20,7 @@ from sqlalchemy import select
 from db import ledger
 from db.base import Base
 from flows.calibrate import calibrate
-from flows.home import HOST, Home, now, open_home
+from flows.home import HOST, Home, home_id, now, open_home
 from flows.ingest import ingest
 from flows.pictures import picture_folder
 from flows.process import process
@@ -78,16 +78,24 @@ def ingested(home: Home, folder: Path) -> Plan:
     with home.sessions.begin() as session:
         seen = ledger.observe(session, [found for _, found in tree.walk()], host=HOST, now=now())
         ledger.mark_ready(session, [file.id for file in seen], now=now())
-    state = ingest(str(home.path), return_state=True)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CCDWATCH_HOME", str(home.path))  # as a runner's process has it
+        state = ingest(home_id(home.path), return_state=True)
     assert state.is_completed()
     (plan,) = plans_of(home, range(100), now())
     return plan
 
 
-def run(home: Home, plan: Plan) -> State[Any]:
-    state: State[Any] = calibrate(
-        home=str(home.path), set_id=plan.set_id, digest=plan.digest, attempt=plan.attempt, return_state=True
-    )
+def run(home: Home, plan: Plan, asked_for: str | None = None) -> State[Any]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CCDWATCH_HOME", str(home.path))
+        state: State[Any] = calibrate(
+            home=asked_for or home_id(home.path),
+            set_id=plan.set_id,
+            digest=plan.digest,
+            attempt=plan.attempt,
+            return_state=True,
+        )
     return state
 
 
@@ -148,6 +156,25 @@ def test_a_run_that_was_made_is_not_made_again(flowed: Home) -> None:
     plan = Plan(made["calibration_set_id"], "", now().date(), "", made["digest"], made["attempt"])
     assert run(flowed, plan).is_completed()
     assert table(flowed, "run") == [made]
+
+
+def test_a_run_for_another_home_is_refused_and_opens_nothing(flowed: Home, tmp_path: Path) -> None:
+    """Whoever reaches Prefect's API may name any folder; what is configured there would be obeyed."""
+    (made,) = table(flowed, "run")
+    plan = Plan(made["calibration_set_id"], "", now().date(), "", made["digest"], made["attempt"])
+    evil, missing = tmp_path / "evil", tmp_path / "missing"
+    evil.mkdir()
+    (evil / "ccdwatch.toml").write_text('[notify]\nurls = ["json://evil.example"]\n')
+    for asked_for in (str(evil), str(missing), home_id(evil)):
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("CCDWATCH_HOME", str(flowed.path))
+            states = [ingest(asked_for, return_state=True), run(flowed, plan, asked_for)]
+        for state in states:
+            assert state.is_failed()
+            assert f"this run is for another home than {flowed.path}" in str(state.message)
+    assert [path.name for path in tmp_path.rglob("*")] == ["evil", "ccdwatch.toml"]
+    # A run that an older version asked for, by the path of this home, is still made.
+    assert run(flowed, plan, str(flowed.path)).is_completed()
 
 
 def test_a_step_that_fails_ends_the_run_in_failure_with_the_file_named(tmp_path: Path) -> None:

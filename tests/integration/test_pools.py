@@ -17,6 +17,7 @@ import pytest
 from distributed import LocalCluster
 from sqlalchemy import create_engine, make_url, text
 
+from flows.home import home_id
 from flows.prefect_api import PrefectApi, prefect_environment
 from tests.support.simulate import simple_night
 
@@ -131,7 +132,9 @@ class Place:
         asked = {"sort": "START_TIME_DESC", "limit": 20}
         with httpx.Client(base_url=self.server, auth=("observer", "dark sky"), trust_env=False) as client:
             runs = client.post("/flow_runs/filter", json=asked).raise_for_status().json()
-        ours = [one for one in runs if one["parameters"]["home"] == str(self.home) and "digest" in one["parameters"]]
+        ours = [
+            one for one in runs if one["parameters"]["home"] == home_id(self.home) and "digest" in one["parameters"]
+        ]
         return next((one for one in ours if one["state_type"] == "COMPLETED"), None)
 
 

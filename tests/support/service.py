@@ -27,6 +27,7 @@ from db.listings import RunOnRecord
 from db.models import File, FileState
 from db.runs import run_inputs
 from flows.home import Home, read_home
+from flows.prefect_password import password_file
 
 COMMAND = (sys.executable, "-m", "flows.cli")
 
@@ -222,6 +223,8 @@ class Service:
 
     def prefect(self, method: str, path: str, body: Any = None) -> Any:
         """Ask the Prefect API."""
-        response = httpx.request(method, f"http://127.0.0.1:{self.port}/api{path}", json=body, timeout=30)
+        user, password = password_file(self.home).read_text().strip().split(":")
+        url = f"http://127.0.0.1:{self.port}/api{path}"
+        response = httpx.request(method, url, json=body, auth=(user, password), timeout=30)
         response.raise_for_status()
         return response.json()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from flows.home import home_id
 from flows.prefect_api import FINAL_STATES, FlowRunState, PrefectApi, PrefectUnavailableError, prefect_environment
 
 
@@ -164,9 +165,9 @@ def test_patience_ends() -> None:
 
 
 def test_runs_under_way_are_those_of_the_home(api: PrefectApi, server: Server) -> None:
-    runs = [{"id": "r1", "parameters": {"home": "/here"}}, {"id": "r2", "parameters": {"home": "/there"}}]
-    server.answer("/flow_runs/filter", runs)
-    assert api.under_way(Path("/here")) == ["r1"]
+    asked_for = {"r1": "/here", "r2": "/there", "r3": home_id(Path("/here")), "r4": home_id(Path("/there"))}
+    server.answer("/flow_runs/filter", [{"id": one, "parameters": {"home": home}} for one, home in asked_for.items()])
+    assert api.under_way(Path("/here")) == ["r1", "r3"]
     (_, _, wanted) = server.asked[-1]
     assert wanted["flow_runs"]["state"]["type"]["any_"] == ["PENDING", "RUNNING", "CANCELLING"]
     assert wanted["deployments"]["name"]["any_"] == ["ccdwatch"]
@@ -186,10 +187,9 @@ def test_proxies_of_the_environment_are_not_asked(server: Server, monkeypatch: p
         assert api.is_ready()
 
 
-def test_it_authenticates_itself_as_prefects_clients_do(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    for secret in ("", "admin:p:w"):
-        monkeypatch.setenv("PREFECT_API_AUTH_STRING", secret)
-        with PrefectApi(server.url) as api:
+def test_it_authenticates_itself_as_prefects_clients_do(server: Server) -> None:
+    for password in (None, "admin:p:w"):
+        with PrefectApi(server.url, password=password) as api:
             api.is_ready()
     assert server.authorised == [None, "Basic " + base64.b64encode(b"admin:p:w").decode()]
 
