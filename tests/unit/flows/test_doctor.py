@@ -365,7 +365,7 @@ def test_receivers_are_looked_at_without_a_word_of_their_passwords(tmp_path: Pat
     is_right, lines = ask(doctor, tmp_path)
     assert not is_right
     good, *others = [line for line in lines if "told" in line]
-    assert good.startswith("ok   told of trends: mailto://me:****@example.org/")
+    assert good.startswith("ok   told of trends: mailto://me:***@example.org/")
     todo = "is not understood by Apprise, so nobody is told: write it as https://appriseit.com/services shows"
     assert others == [
         f"FAIL address 2 of [notify] urls, nosuch://…, {todo}",
