@@ -17,9 +17,17 @@ LEAST_RANGE = 3.0
 
 _SAME_LEVEL = 0.1
 _OUTLIER_SIGMA = 5.0
+_STEEPEST_BEND = 1e-5
+"""Largest −a₀₀ that the brighter-fatter effect may have, in 1/e⁻."""
+
 _LEAST_DEVIATION = 0.02
 
 Array = npt.NDArray[np.float64]
+
+
+def level_of(points: PairPoints) -> float:
+    """Return the mean signal in ADU, weighted by what a group tells of the gain: one without light tells nothing."""
+    return float(np.average(points.mean, weights=(points.mean / points.uncertainty) ** 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +42,8 @@ class MeasuredPair:
 
     @property
     def level(self) -> float:
-        """Mean signal in ADU, weighted as the fit weighs it."""
-        weight = self.points.mean / self.points.uncertainty**2
-        return float(weight @ self.points.mean / weight.sum())
+        """As `level_of` says."""
+        return level_of(self.points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +149,51 @@ def _on_curve(
         kept = others
 
 
-def _robust_curve(pairs: Sequence[MeasuredPair], noise: BiasNoise) -> TransferFit:
-    """Return the curve whose slope, (C − B)/μ = 1/g + a₀₀ μ + …, is the line of Theil and Sen through the pairs."""
+def _robust_curve(pairs: Sequence[MeasuredPair], noise: BiasNoise, steepest: float | None = None) -> TransferFit:
+    """Return the curve whose slope, (C − B)/μ = 1/g + a₀₀ μ + …, is the line of Theil and Sen through the pairs.
+
+    With ``steepest`` it bends as brighter-fatter can bend it, from 0 to −``steepest``, and no other way.
+    """
     levels = np.array([pair.level for pair in pairs])
     slopes = np.array([_slope(pair.points, noise)[0] for pair in pairs])
     one, two = np.triu_indices(levels.size, 1)
     apart = np.abs(levels[one] / levels[two] - 1) > _SAME_LEVEL
     one, two = one[apart], two[apart]
-    a00 = float(np.median((slopes[two] - slopes[one]) / (levels[two] - levels[one])))
+    a00 = float(np.median((slopes[two] - slopes[one]) / (levels[two] - levels[one]))) if one.size else 0.0
+    if steepest is not None:
+        a00 = min(max(a00, -steepest), 0.0)
     gain = 1 / float(np.median(slopes - a00 * levels))
     return TransferFit(gain, 0.0, None, (a00, 0.0))
+
+
+def against_others(
+    pairs: Sequence[MeasuredPair], looks: Sequence[PairPoints], noise: BiasNoise
+) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
+    """Return the noise of light in each pair, and in each look at two frames, over that of most of the pairs.
+
+    Returns
+    -------
+    ratios, errors : ndarray
+        And their 1-σ uncertainty, for the pairs and then the looks.
+    counted : ndarray of bool
+        False beyond the turn-off, where noise tells no kinds apart.
+    """
+    every = [*(pair.points for pair in pairs), *looks]
+    curve = majority_curve(pairs, noise)
+    ratios, errors = np.array([_against(points, curve, noise) for points in every]).T
+    highest = _below_drop(pairs, noise)[-1].level
+    counted = np.array([level_of(points) <= highest * (1 + _SAME_LEVEL) for points in every])
+    return ratios, errors, counted
+
+
+def majority_curve(pairs: Sequence[MeasuredPair], noise: BiasNoise) -> TransferFit:
+    """Return the curve that most pairs below the turn-off lie on, bent no more than brighter-fatter bends it."""
+    return _robust_curve(_below_drop(pairs, noise), noise, steepest=_STEEPEST_BEND)
+
+
+def _below_drop(pairs: Sequence[MeasuredPair], noise: BiasNoise) -> list[MeasuredPair]:
+    ordered = sorted(pairs, key=lambda pair: pair.level)
+    return ordered[: _before_drop(ordered, noise)]
 
 
 def nonlinearity(pairs: Sequence[MeasuredPair]) -> float | None:

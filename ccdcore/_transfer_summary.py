@@ -8,8 +8,9 @@ from math import hypot
 
 import numpy as np
 
+from ccdcore._bias_series import BiasSeries
 from ccdcore._flat_pair import PairPoints
-from ccdcore._pair_series import BiasSeries, FlatSeries
+from ccdcore._flat_series import FlatSeries
 from ccdcore._ramp_fit import FEWEST_LEVELS, LEAST_RANGE, Ramp, is_ramp, n_levels, nonlinearity
 from ccdcore._transfer_fit import TransferFit
 from ccdcore._transfer_result import PhotonTransfer, PhotonTransferPoint
@@ -42,6 +43,9 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
         n_pixels=0,
         notes=(*notes, *biases.remarks, *flats.remarks, *hidden),
     )
+    mixtures = tuple(filter(None, [biases.two_kinds(), flats.two_kinds() if flats.pairs else None]))
+    if mixtures:
+        return replace(result, doubts=mixtures)
     if not flats.pairs:
         return result
     levels = [pair.level for pair in flats.pairs]
@@ -152,7 +156,7 @@ def _curve(points: Sequence[PairPoints]) -> tuple[PhotonTransferPoint, ...]:
 
 
 def _one_point(points: PairPoints) -> PhotonTransferPoint:
-    weight = points.mean / points.uncertainty**2
+    weight = (points.mean / points.uncertainty) ** 2
     level, spread = (float(weight @ values / weight.sum()) for values in (points.mean, points.variance))
     uncertainty = float(np.sqrt(weight**2 @ points.uncertainty**2) / weight.sum())
     return PhotonTransferPoint(level, spread, uncertainty, int(points.n_pixels.sum()))

@@ -9,14 +9,15 @@ ramp of light levels to the same points: see `_ramp_fit`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from itertools import islice, pairwise
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
-from ccdcore._exposures import Exposure, Exposures, Image, channels
-from ccdcore._pair_series import BiasSeries, FlatSeries
+from ccdcore._bias_series import BiasSeries
+from ccdcore._exposures import Exposure, Exposures, Image, channels, name_of
+from ccdcore._flat_series import FlatSeries
 from ccdcore._textbook_pair import textbook_pair
 from ccdcore._transfer_result import PhotonTransfer, PhotonTransferPoint
 from ccdcore._transfer_summary import transfer_result
@@ -24,6 +25,8 @@ from ccdcore.errors import InsufficientDataError
 from ccdcore.geometry import Amplifier, Section
 
 __all__ = ["PhotonTransfer", "PhotonTransferPoint", "measure_gain", "warm_up"]
+
+AnySeries = TypeVar("AnySeries", BiasSeries, FlatSeries)
 
 
 def measure_gain(
@@ -100,17 +103,20 @@ def measure_gain(
     if method not in ("auto", "pair", "binned", "ptc"):
         raise ValueError(f"method {method!r} is unknown: write auto, pair, binned or ptc")
     exposures = Exposures()
-    biases = exposures.raw(bias, "bias")
     if method == "pair":
-        pair = list(islice(biases, 2))
+        pair = list(islice(exposures.raw(bias, "bias", in_time=False), 2))
         if len(pair) == 2:
-            flats = list(islice(exposures.raw(flat, "flat"), 2))
+            flats = list(islice(exposures.raw(flat, "flat", in_time=False), 2))
             return tuple(
                 textbook_pair(channel, pair, flats, exposures.notes)
                 for channel in channels(pair[0], amplifiers, region)
             )
-    elif bias_series := _bias_series(biases, amplifiers, region):
-        flat_series = _flat_series(bias_series, exposures.flat_pairs(flat))
+    elif bias_series := _of_one_kind(
+        exposures, bias, "bias", lambda odd: _bias_series(exposures.raw(bias, "bias", odd), amplifiers, region)
+    ):
+        flat_series = _of_one_kind(
+            exposures, flat, "flat", lambda odd: _flat_series(bias_series, exposures.flat_pairs(flat, odd))
+        )
         return tuple(
             transfer_result(*both, method, exposures.notes) for both in zip(bias_series, flat_series, strict=True)
         )
@@ -127,15 +133,41 @@ def warm_up() -> None:
     measure_gain(bias, flat)
 
 
+def _of_one_kind(
+    exposures: Exposures, images: Sequence[Image], kind: str, measure: Callable[[Container[int]], list[AnySeries]]
+) -> list[AnySeries]:
+    """Measure a series, and again without the few frames that are not of one kind with the others, as often as need be.
+
+    A frame that is odd in one amplifier is left out of all.
+    """
+    odd: dict[int, str] = {}
+    while True:
+        series = measure(odd)
+        found = {number: why for one in series for number, why in one.odd_frames().items()}
+        between = {number: "" for one in series for number in one.in_the_way()} if not found else {}
+        if not (found or between):
+            return series
+        odd |= between | found
+        for number, why in found.items():
+            exposures.note(f"{name_of(images[number - 1], number, kind)} left out: {why}")
+        for one in series:
+            for text in one.remarks_on(between):
+                exposures.note(text)
+
+
 def _bias_series(
     biases: Iterator[Exposure], amplifiers: Sequence[Amplifier] | None, region: str | Section | None
 ) -> list[BiasSeries]:
     """Take in all pairs of consecutive biases, for each amplifier; nothing where there is no pair."""
     series: list[BiasSeries] = []
+    before: Exposure | None = None
     for one, two in pairwise(biases):
         series = series or [BiasSeries(amplifier) for amplifier in channels(one, amplifiers, region)]
         for amplifier in series:
             amplifier.add(one, two)
+            if before is not None:
+                amplifier.compare(before, two)
+        before = one
     for amplifier in series:
         if not amplifier.used:
             raise InsufficientDataError(
@@ -144,9 +176,14 @@ def _bias_series(
     return series
 
 
-def _flat_series(bias_series: Sequence[BiasSeries], pairs: Iterator[tuple[Exposure, Exposure]]) -> list[FlatSeries]:
+def _flat_series(
+    bias_series: Sequence[BiasSeries], pairs: Iterator[tuple[Exposure, Exposure, Exposure | None]]
+) -> list[FlatSeries]:
     series = [FlatSeries.after(biases) for biases in bias_series]
-    for one, two in pairs:
+    for one, two, before in pairs:
         for amplifier in series:
             amplifier.add(one, two)
+            if before is not None:
+                amplifier.compare(before, two)
+        before = None  # noqa: PLW2901 - it is not held while the next are read
     return series

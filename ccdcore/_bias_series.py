@@ -1,0 +1,185 @@
+"""The biases of one amplifier: their noise, and their mean image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import hypot, sqrt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdcore._odd_frames import Sorted, Split, frame_levels, frame_means, sort_out
+from ccdcore._pair_series import PairSeries
+from ccdcore._transfer_fit import BiasNoise, widening
+from ccdcore.pixel_values import not_adu
+from ccdcore.statistics import ClippedMoments, Histogram, signed_difference, summable
+
+_BIAS_CLIP_SIGMA = 6.0
+_CORRELATED_PIXELS = 2**20
+_LOOK_PIXELS = 2**19
+
+_NOISE_GAP = 0.1
+"""Relative difference of variances: pick-up comes and goes."""
+
+_LEVEL_GAP_ADU, _LEVEL_GAP_NOISES = 5.0, 3.0
+"""What a single level is off by, at least, for the frame to be left out."""
+
+_OTHER_LEVEL_ADU, _OTHER_LEVEL_NOISES = 20.0, 5.0
+"""What two groups of levels are apart, at least, for two settings: levels drift from night to night."""
+
+_LEVEL_FLOOR = 1.0
+_LEVEL_FLOOR_WITH_OVERSCAN = 0.2
+"""Least 1-σ difference in ADU between the level of the biases and that under a flat."""
+
+
+def _some_values(frame: npt.NDArray[Any]) -> Histogram:
+    """Return the histogram of evenly spaced rows."""
+    return Histogram.of(frame[:: -(-frame.size // _LOOK_PIXELS)])
+
+
+def _two_groups(groups: Split, what: str, words: Callable[[float], str]) -> str:
+    low, high = (f"{group.numbers.size} with a {what} of {words(group.usual)}" for group in (groups.low, groups.high))
+    return f"the biases fall into two groups, {low} and {high}: two gain settings, read modes or cameras in one set?"
+
+
+def _neighbour_correlation(difference: npt.NDArray[Any]) -> float:
+    """Return the correlation of a pixel with its eight neighbours, added up, of an image of mean 0."""
+    image = difference.astype(np.float64)
+    pairs = [
+        (image[:, 1:], image[:, :-1]),
+        (image[1:], image[:-1]),
+        (image[1:, 1:], image[:-1, :-1]),
+        (image[1:, :-1], image[:-1, 1:]),
+    ]
+    covariance = sum(float(np.einsum("ij,ij->", one, two)) / one.size for one, two in pairs if one.size)
+    return 2 * covariance / max(float(np.vdot(image, image)) / image.size, 1e-12)
+
+
+@dataclass(slots=True)
+class BiasSeries(PairSeries):
+    """Biases of one amplifier: the noise of each pair, and the mean image free of cosmic rays."""
+
+    _moments: list[ClippedMoments] = field(default_factory=list)
+    _total: Any = 0
+    _overscan: list[float] = field(default_factory=list)
+    _steps: list[float] = field(default_factory=list)
+    _neighbours: list[float] = field(default_factory=list)
+    _values: list[Histogram] = field(default_factory=list)
+    _step: float = 0.0
+    _looks: list[ClippedMoments] = field(default_factory=list)
+
+    def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
+        difference = signed_difference(first, second)
+        histogram = Histogram.of(difference)
+        moments = histogram.clipped(_BIAS_CLIP_SIGMA)
+        if moments.variance == 0:
+            return "there is no noise in their difference"
+        values = _some_values(first)
+        if no_adu := not_adu(values.step, sqrt(moments.variance / 2)):
+            return no_adu
+        self._moments.append(moments)
+        self._values.append(values)
+        self._step = max(self._step, values.step, histogram.step)
+        kept = histogram.values[np.abs(histogram.values - moments.mean) <= moments.limit].astype(difference.dtype)
+        hit = (difference < kept[0]) | (difference > kept[-1])
+        total = summable(first if second.dtype.kind in "iu" else first.astype(np.float64))
+        total += second
+        total[hit] = 2 * np.minimum(first[hit], second[hit]).astype(total.dtype)
+        self._total = self._total + total
+        self._overscan += overscan
+        self._steps.append(moments.mean - (overscan[0] - overscan[1]))
+        rows = slice(max(2, _CORRELATED_PIXELS // difference.shape[1]))
+        self._neighbours.append(_neighbour_correlation(np.where(hit[rows], 0, difference[rows] - moments.mean)))
+        return None
+
+    def _look(
+        self, first: npt.NDArray[Any], second: npt.NDArray[Any], rows: npt.NDArray[np.int_], overscan: list[float]
+    ) -> bool:
+        moments = Histogram.of(signed_difference(first, second)).clipped(_BIAS_CLIP_SIGMA)
+        if moments.variance > 0:
+            self._looks.append(moments)
+        return moments.variance > 0
+
+    def odd_frames(self) -> dict[int, str]:
+        """Return the few biases whose noise or level is not that of the others, by number, and why."""
+        noise = self._by_noise()
+        usual = noise.usual
+        guess = {True: "pick-up, light, or another gain setting?", False: "an average of several?"}
+        odd = {
+            number: f"its noise is {max(value, 0.0) ** 0.5:.2f} ADU, that of the other biases {usual**0.5:.2f} ADU "
+            f"({guess[value > usual]})"
+            for number, value in noise.odd.items()
+        }
+        levels = self._by_level(_LEVEL_GAP_ADU, _LEVEL_GAP_NOISES)
+        for number, value in levels.odd.items():
+            off, side = abs(value - levels.usual), "above" if value > levels.usual else "below"
+            odd.setdefault(number, f"its level is {off:.1f} ADU {side} that of the other biases (light?)")
+        return odd
+
+    def two_kinds(self) -> str | None:
+        """Say in words which two groups the biases fall into; None where they are of one kind."""
+        if (by_noise := self._by_noise().groups) is not None:
+            return _two_groups(by_noise, "noise", lambda value: f"{max(value, 0.0) ** 0.5:.2f} ADU")
+        by_level = self._by_level(_OTHER_LEVEL_ADU, _OTHER_LEVEL_NOISES).groups
+        if by_level is None:
+            return None
+        return _two_groups(by_level, "level", lambda value: f"{self.level + value:.0f} ADU")
+
+    def _by_noise(self) -> Sorted:
+        moments = [*self._moments, *self._looks]
+        variances = np.array([of.variance for of in moments]) / 2
+        errors = variances * np.sqrt(2 / np.array([of.n for of in moments]))
+        pairs = [*self.used, *self.compared]
+        return sort_out(
+            lambda odd: frame_means(pairs, variances, errors, odd), _NOISE_GAP * float(np.median(variances))
+        )
+
+    def _by_level(self, least_adu: float, least_noises: float) -> Sorted:
+        levels = frame_levels(self.used, self._steps)
+        return sort_out(levels.without, max(least_adu, least_noises * self.noise.variance**0.5))
+
+    @property
+    def mean(self) -> npt.NDArray[np.float32]:
+        """The mean image in ADU."""
+        n_summed = 2 * len(self._moments)
+        image: npt.NDArray[np.float32] = np.divide(self._total, n_summed, dtype=np.float32, casting="unsafe")
+        return image
+
+    @property
+    def level(self) -> float:
+        """Mean of the mean image in ADU."""
+        return float(np.nanmean(self._total)) / (2 * len(self._moments))
+
+    @property
+    def overscan(self) -> float:
+        """Mean level of the overscan; 0 where there is none."""
+        return float(np.mean(self._overscan))
+
+    @property
+    def level_uncertainty(self) -> float:
+        """How well the level under a flat is known, in ADU: the wander of the biases, and what exposures add to it."""
+        wander = float(np.std(np.cumsum([0.0, *self._steps])))
+        return hypot(wander, _LEVEL_FLOOR if self.amplifier.overscan is None else _LEVEL_FLOOR_WITH_OVERSCAN)
+
+    @property
+    def neighbours(self) -> float:
+        """Correlation of the noise of a pixel with its eight neighbours, added up: pick-up."""
+        return float(np.mean(self._neighbours))
+
+    @property
+    def noise(self) -> BiasNoise:
+        """Noise of one frame, of all pairs; scatter between the pairs beyond the expected widens the uncertainty."""
+        variances = np.array([m.variance for m in self._moments])
+        mean = float(variances.mean())
+        expected = mean * np.sqrt(2 / np.array([m.n for m in self._moments]))
+        chi2 = float(np.sum(((variances - mean) / expected) ** 2))
+        inflation = self.overlap * widening(chi2, len(self._moments) - 1)
+        uncertainty = sqrt(float(np.sum(expected**2)) * inflation) / len(self._moments)
+        return BiasNoise(mean / 2, uncertainty / 2, self.step)
+
+    @property
+    def step(self) -> float:
+        """Distance of the values that pixels can have, in ADU; 0 of continuous ones."""
+        return self._step

@@ -1,0 +1,221 @@
+"""The flats of one amplifier: their light and noise, and the fit to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import hypot
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdcore import _flat_pair
+from ccdcore._bias_series import BiasSeries
+from ccdcore._exposures import Exposure
+from ccdcore._odd_frames import Sorted, Split, frame_means, solvable, sort_out
+from ccdcore._pair_residuals import FlatPair
+from ccdcore._pair_series import OTHER_FLUX, PairSeries, overlap
+from ccdcore._ramp_fit import MeasuredPair, Ramp, against_others, fit_ramp, is_ramp, majority_curve
+from ccdcore._transfer_fit import SMALLEST_SLOPE, BiasNoise, TransferFit, fit_bend, fit_curve, straight_line, wide
+from ccdcore.statistics import Histogram
+
+_FLUX_TOLERANCE = 0.1
+_MOST_REJECTED = 0.25
+"""Fraction of a pair's pixels that may be left out as outliers; cosmic rays take a tenth of it."""
+
+_MOST_SHIFT = 0.05
+"""Of traces of σ = 1.5 pixels, 0.03 pixels move the gain by 0.3 %, 0.1 pixels by 4 %."""
+
+_FARTHER, _FARTHER_UNCERTAINTY = 1.2, 0.15
+"""Covariances with all neighbours over those with the eight nearest, and its 1-σ uncertainty."""
+
+_NOISE_GAP = 0.05
+"""Relative difference of noise variances at the same light; those of honest frames agree within 1 %."""
+
+_OTHER_NOISE = 0.1
+"""Relative difference of variances from which on the noise model is not good enough."""
+
+_HARDLY_ANY = 0.2
+
+_MOST_BEND = 0.75
+"""Noise at high over that at low light that the brighter-fatter effect may make."""
+
+
+def _limit(frame: npt.NDArray[Any]) -> float:
+    """Return the value that saturated pixels share; infinite where there are none."""
+    pile_up = Histogram.of(frame).pile_up
+    return np.inf if pile_up is None else pile_up
+
+
+@dataclass(slots=True)
+class FlatSeries(PairSeries):
+    """Flats of one amplifier: the photon transfer points of each pair, and the fit to all of them."""
+
+    offset: npt.NDArray[np.float32]
+    level: float
+    noise: BiasNoise
+    level_uncertainty: float
+    bias_neighbours: float = 0.0
+    pairs: list[MeasuredPair] = field(default_factory=list)
+    looks: list[_flat_pair.PairPoints] = field(default_factory=list)
+    _slopes: list[float] = field(default_factory=list)
+    _latest: _flat_pair.PairPoints | None = None
+
+    @classmethod
+    def after(cls, biases: BiasSeries) -> FlatSeries:
+        """Begin a series of flats with what the biases have shown."""
+        offset = biases.mean - np.float32(biases.overscan)
+        level = biases.level - biases.overscan
+        return cls(biases.amplifier, offset, level, biases.noise, biases.level_uncertainty, biases.neighbours)
+
+    @property
+    def points(self) -> list[_flat_pair.PairPoints]:
+        """The photon transfer points of each pair."""
+        return [pair.points for pair in self.pairs]
+
+    def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
+        found = self._points(first, second, self.offset, overscan)
+        if isinstance(found, str):
+            return found
+        self._slopes.append(straight_line([found], self.noise.variance).slope)
+        self._latest = found
+        return None
+
+    def _look(
+        self, first: npt.NDArray[Any], second: npt.NDArray[Any], rows: npt.NDArray[np.int_], overscan: list[float]
+    ) -> bool:
+        found = self._points(first, second, self.offset[rows], overscan)
+        if isinstance(found, str):
+            return False
+        self.looks.append(found)
+        return True
+
+    def _points(
+        self,
+        first: npt.NDArray[Any],
+        second: npt.NDArray[Any],
+        offset: npt.NDArray[np.float32],
+        overscan: list[float],
+    ) -> _flat_pair.PairPoints | str:
+        """Return the photon transfer points of two flats, or why they are no use."""
+        limit = min(_limit(first), _limit(second))
+        signals = []
+        for frame, level in zip((first, second), overscan, strict=True):
+            signal = frame - offset
+            signal -= np.float32(level)
+            signal[~(frame < limit)] = np.nan
+            signals.append(signal)
+        saturation = limit - self.level - max(overscan)
+        pair = _flat_pair.prepare(signals[0], signals[1], self.noise.variance, saturation)
+        if pair is None or (gain := _flat_pair.first_gain(pair)) is None:
+            return "there is no light above the noise in both (the light pattern moved?), or all of it is saturated"
+        if not 1 - _FLUX_TOLERANCE < pair.flux_ratio < 1 / (1 - _FLUX_TOLERANCE):
+            return f"{OTHER_FLUX} {100 * abs(pair.flux_ratio - 1):.0f} %, more than 10 %"
+        points = self._by_own_noise(pair, gain)
+        if points.shift > _MOST_SHIFT:
+            return f"the light pattern moved by {points.shift:.2f} pixels from one to the other"
+        if points.rejected_fraction > _MOST_REJECTED:
+            rejected = f"{100 * points.rejected_fraction:.0f} % of their pixels"
+            return f"{rejected} differ by more than noise, or are next to such: the light pattern moved"
+        if straight_line([points], self.noise.variance).slope < SMALLEST_SLOPE:
+            return "there is no shot noise in their difference: they are averages, or made of one frame"
+        return points
+
+    def add(self, one: Exposure, two: Exposure) -> None:
+        """Take in a pair, or remark why it is no use."""
+        self._latest = None
+        PairSeries.add(self, one, two)  # dataclasses with slots know no super()
+        if self._latest is None:
+            return
+        filter_name, time = (None, None) if one.info is None else (one.info.filter, one.info.exposure_time_s)
+        name = f"{one.name}, {two.name}"
+        self.pairs.append(MeasuredPair(self._latest, name, (one.number, two.number), filter_name, time))
+
+    def _by_own_noise(self, pair: FlatPair, gain: float) -> _flat_pair.PairPoints:
+        """Compare two flats by the noise that most pairs have, or by their own where that is another.
+
+        Who is first must not matter: it may be the odd one. ``gain`` is a rough one, of these two.
+        """
+        if self._slopes:
+            points = _flat_pair.measure(pair, 1 / max(float(np.median(self._slopes)), SMALLEST_SLOPE))
+            ratio = float(points.variance @ points.n_pixels) / float(points.model_variance @ points.n_pixels)
+            if points.rejected_fraction < _MOST_REJECTED and abs(ratio - 1) < _OTHER_NOISE:
+                return points
+        slope = straight_line([_flat_pair.measure(pair, gain, quick=True)], self.noise.variance).slope
+        return _flat_pair.measure(pair, 1 / max(slope, SMALLEST_SLOPE))
+
+    def odd_frames(self) -> dict[int, str]:
+        """Return the few flats whose noise is not that of the others at the same light, by number, and why."""
+        found = self._by_noise()
+        reasons = {}
+        for number, value in found.odd.items():
+            share = (max(value, 0.0) / found.usual) ** 0.5
+            noise = f"{100 * share:.0f} %" if share > _HARDLY_ANY else f"less than {100 * _HARDLY_ANY:.0f} %"
+            guess = "an average of several" if share < 1 else "something besides light"
+            reasons[number] = (
+                f"its noise is {noise} of that of the other flats at the same light ({guess}, or another gain setting?)"
+            )
+        return reasons
+
+    def two_kinds(self) -> str | None:
+        """Say in words which two groups the flats fall into; None where they are of one kind."""
+        groups = self._by_noise().groups
+        if groups is None or self._in_steps_of_light(groups):
+            return None
+        slope = 1 / majority_curve(self.pairs, self.noise).gain
+        low, high = (
+            f"{of.numbers.size} with a variance/mean of {slope * max(of.usual, 0.0):.3g} ADU"
+            for of in (groups.low, groups.high)
+        )
+        return f"the flats fall into two groups, {high} and {low}: two gain settings, read modes or cameras in one set?"
+
+    def _by_noise(self) -> Sorted:
+        if not self.pairs:
+            return Sorted({}, 1.0, None)
+        ratios, errors, counts = against_others(self.pairs, self.looks, self.noise)
+        seen = [pair for pair, counted in zip([*self.used, *self.compared], counts, strict=True) if counted]
+        alone = solvable(seen) if is_ramp([pair.level for pair in self.pairs]) else None
+        return sort_out(
+            lambda odd: frame_means(seen, ratios[counts], errors[counts] / ratios[counts], odd),
+            _NOISE_GAP,
+            may_be_odd=alone,
+        )
+
+    def _in_steps_of_light(self, groups: Split) -> bool:
+        """Whether the noise that is less is that of more light: a curve that bends makes no two kinds."""
+        low, high = (
+            [pair.level for pair in self.pairs if set(pair.numbers) & set(group.numbers.tolist())]
+            for group in (groups.low, groups.high)
+        )
+        ratio = groups.low.usual / groups.high.usual
+        return bool(low and high) and max(high) < min(low) and (is_ramp(low + high) or ratio > _MOST_BEND)
+
+    def fit(self) -> TransferFit:
+        """Fit the points of all pairs."""
+        return fit_curve(self.points, self.noise, self.overlap, self.level_uncertainty)
+
+    def bent(self) -> TransferFit | None:
+        """Fit a bend whether it is significant or not; None where the signals span too little for one."""
+        return fit_bend(self.points, self.noise, self.overlap, self.level_uncertainty) if wide(self.points) else None
+
+    def neighbour_share(self, points: Sequence[_flat_pair.PairPoints]) -> tuple[float, float]:
+        """Return the covariances of photon noise with all neighbours over its variance, and their uncertainty.
+
+        The eight nearest are measured; farther ones, each too small for that, are taken to add a fifth, within 15 %.
+        """
+        of = [p.neighbours for p in points]
+        light = np.array([n.covariance[0] - n.bias_share for n in of])
+        nearest = 2 * np.array([n.covariance[1:].sum() - n.bias_share * self.bias_neighbours / 2 for n in of]) / light
+        errors = 2 * np.array([np.sqrt(np.sum(n.uncertainty[1:] ** 2)) for n in of]) / light
+        share = _FARTHER * float(nearest.mean())
+        statistical = _FARTHER * float(np.sqrt(np.sum(errors**2) * self.overlap)) / len(of)
+        return share, hypot(statistical, _FARTHER_UNCERTAINTY * share / _FARTHER)
+
+    def faint_cosmic_rays(self, points: Sequence[_flat_pair.PairPoints]) -> float:
+        """Return how far, relative, the gain may be off by cosmic rays too faint to be told from noise."""
+        return 0.5 * float(np.mean([p.faint_cosmic_rays for p in points]))
+
+    def fit_ramp(self) -> Ramp:
+        """Fit the curve of a ramp to the pairs that belong to it."""
+        return fit_ramp(self.pairs, self.noise, self.level_uncertainty, overlap)
