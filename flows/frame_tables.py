@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,10 @@ def frame_files(settings: Settings, paths: Iterable[Path]) -> list[Path]:
         try:
             path.stat()
         except OSError as error:
-            raise SettingsError(f"{path}: {error.strerror}: check the path") from None
+            if not path.is_symlink():  # one that leads nowhere is an unreadable file
+                raise SettingsError(f"{path}: {error.strerror}: check the path") from None
         for file in _below(settings, path) if path.is_dir() else [path]:
-            found.setdefault(file.resolve(), file)
+            found.setdefault(Path(os.path.realpath(file)), file)
     return list(found.values())
 
 

@@ -7,6 +7,7 @@ import re
 from datetime import date
 from pathlib import Path
 
+_IN_A_HOME = ("ccdwatch.toml", "ccdwatch.db")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
@@ -73,3 +74,8 @@ def _product_words(kind: str, configuration: str, filter_name: str | None) -> li
     if filter_name:
         words.append(_unique_slug(filter_name))
     return words
+
+
+def home_above(path: Path) -> Path | None:
+    """Return the home of a ccdwatch that a path is, or lies in; None where there is none."""
+    return next((one for one in (path, *path.parents) if any((one / name).exists() for name in _IN_A_HOME)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import partial
@@ -23,15 +23,15 @@ from db.sets import FileFrame, frames_of_files, open_runs, set_summaries
 from flows.home import HOST, Home, home_id, now
 from flows.local import run_locally
 from flows.naming import run_name, run_tags
+from flows.paths import find_files
 from flows.prefect_api import PrefectApi
 from flows.prefect_password import password_of
 from flows.publishing import give_up_lost_runs
 from flows.reconcile import UNDONE, Plan, plans_of, record_stillborn, settles_at
 from flows.registration import free_lost_claims, register_files
 from flows.results import standing_results
-from flows.scan import Tree, sighting
+from flows.scan import sighting
 from flows.service import running_service
-from flows.settings import SettingsError
 
 PATIENCE_SECONDS = 60.0
 """How long a service's Prefect may be away: it is started again where it ends."""
@@ -60,17 +60,21 @@ def process(home: Home, paths: Sequence[Path], *, progress: Progress = lambda *_
 
     Raises
     ------
-    SettingsError
+    flows.settings.SettingsError
         If a path does not exist.
     """
-    files = _on_ledger(home, [found for path in paths for found in _sightings(home, path)])
+    found = find_files(home, paths)
+    files = _on_ledger(home, found.sightings)
     with home.reading() as session:
         stale = set(ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with))
     _register(home, {file.id for file in files if file.state is not FileState.DONE or file.id in stale}, progress)
     file_ids = [file.id for file in files]
     made = _make_runs(home, _held(home, file_ids)[1], progress)
     held, set_ids = _held(home, file_ids)
-    return _answer(home, held, set_ids, made)
+    answer = _answer(home, held, set_ids, made)
+    answer["excluded"] += found.excluded
+    answer["failed"] += found.failed
+    return answer
 
 
 def retry(home: Home, id_texts: Sequence[str], *, progress: Progress = lambda *_: None) -> dict[str, Any]:
@@ -165,19 +169,6 @@ def _answer(home: Home, held: Sequence[FileFrame], set_ids: Collection[int], mad
         "other": reasons.total(),
         "other_reasons": dict(reasons.most_common()),
     }
-
-
-def _sightings(home: Home, path: Path) -> Iterable[Sighting]:
-    """Return the files of a path, below the watched directory that they lie in, else below the path."""
-    path = path.resolve()
-    if not path.exists():
-        raise SettingsError(f"{path}: no such file or folder")
-    top = path if path.is_dir() else path.parent
-    root = next((d for d in home.settings.watch.directories if path.is_relative_to(d)), top)
-    tree = Tree(str(root), include=home.settings.watch.include, exclude=str(home.path))
-    if path.is_dir():
-        return [found for _, found in tree.walk(str(path))]
-    return [sighting(str(root), str(path.relative_to(root)), path.stat())]
 
 
 def _on_ledger(home: Home, sightings: Sequence[Sighting]) -> list[FileRow]:

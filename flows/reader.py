@@ -22,6 +22,7 @@ import psutil
 
 from ccdcore.errors import CcdError, FrameReadError
 from ccdcore.instrument import Instrument
+from flows.naming import home_above
 
 if TYPE_CHECKING:
     from ccdcore.fits_io import MeasuredFrame
@@ -46,15 +47,16 @@ class ReadingError(Exception):
 
 
 def require_same(path: Path, root: Path, signature: tuple[int, int, int]) -> None:
-    """Make sure that a file is the one on the ledger (size, mtime in ns, inode), and no link out of its folder.
+    """Make sure that a file is the one on the ledger (size, mtime in ns, inode), and no link into a home.
 
     Raises
     ------
     FrameReadError
         If it is not.
     """
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise FrameReadError(path, "is a link that leads out of its folder")
+    target = path.resolve()
+    if not target.is_relative_to(root.resolve()) and home_above(target) is not None:
+        raise FrameReadError(path, "is a link into a home of ccdwatch")
     status = path.stat()
     if (status.st_size, status.st_mtime_ns, status.st_ino & 2**63 - 1) != signature:  # inode: see `db.ledger`
         raise FrameReadError(path, "changed while it was read", incomplete=True)

@@ -24,7 +24,7 @@ from db.ledger import FileRow, Sighting
 from flows.canary import Canary
 from flows.heartbeat import WatcherHealth
 from flows.observers import HintBox, Hints, ObservedRoot, OverflowAlarm
-from flows.scan import Tree, is_open_for_writing
+from flows.scan import Tree, is_behind_link, is_open_for_writing
 from flows.settings import WatchSettings
 
 logger = logging.getLogger(__name__)
@@ -228,7 +228,7 @@ class Watcher:
         new = [path for path in changed if path not in self._known]
         for root in self._roots:
             if root.tree not in stirred:
-                root.expect(path for path in new if root.tree.holds(path))
+                root.expect(path for path in new if root.tree.holds(path) and not is_behind_link(path))
                 root.hear(hints)
 
     def _hear_ledger(self) -> None:

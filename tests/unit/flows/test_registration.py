@@ -57,14 +57,6 @@ def test_each_file_of_a_hostile_folder_gets_its_verdict(home: Home, incoming: Pa
         assert row.accepted or file.reason, row.name
 
 
-def test_a_link_that_leads_out_of_its_folder_is_refused(home: Home, incoming: Path, tmp_path: Path) -> None:
-    (tmp_path / "secret.fits").write_bytes(PLAIN)
-    (incoming / "link.fits").symlink_to(tmp_path / "secret.fits")
-    seen = sighting(str(incoming), "link.fits", (tmp_path / "secret.fits").stat())
-    (file,) = registered(home, seen).values()
-    assert (file.state, file.reason) == (FileState.QUARANTINED, "is a link that leads out of its folder")
-
-
 def test_a_file_that_took_another_ones_place_waits(home: Home, incoming: Path) -> None:
     path = incoming / "a.fits"
     path.write_bytes(PLAIN)
