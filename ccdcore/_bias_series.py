@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ccdcore._odd_frames import Sorted, Split, frame_levels, frame_means, sort_out
 from ccdcore._pair_series import PairSeries
 from ccdcore._transfer_fit import BiasNoise, widening
-from ccdcore.pixel_values import not_adu
+from ccdcore.pixel_values import cut_off, not_adu
 from ccdcore.statistics import ClippedMoments, Histogram, signed_difference, summable
 
 _BIAS_CLIP_SIGMA = 6.0
@@ -83,7 +83,7 @@ class BiasSeries(PairSeries):
         self._values.append(values)
         self._step = max(self._step, values.step, histogram.step)
         kept = histogram.values[np.abs(histogram.values - moments.mean) <= moments.limit].astype(difference.dtype)
-        hit = (difference < kept[0]) | (difference > kept[-1])
+        hit = ~((difference >= kept[0]) & (difference <= kept[-1]))  # also where a pixel is NaN
         total = summable(first if second.dtype.kind in "iu" else first.astype(np.float64))
         total += second
         total[hit] = 2 * np.minimum(first[hit], second[hit]).astype(total.dtype)
@@ -178,6 +178,12 @@ class BiasSeries(PairSeries):
         inflation = self.overlap * widening(chi2, len(self._moments) - 1)
         uncertainty = sqrt(float(np.sum(expected**2)) * inflation) / len(self._moments)
         return BiasNoise(mean / 2, uncertainty / 2, self.step)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why noise and level may be wrong, in words."""
+        worst = max(self._values, key=lambda values: values.cut_fraction)
+        return tuple(filter(None, [cut_off(worst.cut_fraction, worst.values[0])]))
 
     @property
     def step(self) -> float:

@@ -193,6 +193,14 @@ def name_of(image: Image, number: int, kind: str) -> str:
 
 
 def _opened(numbered: tuple[int, Image], kind: str) -> Exposure:
+    """Open a frame; infinite pixels are as good as none."""
+    exposure = _found(numbered, kind)
+    if exposure.data.dtype.kind == "f" and (infinite := np.isinf(exposure.data)).any():
+        return replace(exposure, data=np.where(infinite, np.nan, exposure.data))
+    return exposure
+
+
+def _found(numbered: tuple[int, Image], kind: str) -> Exposure:
     number, image = numbered
     name = name_of(image, number, kind)
     if isinstance(image, SeriesFrame):

@@ -122,7 +122,7 @@ def first_gain(pair: FlatPair) -> float | None:
 
     None where too few pixels are safe from saturation.
     """
-    parts = list(strips(pair, 1.0, lambda part: part, quick=True, clip=False))
+    parts = list(strips(pair, min(1.0, _guessed_gain(pair)), lambda part: part, quick=True, clip=False))
     value, level, dof = (np.concatenate([getattr(p, name) for p in parts]) for name in ("value", "level", "dof"))
     if level.size < _PIXELS_PER_BIN:
         return None
@@ -131,6 +131,21 @@ def first_gain(pair: FlatPair) -> float | None:
     noise = _CHI2_MEDIAN * (f1**2 + f2**2) * pair.bias_variance
     slope = median((value[bright] ** 2 / dof[bright] - noise) / (2 * f1 * f2 * level[bright])) / _CHI2_MEDIAN
     return 1 / max(slope, 1e-6)
+
+
+def _guessed_gain(pair: FlatPair) -> float:
+    """Guess the gain from the steps of Δ between neighbours: good to a factor of two, whatever the unit of the pixels.
+
+    Against a noise model that is far too small all pixels would be outliers.
+    """
+    f1, f2 = pair.factors
+    first, second = (image[:: stride(pair.first)].astype(np.float64) for image in (pair.first, pair.second))
+    squares, level = np.diff(f1 * first - f2 * second, axis=1) ** 2, (first + second)[:, 1:] / 2
+    lit = np.isfinite(squares) & (level > float(pair.ordered_sample[-1]) / 3)
+    if not lit.any():
+        return 1.0
+    noise = median(squares[lit]) / (2 * _CHI2_MEDIAN) - (f1**2 + f2**2) * pair.bias_variance
+    return 2 * f1 * f2 * median(level[lit]) / noise if noise > 0 else 1.0
 
 
 def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:

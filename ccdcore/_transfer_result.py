@@ -67,6 +67,8 @@ class PhotonTransfer:
         Pairs left out and other remarks, in words.
     doubts : tuple of str
         Why the numbers may be wrong, in words: whoever uses them should look first. Not repeated in `notes`.
+    bias_doubts : tuple of str
+        Why also read noise and bias level in ADU may be wrong; not repeated in `doubts`.
     """
 
     amplifier: str
@@ -96,3 +98,4 @@ class PhotonTransfer:
     rejected: tuple[PhotonTransferPoint, ...] = ()
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    bias_doubts: tuple[str, ...] = ()

@@ -42,6 +42,7 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
         n_flat_pairs=0,
         n_pixels=0,
         notes=(*notes, *biases.remarks, *flats.remarks, *hidden),
+        bias_doubts=biases.doubts,
     )
     mixtures = tuple(filter(None, [biases.two_kinds(), flats.two_kinds() if flats.pairs else None]))
     if mixtures:

@@ -18,6 +18,7 @@ import numpy as np
 from ccdcore._bias_series import BiasSeries
 from ccdcore._exposures import Exposure, Exposures, Image, channels, name_of
 from ccdcore._flat_series import FlatSeries
+from ccdcore._header_doubts import with_header_doubts
 from ccdcore._textbook_pair import textbook_pair
 from ccdcore._transfer_result import PhotonTransfer, PhotonTransferPoint
 from ccdcore._transfer_summary import transfer_result
@@ -108,7 +109,7 @@ def measure_gain(
         if len(pair) == 2:
             flats = list(islice(exposures.raw(flat, "flat", in_time=False), 2))
             return tuple(
-                textbook_pair(channel, pair, flats, exposures.notes)
+                with_header_doubts(textbook_pair(channel, pair, flats, exposures.notes), bias, flat)
                 for channel in channels(pair[0], amplifiers, region)
             )
     elif bias_series := _of_one_kind(
@@ -118,7 +119,8 @@ def measure_gain(
             exposures, flat, "flat", lambda odd: _flat_series(bias_series, exposures.flat_pairs(flat, odd))
         )
         return tuple(
-            transfer_result(*both, method, exposures.notes) for both in zip(bias_series, flat_series, strict=True)
+            with_header_doubts(transfer_result(*both, method, exposures.notes), bias, flat)
+            for both in zip(bias_series, flat_series, strict=True)
         )
     n_usable = len(bias) - len(exposures.notes)
     raise InsufficientDataError(

@@ -141,6 +141,16 @@ def cut_fraction(values: Values, counts: Counts, step: float) -> float:
     return cut if cut > _CUT_FRACTION and n * cut > _CUT_PIXELS else 0.0
 
 
+def cut_off(fraction: float, floor: float) -> str | None:
+    """Say in words that the noise of biases was cut off (`cut_fraction`) at their lowest value; None where not."""
+    if fraction == 0:
+        return None
+    return (
+        f"the biases are cut off at {floor:g} ADU, {100 * fraction:.1g} % of their pixels are below that: read noise is "
+        "too small and the level too high: raise the camera's offset"
+    )
+
+
 def not_adu(step: float, noise: float) -> str | None:
     """Say in words why numbers cannot be ADU of one exposure: they scatter less than rounding to ADU alone would make.
 

@@ -73,7 +73,10 @@ def transfer_rows(
         ("read_noise_adu", "ADU", result.read_noise_adu, result.read_noise_adu_uncertainty, details),
         ("bias_level", "ADU", result.bias_level_adu, None, details),
     ]
-    doubted = {"gain", "corrected_gain", "read_noise", *(["read_noise_adu"] if result.gain_e_per_adu is None else [])}
+    doubts = dict.fromkeys(("gain", "corrected_gain", "read_noise"), doubt)
+    doubts |= dict.fromkeys(("read_noise_adu", "bias_level"), "; ".join(result.bias_doubts) or None)
+    if result.gain_e_per_adu is None:
+        doubts["read_noise_adu"] = doubt
     return [
         NewMeasurement(
             quantity,
@@ -83,7 +86,7 @@ def transfer_rows(
             error,
             result.method,
             details=extra,
-            remark=doubt if quantity in doubted else None,
+            remark=doubts.get(quantity),
             **common,
         )
         for quantity, unit, value, error, extra in rows
@@ -96,12 +99,17 @@ def doubt_about_gain(result: PhotonTransfer, biases: Sequence[SeriesFrame], flat
     from ccdcore.series_health import temperature_gap
 
     if result.gain_e_per_adu is None:
-        return "; ".join(result.doubts) or None
+        return "; ".join([*result.bias_doubts, *result.doubts]) or None
     claims = {claim for frame in flats if (claim := frame.info.header_gain_e_per_adu)}
     claim = claims.pop() if len(claims) == 1 else result.gain_e_per_adu
     ratio = result.gain_e_per_adu / claim
     averages = f"it is {ratio:.1f} times the header's {claim:g} e⁻/ADU: are the flats averages of {ratio:.0f}?"
-    doubts = [*result.doubts, temperature_gap(biases, flats), averages if ratio > _LIKE_AN_AVERAGE else None]
+    doubts = [
+        *result.bias_doubts,
+        *result.doubts,
+        temperature_gap(biases, flats),
+        averages if ratio > _LIKE_AN_AVERAGE else None,
+    ]
     return "; ".join(filter(None, doubts)) or None
 
 
