@@ -16,7 +16,7 @@ from ccdcore.frame import Frame
 from ccdcore.instrument import FrameType
 from ccdcore.master import MaskBit, Master, MasterInput, MasterKind
 from ccdcore.series import SeriesFrame
-from ccdcore.statistics import Histogram, cut, frame_statistics, median, signed_difference
+from ccdcore.statistics import FrameStatistics, Histogram, cut, frame_statistics, median, signed_difference
 
 Image = npt.NDArray[Any]
 CalibrationFrame: TypeAlias = Frame | SeriesFrame
@@ -82,14 +82,14 @@ def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: M
     return pixels
 
 
+def statistics_of(frame: CalibrationFrame) -> tuple[FrameStatistics, ...]:
+    """Return the statistics of a frame's amplifiers: those on record, else measured."""
+    return frame_statistics(frame.data, frame.amplifiers) if isinstance(frame, Frame) else frame.statistics
+
+
 def rounding_variance(frames: Sequence[CalibrationFrame]) -> float:
     """Return the variance in ADU² that the rounding to the values that pixels can have adds."""
-    steps = [
-        one.step
-        for frame in frames[:1]
-        for one in (frame_statistics(frame.data, frame.amplifiers) if isinstance(frame, Frame) else frame.statistics)
-    ]
-    return QUANTISATION_VARIANCE * max(steps) ** 2
+    return QUANTISATION_VARIANCE * max(one.step for one in statistics_of(frames[0])) ** 2
 
 
 def data_sections(frame: CalibrationFrame) -> npt.NDArray[np.bool_]:

@@ -13,10 +13,8 @@ _GAIN = re.compile(
 """EMREALGN (Andor), EMGAIN (Hamamatsu, Princeton, Nüvü), EM-GAIN, DET EMGAIN, DET EM GAIN (ESO), GAINEM, MULTGAIN."""
 
 _OUTPUT = ("OUTPTAMP", "OUTAMP", "OUTPUTAM", "AMPTYPE", "READPORT", "DET READ PORT", "ADCPORT")
-_MULTIPLIES = re.compile(
-    r"(^|\W)(EM|EMCCD|electron multiplying|electron multiplication|multiplication gain)(\W|$)", re.I
-)
-_CONVENTIONAL = re.compile(r"conventional|low[ _-]?noise|traditional|non[ _-]?em", re.I)
+_MULTIPLIES = re.compile(r"(^|\W)(EM|EMCCD|electron multipl\w+|multiplication gain)(\W|$)", re.IGNORECASE)
+_CONVENTIONAL = re.compile(r"conventional|low[ _-]?noise|traditional|non[ _-]?em", re.IGNORECASE)
 
 
 def multiplication(cards: Cards) -> str | None:

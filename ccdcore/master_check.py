@@ -7,8 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore._master_stack import CalibrationFrame, common_variance, exposure_time, reduce_frame, rounding_variance
+from ccdcore._master_stack import (
+    CalibrationFrame,
+    common_variance,
+    exposure_time,
+    reduce_frame,
+    rounding_variance,
+    statistics_of,
+)
 from ccdcore.master import MaskBit, Master
+from ccdcore.pixel_values import cut_off
 
 Image = npt.NDArray[Any]
 
@@ -84,7 +92,7 @@ def check_master(
     usable = master.good & np.isfinite(variance) & (variance > 0) & (master.n_used > 1)
     if not usable.any():
         return (f"no pixel of this master {master.kind} has a usable value",)
-    remarks = [*_mask_remarks(master), *_rejection_remarks(master)]
+    remarks = [*_mask_remarks(master), *_rejection_remarks(master), *_cut_off_remarks(master, frame)]
     if noise_adu is not None and (gain_e_per_adu is not None or master.kind == "bias"):
         remarks += _noise_remarks(
             master, variance, usable, (noise_adu, rounding_variance([frame])), gain_e_per_adu or np.inf
@@ -105,6 +113,13 @@ def _rejection_remarks(master: Master) -> list[str]:
         for entry in master.inputs
         if entry.rejected_fraction > MOST_REJECTED
     ]
+
+
+def _cut_off_remarks(master: Master, frame: CalibrationFrame) -> list[str]:
+    if master.kind != "bias":
+        return []
+    worst = max(statistics_of(frame), key=lambda one: one.cut_fraction)
+    return list(filter(None, [cut_off(worst.cut_fraction, worst.minimum)]))
 
 
 def _noise_remarks(

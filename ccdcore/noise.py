@@ -221,7 +221,7 @@ class _BiasNoise:
         self.n_tail += _beyond(histogram, TAIL_SIGMA)
         self.along_rows.add(image)
         self.across_rows.add(image.mean(axis=1)[np.newaxis])
-        self.total += summable(second)
+        self.total = self.total + summable(second)  # a copy in another type may be among them
         self.n_frames += 1
 
     def result(self, notes: tuple[str, ...]) -> NoiseAnatomy:

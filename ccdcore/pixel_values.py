@@ -146,8 +146,8 @@ def cut_off(fraction: float, floor: float) -> str | None:
     if fraction == 0:
         return None
     return (
-        f"the biases are cut off at {floor:g} ADU, {100 * fraction:.1g} % of their pixels are below that: read noise is "
-        "too small and the level too high: raise the camera's offset"
+        f"the biases are cut off at {floor:g} ADU, below which {fraction:.1%} of their pixels would be: "
+        "read noise is too small and the level too high: raise the camera's offset"
     )
 
 

@@ -25,6 +25,7 @@ _FEWEST = 3
 """Of fewer frames nobody can say which is the odd one."""
 
 _SATURATED_FRACTION = 0.01
+_NEGATIVE, _BELOW_ZERO_ADU = 1e-3, 300.0
 _TEMPERATURE_K = 5.0
 
 _BIAS_DRIFT_ADU = 5.0
@@ -39,8 +40,9 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
     """Tell the frames of a calibration set that do not belong to it from those that do.
 
     Each rule sees only the frames that the rules before it have kept:
-    averaged frames; those that are no ADU; another shape or other amplifiers than most of the set; saturated flats and
-    darks; another temperature than most of their type; biases and darks
+    averaged frames; those that are no ADU, or wrapped; another shape or other
+    amplifiers than most of the set; saturated flats and darks; another
+    temperature than most of their type; biases and darks
     whose level or noise is not that of the others; flats whose flux is off
     the trend of their neighbours, where the lamp is stable. Ramps, twilights
     and exposure series are no faults. A frame is left out when any of its
@@ -62,6 +64,7 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
     rules: tuple[Callable[[Sequence[SeriesFrame]], Reasons], ...] = (
         _averaged,
         _no_adu,
+        _wrapped,
         _of_other_layout,
         _saturated,
         _of_other_temperature,
@@ -95,6 +98,22 @@ def _no_adu(frames: Sequence[SeriesFrame]) -> Reasons:
         for one in frame.statistics
         if (reason := not_adu(one.step, one.noise)) is not None
     }
+
+
+def _wrapped(frames: Sequence[SeriesFrame]) -> Reasons:
+    """Find unsigned numbers that were written as signed ones: there is no light below that of the biases."""
+    biases = _of_type(frames, FrameType.BIAS)
+    if not biases or median(float(of.median) for frame in biases for of in frame.statistics) < 0:
+        return {}
+    reasons = {}
+    for frame in frames:
+        worst = max(frame.statistics, key=lambda of: of.negative_fraction, default=None)
+        if worst is not None and worst.negative_fraction > _NEGATIVE and worst.minimum < -_BELOW_ZERO_ADU:
+            reasons[frame.sha256] = (
+                f"{worst.negative_fraction:.1%} of its pixels are negative numbers, down to {worst.minimum:.0f} "
+                "ADU, the biases are not: unsigned numbers without BZERO? let the driver write BZERO = 32768"
+            )
+    return reasons
 
 
 def _of_other_layout(frames: Sequence[SeriesFrame]) -> Reasons:

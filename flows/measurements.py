@@ -73,7 +73,7 @@ def transfer_rows(
         ("read_noise_adu", "ADU", result.read_noise_adu, result.read_noise_adu_uncertainty, details),
         ("bias_level", "ADU", result.bias_level_adu, None, details),
     ]
-    doubts = dict.fromkeys(("gain", "corrected_gain", "read_noise"), doubt)
+    doubts: dict[str, str | None] = dict.fromkeys(("gain", "corrected_gain", "read_noise"), doubt)
     doubts |= dict.fromkeys(("read_noise_adu", "bias_level"), "; ".join(result.bias_doubts) or None)
     if result.gain_e_per_adu is None:
         doubts["read_noise_adu"] = doubt

@@ -1,5 +1,7 @@
 """What numbers pixels are: closed loops over cameras that do not count from 0 to 65535 in ones."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
@@ -153,3 +155,66 @@ def test_noise_that_is_not_cut_off_is_not_said_to_be():
     assert statistics(blank.astype(np.uint16)).cut_fraction == 0
     dim = rng.poisson(3.0, SHAPE) * 0 + 40
     assert statistics(dim.astype(np.uint16)).cut_fraction == 0
+
+
+@pytest.mark.parametrize(("level", "read_noise", "floor"), [(6, 8, 0), (20, 6, 16), (64.5, 3, 64)])
+def test_biases_that_are_cut_off_are_doubted(level, read_noise, floor):
+    rng = np.random.default_rng(9)
+
+    def frames(light):
+        images = [camera(rng, light, gain=0.25, read_noise=read_noise, level=level) for _ in range(3)]
+        return [np.maximum(image, floor).astype(np.uint16) for image in images]
+
+    (result,) = measure_gain(frames(0), frames(4000))
+    (doubt,) = result.bias_doubts
+    assert f"the biases are cut off at {floor} ADU" in doubt
+    assert "raise the camera's offset" in doubt
+    (free,) = measure_gain([image + 500 for image in frames(0)][:1] + [camera(rng, 0)] * 2, [])
+    assert free.n_bias == 2
+
+
+@pytest.mark.parametrize("step", [4, 16, 64])
+def test_gains_of_few_electrons_a_unit_are_measured(step):
+    rng = np.random.default_rng(step)
+    biases, flats = ([camera(rng, light, gain=1.0) * step for _ in range(4)] for light in (0, 900))
+    (result,) = measure_gain(biases, flats)
+    assert abs(result.gain_e_per_adu * step - 1) < 4 * result.gain_uncertainty * step + 0.01
+
+
+def blank(image):
+    image[5:9, 20:30] = np.nan
+    image[:, 50] = np.nan
+    return image
+
+
+def infinite(image):
+    image[::7, ::31] = np.inf
+    image[3, 3] = -np.inf
+    return image
+
+
+def one_frame_only(image):
+    image[np.random.default_rng(int(image.sum())).integers(0, SHAPE[0], 30), 7] = np.nan
+    return image
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("spoil", [blank, infinite, one_frame_only])
+def test_pixels_that_are_missing_cost_nothing_else(kind, spoil):
+    rng = np.random.default_rng(11)
+    biases, flats = ([spoil(camera(rng, light).astype(kind)) for _ in range(4)] for light in (0, 9000))
+    (result,) = measure_gain(biases, flats)
+    assert result.read_noise_adu == pytest.approx(READ_NOISE, rel=0.02)
+    assert abs(result.gain_e_per_adu - GAIN) < 4 * result.gain_uncertainty
+    numbers = [value for value in astuple(result)[2:-3] if isinstance(value, float)]
+    assert np.isfinite(numbers).all()
+
+
+def test_copies_in_other_types_are_measured_together():
+    rng = np.random.default_rng(12)
+    biases, flats = (
+        [camera(rng, light).astype(kind) for kind in (np.uint16, np.float32, np.int32, ">f8")] for light in (0, 9000)
+    )
+    (result,) = measure_gain(biases, flats)
+    assert result.read_noise_adu == pytest.approx(READ_NOISE, rel=0.02)
+    assert abs(result.gain_e_per_adu - GAIN) < 4 * result.gain_uncertainty

@@ -388,3 +388,36 @@ def test_averages_are_told_by_a_card_or_by_their_pixels() -> None:
 def test_biases_of_another_temperature_are_told(warm: float | None, told: bool) -> None:
     gap = temperature_gap(biases(ccd_temperature_c=-20.0), flats([1, 1, 1], ccd_temperature_c=warm))
     assert gap == ("detector at -20.0 °C in the biases, at -10.0 °C in the other frames" if told else None)
+
+
+def real(name: str, image: np.ndarray, frame_type: FrameType = FrameType.FLAT) -> SeriesFrame:
+    return replace(
+        frame(name, BIAS, frame_type=frame_type),
+        statistics=frame_statistics(image, (Amplifier("1", Section.whole(image.shape)),)),
+    )
+
+
+@pytest.mark.parametrize("light", [32_700, 38_000, 64_000])
+def test_unsigned_numbers_without_bzero_are_told(light: float) -> None:
+    rng = np.random.default_rng(1)
+    darks = [real(f"bias{n}", rng.normal(500, 3, (50, 60)).astype(np.int16), FrameType.BIAS) for n in range(3)]
+    bright = [np.rint(rng.normal(light, 150, (50, 60))).astype(np.uint16).view(np.int16) for _ in range(3)]
+    told = reasons([*darks, *(real(f"flat{n}", image) for n, image in enumerate(bright))])
+    assert set(told) == {"flat0", "flat1", "flat2"}
+    assert all("unsigned numbers without BZERO?" in reason for reason in told.values())
+
+
+def test_signed_numbers_of_other_origins_are_not_called_wrapped() -> None:
+    rng = np.random.default_rng(2)
+    for offset, scale in ((-32768, 1), (-500, 1), (0, 1)):  # counted from the middle of the range; free of bias; plain
+        darks = [real(f"b{n}", np.rint(rng.normal(500 + offset, 3, (50, 60))), FrameType.BIAS) for n in range(3)]
+        lit = [real(f"f{n}", np.rint(rng.normal(9000 + offset, 60, (50, 60))) * scale) for n in range(3)]
+        assert reasons([*darks, *lit]) == {}
+
+
+def test_numbers_that_are_no_adu_are_told() -> None:
+    rng = np.random.default_rng(3)
+    scaled = [(np.rint(rng.normal(500, 3, (50, 60))) / 65535).astype(np.float32) for _ in range(3)]
+    told = reasons([real(f"b{n}", image, FrameType.BIAS) for n, image in enumerate(scaled)])
+    assert len(told) == 3
+    assert all("its pixels are no ADU" in reason for reason in told.values())
