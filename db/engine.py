@@ -7,16 +7,17 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session, sessionmaker
 
 from db.base import DatabaseError
+from db.sqlite_file import hold_to_file
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest revision of the schema, known without importing Alembic."""
 
 _BUSY_SECONDS = 120
@@ -26,7 +27,7 @@ _UPGRADE_LOCK = 0xCCD
 """Key of the PostgreSQL advisory lock that lets one machine at a time change the schema."""
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, *, make: bool = True) -> Engine:
     """Open the database at ``url`` and try the connection.
 
     Every transaction on SQLite takes the write lock as it begins, so that one
@@ -37,6 +38,8 @@ def make_engine(url: str) -> Engine:
     ----------
     url : str
         A SQLAlchemy URL: ``sqlite:///…`` or ``postgresql+psycopg://…``.
+    make : bool
+        Whether an SQLite file may be made where there is none.
 
     Raises
     ------
@@ -51,7 +54,9 @@ def make_engine(url: str) -> Engine:
         ) from error
     shown = parsed.render_as_string(hide_password=True)
     try:
-        engine = _sqlite(url) if parsed.get_backend_name() == "sqlite" else create_engine(url, pool_pre_ping=True)
+        engine = (
+            _sqlite(url, make=make) if parsed.get_backend_name() == "sqlite" else create_engine(url, pool_pre_ping=True)
+        )
         engine.connect().close()
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise DatabaseError(
@@ -73,8 +78,10 @@ def session_factory(engine: Engine, *, read_only: bool = False) -> sessionmaker[
     return sessionmaker(bind)
 
 
-def _sqlite(url: str) -> Engine:
+def _sqlite(url: str, *, make: bool) -> Engine:
     engine = create_engine(url, connect_args={"isolation_level": None, "timeout": _BUSY_SECONDS})
+    if (name := engine.url.database) and name != ":memory:" and not name.startswith("file:"):
+        hold_to_file(engine, make=make)
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
     return engine
@@ -161,6 +168,12 @@ def require_schema(engine: Engine) -> None:
     if revision != HEAD:
         shown = engine.url.render_as_string()
         raise DatabaseError(f"{shown}: the schema is at revision {revision}, not at {HEAD}: type ccdwatch db upgrade")
+
+
+def is_blank(engine: Engine) -> bool:
+    """Whether no version of ccdwatch has ever made its tables here."""
+    with engine.execution_options(read_only=True).connect() as connection:
+        return not inspect(connection).has_table("alembic_version")
 
 
 def check(engine: Engine) -> list[str]:

@@ -36,6 +36,21 @@ def _text_enum(kind: type[StrEnum]) -> Enum:
     return Enum(kind, native_enum=False, length=16, values_callable=lambda members: [str(m) for m in members])
 
 
+class Home(Base):
+    """The home that the database belongs to: one row."""
+
+    __tablename__ = "home"
+
+    key: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    mark: Mapped[str] = mapped_column(String(32))
+    """In the home too."""
+    path: Mapped[str] = mapped_column(PathText)
+    machine: Mapped[str]
+    """Where it was last opened."""
+    host: Mapped[str]
+    """The name that its files are on record under."""
+
+
 class File(Base):
     """Bytes at a path; ``frame_id`` says which frame they hold, once they have been read."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.cli_db import db
 from flows.cli_options import PATHS, ClipSigma, home_option, say
 from flows.cli_tables import COMMANDS
 from flows.redaction import install
@@ -183,10 +184,14 @@ def _work(
     """Do work on request, print its results, and end with status 1 where something failed."""
     from flows.home import open_home
     from flows.progress import progress_bar
+    from flows.renaming import words_of_renamed
     from flows.summary import print_summary
 
+    opened = open_home(home)
+    for line in words_of_renamed(opened):
+        say(line)
     with progress_bar() as progress:
-        results = work(open_home(home), progress)
+        results = work(opened, progress)
     if as_json:
         json.dump(results, sys.stdout, indent=2, allow_nan=False)
         sys.stdout.write("\n")
@@ -269,65 +274,7 @@ def doctor(home: Path) -> None:
     sys.exit(0 if examine(home) else 1)
 
 
-@cli.group()
-def db() -> None:
-    """Look after the database.
-
-    \b
-    Example:
-      ccdwatch db backup /backup/ccdwatch.db
-    """
-
-
-@db.command()
-@home_option
-def upgrade(home: Path) -> None:
-    """Bring the schema up to date.
-
-    \b
-    Example:
-      ccdwatch db upgrade
-    """
-    from flows.home import open_home
-
-    say(f"{open_home(home).engine.url.render_as_string()}: the schema is up to date")
-
-
-@db.command()
-@home_option
-def check(home: Path) -> None:
-    """Check integrity, references and schema.
-
-    \b
-    Example:
-      ccdwatch db check
-    """
-    from db.engine import check as problems_of
-    from flows.home import read_home
-
-    problems = problems_of(read_home(home).engine)
-    say("\n".join(problems) or "the database is well")
-    sys.exit(1 if problems else 0)
-
-
-@db.command()
-@click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
-@home_option
-def backup(target: Path, home: Path) -> None:
-    """Copy the database while it is in use.
-
-    \b
-    Example:
-      ccdwatch db backup /backup/ccdwatch.db
-    """
-    from db.engine import backup as copy_to
-    from flows.home import read_home
-
-    copy_to(read_home(home).engine, target.absolute())
-    say(f"{target}: written")
-
-
-for command in COMMANDS:
+for command in (*COMMANDS, db):
     cli.add_command(command)
 
 

@@ -232,12 +232,17 @@ def audit(home: Path, format_name: str) -> None:
     from flows.audit import audit as hold_against
     from flows.home import read_home
     from flows.progress import progress_bar
+    from flows.renaming import words_of_others, words_of_renamed
 
+    opened = read_home(home)
+    renamed = words_of_renamed(opened)
+    for line in renamed or words_of_others(opened):
+        say(line)
     with progress_bar() as progress:
-        rows, n_files = hold_against(read_home(home), progress=progress)
+        rows, n_files = hold_against(opened, progress=progress)
     columns = ("finding", "kind", "id", "path")
     show(rows, format_name=format_name, columns=columns, empty=f"{number_of(n_files, 'file')}, all as on record")
-    sys.exit(1 if rows else 0)
+    sys.exit(1 if rows or renamed else 0)
 
 
 @click.command()

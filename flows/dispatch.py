@@ -21,6 +21,7 @@ from db.sets import OpenRun, open_runs
 from flows.disk import Disk, keep_ballast
 from flows.heartbeat import Pulse, read_heartbeat
 from flows.home import Home, home_id, now
+from flows.identity import words_of_away
 from flows.leftovers import GRACE, remove_leftovers
 from flows.lost_database import says_database_lost
 from flows.naming import run_name, run_tags
@@ -198,7 +199,8 @@ def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) 
     trouble: str | None = None
 
     def say_alive() -> None:
-        pulse.beat(watcher.health, at=now(), trouble=trouble)
+        if home.is_there:
+            pulse.beat(watcher.health, at=now(), trouble=trouble)
 
     before = read_heartbeat(home.path)
     watcher = Watcher(
@@ -217,18 +219,22 @@ def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) 
             dispatcher = Dispatcher(home, api)
             while not stop.is_set():
                 say_alive()
-                keep_ballast(home.path)
                 last, trouble = trouble, _work(watcher, dispatcher)
                 if trouble and not last:
                     say(trouble)
                 watcher.wait(dispatcher.seconds_to_wait(now()))
-        pulse.end(watcher.health, at=now())
+        if home.is_there:
+            pulse.end(watcher.health, at=now())
     finally:
         watcher.stop()
 
 
 def _work(watcher: Watcher, dispatcher: Dispatcher) -> str | None:
     """Do what there is to do; return what stood in the way, which will not for ever: it is tried again."""
+    home = dispatcher.home
+    if not home.is_there:
+        return words_of_away(home.path)
+    keep_ballast(home.path)
     try:
         watcher.tick(now())
         dispatcher.tick(now())

@@ -18,9 +18,11 @@ from db.runs import RunRow, StandingRun, failed_runs, made_with, unfinished_runs
 from flows.disk import Disk
 from flows.heartbeat import Heartbeat, read_heartbeat
 from flows.home import Home, now
+from flows.identity import words_of_away
 from flows.prefect_api import PrefectApi
 from flows.reconcile import Plan, reconcile
 from flows.redaction import redact, redacted, without_credentials
+from flows.renaming import words_of_renamed
 from flows.service import running_service
 from flows.settings import Settings
 from flows.words import number_of, one_line
@@ -64,6 +66,8 @@ class Condition(Row):
 
 def condition(home: Home) -> Condition:
     """Look whether the service of a home does its work; quick, and never raises for what it looks at."""
+    if not home.is_there:
+        return Condition((words_of_away(home.path),), dict.fromkeys(("watcher", "scan", "oldest_unprocessed")))
     heartbeat, at = read_heartbeat(home.path), now()
     if heartbeat is not None and heartbeat.has_ended:
         heartbeat = None
@@ -72,6 +76,7 @@ def condition(home: Home) -> Condition:
     try:
         with home.reading() as session:
             oldest = ledger.oldest_unprocessed(session)
+        findings += words_of_renamed(home)
     except SQLAlchemyError as error:
         findings.append(f"the database cannot be read: {one_line(getattr(error, 'orig', error))}")
     ages = {

@@ -15,8 +15,10 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from ccdcore.recipe import VERSION
+from db.base import DatabaseError
 from db.engine import make_engine, require_schema, session_factory, upgrade
 from db.records import sync_instruments
+from flows import identity
 from flows.redaction import install
 from flows.settings import Settings, SettingsError, find_home, load_settings
 
@@ -49,15 +51,34 @@ class Home:
         What its ``ccdwatch.toml`` says.
     engine : Engine
         Its database.
+    mark : str or None
+        By which it is known to be the same; None where that does not matter.
     """
 
     settings: Settings
     engine: Engine
+    mark: str | None = None
 
     @property
     def path(self) -> Path:
         """The directory."""
         return self.settings.home
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the directory is the one that was opened: its disk may go away, or another come in its place."""
+        return self.mark is None or identity.mark_of(self.path) == self.mark
+
+    def require_there(self) -> None:
+        """Make sure that it is there, before anything is written.
+
+        Raises
+        ------
+        HomeAwayError
+            If it is not.
+        """
+        if not self.is_there:
+            raise identity.HomeAwayError(identity.words_of_away(self.path))
 
     @cached_property
     def sessions(self) -> sessionmaker[Session]:
@@ -87,15 +108,24 @@ def open_home(path: Path, *, watch: tuple[Path, ...] = ()) -> Home:
     Raises
     ------
     SettingsError, DatabaseError
-        If the configuration or the database cannot be used.
+        If the configuration or the database cannot be used, or the database is not that of this home.
     """
     settings = load_settings(path, watch=watch)
+    identity.require_the_same(path)
+    if settings.database_path is not None and not settings.database_path.exists():
+        identity.require_record(settings, None)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"{path}: cannot be the home: {error.strerror}: give another one with --home") from None
-    home = Home(settings, make_engine(settings.database_url))
-    upgrade(home.engine)
+    engine = make_engine(settings.database_url)
+    try:
+        identity.require_record(settings, engine)
+        upgrade(engine)
+        home = Home(settings, engine, identity.settle(settings, engine))
+    except SettingsError:
+        engine.dispose()
+        raise
     with home.sessions.begin() as session:
         sync_instruments(session, settings.instruments, now=now())
     return home
@@ -110,11 +140,17 @@ def read_home(path: Path) -> Home:
         If there is no home, or its configuration or database cannot be used.
     """
     settings = load_settings(path)
-    if settings.database_url.startswith("sqlite:///") and not Path(settings.database_url[10:]).exists():
+    identity.require_the_same(path)
+    if settings.database_path is not None and not settings.database_path.exists():
+        identity.require_record(settings, None)
         raise SettingsError(f"{path}: nothing is on record here: type ccdwatch process DIR, or give another --home")
-    home = Home(settings, make_engine(settings.database_url))
-    require_schema(home.engine)
-    return home
+    engine = make_engine(settings.database_url, make=False)
+    try:
+        require_schema(engine)
+        return Home(settings, engine, identity.known(settings, engine))
+    except (SettingsError, DatabaseError):
+        engine.dispose()
+        raise
 
 
 def home_id(path: Path) -> str:

@@ -157,6 +157,7 @@ def pictures_of(home: Home, run_id: int) -> list[Path]:
 @contextmanager
 def _folder(home: Home, run_id: int) -> Iterator[Path]:
     """Give a folder to draw into, and put what is in it in its place at the end; nothing else there is touched."""
+    home.require_there()
     place = picture_folder(home, run_id)
     temporary = place.with_name(f".{place.name}.tmp")
     temporary.mkdir(parents=True, exist_ok=True)

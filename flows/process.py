@@ -143,10 +143,14 @@ def _named(home: Home, id_texts: Sequence[str]) -> tuple[list[FileRow], set[int]
     with home.reading() as session:
         files = [file for file in ledger.files_of(session, numbers["file"]) if file.host == home.settings.host]
         runs = {run.id: run.set_id for run in runs_of(session, numbers["run"])}
+        here = {one.id for one in set_summaries(session, host=home.settings.host)}
     unknown = numbers["file"] - {file.id for file in files}
     missing = [f"file:{one}" for one in unknown] + [f"run:{one}" for one in numbers["run"] - runs.keys()]
     if missing:
         raise UnknownIdError(f"nothing on record here is {', '.join(missing)}: see ccdwatch status for ids")
+    if elsewhere := [f"run:{key}" for key, set_id in runs.items() if set_id not in here]:
+        host = home.settings.host
+        raise UnknownIdError(f"no frame of {', '.join(elsewhere)} is on record under {host}: see ccdwatch status")
     return files, set(runs.values())
 
 

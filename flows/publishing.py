@@ -113,6 +113,7 @@ def _publish(home: Home, run_id: int, row: NewMaster, hdulist: HDUList) -> int:
     """Write a file, record it, and give it its name in the end: there is no master that no record knows."""
     from ccdcore.writing import appearing
 
+    home.require_there()
     path, master_id = _free(home, Path(row.path)), None
     try:
         with appearing(home.path / path, hdulist) as sha256, home.sessions.begin() as session:
@@ -200,6 +201,7 @@ def sweep(home: Home) -> list[str]:
 
     Returns what was done, and what else should be known, in words.
     """
+    home.require_there()
     free_lost_claims(home)
     done = give_up_lost_runs(home) + remove_leftovers(home, now())
     refresh_references(home)

@@ -31,6 +31,7 @@ def refresh_references(home: Home) -> None:
     What was put there before goes. It is known by its place and its bytes, which are those of a master that is or was
     current there; whatever else somebody has put there stays.
     """
+    home.require_there()
     # Listed first: what another run puts there now is not in it.
     found = list(files_below(home.path, "reference"))
     with home.reading() as session:

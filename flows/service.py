@@ -19,11 +19,13 @@ from filelock import FileLock, Timeout
 
 from flows import parts
 from flows.heartbeat import read_heartbeat
-from flows.home import now, open_home, read_home
+from flows.home import Home, now, open_home, read_home
+from flows.identity import MARK_VARIABLE, words_of_away
 from flows.prefect_api import PrefectApi, prefect_environment
 from flows.prefect_password import password_environment, password_file
 from flows.publishing import sweep
 from flows.redaction import without_credentials
+from flows.renaming import words_of_renamed
 from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_api_url, prefect_secret
 
 ADDRESS = "127.0.0.1"
@@ -93,12 +95,12 @@ def up(path: Path, directories: tuple[Path, ...], *, port: int, web_port: int | 
             _require_free(ADDRESS, port, "--port")
         web_port = _web_port(settings, web_port)
         stop = _stop_event()
-        for line in sweep(home):
+        for line in [*words_of_renamed(home), *sweep(home)]:
             say(line)
         service = _service(settings, port, web_port)
-        running = _parts(settings, settings.prefect.api_url or service.prefect_api_url, web_port)
+        running = _parts(home, settings, settings.prefect.api_url or service.prefect_api_url, web_port)
         try:
-            _supervise(settings, service, running, stop=stop, say=say)
+            _supervise(home, service, running, stop=stop, say=say)
         finally:
             (path / "service.json").unlink(missing_ok=True)
             parts.stop(running)
@@ -122,7 +124,7 @@ def run_serve(path: Path, *, say: Say) -> None:
     api_url = prefect_api_url(home.settings)
     # Before Prefect is imported: it reads them then. Flows know by them which home is theirs.
     os.environ.update({**prefect_environment(home.path, api_url), **password_environment(home.path, api_url)})
-    os.environ["CCDWATCH_HOME"] = str(home.path)
+    os.environ.update(_home_variables(home))
     from flows.runner import serve
 
     serve(home.path, api_url)
@@ -218,12 +220,12 @@ def _web_url(settings: Settings, host: str, port: int) -> str:
     return (settings.web.public_url or f"http://{shown}:{port}").rstrip("/")
 
 
-def _parts(settings: Settings, api_url: str, web_port: int) -> list[parts.Part]:
+def _parts(opened: Home, settings: Settings, api_url: str, web_port: int) -> list[parts.Part]:
     home = settings.home
     # The server uses a thread for each connection; with an arena for each thread, glibc's memory never comes back.
     allocator = {"MALLOC_ARENA_MAX": "2"}
     prefect = {**prefect_environment(home, api_url), **password_environment(home, api_url)}
-    environment = {**allocator, **os.environ, **prefect, "CCDWATCH_HOME": str(home)}
+    environment = {**allocator, **os.environ, **prefect, **_home_variables(opened)}
     logs = home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     watched = [word for directory in settings.watch.directories for word in ("--watch", str(directory))]
@@ -242,27 +244,37 @@ def _parts(settings: Settings, api_url: str, web_port: int) -> list[parts.Part]:
     ]
 
 
-def _supervise(
-    settings: Settings, service: RunningService, running: list[parts.Part], *, stop: Event, say: Say
-) -> None:
-    home = settings.home
+def _home_variables(home: Home) -> dict[str, str]:
+    """Return what tells other processes which home they work for, and by what they know it."""
+    return {"CCDWATCH_HOME": str(home.path), MARK_VARIABLE: home.mark or ""}
+
+
+def _supervise(home: Home, service: RunningService, running: list[parts.Part], *, stop: Event, say: Say) -> None:
     began = time.monotonic()
     ready = False
-    with PrefectApi(settings.prefect.api_url or service.prefect_api_url) as api:
+    away_at: float | None = None
+    with PrefectApi(home.settings.prefect.api_url or service.prefect_api_url) as api:
         while not stop.wait(0.2):
+            if not home.is_there:  # nothing is started, or written, in the place of its disk
+                if away_at is None:
+                    say(words_of_away(home.path))
+                away_at = time.monotonic()
+                continue
+            if away_at is not None and time.monotonic() - away_at > HUNG_SECONDS:
+                away_at = None
             may_wait = not ready and time.monotonic() - began < PAGES_WAIT_SECONDS
             for part in running:
                 if part.name == "web" and part.process is None and may_wait:
                     continue
-                if part.name == "watch" and _hangs(part, home):
+                if part.name == "watch" and away_at is None and _hangs(part, home.path):
                     part.kill(say, f"has said nothing for {HUNG_SECONDS:g} s")
                 part.keep_alive(say)
-            if not ready and api.is_ready() and _write_service(home, service):
+            if not ready and api.is_ready() and _write_service(home.path, service):
                 ready = True
                 took = f"{time.monotonic() - began:.1f} s"
                 say(f"ready after {took}; Prefect UI at {service.prefect_ui_url}; pages at {service.web_url}")
-                if settings.prefect.api_url is None and prefect_secret() is None:
-                    say(f"the Prefect UI asks once for its password: it is in {password_file(home)}")
+                if home.settings.prefect.api_url is None and prefect_secret() is None:
+                    say(f"the Prefect UI asks once for its password: it is in {password_file(home.path)}")
 
 
 def _hangs(watch: parts.Part, home: Path) -> bool:

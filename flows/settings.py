@@ -261,6 +261,12 @@ class Settings(_Strict):
             return f"{prefix}{self.home / url[len(prefix) :]}"
         return url
 
+    @property
+    def database_path(self) -> Path | None:
+        """The file of an SQLite database; None for another kind."""
+        url = self.database_url
+        return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+
     @cached_property
     def instruments(self) -> tuple[Instrument, ...]:
         """The instrument entries, in the order of the file."""

@@ -24,6 +24,7 @@ from db.listings import frame_shapes
 from db.sets import set_frames, set_summaries
 from flows.health import condition, words_of_ages
 from flows.home import Home
+from flows.identity import known
 from flows.prefect_password import LOOPBACK
 from flows.service import ADDRESS, running_service
 from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_secret
@@ -127,7 +128,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
             yield Finding(Level.OK, f"database {path}: not there yet, will be made")
             return
     try:
-        engine = make_engine(settings.database_url)
+        engine = make_engine(settings.database_url, make=False)
     except DatabaseError as error:
         yield Finding(Level.FAIL, f"database {error}")
         return
@@ -155,6 +156,10 @@ def _record(engine: Engine, settings: Settings) -> Iterator[Finding]:
             yield from (Finding(Level.FAIL, f"database {shown}: {problem}") for problem in problems)
             return
         yield Finding(Level.OK, f"database {shown}: schema up to date, integrity ok")
+        try:
+            known(settings, engine)
+        except SettingsError as error:
+            yield Finding(Level.FAIL, f"home {error}")
         yield from _amplifiers(engine, settings)
         yield from _overscans(engine, settings)
         yield from _service(Home(settings, engine))
