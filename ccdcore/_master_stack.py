@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore._pixel_stack import Pixels, Source, open_stack
+from ccdcore.colour_pattern import PLANES, plane_levels
 from ccdcore.combining import QUANTISATION_VARIANCE, CombinedImage
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frame import Frame
@@ -210,6 +211,14 @@ class MasterStack:
             return np.zeros(len(self.images))
         return np.array([lit.mean() * _median(pixels.image()[region] / lit) for pixels in self.images])
 
+    def _of_colours(self, flat: Image) -> Image:
+        """Return the light of each pixel's colour over that of the brightest; 1 of a camera without such filters."""
+        light = np.ones(flat.shape)
+        if self.kind == "flat":
+            for plane, level in zip(PLANES, plane_levels(flat), strict=True):
+                light[plane] = level
+        return light
+
     def master(
         self,
         image: CombinedImage,
@@ -221,7 +230,7 @@ class MasterStack:
         saturated: npt.NDArray[np.bool_] | None = None,
     ) -> Master:
         """Finish a combined image: mask, neutral values outside the amplifiers, what the bias and dark add."""
-        unlit = self.inside & (image.value < UNLIT_FRACTION) & (self.kind == "flat")
+        unlit = self.inside & (image.value < UNLIT_FRACTION * self._of_colours(image.value)) & (self.kind == "flat")
         bits = {MaskBit.NO_DATA: image.n_used == 0, MaskBit.OUTSIDE: ~self.inside, MaskBit.UNLIT: unlit}
         if saturated is not None:
             bits[MaskBit.SATURATED] = saturated

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore._master_stack import CalibrationFrame, PerAmplifier, reduce_frame
+from ccdcore.colour_pattern import by_plane, plane_levels
 from ccdcore.geometry import Amplifier
 from ccdcore.master import MaskBit, Master, MasterInput
 from ccdcore.series import SeriesFrame
@@ -42,6 +44,12 @@ BOX = 16
 _SMOOTH = 0.1
 """Surroundings whose pixels scatter by more than this fraction are structured light, where no pixel is judged."""
 
+_WHAT_IT_TAKES = {
+    MaskBit.NOISY: f"noisy pixels ({_FEWEST_FOR_NOISE} biases show them)",
+    MaskBit.DEAD: "dead pixels (a master flat with smooth light shows them)",
+    MaskBit.NONLINEAR: "pixels that are not linear (flats of one filter that differ twofold in light show them)",
+}
+
 BAD = MaskBit.HOT, MaskBit.DEAD, MaskBit.NOISY, MaskBit.NONLINEAR
 
 
@@ -65,6 +73,11 @@ class BadPixels:
     counts: Mapping[str, Mapping[MaskBit, int]]
     n_bad: Mapping[str, int]
     inputs: tuple[MasterInput, ...]
+
+    def not_looked_for(self, amplifier: str) -> str | None:
+        """Say in words which kinds could not be looked for in an amplifier, and why; None where all could."""
+        missing = [why for bit, why in _WHAT_IT_TAKES.items() if bit not in self.counts[amplifier]]
+        return f"not looked for: {'; '.join(missing)}" if missing else None
 
 
 def find_bad_pixels(
@@ -91,7 +104,8 @@ def find_bad_pixels(
     dark : Master, optional
         Shows the hot pixels, by their signal in the longest of its exposures.
     flats : sequence of Master
-        Show the dead pixels, where the light is smooth.
+        Show the dead pixels, where the light is smooth; behind the filters of a colour camera each pixel is compared
+        with those of its own colour.
     flat_frames : sequence of SeriesFrame
         Raw flats; where those of one filter span a factor of two in light they show what is not linear.
     step_adu : float
@@ -113,9 +127,10 @@ def find_bad_pixels(
         found = {
             MaskBit.HOT: _hot(_part(dark or bias, amplifier), noise),
             MaskBit.NOISY: _noisy(bias, amplifier, noise),
-            MaskBit.DEAD: _any(_dead(_part(flat, amplifier)) for flat in flats),
+            MaskBit.DEAD: _any(_dead_of_its_colour(_part(flat, amplifier)) for flat in flats),
             MaskBit.NONLINEAR: _any(
-                _not_linear(cut(faint, amplifier.data), cut(bright, amplifier.data), noise) for faint, bright in levels
+                _not_linear_of_its_colour(cut(faint, amplifier.data), cut(bright, amplifier.data), noise)
+                for faint, bright in levels
             ),
         }
         for bit, where in found.items():
@@ -164,6 +179,14 @@ def _noisy(bias: Master, amplifier: Amplifier, noise: float) -> Image | None:
     # One value may be a cosmic ray; of more that were clipped the pixel is to blame.
     noisy: Image = (squares > limit) | (n < n_frames - 1)
     return noisy
+
+
+def _dead_of_its_colour(flat: Image) -> Image | None:
+    return by_plane(_dead, plane_levels(flat), flat)
+
+
+def _not_linear_of_its_colour(faint: Image, bright: Image, noise: float) -> Image | None:
+    return by_plane(partial(_not_linear, noise=noise), plane_levels(bright), faint, bright)
 
 
 def _dead(flat: Image) -> Image | None:

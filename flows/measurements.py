@@ -159,7 +159,7 @@ def overscan_rows(
 
 def bad_pixel_rows(bad: BadPixels, common: Conditions) -> list[NewMeasurement]:
     """Return how many pixels of each amplifier are bad, in all and of each kind that could be looked for."""
-    details: dict[str, Any] = {"n_bias": None, "n_flat": None, "n_flat_pairs": None, "notes": []}
+    notes = {name: list(filter(None, [bad.not_looked_for(name)])) for name in bad.counts}
     rows = [
         (name, quantity, n)
         for name, counts in bad.counts.items()
@@ -169,6 +169,15 @@ def bad_pixel_rows(bad: BadPixels, common: Conditions) -> list[NewMeasurement]:
         ]
     ]
     return [
-        NewMeasurement(quantity, "pixels", name, float(n), None, "masters", details=details, **common)
+        NewMeasurement(
+            quantity,
+            "pixels",
+            name,
+            float(n),
+            None,
+            "masters",
+            details={"n_bias": None, "n_flat": None, "n_flat_pairs": None, "notes": notes[name]},
+            **common,
+        )
         for name, quantity, n in rows
     ]

@@ -105,6 +105,7 @@ def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
         verdict="ok",
         valid_from=min((one.date_obs for one in bad.inputs if one.date_obs), default=now()),
         statistics={name: float(table[name][0]) for name in _STATISTICS},
+        remark="; ".join(dict.fromkeys(filter(None, map(bad.not_looked_for, bad.counts)))) or None,
     )
     return _publish(home, run_id, row, mask_hdulist(bad, _cards(run, [], None)))
 

@@ -24,6 +24,7 @@ from ccdcore.masters import master_bias, master_dark, master_flat
 from ccdcore.series import SeriesFrame
 from ccdcore.statistics import frame_statistics
 from ccdcore.writing import write_hdulist
+from flows.measurements import bad_pixel_rows
 from tests.support.simulate import spectrum_light, uniform_light
 
 SHAPE = (96, 200)
@@ -176,3 +177,62 @@ def test_the_file_names_its_bits_and_its_frames(tmp_path: Path, biases: list[Fra
     assert set(fits.getdata(path, "PROVENANCE")["sha256"]) == {one.sha256 for one in biases}
     read = CCDData.read(path)
     assert np.array_equal(read.data, bad.mask)
+
+
+def colours(strengths: tuple[float, ...], shape: tuple[int, int]) -> Image:
+    """Return the light behind the filters of a colour camera."""
+    pattern = np.empty(shape)
+    for n, strength in enumerate(strengths):
+        pattern[n // 2 :: 2, n % 2 :: 2] = strength
+    return pattern
+
+
+@pytest.mark.parametrize(
+    "strengths",
+    [
+        (0.35, 1.0, 1.0, 0.55),
+        (1.0, 0.12, 0.12, 0.03),
+        (0.94, 1.0, 1.0, 0.97),
+        (0.2, 0.2, 1.0, 0.2),
+        (1.0, 1.0, 1.0, 1.0),
+    ],
+)
+@pytest.mark.parametrize("origin", [0, 1])
+def test_pixels_behind_colour_filters_are_judged_by_their_own_colour(
+    strengths: tuple[float, ...], origin: int, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(4)
+    shape, dead, curved = (131, 150), (rng.integers(5, 125, 12), rng.integers(5, 145, 12)), (50, 61)
+    whole = (Amplifier("1", Section(1 + origin, 150, 1, 131)),)
+    light = colours(strengths, shape) * uniform_light(shape, 40_000.0, vignetting=0.3)
+    light[dead] *= 0.2
+
+    def frames(kind: FrameType, factor: float, n: int) -> list[Frame]:
+        seen = factor * light
+        seen[curved] *= 1 - 0.3 * factor
+        info = ExposureInfo(kind, "told", "cam", "told", "bin1x1", None, 2.0, filter="V")
+        images = [np.rint(500 + rng.poisson(seen) / 0.8 + rng.normal(0, 3.75, shape)) for _ in range(n)]
+        return [
+            Frame(tmp_path / f"{kind}{factor}{k}", image.astype(np.uint16), info, whole, f"{kind}{factor}{k}")
+            for k, image in enumerate(images)
+        ]
+
+    bias = master_bias(frames(FrameType.BIAS, 0.0, 5), noise_adu=3.75)
+    bright = frames(FrameType.FLAT, 1.0, 4)
+    flat = master_flat(bright, bias=bias, noise_adu=3.75, gain_e_per_adu=0.8)
+    ramp = [on_disk(tmp_path, one) for one in (*frames(FrameType.FLAT, 0.3, 4), *bright)]
+    bad = find_bad_pixels(bias, amplifiers=whole, read_noise_adu=3.75, flats=[flat], flat_frames=ramp)
+    assert found(bad, MaskBit.DEAD) == set(zip(*map(list, dead), strict=True))
+    assert curved in found(bad, MaskBit.NONLINEAR)
+    assert bad.counts["1"][MaskBit.NONLINEAR] < 4
+    assert np.count_nonzero(flat.mask & MaskBit.UNLIT) == 0
+    assert bad.not_looked_for("1") is None
+
+
+def test_what_was_not_looked_for_is_said(biases: list[Frame]) -> None:
+    bad = find_bad_pixels(master_bias(biases[:4]), amplifiers=AMPLIFIERS, read_noise_adu=NOISE_ADU)
+    said = bad.not_looked_for("L")
+    assert said is not None
+    assert said.startswith("not looked for: noisy pixels (5 biases show them); dead pixels (a master flat with smooth")
+    rows = bad_pixel_rows(bad, {"observed_at": datetime(2022, 9, 19, tzinfo=UTC)})
+    assert all(row.details["notes"] == [said] for row in rows if row.amplifier == "L")
