@@ -72,23 +72,6 @@ def count(value: object) -> int | None:
     return int(result) if result is not None and result >= 1 else None
 
 
-def angle(value: object) -> float | None:
-    """Return an angle in degrees between -180 and 180, from a number or sexagesimal text."""
-    degrees = number(value)
-    if degrees is None and isinstance(value, str):
-        degrees = _sexagesimal(value)
-    return None if degrees is None else (degrees + 180) % 360 - 180
-
-
-def _sexagesimal(value: str) -> float | None:
-    from astropy.coordinates import Angle
-
-    try:
-        return float(Angle(value.strip(), unit="deg").degree)
-    except ValueError:
-        return None
-
-
 def slug(value: object) -> str:
     """Return ``value`` as a name that is safe in a path: ``[A-Za-z0-9._+-]``, at most 48 characters.
 

@@ -31,7 +31,11 @@ KEYWORDS: Mapping[str, tuple[str, ...]] = {
         *("CCD-TEMP", "CCDTEMP", "CCD_TEMP", "DET-TEMP", "DETTEMP", "CCDATEMP", "TEMPDET", "TEMPERAT", "TEMP"),
     ),
     "filter": ("FILTER", "FILTERS", "FILTNAM", "INSFILTE", "WFFBAND", "JAGFBAND", "FILTER01", "ESO INS FILT1 NAME"),
-    "longitude": ("LONGITUD", "SITELONG", "OBSGEO-L", "LONG-OBS", "OBS-LONG", "GEOLON", "LONG", "ESO TEL GEOLON"),
+    "longitude": (
+        *("LONGITUD", "SITELONG", "SITELON", "SITE-LON", "SITE_LON", "OBSGEO-L", "LONG-OBS", "LONGOBS", "LON-OBS"),
+        *("OBS-LONG", "OBSLONG", "OBS_LONG", "OBS-LON", "OBSLON", "GEOLON", "GEO_LON", "TELLONG", "TEL-LONG", "LONG"),
+        "ESO TEL GEOLON",
+    ),
     # ESO's "DET OUT1 GAIN" is ADU per electron and must never stand here.
     "gain": ("EGAIN", "E-GAIN", "ESO DET OUT1 CONAD", "GAIN"),
     "read_noise": ("RDNOISE", "READNOIS", "READNOISE", "RON", "ESO DET OUT1 RON"),
@@ -232,3 +236,30 @@ QUALIFIERS = frozenset(
 
 CATALOGUES = re.compile(r"\b(?:m|ngc|ic|hd|hr|hip|sao|ldn|lbn|tyc|gsc|sh ?2|abell|mel|cr|pk|vdb)[ -]?\d", re.IGNORECASE)
 """How an OBJECT names a star or nebula by its number."""
+
+EAST_LONGITUDES = ("OBSGEO-L", "ESO TEL GEOLON")
+GEOCENTRIC = ("OBSGEO-X", "OBSGEO-Y")
+"""Longitudes that count to the east by their standards, and the site's place in metres from the axis of the earth."""
+
+SIDEREAL_TIMES = ("LST", "ST", "LST-OBS", "LST-BEG", "SIDEREAL", "LMST", "LAST")
+
+SITE_NAMES = ("OBSERVAT", "SITE", "SITENAME", "OBSNAME", "TELESCOP", "SITEID", "ORIGIN")
+SITES: Mapping[str, float] = {
+    **dict.fromkeys(("ctio", "cerrotololo", "decam", "blanco"), -70.81),
+    **dict.fromkeys(("soar", "cerropachon", "geminisouth", "rubin", "lsst"), -70.74),
+    **dict.fromkeys(("lasilla", "lascampanas", "magellan"), -70.7),
+    **dict.fromkeys(("paranal",), -70.40),
+    **dict.fromkeys(("kpno", "kittpeak", "mayall", "wiyn"), -111.6),
+    **dict.fromkeys(("maunakea", "geminin", "geminorth", "keck", "cfht", "subaru", "ukirt"), -155.47),
+    **dict.fromkeys(("lowell", "andersonmesa", "flagstaff"), -111.5),
+    **dict.fromkeys(("mthopkins", "flwo", "whipple", "bigelow", "lemmon"), -110.9),
+    **dict.fromkeys(("palomar",), -116.86),
+    **dict.fromkeys(("mcdonald",), -104.02),
+    **dict.fromkeys(("apachepoint",), -105.82),
+    **dict.fromkeys(("lickobs", "mthamilton", "shane", "nickel"), -121.64),
+    **dict.fromkeys(("lapalma", "roquedelosmuchachos"), -17.88),
+    **dict.fromkeys(("calaralto", "caha"), -2.55),
+    **dict.fromkeys(("sidingspring",), 149.07),
+    **dict.fromkeys(("sutherland", "saao"), 20.81),
+}
+"""Part of an observatory's name, letters only → its east longitude: enough to tell the sign of what its cards say."""

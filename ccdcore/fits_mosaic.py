@@ -15,8 +15,9 @@ from astropy.io import fits
 
 from ccdcore.amplifiers import Unit
 from ccdcore.cards import Cards, Several, number
-from ccdcore.dialects import COMPANIONS
+from ccdcore.dialects import COMPANIONS, KEYWORDS
 from ccdcore.errors import FrameReadError
+from ccdcore.longitude import counts_to_the_west
 
 _AXES = ("rows", "columns")
 _NAMED = 12
@@ -164,6 +165,8 @@ def _values(header: fits.Header) -> dict[str, object]:
             continue
         if card.keyword in {"", "COMMENT", "HISTORY"} or isinstance(value, fits.card.Undefined):
             continue
+        if card.keyword.upper() in KEYWORDS["longitude"] and counts_to_the_west(card.comment, value):
+            value = f"{value} W"
         known = values.setdefault(card.keyword.upper(), [])
         if value not in known:
             known.append(value)

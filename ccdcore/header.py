@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from ccdcore.cards import Cards, Several, angle, count, find, key, number, slug, text, value_of
+from ccdcore.cards import Cards, Several, count, find, key, number, slug, text, value_of
 from ccdcore.configuration import configuration_slug, gain_is_a_setting, serial_numbers
 from ccdcore.dialects import AVERAGE_WORDS, FILTER_WHEELS, KEYWORDS, OPEN_FILTERS, UNIT_S
 from ccdcore.frame_type import classify, holds
 from ccdcore.instrument import FrameRule, FrameType, Instrument
+from ccdcore.longitude import site_longitude
 from ccdcore.times import Moment, moment
 
 _T = TypeVar("_T")
@@ -117,7 +118,8 @@ def identify(
         entry=entry,
     )
     began = _began(cards, entry)
-    doubts = [*_doubts(cards, {"exposure_time": exposure_time_s}, entry), *began.words]
+    site = site_longitude(cards, _keywords("longitude", entry), began.when)
+    doubts = [*_doubts(cards, {"exposure_time": exposure_time_s}, entry), *began.words, *site.words]
     return ExposureInfo(
         frame_type=frame_type,
         frame_type_reason="; ".join([frame_type_reason, *doubts]),
@@ -128,7 +130,7 @@ def identify(
         exposure_time_s=exposure_time_s,
         ccd_temperature_c=_value(cards, "ccd_temperature", _celsius, entry),
         filter=_filter(cards, entry),
-        longitude_deg=_value(cards, "longitude", angle, entry),
+        longitude_deg=site.degrees,
         header_gain_e_per_adu=_header_gain(cards, entry),
         header_read_noise_e=_value(cards, "read_noise", _positive, entry),
         n_averaged=_value(cards, "n_averaged", count, entry) or _average_in_words(cards, filename),

@@ -139,6 +139,12 @@ def frame_shapes(
     return {(rows, columns): n for rows, columns, n in session.execute(query.order_by(Frame.rows, Frame.columns))}
 
 
+def exposures(session: Session, *, at_most: int) -> list[tuple[str, datetime | None, float | None]]:
+    """Return instrument, time and the header's longitude of the latest calibration frames."""
+    query = select(Frame.instrument, Frame.date_obs, Frame.longitude_deg).where(Frame.calibration_set_id.is_not(None))
+    return [(name, when, east) for name, when, east in session.execute(query.order_by(Frame.id.desc()).limit(at_most))]
+
+
 def _paths(files: Iterable[tuple[int | None, str, str]]) -> dict[int | None, list[str]]:
     paths: dict[int | None, list[str]] = defaultdict(list)
     for frame_id, root, below in files:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ _COLUMNS = (
 
 
 def identified(home: Path, paths: Sequence[Path]) -> tuple[Rows, bool]:
-    """Say what each frame is, and why; only headers are read.
+    """Say what each frame is, and why; only headers are read. Doubts on where nights are cut go to standard error.
 
     Parameters
     ----------
@@ -66,7 +67,19 @@ def identified(home: Path, paths: Sequence[Path]) -> tuple[Rows, bool]:
         If a path does not exist.
     """
     settings = load_settings(home)
-    rows = [_identified(path, settings) for path in _in_turn(frame_files(settings, paths), "reading headers")]
+    rows: Rows = []
+    exposures: list[tuple[str, datetime | None, float | None]] = []
+    for path in _in_turn(frame_files(settings, paths), "reading headers"):
+        try:
+            header = read_header(path, instruments=settings.instruments)
+        except FrameReadError as error:
+            rows.append(_row({"file": str(path), "type": UNREADABLE, "because": error.reason}))
+        else:
+            info = header.info
+            rows.append(_row(_described(path, header, settings.nights)))
+            exposures.append((info.instrument, info.date_obs, info.longitude_deg))
+    for doubt in settings.nights.doubts(exposures):
+        click.echo(one_line(doubt), err=True)
     return rows, any(row["type"] == UNREADABLE for row in rows)
 
 
@@ -142,13 +155,7 @@ def _in_turn(files: Sequence[Path], what: str) -> Iterator[Path]:
             yield path
 
 
-def _identified(path: Path, settings: Settings) -> dict[str, Any]:
-    try:
-        header = read_header(path, instruments=settings.instruments)
-    except FrameReadError as error:
-        known = {"file": str(path), "type": UNREADABLE, "because": error.reason}
-    else:
-        known = _described(path, header, settings.nights)
+def _row(known: dict[str, Any]) -> dict[str, Any]:
     return {name: plain(known.get(name)) for name in _COLUMNS}
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from ccdcore.errors import CcdError
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameRule, FrameType, Instrument, Limits
+from ccdcore.longitude import doubtful_nights
 from ccdcore.recipe import Recipes
 from ccdcore.series import night_of
 from flows.redaction import learn, redact, secrets_of_address
@@ -133,11 +134,28 @@ class NightSettings(_Strict):
         """Return the night of a frame by this longitude, else its header's, else 0; None for an unknown time."""
         if info.date_obs is None:
             return None
-        known = [one for one in (self.longitude_deg, info.longitude_deg) if one is not None]
         try:
-            return night_of(info.date_obs, known[0] if known else 0.0)
+            return night_of(info.date_obs, self._longitude_of(info.longitude_deg))
         except OverflowError:  # a header may say the year 1
             return None
+
+    def doubts(self, exposures: Iterable[tuple[str, datetime | None, float | None]]) -> list[str]:
+        """Say of which cameras nights are cut amid the frames, as of `ccdcore.longitude.doubtful_nights`.
+
+        Parameters
+        ----------
+        exposures : iterable of tuple
+            Instrument, time, and the header's longitude, of each frame.
+        """
+        times: dict[tuple[str, float], list[datetime]] = {}
+        for instrument, when, longitude_deg in exposures:
+            if when is not None:
+                times.setdefault((instrument, self._longitude_of(longitude_deg)), []).append(when)
+        found = [(key[0], doubtful_nights(some, key[1])) for key, some in sorted(times.items())]
+        return [f"{instrument}: {words}" for instrument, words in found if words]
+
+    def _longitude_of(self, header_deg: float | None) -> float:
+        return next((one for one in (self.longitude_deg, header_deg) if one is not None), 0.0)
 
 
 class DatabaseSettings(_Strict):

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DatabaseError as BrokenDatabaseError
 from ccdcore.instrument import FrameType, Instrument
 from db.base import DatabaseError
 from db.engine import check, make_engine, session_factory
-from db.listings import frame_shapes
+from db.listings import exposures, frame_shapes
 from db.sets import set_frames, set_summaries
 from flows.health import condition, words_of_ages
 from flows.home import Home
@@ -31,6 +31,8 @@ from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, 
 from flows.words import number_of
 
 PORT = 4200
+LATEST = 5000
+"""Frames on record that are looked at for where their nights are cut."""
 WATCH_LIMIT = Path("/proc/sys/fs/inotify/max_user_watches")
 PROGRAMS = ("prefect", "fastapi")
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -162,6 +164,7 @@ def _record(engine: Engine, settings: Settings) -> Iterator[Finding]:
             yield Finding(Level.FAIL, f"home {error}")
         yield from _amplifiers(engine, settings)
         yield from _overscans(engine, settings)
+        yield from _nights(engine, settings)
         yield from _service(Home(settings, engine))
     except BrokenDatabaseError as error:
         yield Finding(Level.FAIL, f"database {shown}: is damaged ({error.orig}): restore a backup")
@@ -200,6 +203,13 @@ def _overscans(engine: Engine, settings: Settings) -> Iterator[Finding]:
             for reason in reasons:
                 todo = "name the right section as amplifiers of its entry"
                 yield Finding(Level.WARN, f"{one.instrument} {one.window_first_night}: {reason}: {todo}")
+
+
+def _nights(engine: Engine, settings: Settings) -> Iterator[Finding]:
+    """Tell of which cameras nights are cut amid the frames."""
+    with session_factory(engine, read_only=True)() as session:
+        latest = exposures(session, at_most=LATEST)
+    yield from (Finding(Level.WARN, doubt) for doubt in settings.nights.doubts(latest))
 
 
 def _misfits(entry: Instrument, shape: tuple[int, int], n: int) -> Iterator[Finding]:

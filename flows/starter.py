@@ -13,7 +13,7 @@ from ccdcore.instrument import FrameType
 from ccdcore.writing import write_bytes
 from flows.frame_tables import UNREADABLE, frame_files
 from flows.progress import progress_bar
-from flows.settings import CONFIG_NAME, Settings, SettingsError
+from flows.settings import CONFIG_NAME, NightSettings, Settings, SettingsError
 from flows.starting_config import SeenFrame, configuration_text
 from flows.tables import show
 from flows.words import number_of, one_line
@@ -45,6 +45,9 @@ def start(home: Path, directory: Path, *, say: Callable[[str], None]) -> None:
     frames, unreadable = _look(home, directory)
     _print_summary(frames, unreadable)
     _print_odd(frames, unreadable)
+    exposures = [(frame.info.instrument, frame.info.date_obs, frame.info.longitude_deg) for frame in frames]
+    for doubt in NightSettings().doubts(exposures):
+        say(doubt)
     _write(target, configuration_text(directory, frames))
     say(f"{target}: written; look it over, then type: ccdwatch doctor --home {home} && ccdwatch up --home {home}")
 

@@ -314,20 +314,20 @@ def test_upper_case_and_compressed_names(site: Site) -> None:
     assert set(site.states()) == set(names)
 
 
-def test_only_regular_files_of_the_tree(site: Site) -> None:
-    (site.outside / "secret.fits").write_bytes(BLOCK)
+def test_only_regular_files_and_links_to_such(site: Site) -> None:
+    (site.outside / "frame.fits").write_bytes(BLOCK)
     os.mkfifo(site.root / "pipe.fits")
     (site.root / "zero.fits").symlink_to("/dev/zero")
     (site.root / "dangling.fits").symlink_to("nowhere.fits")
     (site.root / "loop.fits").symlink_to("loop.fits")
-    (site.root / "outward.fits").symlink_to(site.outside / "secret.fits")
+    (site.root / "outward.fits").symlink_to(site.outside / "frame.fits")
     (site.root / "directory.fits").mkdir()
     (site.root / "around").symlink_to(site.root)
     (site.root / "good.fits").write_bytes(BLOCK)
     site.start()
     os.mkfifo(site.root / "pipe2.fits")
-    assert site.becomes_ready("good.fits", within=SOON)
-    assert set(site.states()) == {"good.fits"}
+    assert site.becomes_ready("good.fits", "outward.fits", within=SOON)
+    assert set(site.states()) == {"good.fits", "outward.fits"}
 
 
 def test_home_below_the_root_is_not_watched(site: Site) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccdcore.cards import Several, angle, count, number, slug
+from ccdcore.cards import Several, count, number, slug
 from ccdcore.dialects import (
     BINNING,
     BINNING_PAIR,
@@ -431,10 +431,8 @@ def test_number(value, expected):
     assert number(value) == expected
 
 
-def test_count_and_angle():
+def test_count():
     assert [count(value) for value in (4, "2", 0, "x")] == [4, 2, None, None]
-    assert angle("-17 53 06") == pytest.approx(-17.885)
-    assert angle("x") is None
 
 
 @given(st.text())
