@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,3 +70,22 @@ class SectionError(CcdError, ValueError):
 
 class InsufficientDataError(CcdError, ValueError):
     """The frames given cannot support the measurement or product asked for."""
+
+
+class NoLightError(InsufficientDataError):
+    """Flats that have no light to be scaled by.
+
+    Parameters
+    ----------
+    reasons : mapping of Path to str
+        What is said of each.
+    """
+
+    def __init__(self, reasons: Mapping[Path, str]) -> None:
+        (first, reason), more = next(iter(reasons.items())), len(reasons) - 1
+        super().__init__(f"{first}: {reason}" + (f"; and {more} more like it" if more else ""))
+        self.reasons = dict(reasons)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep all that is known on the way to another process."""
+        return NoLightError, (self.reasons,)

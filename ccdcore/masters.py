@@ -16,7 +16,7 @@ from ccdcore._master_stack import (
     saturation_limits,
 )
 from ccdcore.combining import CombinedImage, Progress, combine
-from ccdcore.errors import InsufficientDataError
+from ccdcore.errors import NoLightError
 from ccdcore.master import MaskBit, Master, MasterInput, MasterKind
 from ccdcore.master_check import check_master, residual
 from ccdcore.master_file import master_hdulist, read_master
@@ -183,7 +183,9 @@ def master_flat(
     Raises
     ------
     InsufficientDataError
-        If there are too few frames, they differ in shape, or one has no light.
+        If there are too few frames or they differ in shape.
+    NoLightError
+        If some have no light.
     """
     recipe = recipe or FlatRecipe()
     stack = MasterStack.of("flat", frames, recipe.min_frames, bias=bias, dark=dark)
@@ -239,14 +241,16 @@ def illuminated_region(
 def _require_light(
     frames: Sequence[CalibrationFrame], levels: npt.NDArray[np.float64], noise: float, recipe: FlatRecipe
 ) -> None:
-    for frame, level in zip(frames, levels, strict=True):
-        if not level > LEAST_LIGHT * noise:
-            what, advice = (
-                ("median of the whole frame", 'use scale = "illuminated" for light that covers less than half of it')
-                if recipe.scale == "median"
-                else ("level of the illuminated region", "leave it out or expose longer")
-            )
-            raise InsufficientDataError(
-                f"{frame.path}: the {what} is {level:.1f} ADU above the bias, not {LEAST_LIGHT:g} times its noise of "
-                f"{noise:.1f} ADU, so that a flat cannot be scaled by it: {advice}"
-            )
+    what, advice = (
+        ("median of the whole frame", 'use scale = "illuminated" for light that covers less than half of it')
+        if recipe.scale == "median"
+        else ("level of the illuminated region", "leave it out or expose longer")
+    )
+    reasons = {
+        frame.path: f"the {what} is {level:.1f} ADU above the bias, not {LEAST_LIGHT:g} times its noise of "
+        f"{noise:.1f} ADU, so that a flat cannot be scaled by it: {advice}"
+        for frame, level in zip(frames, levels.tolist(), strict=True)
+        if not level > LEAST_LIGHT * noise
+    }
+    if reasons:
+        raise NoLightError(reasons)

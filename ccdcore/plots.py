@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from astropy.visualization import ZScaleInterval
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image as PillowImage
 
 from ccdcore._transfer_fit import curvature
 from ccdcore.instrument import Limits
 from ccdcore.photon_transfer import PhotonTransfer, PhotonTransferPoint
+from ccdcore.thumbnails import block_of, shown_cells
 
 Image = npt.NDArray[Any]
 TrendRow = tuple[datetime, float, float | None, str]
@@ -39,8 +40,8 @@ _MASKED = "#BBD7EA"
 _WIDTH = 9.0
 """Inches."""
 _DPI = 100
-_MOST_CELLS = 24_000
-"""Cells that an image is reduced to: noise does not compress, so they make the size of the file."""
+_MOST_NAMED = 8
+"""Amplifiers that a legend names."""
 
 
 def png(figure: Figure) -> bytes:
@@ -189,7 +190,7 @@ def variance_against_mean(results: Sequence[PhotonTransfer], *, title: str) -> F
     )
     if any(result.rejected for result in drawn):
         axis.plot([], [], "x", color="0.3", label="pairs left out")
-    axis.legend(loc="upper left", fontsize="small")
+    name_curves(axis, loc="upper left", fontsize="small")
     for each in (axis, residuals):
         each.grid(alpha=0.3)
     return figure
@@ -268,7 +269,7 @@ def trend(
     axis.xaxis.set_major_locator(locator)
     axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC))  # type: ignore[no-untyped-call]
     axis.ticklabel_format(axis="y", useOffset=False)
-    figure.legend(loc="outside right upper", fontsize="small")
+    name_curves(axis, figure.legend, loc="outside right upper", fontsize="small")
     axis.grid(alpha=0.3)
     return figure
 
@@ -313,44 +314,6 @@ def _residual_range(result: PhotonTransfer) -> float:
     return 120 * float(np.max((np.abs(variance - fitted) + error) / fitted))
 
 
-def block_of(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return the block (rows, columns) that brings an image to at most `_MOST_CELLS` cells, square if it can be."""
-    rows, columns = shape
-    size = max(1.0, math.sqrt(rows * columns / _MOST_CELLS))
-    height = min(math.ceil(size), max(1, rows // 48))
-    width = min(columns, math.ceil(math.ceil(rows / height) * columns / _MOST_CELLS))
-    return math.ceil(rows * math.ceil(columns / width) / _MOST_CELLS), width
-
-
-def reduced(image: Image, block: tuple[int, int]) -> Image:
-    """Average an image in blocks, NaN left out; a last block that is not full is averaged over what there is."""
-    cells = image.astype(np.float64)
-    known = np.isfinite(cells)
-    cells = np.where(known, cells, 0.0)
-    starts = [np.arange(0, size, step) for size, step in zip(image.shape, block, strict=True)]
-    total, n = (
-        np.add.reduceat(np.add.reduceat(part, starts[1], 1), starts[0], 0) for part in (cells, known.astype(int))
-    )
-    with np.errstate(invalid="ignore"):
-        return np.asarray(total / n)
-
-
-def shown_cells(frame: Image, master: Image, residual: Image) -> list[tuple[Image, float, float]]:
-    """Return each averaged in blocks, with ZScale limits of the cells whose residual is known: no overscan, no mask."""
-    cells = [reduced(image, block_of(frame.shape)) for image in (frame, master, residual)]
-    counts = np.isfinite(cells[-1])
-    return [(one, *zscale(one[counts])) for one in cells]
-
-
-def zscale(image: Image) -> tuple[float, float]:
-    """Return the limits between which the finite pixels of an image show best, as IRAF's ZScale finds them."""
-    finite = image[np.isfinite(image)]
-    if finite.size == 0:
-        return 0.0, 1.0
-    low, high = ZScaleInterval().get_limits(finite)
-    return float(low), float(high)
-
-
 def _bins(values: Image) -> Image:
     """Return the edges of bins over the median ± 8 σ; whole and half numbers stand in the middle of theirs.
 
@@ -377,6 +340,26 @@ def plus_minus(value: float, uncertainty: float | None) -> str:
         return f"{value:.4g}"
     digits = max(0, 1 - math.floor(math.log10(uncertainty)))
     return f"{value:.{digits}f} ± {uncertainty:.{digits}f}"
+
+
+def name_curves(axis: Axes, legend: Callable[..., Any] | None = None, **about: Any) -> None:
+    """Name the curves, those of amplifiers as far as there is room.
+
+    Parameters
+    ----------
+    axis : Axes
+        Where they are drawn.
+    legend : callable, optional
+        What draws the names: that of the axis, unless told otherwise.
+    about : object
+        Its options.
+    """
+    named = list(zip(*axis.get_legend_handles_labels(), strict=True))
+    amplifiers = [one for one in named if one[1].startswith("amplifier ")]
+    shown = [one for one in named if one not in amplifiers[_MOST_NAMED:]]
+    if (more := len(amplifiers) - _MOST_NAMED) > 0:
+        shown.append((Line2D([], [], linestyle=""), f"and {more} more amplifiers"))
+    (legend or axis.legend)([handle for handle, _ in shown], [label for _, label in shown], **about)
 
 
 def _say(axis: Axes, text: str) -> None:

@@ -14,7 +14,8 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from ccdcore.bad_pixels import BAD
 from ccdcore.photon_transfer import PhotonTransfer
-from ccdcore.plots import COLOURS, MARKERS, fitted_variance, shown_cells
+from ccdcore.plots import COLOURS, MARKERS, fitted_variance, name_curves
+from ccdcore.thumbnails import shown_cells
 
 Image = npt.NDArray[Any]
 
@@ -23,6 +24,8 @@ _DPI = 100
 _NAMED_LINES = 3
 _TABLE_CHARACTERS = 110
 """What a row of the table holds in small print."""
+_MOST_ROWS = 8
+"""Rows of the table, its header apart; of more amplifiers the first are shown."""
 _MOST_MARKED = 3_000
 """Bad pixels of one kind that are drawn; a map of more is a grey area anyway."""
 
@@ -111,8 +114,7 @@ def report_page(
     """
     figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI)
     figure.text(0.06, 0.965, title, fontsize="x-large", weight="bold")
-    _draw_table(figure, table)
-    low = 0.93 - 0.018 * (len(table) + 1)
+    low = 0.93 - 0.018 * (_draw_table(figure, table) + 1)
     _draw_images(figure, images, low - 0.02)
     transfer = figure.add_axes((0.11, 0.36, 0.37, 0.2))
     transfer.set_title("photon transfer", fontsize="medium")
@@ -126,13 +128,20 @@ def report_page(
     return figure
 
 
-def _draw_table(figure: Figure, table: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) + 2 for column in zip(*table, strict=True)]
+def _draw_table(figure: Figure, table: Sequence[Sequence[str]]) -> int:
+    """Draw the header and as many rows as there is room for; return how many lines that are."""
+    shown = table if len(table) <= 1 + _MOST_ROWS else table[:_MOST_ROWS]
+    widths = [max(map(len, column)) + 2 for column in zip(*shown, strict=True)]
     places = 0.06 + 0.9 * np.cumsum([0, *widths]) / max(sum(widths), _TABLE_CHARACTERS)
     size = "small" if sum(widths) <= _TABLE_CHARACTERS else "x-small"
-    for number, row in enumerate(table):
+    for number, row in enumerate(shown):
         for x, cell in zip(places, row, strict=False):
             figure.text(x, 0.93 - 0.018 * number, cell, fontsize=size, weight="bold" if number == 0 else "normal")
+    if len(shown) == len(table):
+        return len(shown)
+    more = f"… and {len(table) - len(shown)} more amplifiers: all are on the page of the run"
+    figure.text(0.06, 0.93 - 0.018 * len(shown), more, fontsize=size)
+    return len(shown) + 1
 
 
 def _draw_images(figure: Figure, images: Images | None, top: float) -> None:
@@ -183,7 +192,7 @@ def _draw_transfers(axis: Axes, transfers: Sequence[PhotonTransfer]) -> None:
             each.set_major_locator(LogLocator(subs=(1, 2, 5)))
             each.set_major_formatter(EngFormatter(sep=""))
             each.set_minor_formatter(NullFormatter())
-    axis.legend(loc="upper left", fontsize="x-small")
+    name_curves(axis, loc="upper left", fontsize="x-small")
     axis.grid(alpha=0.3)
 
 
@@ -211,7 +220,7 @@ def _draw_spectra(axis: Axes, spectra: Sequence[Spectrum]) -> None:
         axis.set(yscale="log", ylim=(0.7 * low, high * (high / low) ** 0.4))
     else:
         axis.set_ylim(0, 1.5 * high)
-    axis.legend(loc="upper right", fontsize="x-small", ncols=2)
+    name_curves(axis, loc="upper right", fontsize="x-small", ncols=2)
     axis.grid(alpha=0.3)
 
 

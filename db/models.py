@@ -218,6 +218,19 @@ class RunInput(Base):
     """Inode, size, mtime and ctime that the file had when the run found it as on record."""
 
 
+class Lack(Base):
+    """A product that a run did not make, and why: by what the frames lack, or because it failed."""
+
+    __tablename__ = "lack"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), index=True)
+    product: Mapped[str]
+    reason: Mapped[str]
+    is_failure: Mapped[bool]
+    """Whether nobody foresaw it, so that it is tried again."""
+
+
 class Measurement(Base):
     """One value of one quantity for one amplifier."""
 

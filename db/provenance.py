@@ -139,7 +139,8 @@ def _derived_from(
     inputs = session.execute(
         select(RunInput, Frame.filter).outerjoin(Frame, RunInput.frame_id == Frame.id).where(RunInput.run_id == run_id)
     ).all()
-    left_out = {one.frame_id for one, _ in inputs if one.excluded is not None and one.role == f"for {purpose}"}
+    without = {f"for {purpose}", *(f"for {purpose} {name}" for name in filters or () if name)}
+    left_out = {one.frame_id for one, _ in inputs if one.excluded is not None and one.role in without}
     return [
         _input_id(one)
         for one, filter_name in inputs

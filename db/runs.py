@@ -8,7 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from ccdcore.series import SeriesFrame
@@ -51,6 +51,11 @@ class RunRow:
     ended_at: datetime | None
     superseded: bool
 
+    @property
+    def is_done_in_part(self) -> bool:
+        """Whether it is done but for a product that failed: only then the message of what is done says something."""
+        return self.outcome is Outcome.DONE and self.message is not None
+
 
 @dataclass(frozen=True, slots=True)
 class StandingRun:
@@ -82,6 +87,16 @@ class UsedFrame:
     role: str
     excluded: str | None
     borrowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LackRow:
+    """A product that a run did not make, and why; ``is_failure`` where nobody foresaw that."""
+
+    id: int
+    product: str
+    reason: str
+    is_failure: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +167,10 @@ def unfinished_runs(session: Session) -> list[RunRow]:
 
 
 def failed_runs(session: Session) -> list[RunRow]:
-    """Return the runs that failed and that no other run of their set came after, the newest in front."""
+    """Return the runs that failed, if only in a product, and that no other of their set came after, newest first."""
     newest = select(func.max(Run.id)).group_by(Run.calibration_set_id)
-    return _runs(session, Run.id.in_(newest), Run.outcome == Outcome.FAILED)
+    in_part = and_(Run.outcome == Outcome.DONE, Run.message.is_not(None))
+    return _runs(session, Run.id.in_(newest), or_(Run.outcome == Outcome.FAILED, in_part))
 
 
 def runs_cut_short(session: Session, *, before: datetime) -> list[RunRow]:
@@ -240,6 +256,13 @@ def run_masters(session: Session, run_id: int) -> list[MasterRow]:
     columns = [getattr(models.Master, name) for name in MasterRow.__dataclass_fields__]
     query = select(*columns).where(models.Master.run_id == run_id).order_by(models.Master.id)
     return [MasterRow(*row) for row in session.execute(query)]
+
+
+def run_lacks(session: Session, run_id: int) -> list[LackRow]:
+    """Return the products that a run did not make, in the order they were recorded."""
+    columns = [getattr(models.Lack, name) for name in LackRow.__dataclass_fields__]
+    query = select(*columns).where(models.Lack.run_id == run_id).order_by(models.Lack.id)
+    return [LackRow(*row) for row in session.execute(query)]
 
 
 def master_paths(session: Session) -> set[str]:

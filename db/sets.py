@@ -35,8 +35,14 @@ class LatestRun:
     digest: str
     attempt: int
     outcome: Outcome | None
+    message: str | None
     began_at: datetime
     ended_at: datetime | None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is done, and no product failed."""
+        return self.outcome is Outcome.DONE and self.message is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +240,7 @@ def _summary(one: CalibrationSet, run: Run | None, arrivals: list[tuple[datetime
 
 
 def _latest_run(run: Run) -> LatestRun:
-    return LatestRun(run.id, run.digest, run.attempt, run.outcome, run.began_at, run.ended_at)
+    return LatestRun(run.id, run.digest, run.attempt, run.outcome, run.message, run.began_at, run.ended_at)
 
 
 def attempts(session: Session, *, set_id: int, digest: str) -> int:
@@ -251,9 +257,12 @@ def open_runs(session: Session) -> list[OpenRun]:
 
 
 def lately_done(session: Session, *, since: datetime) -> list[OpenRun]:
-    """Return the runs whose results stand and that ended since a time, with the processes that worked on them."""
+    """Return the runs whose results stand and that ended since a time, with the processes that worked on them.
+
+    Those that lack a product that failed are not among them: they are made again.
+    """
     columns = [getattr(Run, name) for name in OpenRun.__dataclass_fields__]
-    standing = Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None), Run.ended_at >= since
+    standing = Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None), Run.ended_at >= since, Run.message.is_(None)
     return [OpenRun(*row) for row in session.execute(select(*columns).where(*standing).order_by(Run.id))]
 
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from prefect import Task, flow, get_run_logger
+from prefect import State, Task, flow, get_run_logger
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
+from prefect.states import Failed
 
 from db.models import Outcome
-from db.runs import find_run
+from db.runs import find_run, get_run
 from flows.artifacts import publish_report, summary
 from flows.home import Home, cached_home, own_home
+from flows.lacks import ProductFailedError, producing
 from flows.local import recording_failure
 from flows.pictures import are_drawn
 from flows.reconcile import begin_run
 from flows.redaction import without_secrets
 from flows.seats import seat
 from flows.settings import PrefectSettings
-from flows.steps import STEPS, Step
+from flows.steps import STEPS, Step, do
 
 
 def _task(step: Step) -> Task[[str, int], list[int]]:
@@ -28,7 +30,7 @@ def _task(step: Step) -> Task[[str, int], list[int]]:
 
     def run(home: str, run_id: int) -> list[int]:
         with without_secrets():
-            return step.function(cached_home(home), run_id)
+            return do(step, cached_home(home), run_id)
 
     return Task(run, name=step.name, task_run_name=step.name, cache_policy=NO_CACHE, persist_result=False)
 
@@ -56,7 +58,7 @@ def _where_tasks_run(settings: PrefectSettings) -> Iterator[Callable[[Task[[str,
 
 
 @flow(name="calibrate", persist_result=False, validate_parameters=False)
-def calibrate(set_id: int, digest: str, attempt: int, home: str | None = None) -> None:
+def calibrate(set_id: int, digest: str, attempt: int, home: str | None = None) -> State | None:
     """Measure gain and read noise of a calibration set, build its masters, and record them.
 
     Parameters
@@ -69,25 +71,35 @@ def calibrate(set_id: int, digest: str, attempt: int, home: str | None = None) -
         Which attempt at these inputs it is.
     home : str, optional
         Id of the home that it is for. A run for another home than that of its process is refused.
+
+    Returns
+    -------
+    State or None
+        Failed, with what the record says, where a product failed; the others are made and shown.
     """
     with without_secrets():
-        _calibrate(own_home(home), set_id=set_id, digest=digest, attempt=attempt)
+        return _calibrate(own_home(home), set_id=set_id, digest=digest, attempt=attempt)
 
 
-def _calibrate(home: Home, *, set_id: int, digest: str, attempt: int) -> None:
+def _calibrate(home: Home, *, set_id: int, digest: str, attempt: int) -> State | None:
     logger = get_run_logger()
     run_id = _results(home, set_id=set_id, digest=digest, attempt=attempt)
     run_id = run_id or _without_pictures(home, set_id=set_id, digest=digest, attempt=attempt)
     if run_id is None:
         logger.info("Nothing to do: this run was made before, or more frames came since it was asked for")
-        return
+        return None
     os.nice(PATIENCE)
     with _where_tasks_run(home.settings.prefect) as run_task:
         for task in PATIENT:
-            run_task(task, str(home.path), run_id)
+            with suppress(ProductFailedError):
+                run_task(task, str(home.path), run_id)
     for line in summary(home, run_id):
         logger.info(line)
-    publish_report(home, run_id)
+    with producing(home, run_id, "report"):
+        publish_report(home, run_id)
+    with home.reading() as session:
+        run = get_run(session, run_id)
+    return Failed(message=run.message) if run.is_done_in_part else None
 
 
 def _results(home: Home, *, set_id: int, digest: str, attempt: int) -> int | None:
@@ -99,7 +111,8 @@ def _results(home: Home, *, set_id: int, digest: str, attempt: int) -> int | Non
         if run_id is not None:
             with recording_failure(home, run_id, reraise=True), _where_tasks_run(home.settings.prefect) as run_task:
                 for task in URGENT:
-                    run_task(task, str(home.path), run_id)
+                    with suppress(ProductFailedError):
+                        run_task(task, str(home.path), run_id)
     return run_id
 
 

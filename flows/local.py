@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ccdcore.errors import CcdError, ChangedFrameError
+from ccdcore.errors import ChangedFrameError
 from db.records import fail_run
 from flows.disk import is_disk_full
 from flows.home import Home, now
+from flows.lacks import ProductFailedError, in_words
 from flows.lost_database import is_database_lost
 from flows.publishing import give_up
 from flows.reconcile import Plan, begin_run
 from flows.redaction import redact
-from flows.steps import STEPS
+from flows.steps import STEPS, do
 from flows.verification import changed_input
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def run_locally(home: Home, plan: Plan, *, progress: Callable[[str], None] | Non
         for step in STEPS:
             if progress:
                 progress(step.name)
-            step.function(home, run_id)
+            with suppress(ProductFailedError):
+                do(step, home, run_id)
     return run_id
 
 
@@ -60,7 +62,7 @@ def recording_failure(home: Home, run_id: int, *, reraise: bool = False) -> Iter
     try:
         yield
     except Exception as error:
-        message = str(error) if isinstance(error, CcdError) else f"{type(error).__name__}: {error}"
+        message = in_words(error)
         if is_database_lost(error):  # no fault of the run: should even this not come to the record, its process ends
             give_up(home, run_id, why=redact(f"the database went away: {message}"))
             raise

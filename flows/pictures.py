@@ -3,71 +3,119 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ccdcore.instrument import FrameType
 from db.runs import MasterRow, MeasurementRow, get_run, run_masters, run_measurements
 from db.sets import lately_done
+from flows.bias import bias_for
 from flows.home import HOST, Home, is_gone
 from flows.inputs import inputs_of_run
+from flows.lacks import producing
 from flows.naming import picture_path
 from flows.reconcile import Plan
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+    from matplotlib.figure import Figure
+
     from ccdcore.photon_transfer import PhotonTransfer
-    from ccdcore.report_page import Spectrum
+    from ccdcore.report_page import Images, Spectrum
 
 _PICTURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\.png|\..+\.png\.[0-9a-f]{8}\.tmp")
 """Names of pictures (`flows.naming.picture_path`), and of those that are being written."""
 
 
 def draw_pictures(home: Home, run_id: int) -> list[int]:
-    """Draw what the report shows: one page of all, each master, histograms, variance against mean, noise spectrum."""
-    from ccdcore.fits_io import read_image
-    from ccdcore.master_check import residual
-    from ccdcore.master_file import read_master
-    from ccdcore.plots import frame_master_residual, histogram, png, variance_against_mean
-    from ccdcore.report_page import Images, noise_spectrum, report_page
-    from ccdcore.writing import write_bytes
+    """Draw what the report shows: one page of all, each master, histograms, variance against mean, noise spectrum.
+
+    Each picture is drawn on its own: one that fails costs no other.
+    """
+    from ccdcore.plots import variance_against_mean
+    from ccdcore.report_page import noise_spectrum, report_page
 
     with home.reading() as session:
         run, measured = get_run(session, run_id), run_measurements(session, run_id)
         rows = run_masters(session, run_id)
-        used = [one for one in inputs_of_run(session, run_id).frames if one.excluded is None]
-    masters = [row for row in rows if row.kind != "mask"]
-    read = {row.id: read_master(home.path / row.path) for row in masters}
-    bias = next((read[row.id] for row in masters if row.kind == FrameType.BIAS), None)
-    figures, images = {}, None
-    for row in masters:
-        master, title = read[row.id], _title(row)
-        first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)
-        left = residual(first, master, bias=None if row.kind == FrameType.BIAS else bias)
-        frame = read_image(first.path)
-        images = Images(title[0].lower() + title[1:], frame, master.value, left, master.unit)
-        figures[f"{title} frames"] = frame_master_residual(frame, master.value, left, title=title, unit=master.unit)
-        figures[f"{title} histogram"] = histogram(left, title=f"{title}: residual of the first frame", unit=master.unit)
-    if transfers := [one for one in _transfers(measured) if one.curve]:
-        figures["Photon transfer"] = variance_against_mean(transfers, title="Variance against mean")
-    if spectra := _spectra(measured):
-        figures["Noise spectrum"] = noise_spectrum(spectra, title="Noise spectrum along the rows")
-    if measured:
-        mask = next((read_image(home.path / row.path) for row in rows if row.kind == "mask"), None)
-        figures["All on one page"] = report_page(
-            title=f"{run.instrument} · {run.configuration} · {run.night}",
-            table=_table(measured),
-            images=images,
-            transfers=transfers,
-            spectra=spectra,
-            mask=mask,
-        )
     with _folder(home, run_id) as folder:
-        for name, figure in figures.items():
-            write_bytes(folder / picture_path(run_id=run_id, name=name).name, png(figure))
+
+        def draw(name: str, figure: Callable[[], Figure]) -> None:
+            _draw(home, run_id, folder, name, figure)
+
+        images = _draw_masters(home, run_id, [row for row in rows if row.kind != "mask"], draw)
+        if transfers := [one for one in _transfers(measured) if one.curve]:
+            draw("Photon transfer", lambda: variance_against_mean(transfers, title="Variance against mean"))
+        if spectra := _spectra(measured):
+            draw("Noise spectrum", lambda: noise_spectrum(spectra, title="Noise spectrum along the rows"))
+        if measured:
+            draw(
+                "All on one page",
+                lambda: report_page(
+                    title=f"{run.instrument} · {run.configuration} · {run.night}",
+                    table=_table(measured),
+                    images=images,
+                    transfers=transfers,
+                    spectra=spectra,
+                    mask=_mask(home, rows),
+                ),
+            )
     return []
+
+
+def _draw(home: Home, run_id: int, folder: Path, name: str, figure: Callable[[], Figure]) -> None:
+    from ccdcore.writing import write_bytes
+    from ccdcore.plots import png
+
+    with producing(home, run_id, f"picture {name}"):
+        write_bytes(folder / picture_path(run_id=run_id, name=name).name, png(figure()))
+
+
+def _draw_masters(
+    home: Home, run_id: int, rows: Sequence[MasterRow], draw: Callable[[str, Callable[[], Figure]], None]
+) -> Images | None:
+    """Draw each master beside its first frame, one in memory at a time; return the last for the page of all."""
+    from ccdcore.plots import frame_master_residual, histogram
+
+    last = None
+    for row in rows:
+        title = _title(row)
+        with producing(home, run_id, f"pictures of the {title[0].lower()}{title[1:]}"):
+            last = None  # given away before the next are read
+            last = _images(home, run_id, row)
+            three = partial(frame_master_residual, last.frame, last.master, last.residual)
+            draw(f"{title} frames", partial(three, title=title, unit=last.unit))
+            what = f"{title}: residual of the first frame"
+            draw(f"{title} histogram", partial(histogram, last.residual, title=what, unit=last.unit))
+            del three
+    return last
+
+
+def _images(home: Home, run_id: int, row: MasterRow) -> Images:
+    """Return the first frame of a master, the master, and what is left of the frame."""
+    from ccdcore.fits_io import read_image
+    from ccdcore.master_check import residual
+    from ccdcore.master_file import read_master
+    from ccdcore.report_page import Images
+
+    with home.reading() as session:
+        used = [one for one in inputs_of_run(session, run_id).frames if one.excluded is None]
+    master, title = read_master(home.path / row.path), _title(row)
+    first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)
+    of_kind = [one.frame for one in used if one.role == row.kind]
+    bias = None if row.kind == FrameType.BIAS else bias_for(home, run_id, row.kind, of_kind)
+    left = residual(first, master, bias=bias)
+    return Images(title[0].lower() + title[1:], read_image(first.path), master.value, left, master.unit)
+
+
+def _mask(home: Home, rows: Sequence[MasterRow]) -> npt.NDArray[Any] | None:
+    from ccdcore.fits_io import read_image
+
+    return next((read_image(home.path / row.path) for row in rows if row.kind == "mask"), None)
 
 
 _COLUMNS = {

@@ -169,7 +169,7 @@ def _answer(home: Home, held: Sequence[FileFrame], set_ids: Collection[int], mad
     reasons = Counter(frame.frame_type_reason for frame in held if frame.frame_type is FrameType.OTHER)
     return {
         **results,
-        "failed": failed + made.failed,
+        "failed": failed + made.failed + results["failed"],
         "other": reasons.total(),
         "other_reasons": dict(reasons.most_common()),
     }

@@ -89,17 +89,19 @@ def settles_at(summary: SetSummary, settle_seconds: float) -> datetime:
 def next_attempt(last: RunRow | None, at: datetime) -> int | None:
     """Return the attempt to make after the last run on the same inputs; None where none is due.
 
-    A run that failed is tried again after half a minute, then a minute; one that found the disk full, as soon as
-    there is room; one whose process was killed, at once, and after some times with growing pauses; one that other
-    inputs superseded, where the inputs are again what they were (a frame came and went), at once.
+    A run that failed, if only in one product, is tried again after half a minute, then a minute; one that found the
+    disk full, as soon as there is room; one whose process was killed, at once, and after some times with growing
+    pauses; one that other inputs superseded, where the inputs are again what they were (a frame came and went), at
+    once.
     """
     if last is None:
         return 1
     if last.superseded:
         return last.attempt + 1
-    if last.outcome is Outcome.FAILED and says_disk_full(last.message):
+    has_failed = last.outcome is Outcome.FAILED or last.is_done_in_part
+    if has_failed and says_disk_full(last.message):
         pause = 10.0
-    elif last.outcome is Outcome.FAILED and last.attempt < MAX_ATTEMPTS:
+    elif has_failed and last.attempt < MAX_ATTEMPTS:
         pause = 30.0 * 2 ** (last.attempt - 1)
     elif last.outcome is Outcome.ABANDONED:
         pause = min(30.0 * max(0, last.attempt - CUT_SHORT_AT_ONCE), LONGEST_PAUSE_SECONDS)
@@ -118,7 +120,7 @@ def plan(
     digest = inputs_digest(settings, summary.instrument, own, borrowed)
     last = find_run(session, set_id=summary.id, digest=digest)
     attempt = next_attempt(last, at)
-    if attempt is None and last is not None and last.outcome in again_after:
+    if attempt is None and last is not None and (last.outcome in again_after or (again_after and last.is_done_in_part)):
         attempt = last.attempt + 1
     if attempt is None:
         return None
@@ -167,7 +169,7 @@ def _is_open(summary: SetSummary, at: datetime) -> bool:
     Sets of other times that a new recipe made stale are left for work on request.
     """
     last = summary.latest_run
-    if last is None or last.outcome is not Outcome.DONE or summary.last_registered_at >= last.began_at:
+    if last is None or not last.is_done or summary.last_registered_at >= last.began_at:
         return True
     window_end = summary.window_first_night + timedelta(days=summary.window_nights + 1)
     return window_end >= at.date()

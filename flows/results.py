@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from ccdcore.instrument import FrameType
+from ccdcore.series import SeriesFrame
 from db.results import Verdict
 from db.rows import plain
-from db.runs import MasterRow, MeasurementRow, RunRow, run_inputs, run_masters, run_measurements, standing_runs
+from db.runs import (
+    LackRow,
+    MasterRow,
+    MeasurementRow,
+    RunRow,
+    UsedFrame,
+    run_inputs,
+    run_lacks,
+    run_masters,
+    run_measurements,
+    standing_runs,
+)
 from db.trends import judge, limits_of
 from flows.home import Home
+from flows.lacks import FOR
+from flows.naming import run_name
 from flows.settings import Settings
 
 _WORST_FIRST: tuple[Verdict, ...] = ("bad", "suspect", "ok", "unjudged")
@@ -21,21 +36,66 @@ def standing_results(home: Home, set_ids: Collection[int]) -> dict[str, list[dic
     Returns
     -------
     dict
-        ``characterisations``, ``masters`` (without masks of bad pixels) and ``excluded``, each a list of rows by
-        column name.
+        ``characterisations``, ``masters`` (without masks of bad pixels), ``excluded`` (frames, and products that the
+        frames do not support) and ``failed`` (products that failed), each a list of rows by column name.
     """
-    found: dict[str, list[dict[str, Any]]] = {"characterisations": [], "masters": [], "excluded": []}
+    found: dict[str, list[dict[str, Any]]] = {"characterisations": [], "masters": [], "excluded": [], "failed": []}
     with home.reading() as session:
         for run in standing_runs(session, set_ids):
-            measured = run_measurements(session, run.id)
+            measured, masters = run_measurements(session, run.id), run_masters(session, run.id)
+            lacks = run_lacks(session, run.id)
             found["characterisations"] += _characterisations(home.settings, run, measured)
-            found["masters"] += [_master(home, run, row) for row in run_masters(session, run.id) if row.kind != "mask"]
-            found["excluded"] += [
-                {"path": str(one.frame.path), "reason": one.excluded}
-                for one in run_inputs(session, run.id)
-                if one.excluded is not None
-            ]
+            found["masters"] += [_master(home, run, row) for row in masters if row.kind != "mask"]
+            found["excluded"] += _left_out(run, run_inputs(session, run.id), lacks, is_any_made=bool(masters))
+            found["failed"] += [_lack(run, lack) for lack in lacks if lack.is_failure]
     return {name: [plain(row) for row in rows] for name, rows in found.items()}
+
+
+def _lack(run: RunRow, lack: LackRow) -> dict[str, Any]:
+    """Return a product that is not made: it is of the set, which has the run's name, not of one frame."""
+    name = run_name(run.instrument, run.night, run.configuration)
+    return {"path": name, "product": lack.product, "reason": lack.reason}
+
+
+def _left_out(
+    run: RunRow, inputs: Sequence[UsedFrame], lacks: Sequence[LackRow], *, is_any_made: bool
+) -> list[dict[str, Any]]:
+    """Return the frames that nothing was made of, those left out of a product of others, and what the set lacks.
+
+    A product that is not made is told once, not of each frame that others were made of.
+    """
+    not_made = {lack.product for lack in lacks}
+    of_product = [one for one in inputs if one.role.startswith(FOR)]
+    purposes: dict[str, set[str]] = {}
+    for one in of_product:
+        purposes.setdefault(one.frame.sha256, set()).add(one.role.removeprefix(FOR))
+    idle = {
+        one.frame.sha256
+        for one in of_product
+        if _is_idle(one.frame, purposes[one.frame.sha256], is_any_made=is_any_made)
+    }
+    of_idle, of_others = (
+        {one.role.removeprefix(FOR) for one in of_product if (one.frame.sha256 in idle) is is_idle}
+        for is_idle in (True, False)
+    )
+    rows = []
+    for one in (one for one in inputs if one.excluded is not None):
+        product = one.role.removeprefix(FOR)
+        row = {"path": str(one.frame.path), "reason": one.excluded}
+        if product == one.role or one.frame.sha256 in idle:
+            rows.append(row)
+        elif product not in not_made:
+            rows.append({**row, "product": product})
+    told = of_idle - of_others
+    return rows + [_lack(run, lack) for lack in lacks if not (lack.is_failure or lack.product in told)]
+
+
+def _is_idle(frame: SeriesFrame, left_out_of: Collection[str], *, is_any_made: bool) -> bool:
+    """Whether nothing was made of a frame that was left out of these products; biases are subtracted from others."""
+    kind = frame.info.frame_type
+    is_measured = kind is not FrameType.DARK and not {"gain", "read noise"} & set(left_out_of)
+    is_combined = not any(product.startswith(f"master {kind}") for product in left_out_of)
+    return not (is_measured or is_combined or (kind is FrameType.BIAS and is_any_made))
 
 
 def verdict_of(settings: Settings, instrument: str, measured: Iterable[MeasurementRow]) -> Verdict:

@@ -86,7 +86,7 @@ async def _serve() -> None:
         return
 
 
-async def _runner(flow: Flow[..., None], *, limit: int) -> Runner:
+async def _runner(flow: Flow[..., Any], *, limit: int) -> Runner:
     runner = Runner(name=DEPLOYMENT, limit=limit, pause_on_shutdown=False, query_seconds=0.5)
     await runner.aadd_flow(flow, name=DEPLOYMENT)
     return runner

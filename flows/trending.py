@@ -11,6 +11,7 @@ from db.notices import OFTEN_WATCHED, raise_notices
 from db.runs import get_run, run_measurements
 from db.trends import TrendRow, trends
 from flows.home import Home, now
+from flows.lacks import producing
 from flows.naming import picture_path
 
 DRAWN = timedelta(days=730)
@@ -25,14 +26,15 @@ def judge_trends(home: Home, run_id: int) -> list[int]:
     with home.reading() as session:
         run = get_run(session, run_id)
         measured = {row.quantity for row in run_measurements(session, run_id)}
-    with home.sessions.begin() as session:
+    with producing(home, run_id, "alerts"), home.sessions.begin() as session:
         raise_notices(session, run_id=run_id, instrument=run.instrument, configuration=run.configuration, now=now())
     for quantity in OFTEN_WATCHED:
         if quantity in measured:
-            picture = draw_trend(
-                home, quantity, instrument=run.instrument, configuration=run.configuration, run_id=run_id
-            )
-            write_bytes(home.path / trend_picture(run_id, quantity), picture)
+            with producing(home, run_id, f"picture of the trend of the {quantity.replace('_', ' ')}"):
+                picture = draw_trend(
+                    home, quantity, instrument=run.instrument, configuration=run.configuration, run_id=run_id
+                )
+                write_bytes(home.path / trend_picture(run_id, quantity), picture)
     return []
 
 

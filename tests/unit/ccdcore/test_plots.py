@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.stats import norm
 
-from ccdcore import plots
+from ccdcore import plots, thumbnails
 from ccdcore.instrument import Limits
 from ccdcore.photon_transfer import PhotonTransfer, PhotonTransferPoint
 
@@ -95,7 +95,7 @@ def test_blocks_are_means_of_what_there_is(rows, columns, block, holes):
     rng = np.random.default_rng(rows * columns)
     image = rng.normal(size=(rows, columns))
     image[rng.random(image.shape) < holes] = np.nan
-    small = plots.reduced(image, block)
+    small = thumbnails.reduced(image, block)
     for (i, j), value in np.ndenumerate(small):
         cell = image[i * block[0] : (i + 1) * block[0], j * block[1] : (j + 1) * block[1]]
         known = cell[np.isfinite(cell)]
@@ -104,8 +104,8 @@ def test_blocks_are_means_of_what_there_is(rows, columns, block, holes):
 
 @pytest.mark.parametrize("shape", [(2048, 2048), (100, 2048), (4096, 1024), (1, 300_000), (300_000, 1), (6, 7)])
 def test_blocks_bound_the_number_of_cells(shape):
-    height, width = plots.block_of(shape)
-    assert -(-shape[0] // height) * -(-shape[1] // width) <= 1.1 * plots._MOST_CELLS
+    height, width = thumbnails.block_of(shape)
+    assert -(-shape[0] // height) * -(-shape[1] // width) <= 1.1 * thumbnails._MOST_CELLS
 
 
 def test_histogram_counts_every_pixel():

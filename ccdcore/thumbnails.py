@@ -1,0 +1,53 @@
+"""Images small enough for a picture, and the limits between which they show best."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from astropy.visualization import ZScaleInterval
+
+Image = npt.NDArray[Any]
+
+_MOST_CELLS = 24_000
+"""Cells that an image is reduced to: noise does not compress, so they make the size of the file."""
+
+
+def block_of(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the block (rows, columns) that brings an image to at most `_MOST_CELLS` cells, square if it can be."""
+    rows, columns = shape
+    size = max(1.0, math.sqrt(rows * columns / _MOST_CELLS))
+    height = min(math.ceil(size), max(1, rows // 48))
+    width = min(columns, math.ceil(math.ceil(rows / height) * columns / _MOST_CELLS))
+    return math.ceil(rows * math.ceil(columns / width) / _MOST_CELLS), width
+
+
+def reduced(image: Image, block: tuple[int, int]) -> Image:
+    """Average an image in blocks, NaN left out; a last block that is not full is averaged over what there is."""
+    cells = image.astype(np.float64)
+    known = np.isfinite(cells)
+    cells = np.where(known, cells, 0.0)
+    starts = [np.arange(0, size, step) for size, step in zip(image.shape, block, strict=True)]
+    total, n = (
+        np.add.reduceat(np.add.reduceat(part, starts[1], 1), starts[0], 0) for part in (cells, known.astype(int))
+    )
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / n)
+
+
+def shown_cells(frame: Image, master: Image, residual: Image) -> list[tuple[Image, float, float]]:
+    """Return each averaged in blocks, with ZScale limits of the cells whose residual is known: no overscan, no mask."""
+    cells = [reduced(image, block_of(frame.shape)) for image in (frame, master, residual)]
+    counts = np.isfinite(cells[-1])
+    return [(one, *zscale(one[counts])) for one in cells]
+
+
+def zscale(image: Image) -> tuple[float, float]:
+    """Return the limits between which the finite pixels of an image show best, as IRAF's ZScale finds them."""
+    finite = image[np.isfinite(image)]
+    if finite.size == 0:
+        return 0.0, 1.0
+    low, high = ZScaleInterval().get_limits(finite)
+    return float(low), float(high)
