@@ -28,6 +28,10 @@ PerAmplifier: TypeAlias = float | Mapping[str, float]
 UNLIT_FRACTION = 0.05
 """Below this response a flat shows scattered light rather than the pixel's response."""
 
+_FEWEST_FOR_NOISE = 100
+_LEAST_NOISE = 1e-3
+"""Variance over signal in ADU, below which light has no noise worth a model."""
+
 _MEMORY_LIMIT = 256 * 2**20
 """Reduced frames are kept in memory when they fit in this many bytes, the same as in `combine`."""
 
@@ -218,6 +222,32 @@ class MasterStack:
             for plane, level in zip(PLANES, plane_levels(flat), strict=True):
                 light[plane] = level
         return light
+
+    def apparent_gain(
+        self, levels: npt.NDArray[np.float64], reference: Image, region: npt.NDArray[np.bool_], noise: Image
+    ) -> dict[str, float] | None:
+        """Return the gain (e⁻/ADU) of each amplifier that the scatter between two flats looks like; None of one flat.
+
+        It serves as a noise model where no gain is known: whatever makes flats differ is in it.
+        """
+        if len(self.images) < 2:
+            return None
+        middle = len(self.images) // 2
+        first, second = (self.images[number].image() for number in (middle - 1, middle))
+        level, noise = float(levels[middle - 1 : middle + 1].mean()), np.broadcast_to(noise, self.inside.shape)
+        found = {}
+        for amplifier in self.frames[0].amplifiers:
+            section = amplifier.data.slices
+            lit = region[section]
+            difference = level * (first[section] / levels[middle - 1] - second[section] / levels[middle])[lit]
+            difference = difference[np.isfinite(difference)]
+            if difference.size < _FEWEST_FOR_NOISE:
+                continue
+            low, high = np.quantile(difference, [0.158655, 0.841345])  # half the width of 68 %: robust
+            of_light = ((high - low) / 2) ** 2 / 2 - float(np.mean(np.square(noise[section]), dtype=np.float64))
+            signal = float(np.nanmean(reference[section][lit]))
+            found[amplifier.name] = signal / max(of_light, _LEAST_NOISE * signal)
+        return found or None
 
     def master(
         self,

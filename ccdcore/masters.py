@@ -169,7 +169,7 @@ def master_flat(
     noise_adu : float or mapping, optional
         Read noise of one frame in ADU RMS; taken from the bias's uncertainty if not given.
     gain_e_per_adu : float or mapping, optional
-        Gain in e⁻/ADU, for the photon noise.
+        Gain in e⁻/ADU, for the photon noise; that which two of the flats look like if not given.
     progress : callable, optional
         Called with the fraction done.
 
@@ -194,6 +194,8 @@ def master_flat(
     region = illuminated_region(reference, stack.inside)
     levels = stack.medians() if recipe.scale == "median" else stack.levels(reference, region)
     _require_light(frames, levels, float(np.mean(noise)), recipe)
+    if gain_e_per_adu is None:
+        gain_e_per_adu = stack.apparent_gain(levels, reference, region, noise)
     image = combine(
         stack.images,
         clip_sigma=recipe.clip_sigma,

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, select, true, update
 from ccdcore.instrument import FrameType, Instrument
 from db import models
 from db.comparable import in_its_configuration
+from db.lacks import failures_in_words
 from db.models import Outcome
 from db.rows import plain, readable
 from db.statements import insert
@@ -299,28 +300,6 @@ def record_master(session: Session, *, run_id: int, master: NewMaster) -> int:
     return row.id
 
 
-def record_lack(session: Session, *, run_id: int, product: str, reason: str, is_failure: bool = False) -> None:
-    """Record a product that a run did not make; a failure shows in the message of the run, also if it is over."""
-    lack = models.Lack(run_id=run_id, product=product, reason=str(_column(reason)), is_failure=is_failure)
-    session.add(lack)
-    session.flush()
-    run = models.Run
-    message = _failures(session, run_id)
-    over = update(run).where(run.id == run_id, run.outcome == Outcome.DONE).values(message=message)
-    session.execute(over.execution_options(synchronize_session=False))
-
-
-def _failures(session: Session, run_id: int) -> str | None:
-    """Return in words which products of a run failed; None where none did."""
-    lack = models.Lack
-    rows = select(lack.product, lack.reason).where(lack.run_id == run_id, lack.is_failure).order_by(lack.id)
-    failed = [f"{product}: {reason}" for product, reason in session.execute(rows)]
-    if not failed:
-        return None
-    how_many = "one product" if len(failed) == 1 else f"{len(failed)} products"
-    return f"done, but {how_many} failed: {'; '.join(failed)}"
-
-
 def finish_run(session: Session, *, run_id: int, now: datetime) -> bool:
     """Show a run's results to users, in place of those of older runs of its set.
 
@@ -336,7 +315,7 @@ def finish_run(session: Session, *, run_id: int, now: datetime) -> bool:
     # Two runs of one set that end at the same time must see each other.
     of_run = select(sets.id).join(run, run.calibration_set_id == sets.id).where(run.id == run_id)
     set_id = session.scalars(of_run.with_for_update(of=sets)).one()
-    if not _end(session, run_id=run_id, outcome=Outcome.DONE, message=_failures(session, run_id), now=now):
+    if not _end(session, run_id=run_id, outcome=Outcome.DONE, message=failures_in_words(session, run_id), now=now):
         return False
     done = select(run.id).where(run.calibration_set_id == set_id, run.outcome == Outcome.DONE)
     newest = session.scalars(done.order_by(run.id.desc()).limit(1)).one()

@@ -16,8 +16,20 @@ from ccdcore.header import ExposureInfo
 from ccdcore.plain_files import open_below
 from ccdcore.statistics import FrameStatistics
 from db.listings import frames as frames_on_record
-from db.runs import MasterRow, MeasurementRow, RunRow, UsedFrame, get_run, run_inputs, run_masters, run_measurements
+from db.runs import (
+    LackRow,
+    MasterRow,
+    MeasurementRow,
+    RunRow,
+    UsedFrame,
+    get_run,
+    run_inputs,
+    run_lacks,
+    run_masters,
+    run_measurements,
+)
 from flows.home import Home
+from flows.lacks import FOR
 from flows.pictures import pictures_of
 from flows.results import verdict_of
 from flows.service import web_url
@@ -47,12 +59,14 @@ def report(home: Home, run_id: int) -> str:
     with home.reading() as session:
         run, inputs = get_run(session, run_id), run_inputs(session, run_id)
         measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
+        lacks = run_lacks(session, run_id)
     sections = [
         f"# {text(run.instrument)} · {run.night} · {text(run.configuration)}",
+        _not_made(lacks),
         _results(home, run, measured),
         *_pictures(home, run_id),
         _masters(home, masters),
-        _left_out(inputs),
+        _left_out(inputs, lacks),
         _series(inputs),
         _links(home, run, measured),
         f"Run {run.id}, attempt {run.attempt}, digest `{run.digest[:12]}`.",
@@ -153,9 +167,24 @@ def _masters(home: Home, masters: Sequence[MasterRow]) -> str:
     return "\n\n".join(["## Masters", _table(header, rows), "\n".join(remarks + files)])
 
 
-def _left_out(inputs: Sequence[UsedFrame]) -> str:
-    rows = [[text(one.frame.path.name), one.role, text(one.excluded)] for one in inputs if one.excluded]
-    return "## Left out\n\n" + _table(["file", "as", "reason"], rows) if rows else ""
+def _not_made(lacks: Sequence[LackRow]) -> str:
+    """Return what there is not, and why: first of all what failed."""
+    ordered = sorted(lacks, key=lambda one: not one.is_failure)
+    rows = [[text(one.product), "**failed**" if one.is_failure else "not made", text(one.reason)] for one in ordered]
+    return "## Not made\n\n" + _table(["product", "", "reason"], rows[:MOST_ROWS]) if rows else ""
+
+
+def _left_out(inputs: Sequence[UsedFrame], lacks: Sequence[LackRow]) -> str:
+    """Return the frames left out of all, or of a product that was made of others."""
+    told = {f"{FOR}{lack.product}" for lack in lacks}
+    rows = [
+        [text(one.frame.path.name), text(one.role), text(one.excluded)]
+        for one in inputs
+        if one.excluded and one.role not in told
+    ]
+    if not rows:
+        return ""
+    return "\n\n".join(["## Left out", _table(["file", "as", "reason"], rows[:MOST_ROWS]), _more(len(rows))])
 
 
 def _series(inputs: Sequence[UsedFrame]) -> str:

@@ -7,22 +7,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnectionError
-
-from ccdcore.errors import CcdError, ChangedFrameError, InsufficientDataError
+from ccdcore.errors import CcdError, ChangedFrameError, InsufficientDataError, NoLightError
 from ccdcore.series import SeriesFrame
-from db.records import record_inputs, record_lack
+from db.lacks import record_lack
+from db.records import record_inputs
 from db.results import RunInput
 from db.runs import LackRow, get_run, run_lacks
 from flows.disk import is_disk_full
 from flows.home import Home
+from flows.lost_database import is_database_lost
 
 FOR = "for "
 """Begin of the role of a frame that was left out of a product: the product follows."""
 
-_OF_THE_RUN = (ChangedFrameError, MemoryError, OSError, OperationalError, InterfaceError, NoConnectionError)
-"""What is no product's own trouble: frames that change or cannot be read, no memory, no disk, no database."""
+_OF_THE_RUN = ChangedFrameError, MemoryError, OSError
+"""What is no product's own trouble, as a full disk and a lost database: frames that change or cannot be read, …"""
 
 
 _MOST_NOTES = 5
@@ -58,10 +57,14 @@ def producing(home: Home, run_id: int, product: str, frames: Sequence[SeriesFram
     """
     try:
         yield
+    except NoLightError as error:
+        for frame in frames:
+            leave_out(home, run_id, product, [frame], error.reasons.get(frame.path, str(error)))
+        put_lack(home, run_id, product, str(error))
     except InsufficientDataError as error:
         put_lack(home, run_id, product, str(error), frames)
     except Exception as error:
-        if isinstance(error, _OF_THE_RUN) or is_disk_full(error):
+        if isinstance(error, _OF_THE_RUN) or is_disk_full(error) or is_database_lost(error):
             with home.reading() as session:
                 is_over = get_run(session, run_id).outcome is not None
             if not is_over:

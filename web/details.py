@@ -14,6 +14,7 @@ from db.listings import frames as frames_on_record
 from db.listings import runs as runs_on_record
 from db.masters import MasterOnRecord, masters
 from db.provenance import provenance
+from db.runs import run_lacks
 from db.trends import TrendRow, measured_by, measurement
 from web import words
 from web.asked import Id
@@ -78,6 +79,8 @@ def one_run(request: Request, session: Reading, record: OfRecord, key: Id) -> Re
     run, rows = _run(session, key), measured_by(session, key)
     made = _masters_of(session, key)
     used = [one for one in tree["used"] if one["entity"]["id"].startswith("frame:")]
+    lacks = run_lacks(session, key)
+    told = {f"for {lack.product}" for lack in lacks}
     return page(
         request,
         "run.html",
@@ -86,7 +89,8 @@ def one_run(request: Request, session: Reading, record: OfRecord, key: Id) -> Re
         prefect=_prefect_run(record, run),
         rows=rows,
         masters=made,
-        left_out=[one for one in used if one["excluded"]],
+        lacks=lacks,
+        left_out=[one for one in used if one["excluded"] and one["role"] not in told],
         series=[one for one in used if not one["role"].startswith("for ")],
         graph=provenance_graph(tree, _made(rows, made)),
         pictures=_pictures(record, key),
