@@ -68,8 +68,8 @@ def draw_pictures(home: Home, run_id: int) -> list[int]:
 
 
 def _draw(home: Home, run_id: int, folder: Path, name: str, figure: Callable[[], Figure]) -> None:
-    from ccdcore.writing import write_bytes
     from ccdcore.plots import png
+    from ccdcore.writing import write_bytes
 
     with producing(home, run_id, f"picture {name}"):
         write_bytes(folder / picture_path(run_id=run_id, name=name).name, png(figure()))
