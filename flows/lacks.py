@@ -16,6 +16,7 @@ from db.runs import LackRow, get_run, run_lacks
 from flows.disk import is_disk_full
 from flows.home import Home
 from flows.lost_database import is_database_lost
+from flows.redaction import redact
 
 FOR = "for "
 """Begin of the role of a frame that was left out of a product: the product follows."""
