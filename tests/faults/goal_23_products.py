@@ -55,7 +55,6 @@ OF_THE_RUN: tuple[Callable[[], Exception], ...] = (
     lambda: OSError(errno.ENOSPC, "No space left on device"),
     MemoryError,
     lambda: OperationalError("select 1", {}, Exception("server closed the connection")),
-    lambda: ChangedFrameError(Path("f.fits"), "0" * 64, "1" * 64),
 )
 
 
@@ -70,6 +69,11 @@ def run(full: bool) -> str:
             whole = _made(home)
             for make in OF_THE_RUN:
                 _check_whole_run(home, make(), whole)
+            with _failing(NUMBERS["master flat V"], ChangedFrameError(Path("f.fits"), "0" * 64, "1" * 64)):
+                _again(home)
+            with home.reading() as session:
+                ended = [one.outcome for one in runs(session, superseded=True)][-2:]
+            assert ended == ["abandoned", "done"], f"a file that changed: {ended}"
         n_drawn = _fail_one_by_one(home, frames, drawn, errors)
     return (
         f"{n_numbers + n_drawn} failures of {len(NUMBERS) + len(drawn)} products: the others all made, told by "
