@@ -17,7 +17,17 @@ from ccdcore._odd_frames import Sorted, Split, frame_means, solvable, sort_out
 from ccdcore._pair_residuals import FlatPair
 from ccdcore._pair_series import OTHER_FLUX, PairSeries, overlap
 from ccdcore._ramp_fit import MeasuredPair, Ramp, against_others, fit_ramp, is_ramp, majority_curve
-from ccdcore._transfer_fit import SMALLEST_SLOPE, BiasNoise, TransferFit, fit_bend, fit_curve, straight_line, wide
+from ccdcore._transfer_fit import (
+    SMALLEST_SLOPE,
+    BiasNoise,
+    TransferFit,
+    curvature,
+    fit_bend,
+    fit_curve,
+    joined,
+    straight_line,
+    wide,
+)
 from ccdcore.statistics import Histogram
 
 _FLUX_TOLERANCE = 0.1
@@ -38,6 +48,15 @@ _OTHER_NOISE = 0.1
 
 _HARDLY_ANY = 0.2
 
+_SHARED, _HALF = 3.0, 0.5
+"""σ from which on something is known, and part of the noise lacking that neighbours have at least."""
+
+_OTHER_READOUT, _SIGMAS = 0.2, 5.0
+"""Relative difference of read noises, and σ of it, that no single read mode has."""
+
+_NEXT_TO_NO_LIGHT = 0.2
+"""Noise variance of light over that of the biases."""
+
 _MOST_BEND = 0.75
 """Noise at high over that at low light that the brighter-fatter effect may make."""
 
@@ -46,6 +65,15 @@ def _limit(frame: npt.NDArray[Any]) -> float:
     """Return the value that saturated pixels share; infinite where there are none."""
     pile_up = Histogram.of(frame).pile_up
     return np.inf if pile_up is None else pile_up
+
+
+def _of_overscans(flats: PairSeries, biases: PairSeries) -> tuple[float, float, float]:
+    """Return the noise of the overscans of flats and of biases, in ADU, and the uncertainty of their difference."""
+    section = flats.amplifier.overscan
+    if section is None or not flats.overscan_noises or not biases.overscan_noises:
+        return 0.0, 0.0, np.inf
+    of = [float(np.median(list(series.overscan_noises.values()))) for series in (flats, biases)]
+    return of[0], of[1], max(of) * (section.shape[0] * section.shape[1]) ** -0.5
 
 
 @dataclass(slots=True)
@@ -168,7 +196,12 @@ class FlatSeries(PairSeries):
             f"{of.numbers.size} with a variance/mean of {slope * max(of.usual, 0.0):.3g} ADU"
             for of in (groups.low, groups.high)
         )
-        return f"the flats fall into two groups, {high} and {low}: two gain settings, read modes or cameras in one set?"
+        merged = is_ramp([pair.level for pair in self.pairs]) and self._in_steps_of_light(
+            Split(groups.high, groups.low)
+        )
+        guess = "two gain settings, read modes or cameras in one set"
+        guess += ", or a merge of two read-outs?" if merged else "?"
+        return f"the flats fall into two groups, {high} and {low}: {guess}"
 
     def _by_noise(self) -> Sorted:
         if not self.pairs:
@@ -188,8 +221,9 @@ class FlatSeries(PairSeries):
             [pair.level for pair in self.pairs if set(pair.numbers) & set(group.numbers.tolist())]
             for group in (groups.low, groups.high)
         )
-        ratio = groups.low.usual / groups.high.usual
-        return bool(low and high) and max(high) < min(low) and (is_ramp(low + high) or ratio > _MOST_BEND)
+        if not (low and high) or max(high) >= min(low):
+            return False
+        return is_ramp(low + high) or groups.low.usual > _MOST_BEND * groups.high.usual
 
     def fit(self) -> TransferFit:
         """Fit the points of all pairs."""
@@ -204,13 +238,52 @@ class FlatSeries(PairSeries):
 
         The eight nearest are measured; farther ones, each too small for that, are taken to add a fifth, within 15 %.
         """
+        nearest, errors = self._shares(points)
+        share = _FARTHER * float(nearest.mean())
+        statistical = _FARTHER * float(np.sqrt(np.sum(errors**2) * self.overlap)) / len(points)
+        return share, hypot(statistical, _FARTHER_UNCERTAINTY * share / _FARTHER)
+
+    def _shares(self, points: Sequence[_flat_pair.PairPoints]) -> tuple[_flat_pair.Array, _flat_pair.Array]:
+        """Return the covariances of photon noise with the eight neighbours over its variance, and their uncertainty."""
         of = [p.neighbours for p in points]
         light = np.array([n.covariance[0] - n.bias_share for n in of])
         nearest = 2 * np.array([n.covariance[1:].sum() - n.bias_share * self.bias_neighbours / 2 for n in of]) / light
-        errors = 2 * np.array([np.sqrt(np.sum(n.uncertainty[1:] ** 2)) for n in of]) / light
-        share = _FARTHER * float(nearest.mean())
-        statistical = _FARTHER * float(np.sqrt(np.sum(errors**2) * self.overlap)) / len(of)
-        return share, hypot(statistical, _FARTHER_UNCERTAINTY * share / _FARTHER)
+        return nearest, 2 * np.array([np.sqrt(np.sum(n.uncertainty[1:] ** 2)) for n in of]) / light
+
+    def is_brighter_fatter(self, pairs: Sequence[MeasuredPair], fit: TransferFit) -> bool | None:
+        """Whether neighbours share the noise that a bent curve lacks, where charge pushes charge; None if unknown."""
+        if fit.bend is None:
+            return None
+        nearest, errors = self._shares([pair.points for pair in pairs])
+        lacking = 1 / curvature(np.array([pair.level for pair in pairs]) * fit.gain, fit.bend[0]) - 1
+        norm = float(np.sum((lacking / errors) ** 2))
+        part, error = _FARTHER * float(np.sum(lacking * nearest / errors**2)) / norm, _FARTHER * norm**-0.5
+        if part > _SHARED * error and part > _HALF - error:
+            return True
+        return False if part < _HALF - _SHARED * error else None
+
+    def of_another_kind(self, biases: BiasSeries) -> str | None:
+        """Say in words where the flats' noise without light is not that of the biases; None where it is."""
+        looks = [("overscan", *_of_overscans(self, biases)), ("unlit part", *self._of_unlit())]
+        for where, flats, of_biases, uncertainty in looks:
+            if abs(flats - of_biases) > max(_OTHER_READOUT * of_biases, _SIGMAS * uncertainty):
+                return (
+                    f"the {where} of the flats has a noise of {flats:.2f} ADU, where that of the biases is "
+                    f"{of_biases:.2f} ADU: are the biases of another gain setting or read mode?"
+                )
+        return None
+
+    def _of_unlit(self) -> tuple[float, float, float]:
+        """Return the noise of the flats where they have next to no light, that of the biases, and its uncertainty."""
+        mean, variance, sigma = joined(self.points)
+        light = mean * float(np.median(self._slopes))
+        unlit = np.abs(light) < _NEXT_TO_NO_LIGHT * self.noise.variance
+        noise = self.noise.variance**0.5
+        if not unlit.any():
+            return noise, noise, np.inf
+        weight = 1 / sigma[unlit] ** 2
+        found = max(float(weight @ (variance - light)[unlit] / weight.sum()), 0.0) ** 0.5
+        return found, noise, float(weight.sum()) ** -0.5 / (2 * noise)
 
     def faint_cosmic_rays(self, points: Sequence[_flat_pair.PairPoints]) -> float:
         """Return how far, relative, the gain may be off by cosmic rays too faint to be told from noise."""

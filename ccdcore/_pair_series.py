@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ccdcore._exposures import Exposure
 from ccdcore.geometry import Amplifier
-from ccdcore.statistics import cut, overscan_level
+from ccdcore.statistics import cut, overscan_level, overscan_noise
 
 OTHER_FLUX = "their flux differs by"
 
@@ -66,6 +66,7 @@ class PairSeries(ABC):
     amplifier: Amplifier
     used: list[tuple[int, int]] = field(default_factory=list, kw_only=True)
     compared: list[tuple[int, int]] = field(default_factory=list, kw_only=True)
+    overscan_noises: dict[int, float] = field(default_factory=dict, kw_only=True)
     _left_out: list[tuple[tuple[int, int], str]] = field(default_factory=list, kw_only=True)
 
     def add(self, one: Exposure, two: Exposure) -> None:
@@ -110,6 +111,10 @@ class PairSeries(ABC):
         return {between for others, between in around.items() if others in self.compared} - useful
 
     def _overscan_levels(self, one: Exposure, two: Exposure) -> list[float]:
+        for exposure in (one, two):
+            if self.amplifier.overscan is not None and exposure.number not in self.overscan_noises:
+                noise = overscan_noise(exposure.data, self.amplifier.overscan)
+                self.overscan_noises |= {} if noise is None else {exposure.number: noise}
         return [self._overscan_level(exposure) for exposure in (one, two)]
 
     def _overscan_level(self, exposure: Exposure) -> float:

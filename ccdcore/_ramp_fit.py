@@ -197,7 +197,7 @@ def _below_drop(pairs: Sequence[MeasuredPair], noise: BiasNoise) -> list[Measure
 
 
 def nonlinearity(pairs: Sequence[MeasuredPair]) -> float | None:
-    """Return the largest relative deviation of the signal from a straight line against the exposure time.
+    """Return by how much, relative, the signal departs from a straight line against the exposure time, end to end.
 
     Of the filter with most pairs, the delay of the shutter left free. None without three exposure times.
     """
@@ -212,7 +212,7 @@ def nonlinearity(pairs: Sequence[MeasuredPair]) -> float | None:
     # Relative deviations count, so that each level weighs the same.
     design = np.stack([times, np.ones_like(times)], axis=1) / levels[:, None]
     solution, *_ = np.linalg.lstsq(design, np.ones_like(times), rcond=None)
-    return float(np.abs(1 / (design @ solution) - 1).max())
+    return float(np.ptp(1 / (design @ solution)))
 
 
 def _before_drop(ordered: Sequence[MeasuredPair], noise: BiasNoise) -> int:

@@ -21,6 +21,7 @@ Array = npt.NDArray[np.float64]
 _BEND_SIGMA = 3.0
 _BEND_RANGE = 5.0
 _SCATTER_SIGMA = 3.0
+_PARAMETERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,27 @@ def fit_bend(
         chi2_per_dof=chi2 / dof if dof > 0 else None,
         bend=(float(bend * to_a00), float(of_bend * abs(to_a00))),
     )
+
+
+def misfit(points: Sequence[PairPoints], fit: TransferFit, noise: BiasNoise) -> float:
+    """Return by how much, relative, the noise of light scatters about a curve beyond what chance makes; 0 where it may.
+
+    Where the fit has no bend, that of the best bent curve counts: brighter-fatter is no misfit.
+    """
+    mean, variance, sigma = joined(points)
+    # Where light makes the noise: elsewhere that of the read-out, and the level of the bias, are in it.
+    lit = mean > noise.variance * fit.gain
+    if lit.sum() <= _PARAMETERS:
+        return 0.0
+    bent = fit if fit.bend else fit_bend(points, noise, 1.0, 1.0)
+    chi2, weight = inf, 1.0
+    for curve in (fit, bent):
+        light = curve.variance(mean, noise.variance) - noise.variance
+        of_curve = float(np.sum((((variance - noise.variance - light) / sigma)[lit]) ** 2))
+        if of_curve < chi2:
+            chi2, weight = of_curve, float(np.sum((light / sigma)[lit] ** 2))
+    dof = int(lit.sum()) - _PARAMETERS
+    return 0.0 if widening(chi2, dof) == 1 else sqrt((chi2 - dof) / weight)
 
 
 def curvature(electrons: Array, a00: float) -> Array:

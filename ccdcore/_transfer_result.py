@@ -55,8 +55,9 @@ class PhotonTransfer:
     turn_off_adu : float or None
         Highest signal before the variance breaks down (full well), where it does.
     nonlinearity : float or None
-        Largest relative deviation of the signal from a straight line against
-        the exposure time, below the turn-off; None without three exposure times.
+        Relative deviation of the signal from a straight line against the exposure
+        time, below the turn-off, from the lowest to the highest; None without
+        three exposure times.
     reason : str
         Why this method.
     curve : tuple of PhotonTransferPoint

@@ -12,13 +12,17 @@ from ccdcore._bias_series import BiasSeries
 from ccdcore._flat_pair import PairPoints
 from ccdcore._flat_series import FlatSeries
 from ccdcore._ramp_fit import FEWEST_LEVELS, LEAST_RANGE, Ramp, is_ramp, n_levels, nonlinearity
-from ccdcore._transfer_fit import TransferFit
+from ccdcore._transfer_fit import TransferFit, misfit
 from ccdcore._transfer_result import PhotonTransfer, PhotonTransferPoint
 
 _CURVE_POINTS = 24
 _POOR_FIT = 3.0
 _SIGNIFICANT = 3.0
 _MANY_REJECTED = 0.05
+_CERTAIN, _MUCH_BENT = 4.0, 0.02
+_MUCH_OFF = 0.02
+_BAD_FIT = 0.03
+"""Scatter of the noise about the curve, relative and beyond what chance makes, that makes a gain doubtful."""
 
 
 def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: Sequence[str]) -> PhotonTransfer:
@@ -44,11 +48,10 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
         notes=(*notes, *biases.remarks, *flats.remarks, *hidden),
         bias_doubts=biases.doubts,
     )
-    mixtures = tuple(filter(None, [biases.two_kinds(), flats.two_kinds() if flats.pairs else None]))
-    if mixtures:
-        return replace(result, doubts=mixtures)
-    if not flats.pairs:
-        return result
+    doubts = [biases.two_kinds(), flats.two_kinds() if flats.pairs else None]
+    if any(doubts) or not flats.pairs:
+        return replace(result, doubts=tuple(filter(None, doubts)))
+    result = replace(result, doubts=tuple(filter(None, [flats.of_another_kind(biases)])))
     levels = [pair.level for pair in flats.pairs]
     if method == "ptc" and not is_ramp(levels):
         return replace(
@@ -56,7 +59,11 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
         )
     if method == "ptc" or (method == "auto" and is_ramp(levels)):
         ramp = flats.fit_ramp()
-        result = replace(result, method="ptc", turn_off_adu=ramp.turn_off_adu, nonlinearity=nonlinearity(ramp.used))
+        off = nonlinearity(ramp.used)
+        notes = result.notes
+        if off is not None and off > _MUCH_OFF:
+            notes += (f"the signal departs by {100 * off:.1f} % from a straight line against the exposure time",)
+        result = replace(result, method="ptc", turn_off_adu=ramp.turn_off_adu, nonlinearity=off, notes=notes)
         reason = f"{n_levels(levels)} light levels from {min(levels):.0f} to {max(levels):.0f} ADU make a curve"
     else:
         ramp = Ramp(flats.fit(), tuple(flats.pairs))
@@ -99,8 +106,9 @@ def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: st
         notes=(
             *result.notes,
             *(f"pair {name} left out: {why}" for name, why in ramp.left_out.items()),
-            *_fit_notes(fit, points),
+            *_fit_notes(ramp, flats),
         ),
+        doubts=(*result.doubts, *_fit_doubts(ramp, flats)),
     )
 
 
@@ -122,14 +130,16 @@ def _free_of_brighter_fatter(ramp: Ramp, flats: FlatSeries) -> tuple[float, floa
     return hypot(fit.gain - corrected, uncertainty), corrected, uncertainty
 
 
-def _fit_notes(fit: TransferFit, points: Sequence[PairPoints]) -> Iterator[str]:
-    if fit.bend is not None and abs(fit.bend[0]) > _SIGNIFICANT * fit.bend[1]:
-        a00, uncertainty = fit.bend
-        yield (
-            f"the curve bends, a00 = ({a00:.2e} ± {uncertainty:.0e}) per electron (brighter-fatter effect): "
-            "the gain is that in the limit of little light"
-        )
-    if fit.chi2_per_dof is not None and fit.chi2_per_dof > _POOR_FIT:
+def _fit_notes(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
+    fit, points = ramp.fit, [pair.points for pair in ramp.used]
+    if fit.bend is not None and fit.bend[0] < -_SIGNIFICANT * fit.bend[1]:
+        words = {
+            True: "brighter-fatter effect",
+            None: "brighter-fatter effect, or a response that is not linear: the noise of neighbours does not tell",
+        }
+        if (cause := flats.is_brighter_fatter(ramp.used, fit)) in words:
+            yield f"the curve bends, {_bend(fit)} ({words[cause]}): the gain is that in the limit of little light"
+    if _is_poor(fit) and misfit(points, fit, flats.noise) <= _BAD_FIT:
         yield (
             f"the points scatter more than their noise (chi2/dof = {fit.chi2_per_dof:.1f}): "
             "the light pattern moved between flats, or the camera is not linear; the uncertainty is widened"
@@ -140,6 +150,38 @@ def _fit_notes(fit: TransferFit, points: Sequence[PairPoints]) -> Iterator[str]:
             f"{100 * rejected:.0f} % of the pixels of a pair were left out as outliers or their neighbours: "
             "many cosmic rays, or a light pattern that moved between flats"
         )
+
+
+def _fit_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
+    """Say what the points do that no camera does whose charge is proportional to its light."""
+    fit, points = ramp.fit, [pair.points for pair in ramp.used]
+    if fit.bend is not None and abs(fit.bend[0]) > _SIGNIFICANT * fit.bend[1]:
+        highest = max(float(of.mean.max()) for of in points) * fit.gain
+        if fit.bend[0] > _CERTAIN * fit.bend[1] and fit.bend[0] * highest > _MUCH_BENT:
+            yield (
+                f"the noise grows faster than the light, {_bend(fit)}: the response is not linear (a merge of two "
+                "read-outs, a correction), or flats of two gain settings are mixed"
+            )
+        if fit.bend[0] < 0 and flats.is_brighter_fatter(ramp.used, fit) is False:
+            yield (
+                f"the noise grows more slowly than the light, {_bend(fit)}, and neighbours do not share it, as the "
+                "brighter-fatter effect would make them: the response is not linear (near full well, or a merge of two "
+                "read-outs)"
+            )
+    if _is_poor(fit) and (off := misfit(points, fit, flats.noise)) > _BAD_FIT:
+        yield (
+            f"the noise is off the curve by {100 * off:.0f} % (chi2/dof = {fit.chi2_per_dof or 0:.0f}): two gain "
+            "settings or read modes in one set, a response that is not linear, or a light pattern that moved"
+        )
+
+
+def _is_poor(fit: TransferFit) -> bool:
+    return fit.chi2_per_dof is not None and fit.chi2_per_dof > _POOR_FIT
+
+
+def _bend(fit: TransferFit) -> str:
+    a00, uncertainty = fit.bend or (0.0, 0.0)
+    return f"a00 = ({a00:.2e} ± {uncertainty:.0e}) per electron"
 
 
 def _curve(points: Sequence[PairPoints]) -> tuple[PhotonTransferPoint, ...]:

@@ -1,7 +1,7 @@
 """Ramps of light levels and the brighter-fatter effect: known truth in, the same out, within our own uncertainty."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -150,8 +150,71 @@ def test_the_deviation_from_linearity_against_exposure_time(clean: tuple[Images,
         timed(flat, seconds * (1 + 0.004 * seconds), k)
         for k, (flat, seconds) in enumerate(zip(flats, times, strict=True))
     ]
-    assert one(measure_gain(biases, bent)).nonlinearity == pytest.approx(0.01, abs=0.005)
+    assert one(measure_gain(biases, bent)).nonlinearity == pytest.approx(0.017, abs=0.005)
     assert one(measure_gain(biases, flats)).nonlinearity is None
+
+
+def responded(response: Callable[[np.ndarray], np.ndarray], seed: int = 11) -> PhotonTransfer:
+    """Measure a ramp to 55 000 ADU of a camera of gain 1.2 whose numbers are not in proportion to its light."""
+    rng = np.random.default_rng(seed)
+    gain, noise, shape = 1.2, 4.0, (256, 256)
+    biases = [np.rint(rng.normal(500, noise / gain, shape)).astype(np.uint16) for _ in range(4)]
+    levels = np.repeat([1_000, 3_000, 8_000, 16_000, 25_000, 35_000, 45_000, 55_000], 2)
+    light = [response(rng.poisson(level * gain, shape) / gain) for level in levels]
+    flats = [np.rint(500 + of + rng.normal(0, noise / gain, shape)).astype(np.uint16) for of in light]
+    return one(
+        measure_gain(
+            biases, [timed(flat, level / 5000, k) for k, (flat, level) in enumerate(zip(flats, levels, strict=True))]
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("response", "departs"),
+    [
+        (lambda s: s * (1 - 0.03 * (s / 60_000) ** 2), 0.025),
+        (lambda s: np.where(s < 10_000, s, 10_000 + (s - 10_000) * 0.95), 0.038),
+    ],
+)
+def test_a_bent_response_is_no_brighter_fatter_effect(
+    response: Callable[[np.ndarray], np.ndarray], departs: float
+) -> None:
+    result = responded(response)
+    assert result.a00_per_e < -5 * result.a00_uncertainty
+    (doubt,) = result.doubts
+    assert doubt.startswith("the noise grows more slowly than the light, a00 = (-")
+    assert "neighbours do not share it" in doubt
+    assert not any("brighter-fatter" in note for note in result.notes)
+    assert result.nonlinearity == pytest.approx(departs, abs=0.005)
+    assert any(re.match(r"the signal departs by \d\.\d % from a straight line", note) for note in result.notes)
+
+
+def test_noise_that_grows_faster_than_light_is_doubtful() -> None:
+    result = responded(lambda s: s * (1 + 0.03 * (s / 60_000) ** 2))
+    assert result.doubts[0].startswith("the noise grows faster than the light, a00 = (1.")
+    merged = responded(lambda s: np.where(s < 10_000, s, 10_000 + (s - 10_000) * 1.05))
+    assert merged.gain_e_per_adu is None
+    assert "or a merge of two read-outs?" in merged.doubts[0]
+
+
+def test_a_straight_and_a_brighter_fatter_curve_are_not_doubtful(clean: tuple[Images, Images]) -> None:
+    straight = responded(lambda s: s)
+    assert (straight.doubts, straight.notes) == ((), ())
+    assert one(measure_gain(*clean)).doubts == ()
+
+
+@pytest.mark.parametrize("faint", [0.5, 2, 20])
+def test_a_faint_level_of_a_ramp_costs_no_gain(faint: float) -> None:
+    rng = np.random.default_rng(12)
+    camera = Camera(1.5, 5.0, 1000.0, shape=(128, 192))
+    light = uniform_light(camera.shape, 1.5)
+    biases = [bias_pixels(camera, rng) for _ in range(3)]
+    flats = [expose(camera, rng, light * level) for level in (faint, 1_000, 3_000, 8_000) for _ in range(2)]
+    result = one(measure_gain(biases, flats))
+    assert result.method == "ptc"
+    assert_within(result.gain_e_per_adu, result.gain_uncertainty, 1.5)
+    assert result.n_flat_pairs == 4 or any("there is no light above the noise" in note for note in result.notes)
+    assert result.doubts == ()
 
 
 @given(st.lists(st.floats(1, 1e5), min_size=1, max_size=12))
