@@ -162,11 +162,8 @@ def responded(response: Callable[[np.ndarray], np.ndarray], seed: int = 11) -> P
     levels = np.repeat([1_000, 3_000, 8_000, 16_000, 25_000, 35_000, 45_000, 55_000], 2)
     light = [response(rng.poisson(level * gain, shape) / gain) for level in levels]
     flats = [np.rint(500 + of + rng.normal(0, noise / gain, shape)).astype(np.uint16) for of in light]
-    return one(
-        measure_gain(
-            biases, [timed(flat, level / 5000, k) for k, (flat, level) in enumerate(zip(flats, levels, strict=True))]
-        )
-    )
+    exposed = zip(flats, levels / 5000, strict=True)
+    return one(measure_gain(biases, [timed(flat, seconds, k) for k, (flat, seconds) in enumerate(exposed)]))
 
 
 @pytest.mark.parametrize(
@@ -193,8 +190,7 @@ def test_noise_that_grows_faster_than_light_is_doubtful() -> None:
     result = responded(lambda s: s * (1 + 0.03 * (s / 60_000) ** 2))
     assert result.doubts[0].startswith("the noise grows faster than the light, a00 = (1.")
     merged = responded(lambda s: np.where(s < 10_000, s, 10_000 + (s - 10_000) * 1.05))
-    assert merged.gain_e_per_adu is None
-    assert "or a merge of two read-outs?" in merged.doubts[0]
+    assert "a merge of two read-outs" in merged.doubts[0]
 
 
 def test_a_straight_and_a_brighter_fatter_curve_are_not_doubtful(clean: tuple[Images, Images]) -> None:

@@ -42,11 +42,6 @@ def test_unlit_parts_do_no_harm(shape: str) -> None:
         assert abs(result.gain_e_per_adu - GAIN) < 4 * result.gain_uncertainty
         assert result.gain_e_per_adu == pytest.approx(GAIN, rel=0.03)
         assert (result.method, result.doubts, result.notes) == ("binned", (), ())
-        assert (
-            f"there is one, {level_adu // 1000}" in result.reason
-            or shape in ("soft", "vignetted", "traces", "half")
-            or True
-        )
 
 
 def test_the_level_of_a_flat_is_that_of_its_lit_part() -> None:
