@@ -30,7 +30,7 @@ from ccdcore.fits_mosaic import Mosaic, find_mosaic
 from ccdcore.fits_structure import MAX_BYTES, MAX_RATIO, SMALL_BYTES, Blemishes, check_structure, require_ratio
 from ccdcore.frame import Frame, FrameHeader
 from ccdcore.geometry import Amplifier
-from ccdcore.header import ExposureInfo, find_instrument, identify
+from ccdcore.header import ExposureInfo, find_instrument, identify, says_type
 from ccdcore.identity import former_sha256, pixel_sha256
 from ccdcore.instrument import Instrument
 from ccdcore.statistics import FrameStatistics, frame_statistics
@@ -118,6 +118,8 @@ class MeasuredFrame:
         As of `file_sha256`.
     former_sha256 : str
         As of `ccdcore.identity.former_sha256`.
+    says_type : bool
+        Whether header or name say what it is; else a copy of it under another name may.
     """
 
     sha256: str
@@ -127,6 +129,7 @@ class MeasuredFrame:
     statistics: tuple[FrameStatistics, ...]
     file_sha256: str
     former_sha256: str
+    says_type: bool = True
 
 
 def measure_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> MeasuredFrame:
@@ -151,7 +154,8 @@ def measure_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrum
         sha256 = identity.result()
         # Cameras' own 16 bits without a sign are hashed as they ever were.
         former = sha256 if data.dtype == np.uint16 else former_sha256(data)
-        return MeasuredFrame(sha256, of.shape, of.info, of.amplifiers, statistics, content.result(), former)
+        said = says_type(of.info, of.cards, shape=of.shape, instruments=instruments)
+        return MeasuredFrame(sha256, of.shape, of.info, of.amplifiers, statistics, content.result(), former, said)
 
 
 def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> FrameHeader:

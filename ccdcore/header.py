@@ -138,6 +138,14 @@ def identify(
     )
 
 
+def says_type(info: ExposureInfo, cards: Cards, *, shape: tuple[int, int], instruments: Sequence[Instrument]) -> bool:
+    """Whether header or name say what a frame is; else a copy of it under another name may be taken for something."""
+    if info.frame_type is not FrameType.OTHER:
+        return True
+    named = identify(cards, filename="bias.fits", shape=shape, instruments=instruments)
+    return named.frame_type is FrameType.OTHER
+
+
 def _average_in_words(cards: Cards, filename: str) -> int:
     """Return the number in words like "ave of 5", in any card or in the file's name; 1 where there are none."""
     texts = (value for value in (*cards.values(), filename) if isinstance(value, str))

@@ -14,6 +14,7 @@ from ccdcore._lamp_trend import off_trend, robust_scatter
 from ccdcore.instrument import FrameType
 from ccdcore.pixel_values import not_adu
 from ccdcore.series import Exclusion, SeriesFrame, flat_groups, in_time_order, nominal_exposure
+from ccdcore.statistics import FrameStatistics
 
 Reasons = dict[str, str]
 """SHA-256 of a frame → why it does not belong."""
@@ -77,6 +78,25 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
     kept = tuple(frame for frame in frames if frame.sha256 not in reasons)
     excluded = tuple(Exclusion(frame, reasons[frame.sha256]) for frame in frames if frame.sha256 in reasons)
     return kept, excluded
+
+
+def _constant(frames: Sequence[SeriesFrame]) -> Reasons:
+    """Find frames that show no noise at all; a lit one may be saturated throughout, which is another rule's."""
+    reasons = {}
+    for frame in frames:
+        is_lit = frame.info.frame_type is not FrameType.BIAS
+        if frame.statistics and all(
+            each.minimum == each.maximum and not (is_lit and _is_full_scale(each)) for each in frame.statistics
+        ):
+            values = " and ".join(dict.fromkeys(f"{each.minimum:g}" for each in frame.statistics))
+            guess = "saturated, " if is_lit else ""
+            reasons[frame.sha256] = f"every pixel is {values} ADU: {guess}dead converter, cable off, or simulator?"
+    return reasons
+
+
+def _is_full_scale(statistics: FrameStatistics) -> bool:
+    """Whether the largest value is the largest of a converter of 8 bits or more."""
+    return statistics.maximum in {2.0**bits - 1 for bits in range(8, 33)}
 
 
 def _averaged(frames: Sequence[SeriesFrame]) -> Reasons:

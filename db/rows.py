@@ -25,6 +25,13 @@ def plain(value: Any) -> Any:
     return readable(value) if isinstance(value, str) else value
 
 
+def column_value(value: Any) -> Any:
+    """Return ``value`` as a column takes it: databases differ on NaN, and text may quote a file name of any bytes."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return readable(value) if isinstance(value, str) else value
+
+
 def readable(text: str) -> str:
     """Return ``text`` with the bytes of a file name that are no UTF-8 shown as escapes."""
     return text.encode(errors="backslashreplace").decode()

@@ -62,7 +62,7 @@ class SetSummary:
     last_joined_at : datetime
         When its last frame arrived on disk.
     last_registered_at : datetime
-        When its last frame was registered.
+        When its last frame was registered, or what its frames are last changed.
     median_interval_s : float or None
         Median time between arrivals in seconds, pauses of an hour left out.
     latest_run : LatestRun or None
@@ -233,7 +233,7 @@ def _summary(one: CalibrationSet, run: Run | None, arrivals: list[tuple[datetime
         window_nights=one.window_nights,
         counts={kind: types.count(kind) for kind in FrameType if kind in types},
         last_joined_at=joined[-1],
-        last_registered_at=max(arrival[1] for arrival in arrivals),
+        last_registered_at=max([*(arrival[1] for arrival in arrivals), *filter(None, [one.changed_at])]),
         median_interval_s=median(rhythm) if rhythm else None,
         latest_run=run if run is None else _latest_run(run),
     )

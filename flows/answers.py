@@ -39,9 +39,14 @@ def trends(
 
 
 def frames(home: Path, *, since: datetime | None, until: datetime | None, **which: Any) -> Rows:
-    """Return the frames on record, oldest first."""
-    with read_home(home).reading() as session:
-        return [row.as_dict() for row in listings.frames(session, since=_utc(since), until=_utc(until), **which)]
+    """Return the frames on record, oldest first, and where their files disagree, in words."""
+    from flows.disagreements import in_words, standing_disagreements
+
+    opened = read_home(home)
+    with opened.reading() as session:
+        rows = listings.frames(session, since=_utc(since), until=_utc(until), **which)
+    told = {one.frame_id: in_words(one) for one in standing_disagreements(opened)}
+    return [{**row.as_dict(), "disagreement": told.get(row.id)} for row in rows]
 
 
 def masters(home: Path, *, kind: str | None, **which: Any) -> Rows:

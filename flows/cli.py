@@ -182,6 +182,7 @@ def _work(
     home: Path, work: Callable[[Home, Progress], dict[str, Any]], *, as_json: bool, nothing: str | None = None
 ) -> None:
     """Do work on request, print its results, and end with status 1 where something failed."""
+    from flows.disagreements import first_disagreements
     from flows.home import open_home
     from flows.progress import progress_bar
     from flows.renaming import words_of_renamed
@@ -192,6 +193,8 @@ def _work(
         say(line)
     with progress_bar() as progress:
         results = work(opened, progress)
+    for line in first_disagreements(opened):
+        say(line)
     if as_json:
         json.dump(results, sys.stdout, indent=2, allow_nan=False)
         sys.stdout.write("\n")

@@ -139,6 +139,7 @@ def frames(home: Path, format_name: str, **which: Any) -> None:
         "exposure_time_s",
         "filter",
         "paths",
+        "disagreement",
     )
     show(answers.frames(home, **which), format_name=format_name, columns=columns, empty="no frames on record")
 

@@ -61,6 +61,7 @@ def _sentences(state: Health) -> list[str]:
         f"files: {files or 'none on record'}",
         *([ages] if ages else []),
         *_first("quarantine", state.quarantined, lambda file: f"{file['id']}, {file['path']}: {file['reason']}"),
+        *_first("disagreement", state.disagreements, lambda one: f"{one['frame']}: {one['told']}"),
         *_first("run under way", state.open_runs, _set),
         *_first("failed run", state.failed_runs, lambda run: f"run:{run['run_id']}, {_set(run)}: {run['message']}"),
         *_first("to be calibrated", state.due, _set),

@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 from db import ledger
 from db.ledger import FileRow
 from db.models import FileState
+from db.revisions import Disagreement
 from db.rows import Row
 from db.runs import RunRow, StandingRun, failed_runs, made_with, unfinished_runs
+from flows.disagreements import in_words, standing_disagreements
 from flows.disk import Disk
 from flows.heartbeat import Heartbeat, read_heartbeat
 from flows.home import Home, now
@@ -171,6 +173,8 @@ class Health(Row):
         Sets whose results were made by another recipe or entry than those in force: run, set and what changed.
     identified_otherwise : int
         Files whose frames were identified by other rules than those in force.
+    disagreements : tuple of mapping
+        Frames whose files say different things of them: frame, its files, what they differ in, and all in words.
     ages_s : mapping of str to float or None
         As in `Condition`.
     findings : tuple of str
@@ -189,6 +193,7 @@ class Health(Row):
     due: Facts
     stale: Facts
     identified_otherwise: int
+    disagreements: Facts
     ages_s: Mapping[str, float | None]
     findings: tuple[str, ...]
 
@@ -196,9 +201,11 @@ class Health(Row):
     def problems(self) -> list[str]:
         """What makes it ill, in words; a home where no service runs is not ill for that."""
         n_quarantined = self.files[FileState.QUARANTINED]
+        n_repeated = sum(one["exposures"] > 1 for one in self.disagreements)
         found = {
             f"{number_of(n_quarantined, 'file')} in quarantine": n_quarantined > 0,
             number_of(len(self.failed_runs), "failed run"): bool(self.failed_runs),
+            f"{number_of(n_repeated, 'frame')} of several exposures": n_repeated > 0,
         }
         return [*self.findings, *(problem for problem, is_so in found.items() if is_so)]
 
@@ -228,6 +235,7 @@ def health(home: Home) -> Health:
             identified_otherwise=len(
                 ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with)
             ),
+            disagreements=tuple(map(_disagreement, standing_disagreements(home))),
             ages_s=found.ages_s,
             findings=found.findings,
         )
@@ -246,6 +254,16 @@ def _answers(api_url: str) -> bool:
 
 def _file(file: FileRow) -> dict[str, Any]:
     return {"id": f"file:{file.id}", "path": str(file.path), "reason": file.reason}
+
+
+def _disagreement(one: Disagreement) -> dict[str, Any]:
+    return {
+        "frame": f"frame:{one.frame_id}",
+        "files": [str(saying.path) for saying in one.sayings],
+        "differ_in": list(one.differing),
+        "exposures": one.n_exposures,
+        "told": in_words(one),
+    }
 
 
 def _run(run: RunRow) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from db.base import UnknownIdError
 from db.ledger import FileRow, Sighting
 from db.models import FileState, Outcome
 from db.raw_inputs import files_to_read
+from db.revisions import changed_sets
 from db.rows import readable
 from db.runs import RunRow, find_run, runs_of
 from db.sets import FileFrame, frames_of_files, open_runs, set_summaries
@@ -63,13 +64,14 @@ def process(home: Home, paths: Sequence[Path], *, progress: Progress = lambda *_
     flows.settings.SettingsError
         If a path does not exist.
     """
+    began = now()
     found = find_files(home, paths)
     files = _on_ledger(home, found.sightings)
     with home.reading() as session:
         stale = set(ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with))
     _register(home, {file.id for file in files if file.state is not FileState.DONE or file.id in stale}, progress)
     file_ids = [file.id for file in files]
-    made = _make_runs(home, _held(home, file_ids)[1], progress)
+    made = _make_runs(home, _held(home, file_ids)[1] | _changed_sets(home, began), progress)
     held, set_ids = _held(home, file_ids)
     answer = _answer(home, held, set_ids, made)
     answer["excluded"] += found.excluded
@@ -94,14 +96,15 @@ def retry(home: Home, id_texts: Sequence[str], *, progress: Progress = lambda *_
     UnknownIdError
         If one names nothing.
     """
+    began = now()
     files, of_runs = _named(home, id_texts)
     _on_ledger(
         home, [sighting(file.root, file.relative_path, file.path.stat()) for file in files if file.path.exists()]
     )
     file_ids = [file.id for file in files]
-    _register(home, file_ids, progress)
+    _register(home, file_ids, progress, prevails=True)
     made = _make_runs(home, of_runs, progress, again_after=frozenset(Outcome))
-    made += _make_runs(home, _held(home, file_ids)[1] - of_runs, progress)
+    made += _make_runs(home, (_held(home, file_ids)[1] | _changed_sets(home, began)) - of_runs, progress)
     held, set_ids = _held(home, file_ids)
     return _answer(home, held, set_ids | of_runs, made)
 
@@ -181,7 +184,13 @@ def _on_ledger(home: Home, sightings: Sequence[Sighting]) -> list[FileRow]:
         return ledger.files_at(session, sightings, host=home.settings.host)
 
 
-def _register(home: Home, file_ids: Collection[int], progress: Progress) -> None:
+def _changed_sets(home: Home, since: datetime) -> set[int]:
+    """Return the sets that a corrected header has made others: those it left, too."""
+    with home.reading() as session:
+        return changed_sets(session, since)
+
+
+def _register(home: Home, file_ids: Collection[int], progress: Progress, *, prevails: bool = False) -> None:
     """Register these files, and wait for what the service is at."""
     todo = set(file_ids)
     done = 0
@@ -194,7 +203,7 @@ def _register(home: Home, file_ids: Collection[int], progress: Progress) -> None
     left: Collection[int] = todo
     while left:
         free_lost_claims(home)
-        register_files(home, file_ids=left, progress=count)
+        register_files(home, file_ids=left, progress=count, prevails=prevails)
         left = _not_read(home, todo)
         if left:
             time.sleep(0.2)

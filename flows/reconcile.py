@@ -23,6 +23,7 @@ from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
 from db.models import Outcome
 from db.records import abandon_run, claim_run
+from db.revisions import digest_of, said_of_frame
 from db.runs import RunRow, find_run
 from db.sets import SetSummary, nearest_bias_set, set_frames, set_summaries
 from flows.disk import says_disk_full
@@ -72,8 +73,8 @@ def inputs_digest(
 ) -> str:
     """Return the SHA-256 of all that the results of a set depend on; specification limits are not among it."""
     inputs = {
-        "frames": sorted((frame.info.frame_type, frame.sha256) for frame in own),
-        "borrowed": sorted(frame.sha256 for frame in borrowed),
+        "frames": sorted((frame.sha256, digest_of(said_of_frame(frame))) for frame in own),
+        "borrowed": sorted((frame.sha256, digest_of(said_of_frame(frame))) for frame in borrowed),
         "recipes": settings.recipes.describe(),
         "instrument": [entry.digest for entry in settings.instruments if entry.name == instrument],
     }

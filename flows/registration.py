@@ -16,8 +16,9 @@ from ccdcore.errors import CcdError, FrameReadError
 from ccdcore.instrument import Instrument
 from ccdcore.series import window_of
 from db import ledger
+from db.frames import register_frame
 from db.ledger import FileRow
-from db.records import register_frame
+from db.revisions import Source
 from db.statements import batches
 from flows.disk import DiskFullError, is_disk_full
 from flows.home import HOST, Home, is_gone, now
@@ -35,7 +36,11 @@ REST = timedelta(seconds=30)
 
 
 def register_files(
-    home: Home, *, file_ids: Collection[int] | None = None, progress: Callable[[int], None] | None = None
+    home: Home,
+    *,
+    file_ids: Collection[int] | None = None,
+    progress: Callable[[int], None] | None = None,
+    prevails: bool = False,
 ) -> int:
     """Register what is ready, or the files given by id; return how many were looked at.
 
@@ -47,6 +52,8 @@ def register_files(
         Files of the ledger to work on now, whatever state they are in; None for all that are ready.
     progress : callable, optional
         Told how many files were done since it was last told.
+    prevails : bool
+        Whether what the headers of these files say is in force, whatever others say of the same frames.
     """
     process = psutil.Process()
     owner = f"{HOST}:{process.pid}:{process.create_time()}:{uuid.uuid4().hex[:8]}"
@@ -56,7 +63,7 @@ def register_files(
             readings = [threads.submit(_read, readers, file) for file in batch]
             # Recorded in the order of the ledger, whichever is read first: the same frames get the same ids.
             for file, reading in zip(batch, readings, strict=True):
-                _register(home, owner, file, reading)
+                _register(home, owner, file, reading, prevails=prevails)
                 looked_at += 1
                 if progress:
                     progress(1)
@@ -92,7 +99,7 @@ def _claims(home: Home, owner: str, file_ids: Collection[int] | None) -> Iterato
         yield batch
 
 
-def _register(home: Home, owner: str, file: FileRow, reading: Future[MeasuredFrame]) -> None:
+def _register(home: Home, owner: str, file: FileRow, reading: Future[MeasuredFrame], *, prevails: bool) -> None:
     """Register the frame of one claimed file, or say on the ledger why not, so that the others go on.
 
     Raises
@@ -101,7 +108,7 @@ def _register(home: Home, owner: str, file: FileRow, reading: Future[MeasuredFra
         If nothing can be recorded.
     """
     try:
-        _record(home, owner, file, reading.result())
+        _record(home, owner, file, reading.result(), prevails=prevails)
     except FrameReadError as error:
         quiet_at = file.changed_at + timedelta(seconds=home.settings.watch.quiet_seconds)
         waits = error.incomplete and now() < quiet_at
@@ -124,7 +131,7 @@ def _read(readers: Readers, file: FileRow) -> MeasuredFrame:
     return readers.measure(file.path, check=partial(require_same, file.path, Path(file.root), signature))
 
 
-def _record(home: Home, owner: str, file: FileRow, measured: MeasuredFrame) -> None:
+def _record(home: Home, owner: str, file: FileRow, measured: MeasuredFrame, *, prevails: bool) -> None:
     nights = home.settings.nights
     night = nights.night_of(measured.info)
     with home.sessions.begin() as session:
@@ -143,6 +150,7 @@ def _record(home: Home, owner: str, file: FileRow, measured: MeasuredFrame) -> N
             identified_with=home.identified_with,
             joined_at=file.changed_at,
             now=now(),
+            source=Source(file.id, file.path, measured.file_sha256, says_type=measured.says_type, prevails=prevails),
         )
         ledger.finish(session, file.id, owner=owner, frame_id=frame_id, file_sha256=measured.file_sha256, now=now())
 

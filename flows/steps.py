@@ -17,6 +17,7 @@ from db.records import finish_run, record_inputs, record_measurements
 from db.results import RunInput
 from db.runs import get_run, run_masters, run_measurements
 from flows.bias import bias_for, measured
+from flows.disagreements import no_exposures
 from flows.home import Home, now
 from flows.inputs import used_frames
 from flows.lacks import NothingMadeError, ProductFailedError, failures, leave_out, producing
@@ -83,10 +84,12 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
     with home.reading() as session:
         own, from_elsewhere = frames_of_set(session, home.settings, get_run(session, run_id).set_id)
     there, gone = _on_disk(home, [*own, *from_elsewhere])
-    frames, _ = believed_overscans(there)
+    repeated = no_exposures(home, there)
+    frames, _ = believed_overscans([frame for frame in there if frame.sha256 not in repeated])
     kept, excluded = judge_series(with_stand_ins(frames))
+    unusable = [*(frame for frame in there if frame.sha256 in repeated), *gone]
     borrowed = {frame.sha256 for frame in from_elsewhere}
-    reasons = dict.fromkeys((frame.sha256 for frame in gone), GONE)
+    reasons = dict.fromkeys((frame.sha256 for frame in gone), GONE) | repeated
     reasons |= {exclusion.frame.sha256: exclusion.reason for exclusion in excluded}
     inputs = [
         RunInput(
@@ -96,7 +99,7 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
             excluded=reasons.get(frame.sha256),
             borrowed=frame.sha256 in borrowed,
         )
-        for frame in (*kept, *(exclusion.frame for exclusion in excluded), *gone)
+        for frame in (*kept, *(exclusion.frame for exclusion in excluded), *unusable)
     ]
     with home.sessions.begin() as session:
         record_inputs(session, run_id=run_id, inputs=inputs)

@@ -11,7 +11,7 @@ from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
 from ccdcore.statistics import FrameStatistics
-from db import ledger, records
+from db import frames, ledger, records
 from db.ledger import Sighting
 from db.models import Frame
 from db.results import NewMaster, NewMeasurement
@@ -62,7 +62,7 @@ def register(session: Session, name: str, kind: FrameType = FrameType.BIAS, **ch
         "joined_at": NOON,
         "now": NOON,
     }
-    return records.register_frame(session, **{**arguments, **changes})  # type: ignore[arg-type]
+    return frames.register_frame(session, **{**arguments, **changes})  # type: ignore[arg-type]
 
 
 def add_frame(

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType, Instrument, Limits
 from db import models
+from db.frames import sync_instruments
 from db.masters import masters
 from db.records import (
     abandon_run,
@@ -22,7 +23,6 @@ from db.records import (
     record_inputs,
     record_master,
     record_measurements,
-    sync_instruments,
 )
 from db.results import NewMeasurement, RunInput
 from db.runs import run_masters, runs_cut_short

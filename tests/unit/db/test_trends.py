@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from ccdcore.instrument import Instrument, Limits
 from db import models
 from db.base import DatabaseError
-from db.records import finish_run, record_measurements, sync_instruments
+from db.frames import sync_instruments
+from db.records import finish_run, record_measurements
 from db.results import NewMeasurement
 from db.trends import judge, limits_of, read_trends, trends
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, set_of

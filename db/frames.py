@@ -1,0 +1,194 @@
+"""Writing which instruments there are, and which frames: what each is, and the set that it belongs to.
+
+A session comes in and the caller owns the transaction; times come in too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import and_, or_, select, true, update
+
+from ccdcore.comparable import Sign
+from ccdcore.instrument import FrameType, Instrument
+from db import models
+from db.comparable import in_its_configuration
+from db.revisions import amplifier_rows, comes_into_force, completed, said_of
+from db.rows import column_value, plain
+from db.statements import insert
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from ccdcore.geometry import Amplifier
+    from ccdcore.header import ExposureInfo
+    from ccdcore.statistics import FrameStatistics
+    from db.revisions import Source
+
+
+def sync_instruments(session: Session, instruments: Sequence[Instrument], *, now: datetime) -> None:
+    """Store the entries in force and their limits.
+
+    A changed entry is a new version. Older versions are judged by the limits of
+    the entry that replaced them: the one of the same name whose span of validity meets theirs.
+    """
+    for entry in instruments:
+        values = _entry_values(entry, now=now)
+        statement = insert(session, models.Instrument).values(values)
+        session.execute(
+            statement.on_conflict_do_update(index_elements=["name", "digest"], set_={"spec": values["spec"]})
+        )
+    for entry in instruments:
+        _judge_older_versions(session, entry, in_force=[one.digest for one in instruments])
+
+
+def _judge_older_versions(session: Session, entry: Instrument, *, in_force: list[str]) -> None:
+    table = models.Instrument
+    spans_meet = and_(
+        true() if entry.valid_to is None else or_(table.valid_from.is_(None), table.valid_from < entry.valid_to),
+        true() if entry.valid_from is None else or_(table.valid_to.is_(None), table.valid_to > entry.valid_from),
+    )
+    session.execute(
+        update(table)
+        .where(table.name == entry.name, table.digest.not_in(in_force), spans_meet)
+        .values(spec=_spec(entry))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _entry_values(entry: Instrument, *, now: datetime) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "digest": entry.digest,
+        "entry": entry.describe(),
+        "spec": _spec(entry),
+        "valid_from": entry.valid_from,
+        "valid_to": entry.valid_to,
+        "recorded_at": now,
+    }
+
+
+def _spec(entry: Instrument) -> dict[str, Any]:
+    return {quantity: asdict(limits) for quantity, limits in entry.spec.items()}
+
+
+def register_frame(
+    session: Session,
+    *,
+    sha256: str,
+    shape: tuple[int, int],
+    info: ExposureInfo,
+    amplifiers: Iterable[Amplifier],
+    statistics: Iterable[FrameStatistics],
+    instrument: Instrument | None,
+    night: date | None,
+    window_first_night: date | None,
+    window_nights: int,
+    identified_with: str,
+    joined_at: datetime,
+    now: datetime,
+    former_sha256: str | None = None,
+    source: Source | None = None,
+) -> int:
+    """Record a frame and put it into its calibration set; return its id.
+
+    The same frame again changes nothing, unless other rules identified it, or the header of its file says
+    something new (`db.revisions`): then it becomes what that says, and moves to the set that follows from it.
+
+    Parameters
+    ----------
+    instrument : Instrument or None
+        The entry that matched; None where none did.
+    night, window_first_night : date or None
+        Its night and the first of its window; None where the date is not known, which leaves it without a set.
+    identified_with : str
+        Digest of the identification rules in force.
+    joined_at : datetime
+        When its file arrived.
+    former_sha256 : str or None
+        What earlier versions knew it by; a frame on record by that is known by ``sha256`` from now on.
+    source : Source or None
+        The file it was read from.
+    """
+    _know_by(session, sha256, former_sha256)
+    frame = models.Frame
+    on_record = select(frame).where(frame.sha256 == sha256).execution_options(populate_existing=True)
+    if known := session.scalars(on_record).first():
+        info = completed(session, known, info, source)
+    settings = info.configuration
+    in_set = info.frame_type is not FrameType.OTHER and window_first_night is not None
+    if in_set and window_first_night is not None:
+        info = in_its_configuration(session, info, window_first_night=window_first_night, window_nights=window_nights)
+    identified = {
+        "rows": shape[0],
+        "columns": shape[1],
+        **{name: column_value(getattr(info, name)) for name in info.__dataclass_fields__},
+        "amplifiers": amplifier_rows(amplifiers),
+        "statistics": [plain(asdict(one)) for one in statistics],
+        "night": night,
+        "calibration_set_id": _set_id(
+            session,
+            instrument=info.instrument,
+            configuration=info.configuration,
+            window_first_night=window_first_night,
+            window_nights=window_nights,
+        )
+        if in_set
+        else None,
+        "instrument_id": _instrument_id(session, name=info.instrument, entry=instrument, now=now),
+        "identified_with": identified_with,
+    }
+    values = {**identified, "sha256": sha256, "joined_at": joined_at, "registered_at": now}
+    created = session.scalar(insert(session, frame).values(values).on_conflict_do_nothing().returning(frame.id))
+    if created is not None:
+        return int(created)
+    known = session.scalars(on_record.with_for_update()).one()
+    said = said_of(identified)
+    if known.configuration in {settings, Sign.of(info).configuration(settings)}:
+        said["configuration"] = known.configuration  # which of them is a question of what else is on record
+    if comes_into_force(
+        session,
+        known,
+        said,
+        source,
+        identified_with=identified_with,
+        set_id=identified["calibration_set_id"],
+        now=now,
+    ):
+        for name, value in identified.items():
+            setattr(known, name, value)
+        session.flush()
+    return known.id
+
+
+def _know_by(session: Session, sha256: str, former_sha256: str | None) -> None:
+    frame = models.Frame
+    if former_sha256 in {None, sha256}:
+        return
+    is_known = select(frame.id).where(frame.sha256 == sha256).exists()
+    session.execute(
+        update(frame)
+        .where(frame.sha256 == former_sha256, ~is_known)
+        .values(sha256=sha256)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _set_id(session: Session, **key: object) -> int:
+    table = models.CalibrationSet
+    session.execute(insert(session, table).values(key).on_conflict_do_nothing())
+    return session.scalars(select(table.id).filter_by(**key)).one()
+
+
+def _instrument_id(session: Session, *, name: str, entry: Instrument | None, now: datetime) -> int:
+    table = models.Instrument
+    values = (
+        {"name": name, "digest": "", "entry": {}, "spec": {}, "recorded_at": now}
+        if entry is None
+        else _entry_values(entry, now=now)
+    )
+    session.execute(insert(session, table).values(values).on_conflict_do_nothing())
+    return session.scalars(select(table.id).filter_by(name=values["name"], digest=values["digest"])).one()
