@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +23,9 @@ from db.statements import batches, insert
 MAX_TRIES = 3
 """How often a file is read in vain before it is put into quarantine."""
 
+LONGEST_LEASE = timedelta(hours=1)
+_PRIME = 1_000_003
+"""Sums of what is taken by this modulus fit into a database's integers."""
 _WAITING = (FileState.SEEN, FileState.SETTLING)
 _UNPROCESSED = (*_WAITING, FileState.READY, FileState.CLAIMED)
 
@@ -162,6 +165,13 @@ def sightings(session: Session, *, host: str) -> list[Sighting]:
     return [Sighting(*row) for row in session.execute(query)]
 
 
+def fingerprint(session: Session, *, host: str) -> tuple[int, ...]:
+    """Return what tells quickly whether `sightings` may be others than before: a dump may have been restored."""
+    parts = (File.id, File.size, File.mtime_ns % _PRIME, File.inode % _PRIME)
+    query = select(func.count(), *(func.coalesce(func.sum(part), 0) for part in parts)).where(File.host == host)
+    return tuple(map(int, session.execute(query).one()))
+
+
 def files_at(session: Session, sightings: Iterable[Sighting], *, host: str) -> list[FileRow]:
     """Return the rows of these files, in the order of their paths."""
     below: dict[str, set[str]] = {}
@@ -222,9 +232,11 @@ def waiting(session: Session, *, host: str) -> list[FileRow]:
     return [FileRow(*row) for row in session.execute(query)]
 
 
-def mark_ready(session: Session, file_ids: Collection[int], *, now: datetime) -> int:
+def mark_ready(
+    session: Session, file_ids: Collection[int], *, now: datetime, longest_rest: timedelta = LONGEST_LEASE
+) -> int:
     """Offer settled files for work; return how many (one sent back rests until its time is over)."""
-    rested = or_(File.lease_until.is_(None), File.lease_until <= now)
+    rested = or_(File.lease_until.is_(None), _is_over(now, longest_rest))
     settled = and_(File.state.in_(_WAITING), rested)
     return sum(
         _move(session, and_(File.id.in_(ids), settled), state=FileState.READY, state_since=now, lease_until=None)
@@ -244,7 +256,7 @@ def claim_ready(
     lease_until : datetime
         When others may take over.
     """
-    expired = and_(File.state == FileState.CLAIMED, File.lease_until <= now)
+    expired = and_(File.state == FileState.CLAIMED, _is_over(now, LONGEST_LEASE))
     free = and_(File.host == host, or_(File.state == FileState.READY, expired))
     query = select(File.id).where(free).order_by(File.changed_at, File.id).limit(limit)
     return _claim(session, query.with_for_update(skip_locked=True), owner=owner, lease_until=lease_until, now=now)
@@ -257,12 +269,17 @@ def claim_files(
 
     This is the way to have a file worked on by name: at once, again, or out of quarantine.
     """
-    free = or_(File.state != FileState.CLAIMED, File.lease_until <= now)
+    free = or_(File.state != FileState.CLAIMED, _is_over(now, LONGEST_LEASE))
     claimed = []
     for ids in batches(file_ids):
         query = select(File.id).where(File.id.in_(ids), free).with_for_update(skip_locked=True)
         claimed += _claim(session, query, owner=owner, lease_until=lease_until, now=now)
     return claimed
+
+
+def _is_over(now: datetime, longest: timedelta) -> ColumnElement[bool]:
+    """Whether a claim or a rest is over: also where it lasts until a time that only a clock far ahead can have told."""
+    return or_(File.lease_until <= now, File.lease_until > now + longest)
 
 
 def _claim(session: Session, query: Any, *, owner: str, lease_until: datetime, now: datetime) -> list[FileRow]:

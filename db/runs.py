@@ -178,6 +178,12 @@ def runs_cut_short(session: Session, *, before: datetime) -> list[RunRow]:
     return _runs(session, Run.outcome.is_not(None), Run.outcome != Outcome.DONE, Run.ended_at <= before)
 
 
+def often_cut_short(session: Session, *, attempts: int) -> list[RunRow]:
+    """Return the runs that were cut short, as so many before them, and that no other run of their set came after."""
+    newest = select(func.max(Run.id)).group_by(Run.calibration_set_id)
+    return _runs(session, Run.outcome == Outcome.ABANDONED, Run.attempt >= attempts, Run.id.in_(newest))
+
+
 def made_with(session: Session, *, host: str) -> list[StandingRun]:
     """Return what the standing results were made with, by night, as far as their frames are on ``host``."""
     read_with = (

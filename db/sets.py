@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from math import nan
 from pathlib import Path
@@ -23,6 +23,7 @@ from ccdcore.statistics import FrameStatistics
 from db.models import CalibrationSet, File, FileState, Frame, Measurement, Outcome, Run
 from db.statements import batches
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _PAUSE_S = 3600.0
 """An interval as long as this is a pause between series, not the rhythm of one."""
 
@@ -191,13 +192,17 @@ def nearest_bias_set(session: Session, *, set_id: int, reach_nights: int, host: 
     return min(near)[2] if near else None
 
 
-def set_summaries(session: Session, *, host: str, since: date | None = None) -> list[SetSummary]:
+def set_summaries(
+    session: Session, *, host: str, since: date | None = None, believed_until: datetime | None = None
+) -> list[SetSummary]:
     """Return the sets that have frames on ``host``, oldest window first.
 
     Parameters
     ----------
     since : date or None
         Leave out windows that begin before this night.
+    believed_until : datetime or None
+        Frames that arrived after it did so by a clock that was ahead: long ago, for all that is known.
     """
     in_reach = [] if since is None else [CalibrationSet.window_first_night >= since]
     arrivals: dict[int, list[tuple[datetime, datetime, FrameType]]] = defaultdict(list)
@@ -217,11 +222,19 @@ def set_summaries(session: Session, *, host: str, since: date | None = None) -> 
         .order_by(CalibrationSet.window_first_night, CalibrationSet.id)
         .execution_options(populate_existing=True)
     )
-    return [_summary(one, run, arrivals[one.id]) for one, run in session.execute(sets) if one.id in arrivals]
+    found = [(one, run) for one, run in session.execute(sets) if one.id in arrivals]
+    return [_summary(one, run, arrivals[one.id], believed_until) for one, run in found]
 
 
-def _summary(one: CalibrationSet, run: Run | None, arrivals: list[tuple[datetime, datetime, FrameType]]) -> SetSummary:
+def _summary(
+    one: CalibrationSet,
+    run: Run | None,
+    arrivals: list[tuple[datetime, datetime, FrameType]],
+    believed_until: datetime | None,
+) -> SetSummary:
     joined = sorted(arrival[0] for arrival in arrivals)
+    if believed_until is not None:
+        joined = [at for at in joined if at <= believed_until] or [_LONG_AGO]
     gaps = [(after - before).total_seconds() for before, after in pairwise(joined)]
     rhythm = [gap for gap in gaps if gap < _PAUSE_S]
     types = [arrival[2] for arrival in arrivals]
@@ -254,6 +267,12 @@ def open_runs(session: Session) -> list[OpenRun]:
     columns = [getattr(Run, name) for name in OpenRun.__dataclass_fields__]
     query = select(*columns).where(Run.outcome.is_(None)).order_by(Run.id)
     return [OpenRun(*row) for row in session.execute(query)]
+
+
+def pixels_of(session: Session, set_ids: Collection[int]) -> dict[int, int]:
+    """Return how many pixels the frames of these sets have."""
+    query = select(Frame.calibration_set_id, func.sum(Frame.rows * Frame.columns)).group_by(Frame.calibration_set_id)
+    return {key or 0: int(n) for key, n in session.execute(query.where(Frame.calibration_set_id.in_(set_ids)))}
 
 
 def lately_done(session: Session, *, since: datetime) -> list[OpenRun]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Event, Thread
 
@@ -18,6 +20,7 @@ from db import ledger
 from db.models import FileState
 from db.records import fail_run
 from db.sets import OpenRun, open_runs
+from flows.clock import ClockWatch
 from flows.disk import Disk, keep_ballast
 from flows.heartbeat import Pulse, read_heartbeat
 from flows.home import Home, home_id, now
@@ -26,6 +29,7 @@ from flows.leftovers import GRACE, remove_leftovers
 from flows.lost_database import says_database_lost
 from flows.naming import run_name, run_tags
 from flows.notify import keep_telling
+from flows.overdue import Overseer, workers_of
 from flows.pictures import without_pictures
 from flows.prefect_api import FlowRunState, PrefectApi, PrefectUnavailableError
 from flows.prefect_password import password_of
@@ -33,6 +37,7 @@ from flows.publishing import give_up, is_lost
 from flows.reconcile import Plan, cancelled, reconcile, record_stillborn
 from flows.redaction import redact
 from flows.registration import free_lost_claims
+from flows.settings import SettingsError
 from flows.watcher import Watcher
 from flows.words import one_line
 
@@ -41,7 +46,12 @@ logger = logging.getLogger(__name__)
 RECONCILE_EVERY = timedelta(seconds=30)
 ASK_AGAIN_AFTER = timedelta(seconds=60)
 LONGEST_WAIT = 1.0
+LOOK_SECONDS = 3.0
+"""How often it is looked whether the configuration was edited."""
 BUSY_WAIT = 0.2
+OVERSEE_SECONDS = 5.0
+IDLE_SECONDS = 100.0
+"""Work that waits for so long while nothing is done is told."""
 
 _IN_WORK = (FileState.READY, FileState.CLAIMED)
 
@@ -66,6 +76,13 @@ class Dispatcher:
         self._had_room = True
         self._reconcile_at: datetime | None = None
         self._tidied_at: datetime | None = None
+        self._clock = ClockWatch()
+        self._is_to_hasten = False
+        self._overseer = Overseer(home.path)
+        self._oversee_at = 0.0
+        self._stands_still: list[str] = []
+        self._idle_since: dict[str, float] = {}
+        """What waits while nothing is done, and since when by the monotonic clock."""
 
     def seconds_to_wait(self, at: datetime) -> float:
         """Return how long nothing is to be done, if no file lands."""
@@ -73,11 +90,23 @@ class Dispatcher:
         due = (self._reconcile_at - at).total_seconds() if self._reconcile_at else 0.0
         return max(0.05, min(longest, due))
 
+    @property
+    def findings(self) -> list[str]:
+        """What keeps work from being done, though nothing went wrong here."""
+        late = [what for what, since in self._idle_since.items() if time.monotonic() - since > IDLE_SECONDS]
+        waits = [f"{what} for minutes and nothing is done: see {self.home.path / 'logs'}" for what in late]
+        return [*self._stands_still, *waits]
+
     def tick(self, at: datetime) -> None:
         """Ask for what is missing at this moment."""
+        if self._clock.was_put_back(at):
+            self._forget_times()
         free_lost_claims(self.home)
         with self.home.reading() as session:
             files, under_way = ledger.counts(session), open_runs(session)
+        under_way = self._oversee(under_way)
+        is_reading = bool(files[FileState.CLAIMED])
+        self._note_idle("files are ready", is_so=bool(files[FileState.READY]) and not is_reading)
         was_registering, self._is_registering = self._is_registering, any(files[state] for state in _IN_WORK)
         has_room = self._has_room()
         if files[FileState.READY] and has_room:
@@ -87,6 +116,33 @@ class Dispatcher:
         is_due = self._reconcile_at is None or at >= self._reconcile_at
         if (self._end_runs(under_way, ask_of_all=is_due) or is_due) and has_room:
             self._reconcile(at)
+
+    def _forget_times(self) -> None:
+        """Wait for no time that was told by a clock that was ahead, neither here nor in Prefect."""
+        self._reconcile_at, self._ingest = None, None
+        self._asked.clear()
+        self._is_to_hasten = True
+
+    def _oversee(self, under_way: Sequence[OpenRun]) -> list[OpenRun]:
+        """End what stands still or takes too long; return the runs that go on."""
+        if time.monotonic() < self._oversee_at:
+            return list(under_way)
+        self._oversee_at = time.monotonic() + OVERSEE_SECONDS
+        self._stands_still = self._overseer.look(workers_of(self.home, under_way))
+        ended = {
+            run.id: why for run in under_way if (why := self._overseer.why_ended(f"run:{run.id}")) and is_lost(run)
+        }
+        for run_id, why in ended.items():
+            todo = f"when the folder of its frames answers, type ccdwatch retry run:{run_id}"
+            with self.home.sessions.begin() as session:
+                fail_run(session, run_id=run_id, message=f"{why} and was ended: {todo}", now=now())
+        return [run for run in under_way if run.id not in ended]
+
+    def _note_idle(self, what: str, *, is_so: bool) -> None:
+        if is_so:
+            self._idle_since.setdefault(what, time.monotonic())
+        else:
+            self._idle_since.pop(what, None)
 
     def _has_room(self) -> bool:
         """Whether the disk has room for work; say so, when it has no longer."""
@@ -111,7 +167,12 @@ class Dispatcher:
         )
 
     def _reconcile(self, at: datetime) -> None:
+        if self._is_to_hasten:
+            self.api.hasten(now())
+            self._is_to_hasten = False
         plans, later = reconcile(self.home, at)
+        with self.home.reading() as session:
+            self._note_idle("calibrations are due", is_so=bool(plans) and not open_runs(session))
         for plan in plans:
             self._ask_for_calibration(plan, at)
         for plan in without_pictures(self.home, at):
@@ -181,8 +242,15 @@ class Dispatcher:
         )
 
 
-def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) -> None:
-    """See files land and ask for the runs that are missing, until told to stop.
+def watch(
+    home: Home,
+    api_url: str,
+    *,
+    stop: Event,
+    say: Callable[[str], None],
+    has_changed: Callable[[], bool] = lambda: False,
+) -> None:
+    """See files land and ask for the runs that are missing, until told to stop, or the configuration is another one.
 
     Parameters
     ----------
@@ -194,42 +262,75 @@ def watch(home: Home, api_url: str, *, stop: Event, say: Callable[[str], None]) 
         Set to end it.
     say : callable
         Takes lines for the log.
+    has_changed : callable
+        Tells whether there is another configuration to be taken up; raises SettingsError where it cannot be, so that
+        files are seen and work waits.
     """
     pulse = Pulse(home.path)
     trouble: str | None = None
+    told: list[str] = []
 
     def say_alive() -> None:
         if home.is_there:
-            pulse.beat(watcher.health, at=now(), trouble=trouble)
+            pulse.beat(watcher.health, at=now(), trouble="; ".join(told) or None)
 
     before = read_heartbeat(home.path)
     watcher = Watcher(
         home.settings.watch,
         sessions=home.sessions,
+        reading=home.reading,
         host=home.settings.host,
         home=home.path,
         mounts=before.mounts if before else None,
         progress=say_alive,
     )
     watcher.start()
+    is_over, looker = Event(), _Looker(has_changed)
     if home.settings.notify.urls:
-        Thread(target=keep_telling, args=(home, stop), name="notices", daemon=True).start()
+        Thread(target=keep_telling, args=(home, is_over), name="notices", daemon=True).start()
     try:
         with PrefectApi(api_url, password=password_of(home.path, api_url)) as api:
             dispatcher = Dispatcher(home, api)
-            while not stop.is_set():
+            while not stop.is_set() and not (home.is_there and looker.sees_another()):
                 say_alive()
-                last, trouble = trouble, _work(watcher, dispatcher)
+                last, trouble = trouble, _work(watcher, dispatcher, looker.mistake)
+                told = [*filter(None, [trouble]), *dispatcher.findings]
                 if trouble and not last:
                     say(trouble)
                 watcher.wait(dispatcher.seconds_to_wait(now()))
-        if home.is_there:
+        if not stop.is_set():
+            with suppress(SQLAlchemyError):
+                watcher.scan_all(now())  # what has just landed where nobody looks any more
+        elif home.is_there:
             pulse.end(watcher.health, at=now())
     finally:
+        is_over.set()
         watcher.stop()
 
 
-def _work(watcher: Watcher, dispatcher: Dispatcher) -> str | None:
+class _Looker:
+    """Looks now and then whether there is another configuration."""
+
+    def __init__(self, has_changed: Callable[[], bool]) -> None:
+        self._has_changed = has_changed
+        self._next = time.monotonic() + LOOK_SECONDS
+        self.mistake: str | None = None
+        """Why the one that is there cannot be taken up."""
+
+    def sees_another(self) -> bool:
+        """Whether there is one to be taken up."""
+        if time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + LOOK_SECONDS
+        self.mistake = None
+        try:
+            return self._has_changed()
+        except SettingsError as error:
+            self.mistake = f"{error}; work waits"
+            return False
+
+
+def _work(watcher: Watcher, dispatcher: Dispatcher, mistake: str | None) -> str | None:
     """Do what there is to do; return what stood in the way, which will not for ever: it is tried again."""
     home = dispatcher.home
     if not home.is_there:
@@ -237,9 +338,11 @@ def _work(watcher: Watcher, dispatcher: Dispatcher) -> str | None:
     keep_ballast(home.path)
     try:
         watcher.tick(now())
+        if mistake:  # flows read the configuration as it is now: none of them would come to its end
+            return mistake
         dispatcher.tick(now())
     except PrefectUnavailableError as error:
-        return redact(f"Prefect does not answer, work waits: {error}")
+        return redact(error.in_words)
     except SQLAlchemyError as error:
         why = getattr(error, "orig", None) or error
         return redact(f"the database cannot be used, work waits: {one_line(why)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,13 +15,15 @@ from db.ledger import FileRow
 from db.models import FileState
 from db.revisions import Disagreement
 from db.rows import Row
-from db.runs import RunRow, StandingRun, failed_runs, made_with, unfinished_runs
+from db.runs import RunRow, StandingRun, failed_runs, made_with, often_cut_short, unfinished_runs
+from db.sets import OpenRun, open_runs, pixels_of
 from flows.disagreements import in_words, standing_disagreements
 from flows.disk import Disk
 from flows.heartbeat import Heartbeat, read_heartbeat
 from flows.home import Home, now
 from flows.identity import words_of_away
-from flows.prefect_api import PrefectApi
+from flows.overdue import time_limit
+from flows.prefect_api import PREFECT_AWAY, PrefectApi
 from flows.reconcile import Plan, reconcile
 from flows.redaction import redact, redacted, without_credentials
 from flows.renaming import words_of_renamed
@@ -32,10 +34,12 @@ from flows.words import number_of, one_line
 LAST_QUARANTINED = 10
 SILENT_SECONDS = 60.0
 """A watcher that has said nothing for so long is not alive, or hangs."""
+OFTEN_CUT_SHORT = 3
+"""Runs on the same inputs that were cut short one after the other, before that is told."""
 OLDEST_SECONDS = 3600.0
 """A file that has waited for so long waits in vain."""
 
-PREFECT_SILENT = "the service's Prefect does not answer"
+PREFECT_SILENT = f"the service's {PREFECT_AWAY}"
 
 Facts = tuple[Mapping[str, Any], ...]
 
@@ -49,8 +53,8 @@ class Condition(Row):
     findings : tuple of str
         What keeps it from its work, in words; empty where nothing does.
     ages_s : mapping of str to float or None
-        Seconds since the ``watcher`` was last heard, since the last ``scan`` of everything, and since the
-        ``oldest_unprocessed`` file arrived; None where there is none.
+        Seconds since the ``watcher`` was last heard, since the last ``scan`` of everything, since the
+        ``oldest_unprocessed`` file arrived, and since the ``oldest_run`` under way began; None where there is none.
     """
 
     findings: tuple[str, ...]
@@ -73,11 +77,16 @@ def condition(home: Home) -> Condition:
     heartbeat, at = read_heartbeat(home.path), now()
     if heartbeat is not None and heartbeat.has_ended:
         heartbeat = None
-    findings = [*_of_watcher(home, heartbeat, at), *_of_prefect(home), *_of_disk(home)]
-    oldest = None
+    findings = [*_of_watcher(home, heartbeat, at), *_of_disk(home)]
+    if not any(PREFECT_AWAY in one for one in findings):
+        findings += _of_prefect(home)
+    oldest = oldest_run = None
     try:
         with home.reading() as session:
             oldest = ledger.oldest_unprocessed(session)
+            runs = open_runs(session)
+            oldest_run = min((run.began_at for run in runs), default=None)
+            findings += _of_runs(session, runs, at)
         findings += words_of_renamed(home)
     except SQLAlchemyError as error:
         findings.append(f"the database cannot be read: {one_line(getattr(error, 'orig', error))}")
@@ -85,6 +94,7 @@ def condition(home: Home) -> Condition:
         "watcher": _age(heartbeat.at if heartbeat else None, at),
         "scan": _age(heartbeat.scanned_at if heartbeat else None, at),
         "oldest_unprocessed": _age(oldest, at),
+        "oldest_run": _age(oldest_run, at),
     }
     if (waits := ages["oldest_unprocessed"]) is not None and waits > OLDEST_SECONDS:
         findings.append(f"a file that came {_ago(waits)} is not done yet")
@@ -96,7 +106,8 @@ def _of_watcher(home: Home, heartbeat: Heartbeat | None, at: datetime) -> Iterat
         if _prefect_of(home) is not None:
             yield "no watcher runs: frames that land are not seen"
         return
-    if (silent := (at - heartbeat.at).total_seconds()) > SILENT_SECONDS:
+    # A time before us was told by a clock that was ahead, by a watcher that has not been heard since it was put right.
+    if (silent := abs((at - heartbeat.at).total_seconds())) > SILENT_SECONDS:
         yield f"the watcher was last heard {_ago(silent)}: frames that land are not seen"
         return
     if heartbeat.trouble:
@@ -117,6 +128,17 @@ def _of_prefect(home: Home) -> Iterator[str]:
         yield PREFECT_SILENT
 
 
+def _of_runs(session: Session, runs: Sequence[OpenRun], at: datetime) -> Iterator[str]:
+    """Tell of runs that have been under way for longer than any should, or are cut short again and again."""
+    n_pixels = pixels_of(session, {run.calibration_set_id for run in runs})
+    for run in runs:
+        age = (at - run.began_at).total_seconds()
+        if age > time_limit(n_pixels.get(run.calibration_set_id, 0)):
+            yield f"run:{run.id} began {_ago(age)} and has not ended"
+    for cut in often_cut_short(session, attempts=OFTEN_CUT_SHORT):
+        yield f"run:{cut.id} ({cut.instrument} {cut.night}) was cut short {cut.attempt} times, the last: {cut.message}"
+
+
 def _of_disk(home: Home) -> Iterator[str]:
     if finding := Disk.of(home.path).finding:
         yield finding
@@ -128,6 +150,7 @@ def words_of_ages(ages_s: Mapping[str, float | None]) -> str:
         "watcher": "watcher heard",
         "scan": "everything scanned",
         "oldest_unprocessed": "oldest waiting file came",
+        "oldest_run": "oldest run under way began",
     }
     known = {what: age for what, age in ages_s.items() if age is not None}
     return ", ".join(f"{words[what]} {_ago(age)}" for what, age in known.items())
@@ -224,7 +247,7 @@ def health(home: Home) -> Health:
             home=str(home.path),
             free_bytes=Disk.of(home.path).free,
             prefect_ui_url=api_url and without_credentials(api_url).removesuffix("/api"),
-            prefect_answers=api_url is not None and PREFECT_SILENT not in found.findings,
+            prefect_answers=api_url is not None and not any(PREFECT_AWAY in one for one in found.findings),
             files={str(state): n for state, n in ledger.counts(session).items()},
             oldest_unprocessed=ledger.oldest_unprocessed(session),
             quarantined=tuple(map(_file, ledger.quarantined(session, limit=LAST_QUARANTINED))),

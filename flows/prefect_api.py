@@ -6,6 +6,7 @@ import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,8 @@ from flows.redaction import redact, without_credentials
 
 DEPLOYMENT = "ccdwatch"
 """Name of the deployment of each of our flows."""
+
+PREFECT_AWAY = "Prefect does not answer"
 
 _PAUSE_SECONDS = 0.5
 
@@ -41,6 +44,17 @@ class PrefectUnavailableError(Exception):
     def is_passing(self) -> bool:
         """Whether the server is away or too busy, rather than that it does not know what was asked for."""
         return self.status is None or self.status >= 500
+
+    @property
+    def in_words(self) -> str:
+        """What it means for the work, and what is done about it."""
+        if self.status is None:
+            return f"{PREFECT_AWAY}, work waits: {self}"
+        if self.status == 404:
+            return f"Prefect does not know our flows, work waits: they are registered anew within a minute ({self})"
+        if self.status in {401, 403}:
+            return f"Prefect refuses us, work waits: set PREFECT_API_AUTH_STRING as its server has it ({self})"
+        return f"Prefect answers with an error, work waits: {self}"
 
 
 def prefect_environment(home: Path, api_url: str) -> dict[str, str]:
@@ -108,13 +122,17 @@ class PrefectApi:
         What the server asks for, as ``user:password``; whether it is ready, it says without.
     patience_seconds : float
         How long it is asked again while it is away or too busy.
+    timeout_seconds : float
+        How long an answer is waited for.
     """
 
-    def __init__(self, url: str, *, password: str | None = None, patience_seconds: float = 0) -> None:
+    def __init__(
+        self, url: str, *, password: str | None = None, patience_seconds: float = 0, timeout_seconds: float = 10
+    ) -> None:
         self.url = url
         self._patience_seconds = patience_seconds
         headers = {"Authorization": f"Basic {b64encode(password.encode()).decode()}"} if password else {}
-        self._client = httpx.Client(base_url=url, headers=headers, timeout=10, trust_env=False)
+        self._client = httpx.Client(base_url=url, headers=headers, timeout=timeout_seconds, trust_env=False)
         self._deployments: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -167,6 +185,27 @@ class PrefectApi:
         wanted = {"flow_runs": {"state": states}, "deployments": {"name": {"any_": [DEPLOYMENT]}}}
         runs = self._call("POST", "/flow_runs/filter", wanted)
         return [str(run["id"]) for run in runs if is_of_home(home, run["parameters"].get("home"))]
+
+    def hasten(self, at: datetime) -> None:
+        """Let what waits for a later time begin now: it was asked for by a clock that was ahead."""
+        states = {"type": {"any_": ["SCHEDULED"]}}
+        later = {"after_": (at + timedelta(seconds=1)).isoformat()}
+        wanted = {
+            "flow_runs": {"state": states, "next_scheduled_start_time": later},
+            "deployments": {"name": {"any_": [DEPLOYMENT]}},
+        }
+        state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
+        for run in self._call("POST", "/flow_runs/filter", wanted):
+            self._call("POST", f"/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
+
+    def deployment_id(self, flow: str) -> str | None:
+        """Return the id of the deployment of one of our flows; None where the server knows none."""
+        try:
+            return str(self._call("GET", f"/deployments/name/{flow}/{DEPLOYMENT}")["id"])
+        except PrefectUnavailableError as error:
+            if error.status == 404:
+                return None
+            raise
 
     def mark_crashed(self, flow_run_id: str, message: str) -> None:
         """Tell the server that a run it believes to be running died with its process."""

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -126,9 +126,10 @@ def backfill(home: Home, *, since: date | None = None, progress: Progress = lamb
         stale = ledger.identified_otherwise(session, host=host, identified_with=home.identified_with, since=since)
     _register(home, stale, progress)
     held, _ = _held(home, stale)
-    with home.reading() as session:
-        summaries = set_summaries(session, host=host, since=since)
     at, settle = now(), home.settings.watch.settle_seconds
+    with home.reading() as session:
+        believed = at + timedelta(seconds=settle)
+        summaries = set_summaries(session, host=host, since=since, believed_until=believed)
     complete = {one.id for one in summaries if settles_at(one, settle) <= at}
     remade = {plan.set_id for plan in plans_of(home, complete, at)}
     made = _make_runs(home, remade, progress)

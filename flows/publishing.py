@@ -21,6 +21,7 @@ from flows.home import HOST, Home, is_gone, now
 from flows.inputs import inputs_of_run
 from flows.leftovers import remove_leftovers, words_of_unregistered
 from flows.naming import master_path
+from flows.reconcile import has_passed
 from flows.references import refresh_references
 from flows.registration import free_lost_claims
 
@@ -220,7 +221,9 @@ def give_up_lost_runs(home: Home) -> list[str]:
 
 def is_lost(run: OpenRun) -> bool:
     """Whether the process that worked on a run is gone from this machine, or silent for too long on another one."""
-    return is_gone(run.pid, run.pid_started) if run.host == HOST else now() > run.began_at + RUN_LEASE
+    if run.host == HOST:
+        return is_gone(run.pid, run.pid_started)
+    return has_passed(run.began_at, RUN_LEASE, now())
 
 
 def give_up(home: Home, run_id: int, *, cancelled: str | None = None, why: str = PROCESS_GONE) -> None:

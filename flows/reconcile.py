@@ -87,6 +87,11 @@ def settles_at(summary: SetSummary, settle_seconds: float) -> datetime:
     return summary.last_joined_at + timedelta(seconds=wait)
 
 
+def has_passed(since: datetime, pause: timedelta, at: datetime) -> bool:
+    """Whether a pause that began at a time on record is over; one told by a clock that was far ahead is."""
+    return at >= since + pause or since > at + pause
+
+
 def next_attempt(last: RunRow | None, at: datetime) -> int | None:
     """Return the attempt to make after the last run on the same inputs; None where none is due.
 
@@ -109,7 +114,7 @@ def next_attempt(last: RunRow | None, at: datetime) -> int | None:
     else:
         return None
     # Without a pause no clock is asked: it may have been read before the run was given up.
-    is_due = not pause or (last.ended_at is not None and at >= last.ended_at + timedelta(seconds=pause))
+    is_due = not pause or (last.ended_at is not None and has_passed(last.ended_at, timedelta(seconds=pause), at))
     return last.attempt + 1 if is_due else None
 
 
@@ -141,7 +146,8 @@ def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
     settle = home.settings.watch.settle_seconds
     plans, later = [], []
     with home.reading() as session:
-        for summary in set_summaries(session, host=home.settings.host):
+        believed = at + timedelta(seconds=settle)
+        for summary in set_summaries(session, host=home.settings.host, believed_until=believed):
             if not _is_open(summary, at):
                 continue
             if (complete_at := settles_at(summary, settle)) > at:
@@ -171,6 +177,8 @@ def _is_open(summary: SetSummary, at: datetime) -> bool:
     """
     last = summary.latest_run
     if last is None or not last.is_done or summary.last_registered_at >= last.began_at:
+        return True
+    if last.began_at > at:  # by a clock that was ahead: what was registered since seems to be older
         return True
     window_end = summary.window_first_night + timedelta(days=summary.window_nights + 1)
     return window_end >= at.date()

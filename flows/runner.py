@@ -9,25 +9,28 @@ It ends with the process that asked for it, so that no run goes on unseen when t
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from threading import Thread
 from typing import Any
 from unittest.mock import patch
 
+import httpx
 from prefect import Flow
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.flow_engine import run_flow_in_subprocess
 from prefect.runner import Runner, _starter_direct
 
 from flows.calibrate import calibrate
 from flows.ingest import ingest
-from flows.prefect_api import DEPLOYMENT, PrefectApi
+from flows.prefect_api import DEPLOYMENT, PrefectApi, PrefectUnavailableError
 from flows.prefect_password import password_of
 from flows.seats import SEATS
 
@@ -50,6 +53,12 @@ PRELOADED = (
 )
 
 
+LOOK_SECONDS = 10.0
+"""How often it is looked whether the server still knows our flows."""
+
+logger = logging.getLogger(__name__)
+
+
 def serve(home: Path, api_url: str) -> None:
     """Register our flows with the server and run what it schedules, until SIGTERM or SIGINT.
 
@@ -64,7 +73,7 @@ def serve(home: Path, api_url: str) -> None:
     with PrefectApi(api_url, password=password_of(home, api_url), patience_seconds=math.inf) as api:
         _bury(home, api)
     with patch.object(_starter_direct, "run_flow_in_subprocess", _run_flow_in_forked_process):
-        asyncio.run(_serve())
+        asyncio.run(_serve(home, api_url))
 
 
 def _bury(home: Path, api: PrefectApi) -> None:
@@ -73,10 +82,16 @@ def _bury(home: Path, api: PrefectApi) -> None:
         api.mark_crashed(flow_run_id, "the process that worked on it is gone")
 
 
-async def _serve() -> None:
+async def _serve(home: Path, api_url: str) -> None:
     # New frames never wait for a calibration, nor one that measures for those that draw.
-    runners = [await _runner(ingest, limit=1), await _runner(calibrate, limit=4 * SEATS)]
-    serving = asyncio.gather(*(runner.start() for runner in runners))
+    runners = {flow: _runner(limit=limit) for flow, limit in ((ingest, 1), (calibrate, 4 * SEATS))}
+    ids = {flow: await _register(runner, flow) for flow, runner in runners.items()}
+    with PrefectApi(api_url, password=password_of(home, api_url)) as api:
+        await _serve_until_told(runners, _keep_registered(runners, ids, api))
+
+
+async def _serve_until_told(runners: Mapping[Flow[..., Any], Runner], keeping: Awaitable[None]) -> None:
+    serving = asyncio.gather(*(runner.start() for runner in runners.values()), keeping)
     await asyncio.sleep(0)  # a runner sets its own SIGTERM handler first, which ends in tracebacks; ours comes after
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
@@ -86,10 +101,26 @@ async def _serve() -> None:
         return
 
 
-async def _runner(flow: Flow[..., Any], *, limit: int) -> Runner:
-    runner = Runner(name=DEPLOYMENT, limit=limit, pause_on_shutdown=False, query_seconds=0.5)
-    await runner.aadd_flow(flow, name=DEPLOYMENT)
-    return runner
+def _runner(*, limit: int) -> Runner:
+    return Runner(name=DEPLOYMENT, limit=limit, pause_on_shutdown=False, query_seconds=0.5)
+
+
+async def _register(runner: Runner, flow: Flow[..., Any]) -> str:
+    return str(await runner.aadd_flow(flow, name=DEPLOYMENT))
+
+
+async def _keep_registered(
+    runners: Mapping[Flow[..., Any], Runner], ids: Mapping[Flow[..., Any], str], api: PrefectApi
+) -> None:
+    """Register our flows anew where the server has lost them: deleted by somebody, or with its whole database."""
+    known = dict(ids)
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        for flow, runner in runners.items():
+            with suppress(PrefectUnavailableError, PrefectHTTPStatusError, httpx.HTTPError):
+                if await asyncio.to_thread(api.deployment_id, flow.name) != known[flow]:
+                    known[flow] = await _register(runner, flow)
+                    logger.warning("Prefect did not know the flow %s any more: it is registered anew", flow.name)
 
 
 def _warm_up() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -21,10 +21,25 @@ def seat(home: Path) -> Iterator[None]:
     locks = [FileLock(home / ".seats" / str(number), timeout=0) for number in range(SEATS)]
     while (held := next(filter(_is_taken, locks), None)) is None:
         time.sleep(0.1)
+    with suppress(OSError):  # a full disk
+        _holder_of(Path(held.lock_file)).write_text(str(os.getpid()))
     try:
         yield
     finally:
         held.release()
+
+
+def free_seat_of(home: Path, pid: int) -> None:
+    """Let others have the seat of a process that cannot be ended: it keeps the old file, they lock a new one."""
+    for holder in (home / ".seats").glob("*.pid"):
+        if holder.read_text() == str(pid):
+            holder.unlink()
+            holder.with_suffix("").unlink(missing_ok=True)
+
+
+def _holder_of(seat: Path) -> Path:
+    """Return the file that says which process sits there; a lock's own file is emptied by all who try it."""
+    return seat.with_suffix(".pid")
 
 
 def _is_taken(lock: FileLock) -> bool:

@@ -18,22 +18,20 @@ import psutil
 from filelock import FileLock, Timeout
 
 from flows import parts
-from flows.heartbeat import read_heartbeat
-from flows.home import Home, now, open_home, read_home
+from flows.home import Home, open_home, read_home
 from flows.identity import MARK_VARIABLE, words_of_away
+from flows.in_force import Configuration, require_watchable
 from flows.prefect_api import PrefectApi, prefect_environment
-from flows.prefect_password import password_environment, password_file
+from flows.prefect_password import password_environment, password_file, password_of
 from flows.publishing import sweep
 from flows.redaction import without_credentials
 from flows.renaming import words_of_renamed
 from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_api_url, prefect_secret
+from flows.vigil import HUNG_SECONDS, ServerVigil, WatcherVigil
 
 ADDRESS = "127.0.0.1"
 PAGES_WAIT_SECONDS = 30.0
 """Pages start when Prefect is ready, or after so long: until then it needs the processor time that they would take."""
-
-HUNG_SECONDS = 180.0
-"""A watcher that has said nothing for so long hangs, and is started again."""
 
 Say = Callable[[str], None]
 """Takes lines for the person who looks on."""
@@ -98,7 +96,7 @@ def up(path: Path, directories: tuple[Path, ...], *, port: int, web_port: int | 
         for line in [*words_of_renamed(home), *sweep(home)]:
             say(line)
         service = _service(settings, port, web_port)
-        running = _parts(home, settings, settings.prefect.api_url or service.prefect_api_url, web_port)
+        running = _parts(home, settings, settings.prefect.api_url or service.prefect_api_url, web_port, directories)
         try:
             _supervise(home, service, running, stop=stop, say=say)
         finally:
@@ -111,9 +109,18 @@ def run_watch(path: Path, directories: tuple[Path, ...], *, say: Say) -> None:
     """Run the watcher of a home until SIGTERM or SIGINT."""
     from flows.dispatch import watch
 
+    configuration, stop = Configuration(path, watch=directories), _stop_event()
+    _require_directories(configuration.in_force)
+    api_url = prefect_api_url(configuration.in_force)
     home = open_home(path, watch=directories)
-    _require_directories(home.settings)
-    watch(home, prefect_api_url(home.settings), stop=_stop_event(), say=say)
+    while True:
+        watch(home, api_url, stop=stop, say=say, has_changed=configuration.has_changed)
+        if stop.is_set():
+            return
+        say("the configuration is another one, or a watched link leads elsewhere: taken up")
+        configuration = Configuration(path, watch=directories)
+        home.engine.dispose()
+        home = open_home(path, watch=directories)
 
 
 def run_serve(path: Path, *, say: Say) -> None:
@@ -157,6 +164,7 @@ def _stop_event() -> Event:
 
 
 def _require_directories(settings: Settings) -> None:
+    require_watchable(settings)
     directories = settings.watch.directories
     if not directories:
         where = settings.home / CONFIG_NAME
@@ -220,7 +228,9 @@ def _web_url(settings: Settings, host: str, port: int) -> str:
     return (settings.web.public_url or f"http://{shown}:{port}").rstrip("/")
 
 
-def _parts(opened: Home, settings: Settings, api_url: str, web_port: int) -> list[parts.Part]:
+def _parts(
+    opened: Home, settings: Settings, api_url: str, web_port: int, directories: tuple[Path, ...]
+) -> list[parts.Part]:
     home = settings.home
     # The server uses a thread for each connection; with an arena for each thread, glibc's memory never comes back.
     allocator = {"MALLOC_ARENA_MAX": "2"}
@@ -228,7 +238,8 @@ def _parts(opened: Home, settings: Settings, api_url: str, web_port: int) -> lis
     environment = {**allocator, **os.environ, **prefect, **_home_variables(opened)}
     logs = home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    watched = [word for directory in settings.watch.directories for word in ("--watch", str(directory))]
+    # Those of the configuration are read from it, again when it is edited; and where a link leads may change.
+    watched = [word for directory in directories for word in ("--watch", str(directory))]
     commands = {
         "serve": ["flows.cli", "serve"],
         "watch": ["flows.cli", "watch", *watched],
@@ -253,12 +264,15 @@ def _supervise(home: Home, service: RunningService, running: list[parts.Part], *
     began = time.monotonic()
     ready = False
     away_at: float | None = None
-    with PrefectApi(home.settings.prefect.api_url or service.prefect_api_url) as api:
+    api_url = home.settings.prefect.api_url or service.prefect_api_url
+    with PrefectApi(api_url, password=password_of(home.path, api_url), timeout_seconds=2) as api:
+        watcher, server = WatcherVigil(home.path), ServerVigil(api)
         while not stop.wait(0.2):
             if not home.is_there:  # nothing is started, or written, in the place of its disk
                 if away_at is None:
                     say(words_of_away(home.path))
                 away_at = time.monotonic()
+                server.begin_again()
                 continue
             if away_at is not None and time.monotonic() - away_at > HUNG_SECONDS:
                 away_at = None
@@ -266,8 +280,8 @@ def _supervise(home: Home, service: RunningService, running: list[parts.Part], *
             for part in running:
                 if part.name == "web" and part.process is None and may_wait:
                     continue
-                if part.name == "watch" and away_at is None and _hangs(part, home.path):
-                    part.kill(say, f"has said nothing for {HUNG_SECONDS:g} s")
+                if away_at is None:
+                    _end_idle(part, watcher, server if ready else None, say)
                 part.keep_alive(say)
             if not ready and api.is_ready() and _write_service(home.path, service):
                 ready = True
@@ -277,11 +291,13 @@ def _supervise(home: Home, service: RunningService, running: list[parts.Part], *
                     say(f"the Prefect UI asks once for its password: it is in {password_file(home.path)}")
 
 
-def _hangs(watch: parts.Part, home: Path) -> bool:
-    if watch.runs_for < HUNG_SECONDS:
-        return False
-    heartbeat = read_heartbeat(home)
-    return heartbeat is not None and (now() - heartbeat.at).total_seconds() > HUNG_SECONDS
+def _end_idle(part: parts.Part, watcher: WatcherVigil, server: ServerVigil | None, say: Say) -> None:
+    """End a part that runs but does not work, so that it is started again."""
+    if part.name == "watch" and part.runs_for > HUNG_SECONDS and watcher.is_silent():
+        part.kill(say, f"has said nothing for {HUNG_SECONDS:g} s")
+    if part.name == "server" and server is not None and server.is_broken():
+        part.kill(say, "does not answer, or only with errors,")
+        server.begin_again()
 
 
 def _write_service(home: Path, service: RunningService) -> bool:

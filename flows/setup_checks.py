@@ -113,7 +113,10 @@ def _directories(settings: Settings) -> Iterator[Finding]:
             Level.WARN, f"watched folders: none in the configuration: ccdwatch up --home {settings.home} --watch DIR"
         )
     for directory in directories:
-        if not directory.is_dir():
+        if directory == settings.home.resolve():
+            todo = "watch a folder in or beside it, or give another --home"
+            yield Finding(Level.FAIL, f"watched folder {directory}: is the home, where no frame is looked for: {todo}")
+        elif not directory.is_dir():
             where = settings.home / CONFIG_NAME
             yield Finding(Level.FAIL, f"watched folder {directory}: not there: make it, or correct {where}")
         elif not os.access(directory, os.R_OK | os.X_OK):

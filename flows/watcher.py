@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
@@ -50,6 +50,9 @@ _RECHECK_SECONDS = 1.0
 _LEDGER_SECONDS = 5.0
 """How often the ledger is asked which files were sent back to wait for more bytes."""
 
+_LONGEST_REST = timedelta(minutes=1)
+"""How long a file that was sent back may rest, unless files are given longer to become quiet."""
+
 _BATCH = 5000
 """Files a transaction, so that nobody waits long for the database."""
 
@@ -76,6 +79,8 @@ class Watcher:
         ``[watch]``; its directories are absolute and need not exist yet.
     sessions : sessionmaker
         Makes sessions that write.
+    reading : sessionmaker, optional
+        Makes sessions that only read; those that write, where none is given.
     host : str
         This machine's name on the ledger.
     home : Path
@@ -92,6 +97,7 @@ class Watcher:
         settings: WatchSettings,
         *,
         sessions: sessionmaker[Session],
+        reading: sessionmaker[Session] | None = None,
         host: str,
         home: Path,
         mounts: Mapping[str, str] | None = None,
@@ -99,13 +105,14 @@ class Watcher:
     ) -> None:
         self._settings = settings
         self._sessions = sessions
+        self._reading = reading or sessions
         self._host = host
+        self._home = str(home.resolve())
         self._box = HintBox()
         self._alarm = OverflowAlarm(self._box)
-        self._trees = {
-            str(root): Tree(str(root), include=settings.include, exclude=str(home.resolve()))
-            for root in _outermost(settings.directories)
-        }
+        self._bygone: dict[str, Tree] = {}
+        """Directories that are not watched any more, with files that were not ready yet."""
+        self._trees = {str(root): self._tree(str(root)) for root in _outermost(settings.directories)}
         self._roots = [
             ObservedRoot(
                 tree,
@@ -117,7 +124,9 @@ class Watcher:
         ]
         self._progress = progress
         self._known: dict[str, Sighting] = {}
-        """What the ledger has been told, by path."""
+        """What is on the ledger, by path."""
+        self._fingerprint: tuple[int, ...] | None = None
+        """Of the ledger when that was last read."""
         self._settling: dict[str, _Settling] = {}
         """The files of it that wait, by path."""
         self._scanned_at: datetime | None = None
@@ -125,6 +134,9 @@ class Watcher:
         self._scan_took = 0.0
         self._scan_is_owed = True
         self._next_ledger_look = 0.0
+
+    def _tree(self, root: str) -> Tree:
+        return Tree(root, include=self._settings.include, exclude=self._home)
 
     @property
     def health(self) -> WatcherHealth:
@@ -184,11 +196,11 @@ class Watcher:
         self._scan_is_owed = is_owed
         is_whole = time.monotonic() >= self._next_scan()
         self._scan_is_owed = True  # unless all of the following succeeds
-        self._hear_ledger()
+        is_restored = self._hear_ledger(is_whole=is_whole)
         began = time.monotonic()
         found = self._scan(self._trees.values()) if is_whole else self._look(hints, stirred)
         changed = {path: sighting for path, sighting in found if self._known.get(path) != sighting}
-        if is_whole and not is_owed:
+        if is_whole and not is_owed and not is_restored:
             self._expect(changed, hints, stirred)
         became_ready = self._settle(changed, now)
         self._record(changed, now)
@@ -198,6 +210,11 @@ class Watcher:
             self._last_scan, self._scanned_at = time.monotonic(), now
             self._scan_took = self._last_scan - began
         return became_ready
+
+    def scan_all(self, now: datetime) -> None:
+        """Look at everything at once, whenever that was last done; as `tick` does."""
+        self._last_scan, self._scan_is_owed = float("-inf"), True
+        self.tick(now)
 
     def _next_scan(self) -> float:
         if self._scan_is_owed:
@@ -231,18 +248,30 @@ class Watcher:
                 root.expect(path for path in new if root.tree.holds(path) and not is_behind_link(path))
                 root.hear(hints)
 
-    def _hear_ledger(self) -> None:
-        """Take over what the ledger knows from earlier lives, and what it was told by others."""
-        if time.monotonic() < self._next_ledger_look:
-            return
-        with self._sessions.begin() as session:
-            if not self._known:
+    def _hear_ledger(self, *, is_whole: bool) -> bool:
+        """Take over what is on the ledger, others write to it too; return whether it is an older one, restored."""
+        if not is_whole and time.monotonic() < self._next_ledger_look:
+            return False
+        before = len(self._known)
+        with self._reading() as session:
+            if is_whole and (found := ledger.fingerprint(session, host=self._host)) != self._fingerprint:
                 on_record = ledger.sightings(session, host=self._host)
                 self._known = {_path(s): s for s in on_record if s.root in self._trees}
-            waiting = ledger.waiting(session, host=self._host)
+                self._fingerprint = found
+            waiting = {_path(row): row for row in ledger.waiting(session, host=self._host)}
+        for path, row in waiting.items():
+            if row.root not in self._trees:
+                self._bygone.setdefault(row.root, self._tree(row.root))
+                self._known.setdefault(path, _sighting(row))
+        if is_whole:
+            still = (
+                path for path, file in self._settling.items() if path in waiting and waiting[path].id == file.file_id
+            )
+            self._settling = {path: self._settling[path] for path in still if path in self._known}
         # What has been deleted is not known any more: it waits for nothing.
-        self._await(row for row in waiting if _path(row) in self._known and _path(row) not in self._settling)
+        self._await(row for path, row in waiting.items() if path in self._known and path not in self._settling)
         self._next_ledger_look = time.monotonic() + _LEDGER_SECONDS
+        return len(self._known) < before
 
     def _await(self, rows: Iterable[FileRow]) -> None:
         now = time.monotonic()
@@ -256,10 +285,11 @@ class Watcher:
         missing = self.health.missing
         for path, file in [item for item in self._settling.items() if item[1].due <= clock and item[0] not in changed]:
             known = self._known[path]
-            sighting = self._trees[known.root].sight(path)
+            tree = self._trees.get(known.root) or self._bygone[known.root]
+            sighting = tree.sight(path)
             if sighting is None:
                 del self._settling[path], self._known[path]
-                if known.root not in missing:
+                if known.root not in missing and (known.root in self._trees or Path(known.root).is_dir()):
                     gone.append(file.file_id)
             elif sighting != known:
                 changed[path] = sighting
@@ -278,7 +308,8 @@ class Watcher:
 
     def _mark_ready(self, ready: dict[str, _Settling], now: datetime) -> bool:
         with self._sessions.begin() as session:
-            marked = ledger.mark_ready(session, [file.file_id for file in ready.values()], now=now)
+            ids, longest = [file.file_id for file in ready.values()], timedelta(seconds=self._settings.quiet_seconds)
+            marked = ledger.mark_ready(session, ids, now=now, longest_rest=max(longest, _LONGEST_REST))
             resting = {row.id for row in ledger.waiting(session, host=self._host)} if marked < len(ready) else set()
         for path, file in ready.items():
             if file.file_id in resting:
@@ -303,6 +334,10 @@ class Watcher:
             if file := self._settling.get(path):
                 file.is_placed = True
                 file.due = file.since + self._settings.stable_seconds
+
+
+def _sighting(row: FileRow) -> Sighting:
+    return Sighting(row.root, row.relative_path, row.size, row.mtime_ns, row.inode)
 
 
 def _path(file: FileRow | Sighting) -> str:

@@ -221,10 +221,14 @@ class Service:
         with self.on_record.reading() as session:
             return list(session.scalars(select(File).where(*here)))
 
-    def prefect(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the Prefect API."""
+    def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """Ask the Prefect API; return whatever it answers."""
         user, password = password_file(self.home).read_text().strip().split(":")
         url = f"http://127.0.0.1:{self.port}/api{path}"
-        response = httpx.request(method, url, json=body, auth=(user, password), timeout=30)
+        return httpx.request(method, url, json=body, auth=(user, password), timeout=30)
+
+    def prefect(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the Prefect API; return what it knows."""
+        response = self.ask(method, path, body)
         response.raise_for_status()
         return response.json()

@@ -1,6 +1,6 @@
 """What the dispatcher does about runs that nobody works on any more."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,9 @@ class Prefect:
     def submit(self, *_: object, idempotency_key: str, **__: object) -> str:
         self.asked_for.append(idempotency_key)
         return "another"
+
+    def hasten(self, _at: datetime) -> None:
+        pass
 
     def mark_crashed(self, flow_run_id: str, _message: str) -> None:
         self.crashed.append(flow_run_id)

@@ -322,7 +322,8 @@ def bad(lines: list[str]) -> list[str]:
 
 
 def test_a_set_up_that_is_right(home: Path, ask: Ask) -> None:
-    write(home, f'{ENTRY}amplifiers = [{{ name = "1", data = "[1:256,1:64]" }}]\n[watch]\ndirectories = ["{home}"]\n')
+    (frames := home / "frames").mkdir()
+    write(home, f'{ENTRY}amplifiers = [{{ name = "1", data = "[1:256,1:64]" }}]\n[watch]\ndirectories = ["{frames}"]\n')
     is_right, lines = ask(doctor, home)
     assert is_right
     assert bad(lines) == []
@@ -330,7 +331,7 @@ def test_a_set_up_that_is_right(home: Path, ask: Ask) -> None:
     for word in (f"home {home}: can be written", "prefect 3.", "fastapi 0.", f"configuration {home}/ccdwatch.toml"):
         assert f"ok   {word}" in said
     assert f"ok   database sqlite:///{home}/ccdwatch.db: schema up to date, integrity ok" in lines
-    assert f"ok   watched folder {home}" in lines
+    assert f"ok   watched folder {frames}" in lines
     assert f"ok   port {setup_checks.PORT}: free" in lines
 
 

@@ -1,5 +1,6 @@
 """The processes that `up` looks after."""
 
+import math
 import os
 import sys
 import time
@@ -8,9 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows import parts, service
+from flows import parts, vigil
 from flows.heartbeat import Pulse, WatcherHealth
 from flows.home import now
+from flows.prefect_api import PrefectUnavailableError
 from tests.support.service import wait_for
 
 WELL = WatcherHealth(scanned_at=None, missing=(), unobserved=(), unreadable=(), mounts={}, settling=0)
@@ -50,11 +52,47 @@ def test_a_part_is_started_where_there_is_no_room_for_its_log(tmp_path: Path) ->
     part.process.wait()
 
 
-@pytest.mark.parametrize(("ran_for", "silent_for", "hangs"), [(60, 600, False), (600, 60, False), (600, 600, True)])
-def test_a_watcher_that_says_nothing_hangs(ran_for: float, silent_for: float, hangs: bool, tmp_path: Path) -> None:
-    watch = SimpleNamespace(runs_for=ran_for)
-    assert not service._hangs(watch, tmp_path)  # type: ignore[arg-type]
+def test_a_watcher_that_says_nothing_hangs_by_a_clock_that_nobody_puts_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steady = 0.0
+    monkeypatch.setattr(vigil, "time", SimpleNamespace(monotonic=lambda: steady))
+    watcher = vigil.WatcherVigil(tmp_path)
+    assert not watcher.is_silent()
     Pulse(tmp_path).beat(WELL, at=now(), trouble=None)
-    then = time.time() - silent_for
-    os.utime(tmp_path / "watch.json", (then, then))
-    assert service._hangs(watch, tmp_path) is hangs  # type: ignore[arg-type]
+    for minutes in range(10):  # the clock is put right by hours, to and fro, and the watcher goes on
+        steady = 60.0 * minutes
+        then = time.time() + 7200 * (-1) ** minutes
+        os.utime(tmp_path / "watch.json", (then, then))
+        assert not watcher.is_silent()
+    steady += vigil.HUNG_SECONDS + 1
+    assert watcher.is_silent()
+
+
+class Server:
+    """A Prefect server that answers so."""
+
+    def __init__(self, status: int | None) -> None:
+        self._status = status
+
+    def deployment_id(self, _flow: str) -> str:
+        if self._status == 200:
+            return "d1"
+        raise PrefectUnavailableError("no", status=self._status)
+
+
+@pytest.mark.parametrize(("status", "seconds"), [(200, math.inf), (404, math.inf), (500, 60), (None, 180)])
+def test_a_server_that_does_not_answer_as_it_should_is_broken(
+    monkeypatch: pytest.MonkeyPatch, status: int | None, seconds: float
+) -> None:
+    steady = 0.0
+    monkeypatch.setattr(vigil, "time", SimpleNamespace(monotonic=lambda: steady))
+    server = vigil.ServerVigil(Server(status))  # type: ignore[arg-type]
+    broken_at = math.inf
+    for second in range(0, 400, 5):
+        steady = float(second)
+        if server.is_broken():
+            broken_at = min(broken_at, steady)
+    assert broken_at == (seconds + 5 if math.isfinite(seconds) else math.inf)
+    server.begin_again()
+    assert not server.is_broken()

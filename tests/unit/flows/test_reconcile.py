@@ -292,7 +292,7 @@ def test_older_sets_made_stale_by_a_recipe_wait_for_a_request(home: Home) -> Non
     end(home, begin(home, plan))
     recipe = Settings(home=home.path, recipes={"gain": {"method": "pair"}}).recipes  # type: ignore[arg-type]
     other = Home(home.settings.model_copy(update={"recipes": recipe}), home.engine)
-    assert reconcile(other, LATER) == ([], None)
+    assert reconcile(other, now()) == ([], None)
     assert [one.attempt for one in plans_of(other, [set_id], LATER)] == [1]
     ((now_due,), _) = reconcile(other, NOON + timedelta(days=1))  # while its night is not over
     assert now_due.digest != plan.digest

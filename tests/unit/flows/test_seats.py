@@ -24,7 +24,7 @@ def one_seat(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_there_is_room_for_several(tmp_path: Path) -> None:
     with seat(tmp_path), seat(tmp_path):
-        assert len(list((tmp_path / ".seats").iterdir())) == 2
+        assert len(list((tmp_path / ".seats").glob("*.pid"))) == 2
 
 
 @pytest.mark.usefixtures("one_seat")
