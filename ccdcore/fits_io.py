@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -54,6 +55,7 @@ _INVENTORY = {
     "rows": int,
     "columns": int,
 }
+_FIRST_YEAR = 2000  # of files: archives give some of them dates long ago
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 2**20
 # What astropy raises on content that it cannot decode.
@@ -374,10 +376,18 @@ def _mosaic(path: Path, stream: BinaryIO, blemishes: Blemishes) -> Mosaic:
     return find_mosaic(path, fits.open(stream, memmap=False), blemishes.texts)
 
 
+def _dated_too_late(path: Path, info: ExposureInfo) -> Iterator[str]:
+    """Say that a frame is dated after its own file, where that has a date of its own."""
+    with file_errors(path):
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    if info.date_obs is not None and written.year >= _FIRST_YEAR and info.date_obs > written + timedelta(days=1):
+        yield f"dated {info.date_obs:%Y-%m-%d}, but its file was written on {written:%Y-%m-%d}"
+
+
 def _describe(path: Path, mosaic: Mosaic, instruments: Sequence[Instrument], blemishes: Blemishes) -> FrameHeader:
     cards, shape = mosaic.cards, mosaic.shape
     info = identify(cards, filename=path.name, shape=shape, instruments=instruments)
-    reason = "; ".join([info.frame_type_reason, *mosaic.notes, *blemishes.notes])
+    reason = "; ".join([info.frame_type_reason, *_dated_too_late(path, info), *mosaic.notes, *blemishes.notes])
     info = replace(info, frame_type_reason=reason, lossy=blemishes.lossy)
     entry = find_instrument(cards, instruments)
     if entry is None or not entry.amplifiers:

@@ -65,7 +65,8 @@ def site_longitude(cards: Cards, keywords: Sequence[str], when: datetime | None)
         if unread or not usable:
             return Longitude(None, tuple(unread))
         said, degrees = usable[0]
-        return Longitude(degrees, (f"no card gives a longitude: that of {said} is used",))
+        by_name = [f"no card gives a longitude: that of {said} is used"] if said != " and ".join(GEOCENTRIC) else []
+        return Longitude(degrees, tuple(by_name))
     keyword, degrees = found
     others = [(said, there) for said, there in sources if said != keyword]
     if any(_apart(degrees, there) <= _SAME_DEG for _, there in others):

@@ -191,7 +191,11 @@ def _amplifiers(engine: Engine, settings: Settings) -> Iterator[Finding]:
 
 
 def _overscans(engine: Engine, settings: Settings) -> Iterator[Finding]:
-    """Tell which overscan sections see light, by the latest set of each camera that has flats and unlit frames."""
+    """Tell which overscan sections see light, by the latest set of each camera that has flats and unlit frames.
+
+    Tell too where its serial number stands on some of them only.
+    """
+    from ccdcore.comparable import partly_told
     from ccdcore.overscan import believed_overscans
 
     unlit = {FrameType.BIAS, FrameType.DARK}
@@ -202,7 +206,11 @@ def _overscans(engine: Engine, settings: Settings) -> Iterator[Finding]:
             if FrameType.FLAT in one.counts and unlit & one.counts.keys()
         }
         for one in latest.values():
-            _, reasons = believed_overscans(set_frames(session, one.id, host=settings.host))
+            frames = set_frames(session, one.id, host=settings.host)
+            if partly := partly_told(frame.info for frame in frames):
+                todo = "if they are not, tell them apart by match or configuration of an [[instrument]]"
+                yield Finding(Level.WARN, f"{one.instrument} {one.window_first_night}: {partly}: {todo}")
+            _, reasons = believed_overscans(frames)
             for reason in reasons:
                 todo = "name the right section as amplifiers of its entry"
                 yield Finding(Level.WARN, f"{one.instrument} {one.window_first_night}: {reason}: {todo}")

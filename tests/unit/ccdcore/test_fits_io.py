@@ -519,3 +519,16 @@ def test_what_trails_a_mosaic_is_told_and_a_lost_unit_is_not_passed_over(save):
 def test_compression_with_loss_is_told(save, data, options, lossy):
     header = read_header(save(encoded(primary(None), fits.CompImageHDU(data, **options))))
     assert ("compressed with loss (" in header.info.frame_type_reason) is lossy
+
+
+def test_a_frame_dated_after_its_file_is_told(save):
+    path = save(encoded(primary(**{"DATE-OBS": "2099-01-01T00:00:00"})))
+    assert "dated 2099-01-01, but its file was written on 20" in read_header(path).info.frame_type_reason
+    written = datetime(2019, 5, 4, tzinfo=UTC).timestamp()
+    for seconds_later, is_told in ((3600, False), (3 * 86400, True)):
+        taken = datetime.fromtimestamp(written + seconds_later, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        path = save(encoded(primary(**{"DATE-OBS": taken})))
+        os.utime(path, (written, written))
+        assert ("its file was written" in read_header(path).info.frame_type_reason) is is_told
+        os.utime(path, (0, 0))
+        assert "its file was written" not in read_header(path).info.frame_type_reason, "an archive gave it no date"

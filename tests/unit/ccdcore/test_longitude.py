@@ -70,7 +70,7 @@ def test_a_comment_tells_what_counts_to_the_west(comment, value, west):
             -70.4,
             "counts to the west, by OBSGEO-X and OBSGEO-Y",
         ),
-        ({"OBSGEO-X": 1.9459e6, "OBSGEO-Y": -5.467e6}, -70.4, "that of OBSGEO-X and OBSGEO-Y is used"),
+        ({"OBSGEO-X": 1.9459e6, "OBSGEO-Y": -5.467e6}, -70.4, None),
         ({"OBSERVAT": "Keck I"}, -155.47, "no card gives a longitude: that of OBSERVAT = 'Keck I' is used"),
         ({"LONGITUD": 12.0, "OBSERVAT": "KPNO"}, 12.0, "but OBSERVAT = 'KPNO' means a longitude of -111.6"),
         ({"LONGITUD": "70 O", "SITELONG": -70.8}, -70.8, "LONGITUD = '70 O' cannot be used"),

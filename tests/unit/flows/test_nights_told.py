@@ -1,4 +1,4 @@
-"""A night that is cut amid its frames is told by `identify`, `init` and `doctor`."""
+"""A night that is cut amid its frames is told by `identify`, `init` and `doctor`; so are missing serial numbers."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -42,13 +42,30 @@ def test_identify_and_init_tell(frames: Path, tmp_path: Path, capsys: pytest.Cap
     assert capsys.readouterr().err == ""
 
 
-def test_doctor_tells_of_what_is_on_record(frames: Path, tmp_path: Path) -> None:
-    home = open_home(tmp_path / "home")
+def registered(path: Path, folder: Path) -> Path:
+    home = open_home(path)
     with home.sessions.begin() as session:
-        rows = ledger.observe(session, find_files(home, [frames]).sightings, host=home.settings.host, now=now())
+        rows = ledger.observe(session, find_files(home, [folder]).sightings, host=home.settings.host, now=now())
     register_files(home, file_ids=[row.id for row in rows])
     home.engine.dispose()
-    (told,) = [one for one in findings(home.path) if "nights are cut" in one.text]
+    return path
+
+
+def test_doctor_tells_of_what_is_on_record(frames: Path, tmp_path: Path) -> None:
+    home = registered(tmp_path / "home", frames)
+    (told,) = [one for one in findings(home) if "nights are cut" in one.text]
     assert told.level is Level.WARN
     assert told.text.startswith(CUT)
     assert told.text.endswith("give [nights] longitude_deg, positive to the east")
+
+
+def test_doctor_tells_of_serial_numbers_on_some_frames_only(frames: Path, tmp_path: Path) -> None:
+    for number, path in enumerate(sorted(frames.iterdir())):
+        with fits.open(path, mode="update") as units:
+            units[0].header.update({"SITELONG": -70.8, "IMAGETYP": "flat" if number > 5 else "zero"})
+            if number < 4:
+                units[0].header["CAMSERNO"] = "A-001"
+    home = registered(tmp_path / "home", frames)
+    (told,) = [one for one in findings(home) if "CAMSERNO" in one.text]
+    assert told.level is Level.WARN
+    assert "CAMSERNO=A-001 stands on 4 of 9 frames only: the others are taken to be of the same camera" in told.text
