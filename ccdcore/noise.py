@@ -139,7 +139,7 @@ def measure_noise(
     Returns
     -------
     tuple of NoiseAnatomy
-        One for each amplifier.
+        One for each amplifier in which two biases differ.
 
     Raises
     ------
@@ -164,9 +164,10 @@ def measure_noise(
             parts = [_BiasNoise(amplifier, one.data) for amplifier in channels(one, amplifiers, region)]
         for part in parts:
             part.add(one.data, two.data)
-    if not parts or not all(part.moments for part in parts):
+    alive = [part for part in parts if part.moments]
+    if not alive:
         raise InsufficientDataError(" ".join(["noise needs two raw biases that differ: add biases.", *exposures.notes]))
-    return tuple(part.result(tuple(exposures.notes)) for part in parts)
+    return tuple(part.result(tuple(exposures.notes)) for part in alive)
 
 
 class _MeanSquares(NamedTuple):

@@ -30,6 +30,10 @@ __all__ = ["PhotonTransfer", "PhotonTransferPoint", "measure_gain", "warm_up"]
 AnySeries = TypeVar("AnySeries", BiasSeries, FlatSeries)
 
 
+_MOST_TOLD = 3
+"""Dead amplifiers that an error names."""
+
+
 def measure_gain(
     bias: Sequence[Image],
     flat: Sequence[Image],
@@ -62,7 +66,8 @@ def measure_gain(
     Returns
     -------
     tuple of PhotonTransfer
-        One for each amplifier that has pixels in the region. Without a usable
+        One for each amplifier that has pixels in the region and two biases that differ there; the notes name the
+        others. Without a usable
         pair of flats, or with ``"ptc"`` without a ramp, the gain is None and
         the method ``"bias only"``.
 
@@ -113,7 +118,10 @@ def measure_gain(
                 for channel in channels(pair[0], amplifiers, region)
             )
     elif bias_series := _of_one_kind(
-        exposures, bias, "bias", lambda odd: _bias_series(exposures.raw(bias, "bias", odd), amplifiers, region)
+        exposures,
+        bias,
+        "bias",
+        lambda odd: _bias_series(exposures, bias, odd, amplifiers, region),
     ):
         flat_series = _of_one_kind(
             exposures, flat, "flat", lambda odd: _flat_series(bias_series, exposures.flat_pairs(flat, odd))
@@ -158,24 +166,33 @@ def _of_one_kind(
 
 
 def _bias_series(
-    biases: Iterator[Exposure], amplifiers: Sequence[Amplifier] | None, region: str | Section | None
+    exposures: Exposures,
+    biases: Sequence[Image],
+    left_out: Container[int],
+    amplifiers: Sequence[Amplifier] | None,
+    region: str | Section | None,
 ) -> list[BiasSeries]:
-    """Take in all pairs of consecutive biases, for each amplifier; nothing where there is no pair."""
+    """Take in all pairs of consecutive biases, for each amplifier; nothing where there is no pair.
+
+    An amplifier that has none of use, as a dead one, is left out with a note; the others are measured.
+    """
     series: list[BiasSeries] = []
     before: Exposure | None = None
-    for one, two in pairwise(biases):
+    for one, two in pairwise(exposures.raw(biases, "bias", left_out)):
         series = series or [BiasSeries(amplifier) for amplifier in channels(one, amplifiers, region)]
         for amplifier in series:
             amplifier.add(one, two)
             if before is not None:
                 amplifier.compare(before, two)
         before = one
-    for amplifier in series:
-        if not amplifier.used:
-            raise InsufficientDataError(
-                f"amplifier {amplifier.amplifier.name} has no usable pair of biases: {amplifier.remarks[0]}"
-            )
-    return series
+    dead = [
+        f"amplifier {of.amplifier.name} has no usable pair of biases: {of.remarks[0]}" for of in series if not of.used
+    ]
+    if series and len(dead) == len(series):
+        raise InsufficientDataError("; ".join(dead[:_MOST_TOLD]))
+    for text in dead:
+        exposures.note(text)
+    return [of for of in series if of.used]
 
 
 def _flat_series(

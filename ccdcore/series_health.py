@@ -158,13 +158,21 @@ def _layout(frame: SeriesFrame) -> str:
 
 def _saturated(frames: Sequence[SeriesFrame]) -> Reasons:
     reasons = {}
+    dead = _dead_amplifiers(frames)
     for frame in _of_type(frames, FrameType.FLAT, FrameType.DARK):
-        fractions = np.array([each.saturated_fraction for each in frame.statistics])
+        fractions = np.array([0.0 if one.amplifier in dead else one.saturated_fraction for one in frame.statistics])
         if fractions.max() > _SATURATED_FRACTION:
             worst, where = _worst(frame, np.where(fractions > _SATURATED_FRACTION, fractions, 0.0))
             ceiling = frame.statistics[int(np.argmax(fractions))].maximum
             reasons[frame.sha256] = f"saturated: {100 * worst:.0f} % of the pixels{where} at {ceiling:.0f} ADU"
     return reasons
+
+
+def _dead_amplifiers(frames: Sequence[SeriesFrame]) -> set[str]:
+    """Return the amplifiers that give one number in all biases: those of the others tell of the light."""
+    biases = _of_type(frames, FrameType.BIAS)
+    alive = {one.amplifier for frame in biases for one in frame.statistics if one.minimum < one.maximum}
+    return {one.amplifier for frame in biases for one in frame.statistics} - alive if alive else set()
 
 
 def _of_other_temperature(frames: Sequence[SeriesFrame]) -> Reasons:

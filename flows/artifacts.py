@@ -111,7 +111,7 @@ def _results(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str
         return "No gain and no read noise: see the frames left out."
     rows: list[list[str]] = []
     ways: dict[str, str] = {}
-    for amplifier in dict.fromkeys(row.amplifier for row in measured):
+    for amplifier in dict.fromkeys(row.amplifier for row in measured if row.quantity == "read_noise_adu"):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
         gains = [_value(of.get(name), 4) for name in ("gain", "corrected_gain")]
         values = [*gains, _value(of.get("read_noise")), _value(of.get("read_noise_adu"))]

@@ -111,7 +111,7 @@ def verdict_of(settings: Settings, instrument: str, measured: Iterable[Measureme
 
 def _characterisations(settings: Settings, run: RunRow, measured: Collection[MeasurementRow]) -> list[dict[str, Any]]:
     rows = []
-    for amplifier in dict.fromkeys(row.amplifier for row in measured):
+    for amplifier in dict.fromkeys(row.amplifier for row in measured if row.quantity == "read_noise_adu"):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
         gain, read_noise, adu = of.get("gain"), of.get("read_noise"), of["read_noise_adu"]
         corrected = of.get("corrected_gain")

@@ -192,6 +192,33 @@ def test_a_step_that_fails_ends_the_run_in_failure_with_the_file_named(tmp_path:
     assert failed["ended_at"] is not None
 
 
+def test_a_product_that_fails_costs_no_other_and_shows_in_prefect(
+    night: SeriesTruth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise IndexError("what nobody foresaw")
+
+    for of in ("ccdcore.masters.master_flat", "ccdcore.report_page.report_page"):
+        monkeypatch.setattr(of, fail)
+    home = open_home(tmp_path / "home")
+    state = run(home, ingested(home, night.paths[0].parent))
+    assert state.is_failed()
+    (made,) = table(home, "run")
+    assert (made["outcome"], made["message"]) == ("done", state.message)
+    for told in ("done, but 2 products failed", "master flat V: IndexError: what nobody foresaw", "All on one page"):
+        assert told in made["message"]
+    assert {row["kind"] for row in table(home, "master")} == {"bias", "dark", "mask"}
+    assert {row["quantity"] for row in table(home, "measurement")} > {"gain", "read_noise"}
+    with get_client(sync_client=True) as client:
+        tasks = client.read_task_runs(
+            task_run_filter=TaskRunFilter(flow_run_id={"any_": [made["flow_run_id"]]})  # type: ignore[arg-type]
+        )
+    assert {task.name for task in tasks if not task.state.is_completed()} == {"master flat", "pictures"}  # type: ignore[union-attr]
+    artifact = Artifact.get("report-testcam-bin1x1")
+    assert "## Not made" in str(artifact.data)  # type: ignore[union-attr]
+    assert (picture_folder(home, made["id"]) / "Trend-of-the-gain.png").exists()
+
+
 def test_a_run_killed_while_its_pictures_were_drawn_gets_them(night: SeriesTruth, flowed: Home) -> None:
     (made,) = table(flowed, "run")
     shutil.rmtree(picture_folder(flowed, made["id"]))

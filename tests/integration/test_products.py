@@ -11,7 +11,15 @@ from astropy.io import fits
 from flows.home import open_home
 from flows.process import process
 from flows.steps import STEPS
-from tests.support.simulate import NOTEBOOK_NIGHTS, Camera, simple_night, standard_cards, write_frame
+from tests.support.simulate import (
+    NOTEBOOK_NIGHTS,
+    Camera,
+    four_amplifiers,
+    section_cards,
+    simple_night,
+    standard_cards,
+    write_frame,
+)
 
 CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(64, 256))
 
@@ -118,3 +126,22 @@ def test_what_was_used_is_not_among_what_was_left_out(tmp_path: Path) -> None:
         hdus[0].data = hdus[0].data + np.uint16(200)
     (row,) = answered(tmp_path)["excluded"]
     assert (Path(row["path"]), set(row)) == (truth.biases[0], {"path", "reason"})
+
+
+def test_a_dead_amplifier_costs_no_other(tmp_path: Path) -> None:
+    camera = four_amplifiers(rows=64, columns=100)
+    truth = simple_night(tmp_path / "frames", camera=camera)
+    dead = camera.amplifiers[2]
+    for path in truth.paths:
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].data[dead.data.slices] = 1000
+            hdus[0].header.update(section_cards(camera))
+    answer = answered(tmp_path)
+    rows = answer["characterisations"]
+    assert [row["amplifier"] for row in rows] == ["1", "2", "4"], answer
+    for row in rows:
+        assert row["gain_e_per_adu"], answer
+        true = camera.gain_e_per_adu[int(row["amplifier"]) - 1]  # type: ignore[index]
+        assert abs(row["gain_e_per_adu"] - true) < 5 * row["gain_uncertainty"]
+    assert [kind for kind, *_ in made(answer)] == ["bias", "flat"]
+    assert "amplifier 3 has no usable pair of biases" in lacking(answer)["gain and read noise of amplifier 3"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import matplotlib as mpl
@@ -61,3 +62,25 @@ def test_the_spectrum_marks_its_lines() -> None:
     figure = noise_spectrum(SPECTRA, title="noise")
     assert {"noise", "amplifier L", "8 px\n0.8 ADU", "2.5 px\n0.2 ADU"} <= texts(figure)
     assert len(png(figure)) < 60_000
+
+
+@pytest.mark.parametrize("n_amplifiers", [1, 13, 14, 128])
+def test_the_page_holds_any_number_of_amplifiers(n_amplifiers: int) -> None:
+    names = [f"a{number}" for number in range(n_amplifiers)]
+    table = [["amplifier", "gain (e⁻/ADU)"], *([name, "1.5 ± 0.01"] for name in names)]
+    noise = RNG.normal(300, 3, (64, 80))
+    page = report_page(
+        title="cam",
+        table=table,
+        images=Images("master flat V", noise, noise / 300, noise - 300, ""),
+        transfers=[replace(transfer(), amplifier=name) for name in names],
+        spectra=[Spectrum(name, DENSITY, []) for name in names],
+        mask=None,
+    )
+    said = texts(page)
+    assert {"a0", "amplifier a0"} <= said
+    assert all(axis.get_position().height > 0.05 for axis in page.axes)
+    assert ("and 120 more amplifiers" in said) == (n_amplifiers == 128)
+    assert any(text.startswith("… and ") for text in said) == (n_amplifiers > 8)
+    with Image.open(io.BytesIO(png(page))) as picture:
+        assert picture.size == (830, 1100)
