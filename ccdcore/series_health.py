@@ -33,6 +33,9 @@ _BIAS_DRIFT_ADU = 5.0
 """Bias levels drift by this much from night to night."""
 
 _NOISE_RATIO = 1.5
+_SAME_LIGHT, _LESS_NOISE = 0.05, 0.1
+"""Levels of flats that may be compared, relative; and the noise that finished ones lack, beside the pattern."""
+
 _PAUSE = timedelta(hours=4)
 """After so long a lamp may be another one, or set differently."""
 
@@ -44,7 +47,7 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
     averaged frames; those that are no ADU, or wrapped; another shape or other
     amplifiers than most of the set; saturated flats and darks; another
     temperature than most of their type; biases and darks
-    whose level or noise is not that of the others; flats whose flux is off
+    whose level or noise is not that of the others; averages among raw flats; flats whose flux is off
     the trend of their neighbours, where the lamp is stable. Ramps, twilights
     and exposure series are no faults. A frame is left out when any of its
     amplifiers does not belong.
@@ -70,6 +73,7 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
         _saturated,
         _of_other_temperature,
         _of_other_level_or_noise,
+        _averaged_flats,
         _of_other_flux,
     )
     reasons: Reasons = {}
@@ -249,6 +253,29 @@ def _of_other_noise(group: Sequence[SeriesFrame], frame_type: FrameType) -> Reas
                 reasons[frame.sha256] = (
                     f"noise{where} {value:.1f} ADU, that of the other {frame_type} frames "
                     f"{np.median(usual[off]):.1f} ADU ({guess})"
+                )
+    # Where half of them are off nobody can say which half: that two kinds are mixed is told with the gain.
+    return reasons if 2 * len(reasons) < len(group) else {}
+
+
+def _averaged_flats(frames: Sequence[SeriesFrame]) -> Reasons:
+    """Tell finished flats among raw ones: they have the pattern of the pixels, but not the noise."""
+    reasons: Reasons = {}
+    for group in flat_groups(frames).values():
+        levels = _levels(group, overscan=False)
+        alike = np.all(np.abs(levels / np.maximum(np.median(levels, axis=0), 1e-9) - 1) < _SAME_LIGHT, axis=1)
+        run = [frame for frame, same in zip(group, alike, strict=True) if same]
+        if len(run) < _FEWEST:
+            continue
+        noises = _noises(run) / np.maximum(levels[alike], 1e-9)
+        usual = np.median(noises, axis=0)
+        scatter = 1.4826 * np.median(np.abs(noises - usual), axis=0)
+        off = np.all(noises < usual - np.maximum(_LESS_NOISE * usual, 8 * scatter), axis=1)
+        if 2 * np.count_nonzero(off) < len(run):
+            for frame, share in zip(np.array(run, dtype=object)[off], (noises / usual).min(axis=1)[off], strict=True):
+                reasons[frame.sha256] = (
+                    f"noise {100 * (1 - share):.0f} % below that of the other flat frames of its light "
+                    "(an average of several?)"
                 )
     return reasons
 

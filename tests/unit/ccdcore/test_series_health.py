@@ -421,3 +421,30 @@ def test_numbers_that_are_no_adu_are_told() -> None:
     told = reasons([real(f"b{n}", image, FrameType.BIAS) for n, image in enumerate(scaled)])
     assert len(told) == 3
     assert all("its pixels are no ADU" in reason for reason in told.values())
+
+
+def simulated(images: Sequence[np.ndarray], *, minute: float = 0.0) -> list[SeriesFrame]:
+    whole = (Amplifier("A", Section.whole(images[0].shape)),)
+    return [
+        replace(frame(f"flat{n}", LIGHT, minute=minute + n / 5), statistics=frame_statistics(image, whole))
+        for n, image in enumerate(images)
+    ]
+
+
+@pytest.mark.parametrize("place", [0, 3, 6])
+def test_a_finished_flat_among_raw_ones_is_told_by_its_noise(place: int) -> None:
+    camera, rng = Camera(1.6, 5.0, BIAS, shape=(200, 300)), np.random.default_rng(3)
+    light = uniform_light(camera.shape, 16_000.0)
+    raw = [expose(camera, rng, light * (1 + 0.003 * k)) for k in range(6)]
+    finished = np.rint(np.mean(raw, axis=0)).astype(np.uint16)
+    found = reasons([*biases(), *simulated([*raw[:place], finished, *raw[place:]])])
+    assert list(found) == [f"flat{place}"]
+    assert "below that of the other flat frames of its light (an average of several?)" in found[f"flat{place}"]
+    assert reasons([*biases(), *simulated(raw)]) == {}
+
+
+def test_where_half_of_the_biases_have_another_noise_none_is_called_odd() -> None:
+    quiet = biases((BIAS,) * 4, noise=2.0)
+    loud = [replace(one, sha256=f"loud{n}") for n, one in enumerate(biases((BIAS,) * 4, noise=7.0))]
+    assert excluded([*quiet, *loud]) == []
+    assert excluded([*quiet, *loud[:1]]) == ["loud0"]
