@@ -243,11 +243,11 @@ GEOCENTRIC = ("OBSGEO-X", "OBSGEO-Y")
 
 SIDEREAL_TIMES = ("LST", "ST", "LST-OBS", "LST-BEG", "SIDEREAL", "LMST", "LAST")
 
-SITE_NAMES = ("OBSERVAT", "SITE", "SITENAME", "OBSNAME", "TELESCOP", "SITEID", "ORIGIN")
+SITE_NAMES = ("OBSERVAT", "SITE", "SITENAME", "OBSNAME", "TELESCOP", "SITEID")
 SITES: Mapping[str, float] = {
     **dict.fromkeys(("ctio", "cerrotololo", "decam", "blanco"), -70.81),
-    **dict.fromkeys(("soar", "cerropachon", "geminisouth", "rubin", "lsst"), -70.74),
-    **dict.fromkeys(("lasilla", "lascampanas", "magellan"), -70.7),
+    **dict.fromkeys(("soar", "cerropachon", "geminisouth"), -70.74),
+    **dict.fromkeys(("lasilla", "lascampanas"), -70.7),
     **dict.fromkeys(("paranal",), -70.40),
     **dict.fromkeys(("kpno", "kittpeak", "mayall", "wiyn"), -111.6),
     **dict.fromkeys(("maunakea", "geminin", "geminorth", "keck", "cfht", "subaru", "ukirt"), -155.47),

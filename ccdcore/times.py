@@ -12,7 +12,7 @@ from ccdcore.dialects import MID_EXPOSURE, TIME_SCALES, UTC_KEYWORDS
 
 _MJD_ZERO = datetime.fromisoformat("1858-11-17")
 _JD_OF_MJD_ZERO = 2_400_000.5
-_FIRST_CCD_YEAR, _LAST_YEAR = 1970, 2199
+_FIRST_YEAR, _FIRST_CCD_YEAR, _LAST_YEAR = 1900, 1970, 2199
 _OF_THE_FILE = "DATE"
 _SLACK_S = 1800.0
 """Within this, and the exposure, cards of the begin, the middle and the end of an exposure say the same."""
@@ -211,7 +211,7 @@ def _day(text: str) -> datetime:
         raise _UnreadableError
     of = match.groupdict()
     year = int(of["y"]) if of.get("y") else 1900 + int(of["yy"])
-    if of.get("yy") and year < _FIRST_CCD_YEAR:
+    if not _FIRST_YEAR <= year <= _LAST_YEAR or (of.get("yy") and year < _FIRST_CCD_YEAR):
         raise _UnreadableError
     if of.get("a"):
         month, day = _month_and_day(int(of["a"]), int(of["b"]), of["sep"])

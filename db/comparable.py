@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from ccdcore.comparable import ALIKE, SAME, Sign
 from db.models import CalibrationSet, Frame
@@ -30,6 +30,8 @@ def in_its_configuration(
     named = own.configuration(info.configuration)
     if named == info.configuration:
         return info
+    if session.get_bind().dialect.name == "postgresql":  # where two may register at once, each before the other is seen
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": info.instrument})
     table = CalibrationSet
     of_instrument = select(table.id).where(table.instrument == info.instrument)
     if session.scalars(of_instrument.where(table.configuration == named).limit(1)).first() is not None:

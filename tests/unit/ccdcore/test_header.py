@@ -13,9 +13,17 @@ from ccdcore.cards import Several, count, number, slug
 from ccdcore.dialects import (
     BINNING,
     BINNING_PAIR,
+    GEOCENTRIC,
     KEYWORDS,
+    PIPELINE_CARDS,
     PRODUCT_CARDS,
+    READ_SETTINGS,
     REDUCTION_CARDS,
+    REDUCTION_LEVEL,
+    SERIAL_NUMBERS,
+    SIDEREAL_TIMES,
+    SITE_NAMES,
+    TOTAL_EXPOSURE,
     WINDOW_ORIGINS,
     WINDOW_RECTANGLES,
 )
@@ -455,9 +463,15 @@ CHOSEN = (
     *WINDOW_RECTANGLES,
     *REDUCTION_CARDS,
     *PRODUCT_CARDS,
-    "OFFSET",
+    *SERIAL_NUMBERS,
+    *SIDEREAL_TIMES,
+    *SITE_NAMES,
+    *GEOCENTRIC,
+    *(keyword for _, keywords, _ in READ_SETTINGS for keyword in keywords),
+    TOTAL_EXPOSURE,
+    REDUCTION_LEVEL,
+    *PIPELINE_CARDS,
     "TIMESYS",
-    "READTIME",
 )
 
 
