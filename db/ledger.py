@@ -1,8 +1,8 @@
 """The life of a file: seen → settling → ready → claimed → done | quarantined.
 
-A file whose signature (size, mtime, inode) changes starts again at settling,
-whatever it was. A claim holds until its lease runs out; what its owner says
-after losing it (the file changed, or somebody else took over) is not heard.
+A file whose signature (size, mtime, inode) changes starts again at settling, whatever it was; one in quarantine also
+where its mode or owner changed. A claim holds until its lease runs out; what its owner says after losing it (the file
+changed, or somebody else took over) is not heard.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _UNPROCESSED = (*_WAITING, FileState.READY, FileState.CLAIMED)
 class Sighting:
     """A file as a scan found it: the watched directory, the path below it, and its signature.
 
-    ``ctime_ns`` is no part of the signature (a new hard link or mode changes it);
-    it tells when a file arrived that was moved here, or copied with its old mtime.
+    ``ctime_ns`` is no part of the signature (a new hard link or mode changes it); it tells when a file arrived that
+    was moved here, or copied with its old mtime, and whether anything was done to one in quarantine.
     """
 
     root: str
@@ -160,8 +160,10 @@ def inode(number: int) -> int:
 
 
 def sightings(session: Session, *, host: str) -> list[Sighting]:
-    """Return every file of ``host`` as it was last seen."""
-    query = select(File.root, File.relative_path, File.size, File.mtime_ns, File.inode).where(File.host == host)
+    """Return every file of ``host`` as it was last seen; its ctime where that matters, of those in quarantine."""
+    ctime_ns = case((File.state == FileState.QUARANTINED, func.coalesce(File.ctime_ns, -1)), else_=0)
+    columns = (File.root, File.relative_path, File.size, File.mtime_ns, File.inode, ctime_ns)
+    query = select(*columns).where(File.host == host)
     return [Sighting(*row) for row in session.execute(query)]
 
 

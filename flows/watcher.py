@@ -199,9 +199,10 @@ class Watcher:
         is_restored = self._hear_ledger(is_whole=is_whole)
         began = time.monotonic()
         found = self._scan(self._trees.values()) if is_whole else self._look(hints, stirred)
-        changed = {path: sighting for path, sighting in found if self._known.get(path) != sighting}
+        blind = {f"{folder}/" for tree in self._trees.values() for folder in tree.unreadable}
+        changed = {path: sighting for path, sighting in found if self._is_news(path, sighting)}
         if is_whole and not is_owed and not is_restored:
-            self._expect(changed, hints, stirred)
+            self._expect([path for path in changed if not path.startswith(tuple(blind))], hints, stirred)
         became_ready = self._settle(changed, now)
         self._record(changed, now)
         self._note_placed(hints.placed)
@@ -215,6 +216,11 @@ class Watcher:
         """Look at everything at once, whenever that was last done; as `tick` does."""
         self._last_scan, self._scan_is_owed = float("-inf"), True
         self.tick(now)
+
+    def _is_news(self, path: str, sighting: Sighting) -> bool:
+        """Whether the ledger may have to be told: also of a new mode or owner, by which a file can be read again."""
+        known = self._known.get(path)
+        return known != sighting or known.ctime_ns not in {0, sighting.ctime_ns}
 
     def _next_scan(self) -> float:
         if self._scan_is_owed:
@@ -325,8 +331,9 @@ class Watcher:
             with self._sessions.begin() as session:
                 rows = ledger.observe(session, batch.values(), host=self._host, now=now)
             for path, sighting in batch.items():
+                if self._known.get(path) != sighting:
+                    self._settling.pop(path, None)
                 self._known[path] = sighting
-                self._settling.pop(path, None)
             self._await(rows)
 
     def _note_placed(self, placed: Iterable[str]) -> None:

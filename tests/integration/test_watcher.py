@@ -261,6 +261,25 @@ def test_late_edit_is_ready_again(site: Site) -> None:
     assert site.becomes_ready("edited.fits", within=SOON)
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_file_in_quarantine_is_ready_again_when_its_mode_changed(site: Site, restarted: bool) -> None:
+    site.start(scan_seconds=0.5)
+    for name in ("a.fits", "b.fits"):
+        (site.root / name).write_bytes(BLOCK)
+    (site.root / "a.fits").chmod(0o000)
+    assert site.becomes_ready("a.fits", "b.fits", within=SOON)
+    site.finish("a.fits")
+    if restarted:
+        site.stop()
+    (site.root / "a.fits").chmod(0o644)
+    (site.root / "b.fits").chmod(0o600)
+    if restarted:
+        site.start(scan_seconds=0.5)
+    assert site.becomes_ready("a.fits", within=SOON), "what can be read now is not tried again"
+    assert site.watcher is not None
+    assert not site.watcher.health.unobserved, "no events are missed: nobody sends any of a new mode"
+
+
 def test_file_sent_back_is_ready_again_after_its_rest(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.watcher._LEDGER_SECONDS", 0.1)
     monkeypatch.setattr("flows.watcher._RECHECK_SECONDS", 0.1)
