@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ccdcore._master_stack import (
     statistics_of,
 )
 from ccdcore.master import MaskBit, Master
+from ccdcore.pattern_check import pattern_remarks
 from ccdcore.pixel_values import cut_off
 
 Image = npt.NDArray[Any]
@@ -25,6 +27,9 @@ MOST_WITHOUT_DATA = 0.01
 
 MOST_REJECTED = 0.02
 """Fraction of one frame's pixels that may be clipped: cosmic rays take less than a tenth of it."""
+
+STARS, MOST_STARS = 3.0, 0.1
+"""A flat may lose this many times what most flats of its series lose to stars that move; but no more than so much."""
 
 WIDTH_RANGE = 0.7, 1.4
 """How far a scatter may be from the expected one."""
@@ -93,10 +98,12 @@ def check_master(
     if not usable.any():
         return (f"no pixel of this master {master.kind} has a usable value",)
     remarks = [*_mask_remarks(master), *_rejection_remarks(master), *_cut_off_remarks(master, frame)]
+    expected = None
     if noise_adu is not None and (gain_e_per_adu is not None or master.kind == "bias"):
-        remarks += _noise_remarks(
-            master, variance, usable, (noise_adu, rounding_variance([frame])), gain_e_per_adu or np.inf
-        )
+        expected = _expected_variance(master, noise_adu**2 + rounding_variance([frame]), gain_e_per_adu)
+        remarks += _noise_remarks(master, variance, usable, expected, noise_adu)
+    if master.kind == "flat":
+        remarks += pattern_remarks(master, variance, usable, expected)
     difference = residual(frame, master, bias=bias, dark=dark)
     return (*remarks, *_frame_remarks(master, variance, usable, frame, difference))
 
@@ -108,10 +115,18 @@ def _mask_remarks(master: Master) -> list[str]:
 
 
 def _rejection_remarks(master: Master) -> list[str]:
+    """Name the frames that lost more pixels than cosmic rays take, and than most of the others.
+
+    Stars that move between the flats of a twilight are in all of them; nothing is left of them in the master.
+    """
+    rejected = [entry.rejected_fraction for entry in master.inputs]
+    stars = STARS * median(rejected) if master.kind == "flat" else 0.0
+    changed = ", or the pattern changed (condensation that dried, dust that moved)" if master.kind == "flat" else ""
     return [
-        f"{entry.path}: {entry.rejected_fraction:.1%} of its pixels were rejected: it does not belong to this series"
+        f"{entry.path}: {entry.rejected_fraction:.1%} of its pixels were rejected: it does not belong to this "
+        f"series{changed}"
         for entry in master.inputs
-        if entry.rejected_fraction > MOST_REJECTED
+        if entry.rejected_fraction > min(max(MOST_REJECTED, stars), MOST_STARS)
     ]
 
 
@@ -122,16 +137,19 @@ def _cut_off_remarks(master: Master, frame: CalibrationFrame) -> list[str]:
     return list(filter(None, [cut_off(worst.cut_fraction, worst.minimum)]))
 
 
-def _noise_remarks(
-    master: Master, variance: Image, usable: Image, noise: tuple[float, float], gain_e_per_adu: float
-) -> list[str]:
-    """Compare the scatter with σ/√N of the noise model: read noise, and variance of rounding."""
-    noise_adu, rounding = noise
+def _expected_variance(master: Master, dark_variance: float, gain_e_per_adu: float | None) -> tuple[float, float]:
+    """Return the variance that the noise model gives one value without light, and for each unit of the value."""
     scales = np.array([entry.scale for entry in master.inputs])
-    expected = (noise_adu**2 + rounding) * np.mean(scales**2)
-    if master.kind != "bias":
-        expected = expected + scales.mean() * np.fmax(master.value[usable], 0) / gain_e_per_adu
-    ratio = float(np.median(np.sqrt(variance[usable] * master.n_used[usable] / expected)))
+    photons = 0.0 if master.kind == "bias" or gain_e_per_adu is None else float(scales.mean()) / gain_e_per_adu
+    return dark_variance * float(np.mean(scales**2)), photons
+
+
+def _noise_remarks(
+    master: Master, variance: Image, usable: Image, expected: tuple[float, float], noise_adu: float
+) -> list[str]:
+    """Compare the scatter with σ/√N of the noise model."""
+    model = expected[0] + expected[1] * np.fmax(master.value[usable], 0)
+    ratio = float(np.median(np.sqrt(variance[usable] * master.n_used[usable] / model)))
     if WIDTH_RANGE[0] < ratio < WIDTH_RANGE[1]:
         return []
     return [
