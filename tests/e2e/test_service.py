@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 
 from db import models
 from db.models import FileState
+from db.runs import made_with
 from db.trends import trends
 from flows.prefect_password import password_file
 from tests.e2e.conftest import PATIENCE, START_SECONDS
@@ -269,6 +270,23 @@ def test_a_run_asked_for_with_another_folder_touches_nothing(service: Service, t
         assert state["type"] == "FAILED", state
         assert f"this run is for another home than {service.home}" in state["message"]
     assert [path.name for path in tmp_path.iterdir()] == ["ccdwatch.toml"]
+
+
+def test_lost_deployments_and_an_edited_recipe_hold_nothing_up(service: Service) -> None:
+    """The runner registers anew, and the recipe is taken up by all parts."""
+    for flow in ("ingest", "calibrate"):
+        deployment = service.prefect("GET", f"/deployments/name/{flow}/ccdwatch")["id"]
+        assert service.ask("DELETE", f"/deployments/{deployment}").status_code == 204
+    with (service.home / "ccdwatch.toml").open("a") as configuration:
+        configuration.write("[recipes.bias]\nclip_sigma = 5.5\n")
+    land(service, "edited", seed=70)
+    run = service.wait_until_done("edited", N_FRAMES, seconds=PATIENCE * 60)
+    assert {one.outcome for one in service.runs("edited")} <= {"done", "abandoned"}
+    with service.on_record.reading() as session:
+        (recipes,) = [
+            one.recipes for one in made_with(session, host=service.on_record.settings.host) if one.id == run.id
+        ]
+    assert recipes["bias"]["clip_sigma"] == 5.5
 
 
 def refused(home: Path, *words: object) -> str:
