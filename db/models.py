@@ -191,7 +191,7 @@ class Run(Base):
     host: Mapped[str]
     pid: Mapped[int]
     pid_started: Mapped[float]
-    """Start of that process in seconds since 1970, which tells it from a later one of the same pid."""
+    """Start of that process, as a number that tells it from a later one of the same pid."""
     began_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     outcome: Mapped[Outcome | None] = mapped_column(_text_enum(Outcome), index=True)

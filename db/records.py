@@ -48,7 +48,7 @@ def claim_run(
     Parameters
     ----------
     pid_started : float
-        Start of the process in seconds since 1970 (`psutil.Process.create_time`).
+        Start of the process, as a number that tells it from a later one of the same pid.
     """
     statement = insert(session, models.Run).values(
         calibration_set_id=set_id,

@@ -84,7 +84,7 @@ class SetSummary:
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run that has begun and not ended; `pid_started` is in seconds since 1970."""
+    """A run that has begun and not ended; `pid_started` tells its process from a later one of the same pid."""
 
     id: int
     calibration_set_id: int

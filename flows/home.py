@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-import psutil
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -21,19 +19,6 @@ from db.frames import sync_instruments
 from flows import identity
 from flows.redaction import install
 from flows.settings import Settings, SettingsError, find_home, load_settings
-
-HOST = socket.gethostname()
-"""Name of this machine in the record: of its processes, and of its files where no other is given."""
-
-
-def is_gone(pid: int, started: float) -> bool:
-    """Whether the process of this number that started then (seconds since 1970) has ended on this machine."""
-    try:
-        process = psutil.Process(pid)
-        # One that ended keeps its number until its parent asks for its status.
-        return abs(process.create_time() - started) > 1 or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def now() -> datetime:

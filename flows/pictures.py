@@ -14,10 +14,11 @@ from ccdcore.instrument import FrameType
 from db.runs import MasterRow, MeasurementRow, get_run, run_masters, run_measurements
 from db.sets import lately_done
 from flows.bias import bias_for
-from flows.home import HOST, Home, is_gone
+from flows.home import Home
 from flows.inputs import inputs_of_run
 from flows.lacks import producing
 from flows.naming import picture_path
+from flows.processes import HOST, is_gone
 from flows.reconcile import Plan
 
 if TYPE_CHECKING:

@@ -20,13 +20,14 @@ from db.raw_inputs import files_to_read
 from db.revisions import changed_sets
 from db.rows import readable
 from db.runs import RunRow, find_run, runs_of
-from db.sets import FileFrame, frames_of_files, open_runs, set_summaries
-from flows.home import HOST, Home, home_id, now
+from db.sets import FileFrame, OpenRun, frames_of_files, open_runs, set_summaries
+from flows.home import Home, home_id, now
 from flows.local import run_locally
 from flows.naming import run_name, run_tags
 from flows.paths import find_files
 from flows.prefect_api import PrefectApi
 from flows.prefect_password import password_of
+from flows.processes import HOST
 from flows.publishing import give_up_lost_runs
 from flows.reconcile import UNDONE, Plan, plans_of, record_stillborn, settles_at
 from flows.registration import free_lost_claims, register_files
@@ -240,6 +241,9 @@ def _make_runs(
     _wait_for_others(home, set_ids)
     service = running_service(home.path)
     made, again = _Made(), set[int]()
+    for other in _elsewhere(home, set_ids):
+        reason = f"is under way on {other.host}: type ccdwatch process again when it has ended"
+        made.failed.append({"path": f"run {other.id}", "reason": reason})
     plans = plans_of(home, set_ids, now(), again_after=again_after)
     for number, plan in enumerate(plans):
         name = run_name(plan.instrument, plan.night, plan.configuration)
@@ -280,16 +284,29 @@ def _read_changed(home: Home, run: RunRow, progress: Progress) -> list[FileFrame
 
 
 def _wait_for_others(home: Home, set_ids: Collection[int]) -> None:
-    """Wait for the runs on these sets that are under way on this machine; those whose process is gone are given up."""
+    """Wait for the runs on these sets that are under way; those whose process is gone are given up.
+
+    Of those elsewhere nothing can be seen, so that they are waited for a minute only.
+    """
+    end = time.monotonic() + PATIENCE_SECONDS
     give_up_lost_runs(home)
-    while _others_are_at_work(home, set_ids):
+    while _others_are_at_work(home, set_ids) or (_elsewhere(home, set_ids) and time.monotonic() < end):
         time.sleep(0.3)
         give_up_lost_runs(home)
 
 
 def _others_are_at_work(home: Home, set_ids: Collection[int]) -> bool:
+    return any(run.host == HOST for run in _under_way(home, set_ids))
+
+
+def _elsewhere(home: Home, set_ids: Collection[int]) -> list[OpenRun]:
+    """Return the runs on these sets that are under way on another machine, or in another container."""
+    return [run for run in _under_way(home, set_ids) if run.host != HOST]
+
+
+def _under_way(home: Home, set_ids: Collection[int]) -> list[OpenRun]:
     with home.reading() as session:
-        return any(run.host == HOST and run.calibration_set_id in set_ids for run in open_runs(session))
+        return [run for run in open_runs(session) if run.calibration_set_id in set_ids]
 
 
 def _say_step(progress: Progress, name: str, number: int, total: int, step: str) -> None:
@@ -322,6 +339,7 @@ def _wait_for_end(home: Home, plan: Plan) -> RunRow | None:
         if run is None or run.outcome is not None:
             return run
         time.sleep(0.3)
+        give_up_lost_runs(home)
 
 
 def _failure(frame: FileFrame) -> dict[str, Any]:

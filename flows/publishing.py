@@ -17,10 +17,11 @@ from db.records import PROCESS_GONE, abandon_run, forget_master, record_master
 from db.results import NewMaster, Verdict
 from db.runs import MeasurementRow, RunRow, UsedFrame, get_run, run_measurements
 from db.sets import OpenRun, open_runs
-from flows.home import HOST, Home, is_gone, now
+from flows.home import Home, now
 from flows.inputs import inputs_of_run
 from flows.leftovers import remove_leftovers, words_of_unregistered
 from flows.naming import master_path
+from flows.processes import HOST, is_gone
 from flows.reconcile import has_passed
 from flows.references import refresh_references
 from flows.registration import free_lost_claims

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -16,7 +17,6 @@ from importlib.metadata import version
 from platform import python_version
 from typing import Literal
 
-import psutil
 from sqlalchemy.orm import Session
 
 from ccdcore.instrument import FrameType
@@ -27,8 +27,9 @@ from db.revisions import digest_of, said_of_frame
 from db.runs import RunRow, find_run
 from db.sets import SetSummary, nearest_bias_set, set_frames, set_summaries
 from flows.disk import says_disk_full
-from flows.home import HOST, Home, now
+from flows.home import Home, now
 from flows.prefect_api import FlowRunState
+from flows.processes import HOST, own_start
 from flows.redaction import redact
 from flows.settings import Settings
 
@@ -199,7 +200,6 @@ def begin_run(
         instrument = own[0].info.instrument if own else ""
     if inputs_digest(home.settings, instrument, own, borrowed) != digest:
         return None
-    process = psutil.Process()
     with home.sessions.begin() as session:
         return claim_run(
             session,
@@ -211,8 +211,8 @@ def begin_run(
             recipes=home.settings.recipes.describe(),
             software=_software(),
             host=HOST,
-            pid=process.pid,
-            pid_started=process.create_time(),
+            pid=os.getpid(),
+            pid_started=own_start(),
             now=now(),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,8 +10,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import psutil
 
 from ccdcore.errors import CcdError, FrameReadError
 from ccdcore.instrument import Instrument
@@ -21,8 +20,9 @@ from db.ledger import FileRow
 from db.revisions import Source
 from db.statements import batches
 from flows.disk import DiskFullError, is_disk_full
-from flows.home import HOST, Home, is_gone, now
+from flows.home import Home, now
 from flows.lost_database import is_database_lost
+from flows.processes import HOST, is_gone, own_start
 from flows.reader import READERS, Readers, ReadingError, require_same
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def register_files(
     prevails : bool
         Whether what the headers of these files say is in force, whatever others say of the same frames.
     """
-    process = psutil.Process()
-    owner = f"{HOST}:{process.pid}:{process.create_time()}:{uuid.uuid4().hex[:8]}"
+    owner = f"{HOST}:{os.getpid()}:{own_start()}:{uuid.uuid4().hex[:8]}"
     looked_at = 0
     with Readers(home.settings.instruments) as readers, ThreadPoolExecutor(READERS) as threads:
         for batch in _claims(home, owner, file_ids):

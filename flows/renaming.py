@@ -15,7 +15,8 @@ from db.homes import (
     rename_machine_of_runs,
 )
 from db.ledger import FileRow
-from flows.home import HOST, Home
+from flows.home import Home
+from flows.processes import HOST
 from flows.settings import SettingsError
 from flows.words import number_of
 

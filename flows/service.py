@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Event
 
-import psutil
 from filelock import FileLock, Timeout
 
 from flows import parts
@@ -23,6 +22,7 @@ from flows.identity import MARK_VARIABLE, words_of_away
 from flows.in_force import Configuration, require_watchable
 from flows.prefect_api import PrefectApi, prefect_environment
 from flows.prefect_password import password_environment, password_file, password_of
+from flows.processes import HOST, is_gone, own_start
 from flows.publishing import sweep
 from flows.redaction import without_credentials
 from flows.renaming import words_of_renamed
@@ -42,6 +42,9 @@ class RunningService:
     """Where the service of a home can be reached: what ``service.json`` holds while it runs."""
 
     pid: int
+    started: float
+    """As of `flows.processes.start_of`."""
+    machine: str
     prefect_api_url: str
     prefect_ui_url: str
     web_url: str
@@ -53,7 +56,8 @@ def running_service(home: Path) -> RunningService | None:
         service = RunningService(**json.loads((home / "service.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return service if psutil.pid_exists(service.pid) else None
+    # Of another machine, or a container's space of process numbers, nothing can be said, nor is it reached from here.
+    return None if service.machine != HOST or is_gone(service.pid, service.started) else service
 
 
 def web_url(settings: Settings) -> str | None:
@@ -218,7 +222,7 @@ def _service(settings: Settings, port: int, web_port: int) -> RunningService:
     api_url = settings.prefect.api_url or f"http://{ADDRESS}:{port}/api"
     web_url = _web_url(settings, settings.web.host, web_port)
     shown = without_credentials(api_url)
-    return RunningService(os.getpid(), shown, shown.removesuffix("/api"), web_url)
+    return RunningService(os.getpid(), own_start(), HOST, shown, shown.removesuffix("/api"), web_url)
 
 
 def _web_url(settings: Settings, host: str, port: int) -> str:

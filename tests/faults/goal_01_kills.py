@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
+from socket import gethostname
 from threading import Event, Thread
 
 import psutil
@@ -23,7 +24,6 @@ from db.ledger import claimants
 from db.masters import masters
 from db.models import File, FileState
 from db.sets import open_runs
-from flows.home import HOST
 from tests.faults.goals import CannotRunError
 from tests.support.service import Service, free_port, kill, wait_for
 from tests.support.simulate import Camera, simple_night
@@ -149,7 +149,7 @@ def _part(service: Service, name: str) -> list[psutil.Process]:
 def _working(service: Service) -> list[psutil.Process]:
     """Return the processes that hold files, or a run."""
     with service.on_record.reading() as session:
-        pids = {int(one.split(":")[1]) for one in claimants(session, host=HOST)}
+        pids = {int(one.rsplit(":", 3)[1]) for one in claimants(session, host=gethostname())}
         pids |= {run.pid for run in open_runs(session)}
     family = {process.pid: process for process in service.family()}
     return [family[pid] for pid in sorted(pids) if pid in family]

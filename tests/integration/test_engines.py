@@ -5,6 +5,7 @@ import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from sqlalchemy import select
 from db import ledger
 from db.base import Base
 from flows.calibrate import calibrate
-from flows.home import HOST, Home, home_id, now, open_home
+from flows.home import Home, home_id, now, open_home
 from flows.ingest import ingest
 from flows.pictures import picture_folder
 from flows.process import process
@@ -76,7 +77,7 @@ def ingested(home: Home, folder: Path) -> Plan:
     """Do what the watcher does, then let the flow register the frames; return the run that is missing."""
     tree = Tree(str(folder), include=home.settings.watch.include, exclude=str(home.path))
     with home.sessions.begin() as session:
-        seen = ledger.observe(session, [found for _, found in tree.walk()], host=HOST, now=now())
+        seen = ledger.observe(session, [found for _, found in tree.walk()], host=gethostname(), now=now())
         ledger.mark_ready(session, [file.id for file in seen], now=now())
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CCDWATCH_HOME", str(home.path))  # as a runner's process has it

@@ -11,6 +11,7 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from socket import gethostname
 from threading import Thread
 from types import SimpleNamespace
 from typing import Any
@@ -23,12 +24,14 @@ from db.models import File, FileState
 from flows import disk, health, setup_checks
 from flows.doctor import MOST_LINES, doctor, status
 from flows.heartbeat import Pulse, WatcherHealth
-from flows.home import HOST, now, open_home, read_home
+from flows.home import now, open_home, read_home
 from flows.local import recording_failure
 from flows.process import process
+from flows.processes import HOST, own_start
 from flows.reconcile import begin_run, plans_of
 from flows.registration import register_files
 from flows.scan import Tree
+from flows.service import RunningService, _write_service
 from flows.settings import SettingsError
 from tests.support.simulate import simple_night
 
@@ -164,7 +167,7 @@ def test_results_made_by_other_rules_are_stale(home: Path, ask: Ask, configurati
 def home_raw(home: Path) -> Path:
     """The raw frames that a home has on its ledger."""
     with open_home(home).reading() as session:
-        return Path(ledger.sightings(session, host=HOST)[0].root)
+        return Path(ledger.sightings(session, host=gethostname())[0].root)
 
 
 def test_limits_make_nothing_stale(home: Path, ask: Ask) -> None:
@@ -187,7 +190,7 @@ def test_a_set_without_results_is_due(tmp_path: Path, ask: Ask) -> None:
     home = open_home(path)
     tree = Tree(str(raw), include=["*.fits"], exclude=str(path))
     with home.sessions.begin() as session:
-        files = ledger.observe(session, [sighting for _, sighting in tree.walk()], host=HOST, now=now())
+        files = ledger.observe(session, [sighting for _, sighting in tree.walk()], host=gethostname(), now=now())
     assert "oldest waiting file came " in "\n".join(ask(status, path, as_json=False)[1])
     register_files(home, file_ids=[file.id for file in files])
     is_healthy, lines = ask(status, path, as_json=False)
@@ -197,8 +200,8 @@ def test_a_set_without_results_is_due(tmp_path: Path, ask: Ask) -> None:
 
 def pretend_service(home: Path, port: int) -> None:
     url = f"http://127.0.0.1:{port}"
-    content = {"pid": os.getpid(), "prefect_api_url": f"{url}/api", "prefect_ui_url": url, "web_url": url}
-    (home / "service.json").write_text(json.dumps(content))
+    service = RunningService(os.getpid(), own_start(), HOST, f"{url}/api", url, url)
+    assert _write_service(home, service)
     say_watcher(home)
 
 

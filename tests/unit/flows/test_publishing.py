@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from sqlalchemy import select
 
@@ -15,7 +14,8 @@ from db.masters import masters
 from db.models import File, FileState, Run
 from db.records import finish_run, record_master
 from flows import publishing, registration
-from flows.home import Home, is_gone, now, open_home
+from flows.home import Home, now, open_home
+from flows.processes import is_gone, own_start, start_of
 from flows.publishing import give_up_lost_runs, refresh_references, reliable, sweep
 from flows.settings import Settings
 from tests.support import on_record
@@ -115,7 +115,7 @@ def begun(home: Home, name: str, *, pid: int = KILLED, started: float = 0.0) -> 
 
 
 def own_process() -> dict[str, Any]:
-    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    return {"pid": os.getpid(), "started": own_start()}
 
 
 def test_a_run_that_is_at_work_keeps_its_files(home: Home) -> None:
@@ -131,7 +131,7 @@ def test_a_run_that_is_at_work_keeps_its_files(home: Home) -> None:
 
 
 def test_a_number_that_another_process_has_by_now_does_not_count(home: Home) -> None:
-    begun(home, "x", pid=os.getpid(), started=psutil.Process().create_time() - 100)
+    begun(home, "x", pid=os.getpid(), started=own_start() - 100)
     assert len(give_up_lost_runs(home)) == 1
 
 
@@ -165,7 +165,7 @@ def test_claims_of_a_process_that_is_gone_are_free_at_once(home: Home) -> None:
 
 def test_a_process_is_gone_when_it_has_ended() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = psutil.Process(child.pid).create_time()
+    started = start_of(child.pid)
     assert not is_gone(child.pid, started)
     child.communicate(b"\n")
     assert is_gone(child.pid, started)
