@@ -20,6 +20,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngInfo
 
 from ccdcore._transfer_fit import curvature
 from ccdcore.instrument import Limits
@@ -50,7 +51,9 @@ def png(figure: Figure) -> bytes:
     canvas.draw()  # type: ignore[no-untyped-call]
     picture = PillowImage.fromarray(np.asarray(canvas.buffer_rgba()))  # type: ignore[no-untyped-call]
     stream = io.BytesIO()
-    picture.convert("RGB").quantize(128).save(stream, "PNG", optimize=True)
+    by = PngInfo()
+    by.add_text("Software", "ccdwatch")
+    picture.convert("RGB").quantize(128).save(stream, "PNG", optimize=True, pnginfo=by)
     return stream.getvalue()
 
 

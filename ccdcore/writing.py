@@ -28,14 +28,31 @@ def appearing(path: str | os.PathLike[str], hdulist: fits.HDUList) -> Iterator[s
     OSError
         If it cannot be written; nothing is left behind.
     """
-    path = Path(path)
-    with _temporary(path) as temporary:
+    with new_file(path) as temporary:
         with temporary.open("wb") as stream:
             hdulist.writeto(stream, checksum=True)
             _to_disk(stream)
         with temporary.open("rb") as written:
             sha256 = hashlib.file_digest(written, "sha256").hexdigest()
         yield sha256
+
+
+@contextmanager
+def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give where to write a file, which gets its name at the end, in the place of no other.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something of that name, in the beginning or in the end.
+    OSError
+        If it cannot be named; nothing is left behind.
+    """
+    path = Path(path)
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    with _temporary(path) as temporary:
+        yield temporary
         _name(temporary, path)
 
 

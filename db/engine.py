@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_u
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session, sessionmaker
 
+from ccdcore.writing import new_file
 from db.base import DatabaseError
 from db.sqlite_file import hold_to_file
 
@@ -210,16 +211,13 @@ def backup(engine: Engine, target: Path) -> None:
     """
     if not _is_sqlite(engine):
         raise DatabaseError(f"{engine.url.render_as_string()} is no SQLite file: copy it with pg_dump")
-    if target.exists():
-        raise DatabaseError(f"{target} exists: give the copy a new name")
-    part = target.with_name(target.name + ".part")
     try:
-        part.unlink(missing_ok=True)
-        _copy(engine, part)
-        part.rename(target)
-        _fsync(target.parent)
+        target.parent.stat()  # a folder that is mistyped is not made
+        with new_file(target) as part:
+            _copy(engine, part)
+    except FileExistsError:
+        raise DatabaseError(f"{target} exists: give the copy a new name") from None
     except (OSError, sqlite3.Error) as error:
-        part.unlink(missing_ok=True)
         raise DatabaseError(
             f"{target}: the copy could not be written ({error}): check the folder and its space"
         ) from error

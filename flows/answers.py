@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,35 @@ def write_report(home: Path, instrument: str, *, month: date | None, output: Pat
             session, instrument=instrument, month=wanted, base_url=web_url(opened.settings), now=now()
         )
     path = output or Path(f"{slug(instrument)}_{wanted:%Y-%m}.html")
-    path.write_text(page, encoding="utf-8")
+    _write(path, page.encode(), begins=b"<!doctype html>")
     return path
+
+
+def _write(path: Path, content: bytes, *, begins: bytes) -> None:
+    """Write a file in the place of nothing, or of one of its kind that ccdwatch wrote.
+
+    Raises
+    ------
+    SettingsError
+        If something else has its name, or it cannot be written.
+    """
+    from ccdcore.writing import write_bytes
+    from flows.settings import SettingsError
+
+    try:
+        if os.path.lexists(path) and not _is_own(path, begins):
+            raise SettingsError(f"{path}: is there already, and not written by ccdwatch: give another name")
+        write_bytes(path, content)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written: {error.strerror}: give another name") from None
+
+
+def _is_own(path: Path, begins: bytes) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(2048)
+    return start.startswith(begins) and b"ccdwatch" in start
 
 
 def print_provenance(home: Path, identifier: str, *, as_json: bool) -> None:
@@ -110,7 +138,7 @@ def _draw(rows: list[history.TrendRow], path: Path) -> None:
 
     if len({(row.quantity, row.unit) for row in rows}) != 1:
         raise SettingsError(f"{path}: a plot shows one quantity: type for example ccdwatch trends gain --plot {path}")
-    path.write_bytes(trend_png(rows))
+    _write(path, trend_png(rows), begins=b"\x89PNG\r\n")
 
 
 def _utc(when: datetime | None) -> datetime | None:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+MARK = ".demonstration"
+"""Says of a directory that it may be emptied."""
 FRAMES = ("ESIS1_04860", "ESIS1_04861", "ESIS1_04803", "ESIS1_04804")
 """Two frames with the lamp off, which serve as biases, and two flats."""
 
@@ -26,16 +28,33 @@ REFERENCE = {"1": (2.535, 3.99), "2": (2.505, 3.84), "3": (2.540, 4.14), "4": (2
 frames in boxes of 64 pixels. The camera team's Fe-55 exposures agree with these gains within 3 %."""
 
 
+def is_of_a_demonstration(work: Path) -> bool:
+    """Whether a directory may be emptied: it is not there, or is empty, or a demonstration marked it as its own."""
+    if work.is_symlink() or (work.exists() and not work.is_dir()):
+        return False
+    return not work.exists() or (work / MARK).exists() or not any(work.iterdir())
+
+
 def main() -> int:
     """Run the demonstration; return the exit status."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--frames", type=Path, required=True, help="directory with the frames of msfc-ccd")
-    options.add_argument("--work", type=Path, required=True, help="directory to work in; emptied first")
+    options.add_argument(
+        "--work",
+        type=Path,
+        required=True,
+        help="directory to work in; emptied of an earlier one first",
+    )
     options.add_argument("--exit", action="store_true", help="stop the service afterwards")
     options.add_argument("--history", action="store_true", help="two simulated years of a camera that ages, instead")
     arguments = options.parse_args()
 
+    if not is_of_a_demonstration(arguments.work):
+        say(f"{arguments.work}: holds something else than an earlier demonstration: give another --work")
+        return 2
     shutil.rmtree(arguments.work, ignore_errors=True)
+    arguments.work.mkdir(parents=True)
+    (arguments.work / MARK).touch()
     if arguments.history:
         import history
 

@@ -201,6 +201,36 @@ def test_a_plot_is_a_picture(home: Path, tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def state(path: Path) -> tuple[int, ...]:
+    status = path.lstat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@pytest.mark.parametrize("kind", ["frame", "picture", "link", "folder", "own"])
+@pytest.mark.parametrize("words", [("trends", "gain", "--plot"), ("report", "testcam", "--month", "2022-09", "-o")])
+def test_no_file_of_anybodys_is_written_over(home: Path, tmp_path: Path, words: tuple[str, ...], kind: str) -> None:
+    path, raw = tmp_path / "bias_0001.fits", tmp_path / "raw.fits"
+    raw.write_bytes(b"SIMPLE  =                    T / made by ccdwatch")
+    if kind == "frame":
+        raw.rename(path)
+    elif kind == "picture":
+        path.write_bytes(b"\x89PNG\r\n of the telescope" if words[0] == "trends" else b"<!doctype html> of my own")
+    elif kind == "link":
+        path.symlink_to(raw)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        assert ccdwatch(*words, path, "--home", home).status == 0
+    before = state(path)
+    said = ccdwatch(*words, path, "--home", home)
+    if kind == "own":
+        assert (said.status, state(path) != before) == (0, True)
+        return
+    assert said.status == 2
+    assert f"{path}: is there already, and not written by ccdwatch: give another name" in said.err
+    assert state(path) == before
+
+
 def test_a_plot_shows_one_quantity(home: Path, tmp_path: Path) -> None:
     said = ccdwatch("trends", "--plot", tmp_path / "all.png", "--home", home)
     assert said.status == 2
