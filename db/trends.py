@@ -158,7 +158,7 @@ def read_trends(database: str | Path, quantity: str, **which: Any) -> QTable:
         if not path.exists():
             raise DatabaseError(f"{path}: no such database: give the home of a service, or an address as in [database]")
         address = f"sqlite:///{path}"
-    engine = make_engine(address)
+    engine = make_engine(address, make=False)
     try:
         require_schema(engine)
         with session_factory(engine, read_only=True)() as session:

@@ -18,7 +18,8 @@ import psutil
 from db import ledger
 from db.runs import runs_of
 from db.sets import OpenRun, pixels_of
-from flows.home import HOST, Home, is_gone
+from flows.home import Home
+from flows.processes import HOST, is_gone
 from flows.seats import free_seat_of
 
 logger = logging.getLogger(__name__)

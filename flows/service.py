@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 
 from filelock import FileLock, Timeout
@@ -136,9 +137,12 @@ def run_serve(path: Path, *, say: Say) -> None:
     # Before Prefect is imported: it reads them then. Flows know by them which home is theirs.
     os.environ.update({**prefect_environment(home.path, api_url), **password_environment(home.path, api_url)})
     os.environ.update(_home_variables(home))
-    from flows.runner import serve
+    # Nobody reads the exceptions that Prefect keeps as files; in the home they would be written where its disk was.
+    with TemporaryDirectory(prefix="ccdwatch-results-") as results:
+        os.environ["PREFECT_RESULTS_LOCAL_STORAGE_PATH"] = results
+        from flows.runner import serve
 
-    serve(home.path, api_url)
+        serve(home.path, api_url)
 
 
 def run_web(path: Path, *, host: str | None, port: int | None, say: Say) -> None:

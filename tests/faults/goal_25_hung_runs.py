@@ -21,7 +21,8 @@ from db.sets import open_runs
 from flows import overdue, seats
 from flows.dispatch import Dispatcher
 from flows.health import condition
-from flows.home import Home, is_gone, now, open_home
+from flows.home import Home, now, open_home
+from flows.processes import is_gone
 from flows.reconcile import MAX_ATTEMPTS, Plan, begin_run, reconcile
 from flows.seats import seat
 from tests.faults.prefect_stub import IdlePrefect
