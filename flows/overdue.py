@@ -139,7 +139,7 @@ class Overseer:
     def _look_at(self, worker: Worker) -> str | None:
         try:
             process = psutil.Process(worker.pid)
-            if abs(process.create_time() - worker.started) > 1:
+            if is_gone(worker.pid, worker.started):
                 return None
             effort = _effort(process)
         except psutil.Error:

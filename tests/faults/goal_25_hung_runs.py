@@ -22,7 +22,7 @@ from flows import overdue, seats
 from flows.dispatch import Dispatcher
 from flows.health import condition
 from flows.home import Home, now, open_home
-from flows.processes import is_gone
+from flows.processes import is_gone, start_of
 from flows.reconcile import MAX_ATTEMPTS, Plan, begin_run, reconcile
 from flows.seats import seat
 from tests.faults.prefect_stub import IdlePrefect
@@ -192,4 +192,4 @@ def _stop_one(service: Service, name: str, *, seed: int) -> tuple[int, float]:
     process = wait_for(begun, seconds=120, every=0.005)
     assert process is not None, service.said()
     process.suspend()
-    return process.pid, process.create_time()
+    return process.pid, start_of(process.pid)
