@@ -247,11 +247,11 @@ def test_the_watcher_waits_for_its_home(made: Path, monkeypatch: pytest.MonkeyPa
 
     parts = Parts()
     away = goes_away(made)
-    assert str(made) in (dispatch._work(parts, parts) or "")  # type: ignore[arg-type]
+    assert str(made) in (dispatch._work(parts, parts, None) or "")  # type: ignore[arg-type]
     assert parts.ticks == 0
     comes_back(made, away)
     monkeypatch.setattr(dispatch, "keep_ballast", lambda _home: None)
-    assert dispatch._work(parts, parts) is None  # type: ignore[arg-type]
+    assert dispatch._work(parts, parts, None) is None  # type: ignore[arg-type]
     assert parts.ticks == 2
     home.engine.dispose()
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import processes, service
-from flows.home import open_home
+from db.sets import open_runs
+from flows import processes
+from flows.home import now, open_home
 from flows.process import _make_runs
 from flows.processes import HOST, is_gone, own_start, start_of
 from flows.publishing import RUN_LEASE, give_up_lost_runs, is_lost
@@ -86,15 +87,13 @@ def test_a_run_in_a_container_is_left_alone_and_named(tmp_path: Path, monkeypatc
     monkeypatch.setattr("tests.support.on_record.HOST", f"{socket.gethostname()} pid:[4026532456]")
     with home.sessions.begin() as session:
         set_id = set_of(session, add_frame(session, "a"))
-        run_id = begin_run(session, set_id, now=service.now())
+        run_id = begin_run(session, set_id, now=now())
     assert give_up_lost_runs(home) == []
     monkeypatch.setattr("flows.process.PATIENCE_SECONDS", 0.1)
     (failed,) = _make_runs(home, {set_id}, lambda *_: None).failed
     assert failed["path"] == f"run {run_id}"
     assert "is under way on" in failed["reason"]
     with home.reading() as session:
-        from db.sets import open_runs
-
         (run,) = open_runs(session)
     assert not is_lost(run)
     assert is_lost(replace(run, began_at=run.began_at - RUN_LEASE * 1.1))
