@@ -51,6 +51,7 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     path = Path(path)
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(path) as temporary:
         yield temporary
         _name(temporary, path)
@@ -63,7 +64,7 @@ def write_hdulist(path: str | os.PathLike[str], hdulist: fits.HDUList) -> None:
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file of any kind, in the place of what has its name.
+    """Write a file of any kind into a folder that is there, in the place of what has its name.
 
     Raises
     ------
@@ -81,7 +82,6 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
     """Give a name beside ``path`` that is gone at the end, when what was done to the folder is on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary

@@ -138,6 +138,7 @@ def _write(target: Path, text: str) -> None:
     if target.exists():  # it may have come while we looked
         raise _exists(target)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(target, content)
     except OSError as error:
         raise SettingsError(f"{target}: cannot be written: {error.strerror}: give another --home") from None

@@ -34,7 +34,10 @@ def judge_trends(home: Home, run_id: int) -> list[int]:
                 picture = draw_trend(
                     home, quantity, instrument=run.instrument, configuration=run.configuration, run_id=run_id
                 )
-                write_bytes(home.path / trend_picture(run_id, quantity), picture)
+                home.require_there()
+                place = home.path / trend_picture(run_id, quantity)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(place, picture)
     return []
 
 
