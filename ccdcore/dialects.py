@@ -156,9 +156,11 @@ NO_SECTION = frozenset({"", "unknown", "undefined", "none", "n/a", "[0:0,0:0]"})
 """How section cards say nothing."""
 
 COMBINED_FLAGS = ("COMBINED", "ISMASTER")
+_KINDS = "(?:bias(?:es)?|zeros?|darks?|flats?|offsets?)"
+_MADE = "(?:combined|mean|median|averaged?|avg|norm|normali[sz]ed|calibrated|reduced)"
 COMBINED_WORDS = re.compile(
-    r"\b(?:master[a-z]*|combined|stack(?:ed|s)?|coadd(?:ed)?|(?:super|avg|median) ?(?:bias|zero|dark|flat|offset)s?"
-    r"|m(?:bias|zero|dark|flat)s?|integrat(?:ion|ed)s?(?! ?(?:time|sphere)))\b"
+    rf"\b(?:master[a-z]*|combined|stack(?:ed|s)?|coadd(?:ed)?|super ?{_KINDS}|[mn]{_KINDS}|{_MADE} ?{_KINDS}"
+    rf"|{_KINDS} ?{_MADE}(?! of)|integrat(?:ion|ed)s?(?! ?(?:time|sphere)))\b"
 )
 """How a type card, OBJECT or a file name says that a frame is no raw one."""
 
@@ -195,10 +197,12 @@ NO_TYPE = frozenset({"", "unknown", "undefined", "none", "n a", "untitled", "uns
 """Words of a type card or an OBJECT that says nothing."""
 
 _CALIBRATIONS = (
-    r"(?P<dark>dark ?flats?|flat ?darks?|[a-z]*darks?{not_dark})"
-    r"|(?P<flat>[a-z]*flats?(?: ?(?:fields?|lamps?|wizard))?{not_done}|[a-z]*flat(?:field|lamp|wizard)s?{not_done}"
+    r"(?P<dark>darks?(?: ?(?:frames?|for|of))* ?flats?|flat ?darks?|[a-z]*darks?{not_dark})"
+    r"|(?P<flat>[a-z]*flats?(?: ?(?:fields?|lamps?|wizard)\b)?{lit}{not_done}"
+    r"|[a-z]*flat(?:field|lamp|wizard)s?{lit}{not_done}"
     r"|twilights?)"
 )
+_LIT = r"(?! ?(?:lamps? ?)?off\b)"  # with the lamp off it is none
 _DONE = r"(?! ?(?:sub|subtracted|cor|corr|corrected|div|divided|removed|reduced|fielded)\b)"
 
 SHORT_TYPES: Mapping[str, str] = {"ff": "flat", "dome": "flat", "twi": "flat", "plu": "flat", "noir": "dark"}
@@ -208,15 +212,16 @@ LIGHT = frozenset({"light", "lights"})
 """A type card that says just this names a science frame, whatever OBJECT says; "Light Frame" and "object" are weak."""
 
 TYPE_CARD_WORDS = re.compile(
-    rf"\b(?:{_CALIBRATIONS.format(not_dark='', not_done='')}"
+    rf"\b(?:{_CALIBRATIONS.format(not_dark='', not_done='', lit=_LIT)}"
     r"|(?P<bias>bias(?:es)?(?: ?(?:frame|image)s?)?|zeros?|offset|(?:bias|zero|offset)(?:frame|image)s?)"
     r"|(?P<other>arcs?(?: ?lamps?)?|comp(?:arison)?|contbars|wave|focus(?:ing)?|acq(?:uisition)?|std|standard"
     r"|fe|spot|ppump))\b"
 )
 """Frame types as type cards spell them; a value with none of these words is weak evidence for "other"."""
 
+_NO_TARGET = "(?! (?:nebula|cloud|lane|matter|energy))"
 NAME_WORDS = re.compile(
-    rf"\b(?:{_CALIBRATIONS.format(not_dark='(?! (?:nebula|cloud|lane|matter|energy))' + _DONE, not_done=_DONE)}"
+    rf"\b(?:{_CALIBRATIONS.format(not_dark=_NO_TARGET + _DONE, not_done=_DONE, lit=_LIT)}"
     rf"|(?P<bias>bias(?:es)?|zeros?){_DONE})\b"
 )
 """Frame types as OBJECT and file names spell them; a name may also say what was done to a frame."""

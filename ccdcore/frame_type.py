@@ -34,6 +34,7 @@ _FEW_LETTERS = 2
 _MORE_THAN_ONE = 1.5
 _LIGHT_FIRST = re.compile(r"lights?\b")
 _LEAST_WORD = re.compile(r"[A-Za-z]{2}")
+_NO_LETTERS = re.compile(r"[^a-z]+")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NOT_DONE = frozenset({"", "f", "false", "0", "no", "none", "omit"})
 _EXTENSIONS = re.compile(r"(\.(fits?|fts|gz|fz))+$", re.IGNORECASE)
@@ -228,7 +229,7 @@ def _made_of_frames(
     typed = [(str(cards.get(keyword, "")), keyword) for keyword in KEYWORDS["frame_type"]]
     named = [(said, f"{keyword} = {_quoted(cards.get(keyword))}") for said, keyword in typed]
     for said, evidence in [*named, *_called(object_card, filename)]:
-        if COMBINED_WORDS.search(_plain(said)):
+        if COMBINED_WORDS.search(_plain(said)) or COMBINED_WORDS.search(_NO_LETTERS.sub(" ", said.lower())):
             yield f"{evidence}: a combined frame, not a raw one"
 
 
