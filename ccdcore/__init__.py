@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ccdcore.combining import combine
-    from ccdcore.fits_io import inventory, read_frame
+    from ccdcore.directory import inventory
+    from ccdcore.fits_io import read_frame
     from ccdcore.image_table import imstat
     from ccdcore.masters import master_bias, master_dark, master_flat
     from ccdcore.photon_transfer import measure_gain
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "combine": "ccdcore.combining",
     "imstat": "ccdcore.image_table",
-    "inventory": "ccdcore.fits_io",
+    "inventory": "ccdcore.directory",
     "master_bias": "ccdcore.masters",
     "master_dark": "ccdcore.masters",
     "master_flat": "ccdcore.masters",

@@ -28,11 +28,14 @@ from ccdcore._transfer_fit import (
     straight_line,
     wide,
 )
-from ccdcore.statistics import Histogram
+from ccdcore.statistics import Histogram, median
 
 _FLUX_TOLERANCE = 0.1
 _MOST_REJECTED = 0.25
 """Fraction of a pair's pixels that may be left out as outliers; cosmic rays take a tenth of it."""
+
+_MAD_OF_DIFFERENCE = 1.4826 / 2**0.5
+"""σ of one frame in units of the median of the differences of two."""
 
 _MOST_SHIFT = 0.05
 """Of traces of σ = 1.5 pixels, 0.03 pixels move the gain by 0.3 %, 0.1 pixels by 4 %."""
@@ -74,6 +77,17 @@ def _of_overscans(flats: PairSeries, biases: PairSeries) -> tuple[float, float, 
         return 0.0, 0.0, np.inf
     of = [float(np.median(list(series.overscan_noises.values()))) for series in (flats, biases)]
     return of[0], of[1], max(of) * (section.shape[0] * section.shape[1]) ** -0.5
+
+
+def _next_to_saturation(pair: FlatPair | None, limit: float) -> str | None:
+    """Say in words that most of the light, and 5 σ of its noise, reaches saturation; None where not."""
+    if pair is None or not np.isfinite(limit):
+        return None
+    difference = np.abs(pair.first - pair.second)
+    noise = _MAD_OF_DIFFERENCE * median(difference[np.isfinite(difference)])
+    if np.mean(pair.ordered_sample + 5 * noise > pair.saturation) < _MOST_REJECTED:
+        return None
+    return f"most of their light is so near the limit of {limit:.0f} ADU that its noise is cut off: expose less"
 
 
 @dataclass(slots=True)
@@ -137,7 +151,8 @@ class FlatSeries(PairSeries):
         saturation = limit - self.level - max(overscan)
         pair = _flat_pair.prepare(signals[0], signals[1], self.noise.variance, saturation)
         if pair is None or (gain := _flat_pair.first_gain(pair)) is None:
-            return "there is no light above the noise in both (the light pattern moved?), or all of it is saturated"
+            nothing = "there is no light above the noise in both (the light pattern moved?), or all of it is saturated"
+            return _next_to_saturation(pair, limit) or nothing
         if not 1 - _FLUX_TOLERANCE < pair.flux_ratio < 1 / (1 - _FLUX_TOLERANCE):
             return f"{OTHER_FLUX} {100 * abs(pair.flux_ratio - 1):.0f} %, more than 10 %"
         points = self._by_own_noise(pair, gain)
@@ -145,7 +160,8 @@ class FlatSeries(PairSeries):
             return f"the light pattern moved by {points.shift:.2f} pixels from one to the other"
         if points.rejected_fraction > _MOST_REJECTED:
             rejected = f"{100 * points.rejected_fraction:.0f} % of their pixels"
-            return f"{rejected} differ by more than noise, or are next to such: the light pattern moved"
+            moved = f"{rejected} differ by more than noise, or are next to such: the light pattern moved"
+            return _next_to_saturation(pair, limit) or moved
         if straight_line([points], self.noise.variance).slope < SMALLEST_SLOPE:
             return "there is no shot noise in their difference: they are averages, or made of one frame"
         return points

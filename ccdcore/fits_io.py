@@ -25,7 +25,7 @@ from astropy.utils.exceptions import AstropyWarning
 from isal import igzip, isal_zlib
 
 from ccdcore.amplifiers import header_amplifiers
-from ccdcore.cards import Cards
+from ccdcore.cards import Cards, number
 from ccdcore.errors import FrameReadError
 from ccdcore.fits_mosaic import Mosaic, find_mosaic
 from ccdcore.fits_structure import MAX_BYTES, MAX_RATIO, SMALL_BYTES, Blemishes, check_structure, require_ratio
@@ -37,24 +37,11 @@ from ccdcore.instrument import Instrument
 from ccdcore.statistics import FrameStatistics, frame_statistics
 
 if TYPE_CHECKING:
-    from astropy.table import QTable
+    pass
 
 FITS_NAME = re.compile(r"(?!\.).+\.(fits?|fts)(\.(gz|fz))?", re.IGNORECASE)
 """Names of files that may be frames: ``.fits``, ``.fit``, ``.fts`` in any case, also with ``.gz`` or ``.fz``."""
 
-_INVENTORY = {
-    "file": str,
-    "type": str,
-    "why": str,
-    "instrument": str,
-    "configuration": str,
-    "date_obs": str,
-    "exposure_time": float,
-    "filter": str,
-    "temperature": float,
-    "rows": int,
-    "columns": int,
-}
 _FIRST_YEAR = 2000  # of files: archives give some of them dates long ago
 _GZIP_MAGIC = b"\x1f\x8b"
 _CHUNK = 2**20
@@ -153,6 +140,8 @@ def measure_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrum
         identity, content = pool.submit(pixel_sha256, data), pool.submit(file_sha256, path)
         of = _describe(path, mosaic, instruments, blemishes)
         statistics = frame_statistics(data, of.amplifiers)
+        if number(of.cards.get("BSCALE")) not in {None, 1.0}:  # whole numbers of the file, scaled: no averages
+            statistics = tuple(replace(one, n_averaged=1) for one in statistics)
         sha256 = identity.result()
         # Cameras' own 16 bits without a sign are hashed as they ever were.
         former = sha256 if data.dtype == np.uint16 else former_sha256(data)
@@ -182,38 +171,6 @@ def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], str]:
     with opened(path) as (stream, blemishes):
         mosaic, data = _decoded(path, stream, blemishes)
     return data, _unit(mosaic.cards)
-
-
-def inventory(directory: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> QTable:
-    """List the frames of a directory: what each is, and why it was taken so.
-
-    Only headers are read. A file that cannot be read has the type
-    ``unreadable`` and the reason.
-
-    Parameters
-    ----------
-    directory : path-like
-        Files directly in it whose names match `FITS_NAME`.
-    instruments : sequence of Instrument
-        Entries of the configuration.
-
-    Returns
-    -------
-    astropy.table.QTable
-        Sorted by file name: file, type, why, instrument, configuration,
-        date_obs (ISO 8601 in UTC), exposure_time (s), filter, temperature
-        (°C), rows, columns; texts empty, quantities NaN and sizes 0 where unknown.
-    """
-    from astropy import units
-    from astropy.table import QTable
-
-    paths = sorted(path for path in Path(directory).iterdir() if FITS_NAME.fullmatch(path.name))
-    return QTable(
-        rows=[_inventory_row(path, instruments) for path in paths],
-        names=list(_INVENTORY),
-        dtype=list(_INVENTORY.values()),
-        units={"exposure_time": units.s, "temperature": units.deg_C},
-    )
 
 
 def preflight(path: str | os.PathLike[str]) -> None:
@@ -326,13 +283,13 @@ def _decompressed(path: Path, file: BinaryIO) -> BinaryIO:
 def _verify_checksums(path: Path, stream: BinaryIO) -> None:
     stream.seek(0)
     hdus = fits.open(stream, memmap=False, disable_image_compression=True)
-    for number, hdu in enumerate(hdus):
+    for position, hdu in enumerate(hdus):
         if not hasattr(hdu, "verify_datasum"):  # astropy's stand-in for a unit that it cannot make out
-            raise FrameReadError(path, f"is damaged: unit {number} is of no known kind")
+            raise FrameReadError(path, f"is damaged: unit {position} is of no known kind")
         for keyword, verify in (("DATASUM", hdu.verify_datasum), ("CHECKSUM", hdu.verify_checksum)):
             if hdu.header.get(keyword) and not verify():
                 raise FrameReadError(
-                    path, f"is damaged: its {keyword} does not match in unit {number}; copy it again from the camera"
+                    path, f"is damaged: its {keyword} does not match in unit {position}; copy it again from the camera"
                 )
 
 
@@ -349,26 +306,6 @@ def _frame(header: FrameHeader, data: npt.NDArray[Any], sha256: str) -> Frame:
 
 def _unit(cards: Cards) -> str:
     return str(cards.get("BUNIT", "adu")).strip().lower()
-
-
-def _inventory_row(path: Path, instruments: Sequence[Instrument]) -> tuple[object, ...]:
-    try:
-        header = read_header(path, instruments=instruments)
-    except FrameReadError as error:
-        return (path.name, "unreadable", error.reason, "", "", "", np.nan, "", np.nan, 0, 0)
-    info = header.info
-    return (
-        path.name,
-        str(info.frame_type),
-        info.frame_type_reason,
-        info.instrument,
-        info.configuration,
-        info.date_obs.replace(tzinfo=None).isoformat(timespec="milliseconds") if info.date_obs else "",
-        np.nan if info.exposure_time_s is None else info.exposure_time_s,
-        info.filter or "",
-        np.nan if info.ccd_temperature_c is None else info.ccd_temperature_c,
-        *header.shape,
-    )
 
 
 def _mosaic(path: Path, stream: BinaryIO, blemishes: Blemishes) -> Mosaic:

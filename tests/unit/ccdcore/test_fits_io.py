@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from ccdcore.directory import inventory
 from ccdcore.errors import FrameReadError
 from ccdcore.fits_io import (
     FITS_NAME,
     file_sha256,
-    inventory,
     preflight,
     read_frame,
     read_header,

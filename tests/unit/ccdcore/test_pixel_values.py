@@ -1,12 +1,18 @@
 """What numbers pixels are: closed loops over cameras that do not count from 0 to 65535 in ones."""
 
 from dataclasses import astuple
+from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from ccdcore.errors import InsufficientDataError
+from ccdcore.fits_io import measure_frame
+from ccdcore.frame import Frame
 from ccdcore.geometry import Amplifier, Section
+from ccdcore.header import ExposureInfo
+from ccdcore.instrument import FrameType
 from ccdcore.photon_transfer import measure_gain
 from ccdcore.pixel_values import not_adu
 from ccdcore.statistics import Histogram, frame_statistics
@@ -218,3 +224,42 @@ def test_copies_in_other_types_are_measured_together():
     (result,) = measure_gain(biases, flats)
     assert result.read_noise_adu == pytest.approx(READ_NOISE, rel=0.02)
     assert abs(result.gain_e_per_adu - GAIN) < 4 * result.gain_uncertainty
+
+
+@pytest.mark.parametrize(("step", "top"), [(4, 65532), (16, 65520), (1, 16383), (64, 65472)])
+@pytest.mark.parametrize("in_sigma", [2.0, 2.5])
+def test_flats_next_to_saturation_are_told_so(step, top, in_sigma):
+    rng = np.random.default_rng(step)
+    gain, level = 0.9, 300
+    light = (top / step - level) * gain
+    light -= in_sigma * light**0.5
+    biases, flats = (
+        [np.minimum(camera(rng, some, gain=gain, level=level) * step, top).astype(np.uint16) for _ in range(3)]
+        for some in (0, light)
+    )
+    (result,) = measure_gain(biases, flats)
+    if result.gain_e_per_adu is None:
+        assert any(f"so near the limit of {top} ADU" in note for note in result.notes), result.notes
+    else:
+        assert abs(result.gain_e_per_adu * step - gain) < 4 * result.gain_uncertainty * step + 0.02 * gain
+
+
+def test_noise_of_pixels_compressed_with_loss_is_doubted():
+    rng = np.random.default_rng(1)
+    reason = "IMAGETYP; compressed with loss (RICE_1, ZQUANTIZ = SUBTRACTIVE_DITHER_1): its noise is not the camera's"
+    info = ExposureInfo(FrameType.BIAS, reason, "cam", "told", "bin1x1")
+    whole = (Amplifier("1", Section.whole(SHAPE)),)
+    frames = [Frame(Path(f"{n}.fits"), camera(rng, 0).astype(np.float32), info, whole, str(n)) for n in range(3)]
+    (result,) = measure_gain(frames, [])
+    assert result.bias_doubts == (reason.removeprefix("IMAGETYP; "),)
+
+
+def test_files_whose_whole_numbers_are_scaled_are_no_averages(tmp_path):
+    path = tmp_path / "scaled.fits"
+    fits.PrimaryHDU(camera(np.random.default_rng(1), 0).astype(np.int32)).writeto(path)
+    content = path.read_bytes()
+    end = content.index(b"END".ljust(80))
+    cards = b"".join(card.ljust(80) for card in (b"BSCALE  =                  0.5", b"END"))
+    path.write_bytes(content[:end] + cards + content[end + len(cards) :])
+    (found,) = measure_frame(path).statistics
+    assert (found.step, found.n_averaged) == (0.5, 1)
