@@ -5,17 +5,18 @@ A session comes in and the caller owns the transaction; times come in too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, or_, select, true, update
+from sqlalchemy import select, update
 
 from ccdcore.comparable import Sign
 from ccdcore.instrument import FrameType, Instrument
 from db import models
 from db.comparable import in_its_configuration
+from db.entries import entry_values
 from db.revisions import amplifier_rows, comes_into_force, completed, said_of
 from db.rows import column_value, plain
 from db.statements import insert
@@ -27,52 +28,6 @@ if TYPE_CHECKING:
     from ccdcore.header import ExposureInfo
     from ccdcore.statistics import FrameStatistics
     from db.revisions import Source
-
-
-def sync_instruments(session: Session, instruments: Sequence[Instrument], *, now: datetime) -> None:
-    """Store the entries in force and their limits.
-
-    A changed entry is a new version. Older versions are judged by the limits of
-    the entry that replaced them: the one of the same name whose span of validity meets theirs.
-    """
-    for entry in instruments:
-        values = _entry_values(entry, now=now)
-        statement = insert(session, models.Instrument).values(values)
-        session.execute(
-            statement.on_conflict_do_update(index_elements=["name", "digest"], set_={"spec": values["spec"]})
-        )
-    for entry in instruments:
-        _judge_older_versions(session, entry, in_force=[one.digest for one in instruments])
-
-
-def _judge_older_versions(session: Session, entry: Instrument, *, in_force: list[str]) -> None:
-    table = models.Instrument
-    spans_meet = and_(
-        true() if entry.valid_to is None else or_(table.valid_from.is_(None), table.valid_from < entry.valid_to),
-        true() if entry.valid_from is None else or_(table.valid_to.is_(None), table.valid_to > entry.valid_from),
-    )
-    session.execute(
-        update(table)
-        .where(table.name == entry.name, table.digest.not_in(in_force), spans_meet)
-        .values(spec=_spec(entry))
-        .execution_options(synchronize_session=False)
-    )
-
-
-def _entry_values(entry: Instrument, *, now: datetime) -> dict[str, Any]:
-    return {
-        "name": entry.name,
-        "digest": entry.digest,
-        "entry": entry.describe(),
-        "spec": _spec(entry),
-        "valid_from": entry.valid_from,
-        "valid_to": entry.valid_to,
-        "recorded_at": now,
-    }
-
-
-def _spec(entry: Instrument) -> dict[str, Any]:
-    return {quantity: asdict(limits) for quantity, limits in entry.spec.items()}
 
 
 def register_frame(
@@ -188,7 +143,7 @@ def _instrument_id(session: Session, *, name: str, entry: Instrument | None, now
     values = (
         {"name": name, "digest": "", "entry": {}, "spec": {}, "recorded_at": now}
         if entry is None
-        else _entry_values(entry, now=now)
+        else entry_values(entry, now=now)
     )
     session.execute(insert(session, table).values(values).on_conflict_do_nothing())
     return session.scalars(select(table.id).filter_by(name=values["name"], digest=values["digest"])).one()

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.models import CalibrationSet, Master, Outcome, Run
 from db.rows import Row
+from db.spans import Boundaries, boundaries, span_around
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,9 @@ class MasterOnRecord(Row):
     verdict, remark : str, str or None
         What the check before release said.
     valid_from, valid_to : datetime, datetime or None
-        The half-open span of observation time that it is for: until the next good one begins; None
-        for no end in sight. The span of a bad or a superseded one is empty, and it ends no other's.
+        The half-open span of observation time that it is for: until the next good one begins, or another
+        entry of the instrument; None for no end in sight. The span of a bad or a superseded one is empty, and it
+        ends no other's.
     statistics : dict
         As recorded.
     run_id, flow_run_id, engine
@@ -86,7 +88,7 @@ def masters(
     if not superseded:
         query = query.where(Run.superseded_by_id.is_(None))
     found = [MasterOnRecord(valid_to=None, **row) for row in session.execute(query).mappings()]
-    return _with_validity(found)
+    return _with_validity(found, boundaries(session, instrument))
 
 
 _QUERY = (
@@ -118,20 +120,26 @@ _QUERY = (
 )
 
 
-def _with_validity(found: list[MasterOnRecord]) -> list[MasterOnRecord]:
-    """End each good master where the next one for the same purpose begins."""
+def _with_validity(found: list[MasterOnRecord], ends_of_entries: Boundaries) -> list[MasterOnRecord]:
+    """End each good master where the next one for the same purpose begins, or another entry of its instrument."""
     ends: dict[tuple[str, str, str, str | None], datetime | None] = {}
     result = []
     for one in reversed(found):
         if one.is_good:
-            result.append(replace(one, valid_to=ends.get(one.purpose)))
+            _, end = span_around(ends_of_entries.get(one.instrument, ()), one.valid_from)
+            known = [at for at in (ends.get(one.purpose), end) if at is not None]
+            result.append(replace(one, valid_to=min(known, default=None)))
             ends[one.purpose] = one.valid_from
         else:
             result.append(replace(one, valid_to=one.valid_from))
     return result[::-1]
 
 
-def current_reference(session: Session) -> list[MasterOnRecord]:
-    """Return the good master observed last for each instrument, kind, configuration and filter; no masks."""
+def current_reference(session: Session, *, at: datetime) -> list[MasterOnRecord]:
+    """Return the good master observed last for each instrument, kind, configuration and filter; no masks.
+
+    None of an instrument whose entry no longer holds at that time.
+    """
     good = (one for one in masters(session) if one.is_good and one.kind != "mask")
-    return list({one.purpose: one for one in good}.values())
+    latest = {one.purpose: one for one in good}
+    return [one for one in latest.values() if one.valid_to is None or one.valid_to > at]

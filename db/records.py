@@ -28,6 +28,24 @@ LONGEST_REMARK = 600
 """Characters: the remark is in an index, and PostgreSQL takes no entry of an index above 2.7 kB."""
 
 
+def retire_runs_of(session: Session, frame_id: int) -> None:
+    """Let the results of this frame no longer stand where it, like all others of its former set, is in none any more.
+
+    They are superseded by none but themselves, and are made again when frames are in their set again.
+    """
+    run, used, frame = models.Run, models.RunInput, models.Frame
+    is_used = select(used.id).where(used.run_id == run.id, used.frame_id == frame_id, used.borrowed.is_(False))
+    left = select(frame.id).where(frame.calibration_set_id == run.calibration_set_id)
+    in_none = select(frame.id).where(frame.id == frame_id, frame.calibration_set_id.is_(None))
+    standing = run.outcome == Outcome.DONE, run.superseded_by_id.is_(None)
+    session.execute(
+        update(run)
+        .where(*standing, is_used.exists(), in_none.exists(), ~left.exists())
+        .values(superseded_by_id=run.id)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def claim_run(
     session: Session,
     *,

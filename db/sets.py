@@ -21,6 +21,7 @@ from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
 from ccdcore.statistics import FrameStatistics
 from db.models import CalibrationSet, File, FileState, Frame, Measurement, Outcome, Run
+from db.spans import boundaries, span_around
 from db.statements import batches
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -164,11 +165,14 @@ def nearest_bias_set(session: Session, *, set_id: int, reach_nights: int, host: 
 
     It is of the same instrument and configuration, has two biases at least (read
     noise comes from a difference), and one of them was taken no more than
-    ``reach_nights`` nights outside the window. Of two as near, the earlier.
+    ``reach_nights`` nights outside the window. Of two as near, the earlier. No
+    bias is lent to a time at which another entry of the instrument holds.
     """
     own = session.get_one(CalibrationSet, set_id)
     first = own.window_first_night
-    last = first + timedelta(days=own.window_nights - 1)
+    last = first + timedelta(days=max(own.window_nights, 1) - 1)
+    taken_at = session.scalar(select(func.min(Frame.date_obs)).where(Frame.calibration_set_id == set_id))
+    since, until = _span(session, own.instrument, taken_at)
     reach = timedelta(days=reach_nights)
     query = (
         select(CalibrationSet.id, func.min(Frame.night), func.max(Frame.night))
@@ -179,6 +183,8 @@ def nearest_bias_set(session: Session, *, set_id: int, reach_nights: int, host: 
             CalibrationSet.id != set_id,
             Frame.frame_type == FrameType.BIAS,
             Frame.night.between(first - reach, last + reach),
+            *([] if since is None else [Frame.date_obs >= since]),
+            *([] if until is None else [Frame.date_obs < until]),
             on_disk(host),
         )
         .group_by(CalibrationSet.id)
@@ -190,6 +196,11 @@ def nearest_bias_set(session: Session, *, set_id: int, reach_nights: int, host: 
         if oldest is not None and newest is not None
     ]
     return min(near)[2] if near else None
+
+
+def _span(session: Session, instrument: str, at: datetime | None) -> tuple[datetime | None, datetime | None]:
+    """Return when the entry that holds at a time began and ends to hold; None where no other one holds."""
+    return (None, None) if at is None else span_around(boundaries(session, instrument).get(instrument, ()), at)
 
 
 def set_summaries(
@@ -288,7 +299,8 @@ def lately_done(session: Session, *, since: datetime) -> list[OpenRun]:
 def latest_gain(
     session: Session, *, instrument: str, configuration: str, amplifier: str, before: datetime
 ) -> GainOnRecord | None:
-    """Return the last gain on record that was observed before a time; None where there is none."""
+    """Return the last gain on record that was observed before a time, with the entry that holds then; else None."""
+    since, _ = _span(session, instrument, before)
     query = (
         select(Measurement.id, Measurement.value, Measurement.uncertainty, Measurement.observed_at)
         .join(Run, Measurement.run_id == Run.id)
@@ -297,6 +309,7 @@ def latest_gain(
             Measurement.quantity == "gain",
             Measurement.amplifier == amplifier,
             Measurement.observed_at < before,
+            *([] if since is None else [Measurement.observed_at >= since]),
             Run.outcome == Outcome.DONE,
             Run.superseded_by_id.is_(None),
             CalibrationSet.instrument == instrument,
@@ -320,6 +333,8 @@ class FileFrame:
     frame_type: FrameType | None
     frame_type_reason: str | None
     set_id: int | None
+    date_obs: datetime | None
+    joined_at: datetime | None
 
     @property
     def is_calibration(self) -> bool:
@@ -338,10 +353,12 @@ def frames_of_files(session: Session, file_ids: Collection[int]) -> list[FileFra
         Frame.frame_type,
         Frame.frame_type_reason,
         Frame.calibration_set_id,
+        Frame.date_obs,
+        Frame.joined_at,
     ).outerjoin(Frame, File.frame_id == Frame.id)
     found = [row for ids in batches(file_ids) for row in session.execute(query.where(File.id.in_(ids)))]
     held = [
-        FileFrame(key, Path(root) / below, state, reason, None if kind is None else FrameType(kind), because, set_id)
-        for key, root, below, state, reason, kind, because, set_id in found
+        FileFrame(key, Path(root) / below, state, reason, None if kind is None else FrameType(kind), *rest)
+        for key, root, below, state, reason, kind, *rest in found
     ]
     return sorted(held, key=lambda one: one.path)

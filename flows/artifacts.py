@@ -31,7 +31,7 @@ from db.runs import (
 from flows.home import Home
 from flows.lacks import FOR
 from flows.pictures import pictures_of
-from flows.results import verdict_of
+from flows.results import verdicts_of
 from flows.service import web_url
 from flows.words import number_of
 
@@ -59,11 +59,12 @@ def report(home: Home, run_id: int) -> str:
     with home.reading() as session:
         run, inputs = get_run(session, run_id), run_inputs(session, run_id)
         measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
+        verdicts = verdicts_of(session, run_id)
         lacks = run_lacks(session, run_id)
     sections = [
         f"# {text(run.instrument)} · {run.night} · {text(run.configuration)}",
         _not_made(lacks),
-        _results(home, run, measured),
+        _results(measured, verdicts),
         *_pictures(home, run_id),
         _masters(home, masters),
         _left_out(inputs, lacks),
@@ -106,7 +107,7 @@ def _value(row: MeasurementRow | None, digits: int = 3) -> str:
     return f"{row.value:.{digits}f}" + (f" ± {row.uncertainty:.{digits}f}" if row.uncertainty is not None else "")
 
 
-def _results(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str:
+def _results(measured: Sequence[MeasurementRow], verdicts: Mapping[str, str]) -> str:
     if not measured:
         return "No gain and no read noise: see the frames left out."
     rows: list[list[str]] = []
@@ -115,7 +116,7 @@ def _results(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
         gains = [_value(of.get(name), 4) for name in ("gain", "corrected_gain")]
         values = [*gains, _value(of.get("read_noise")), _value(of.get("read_noise_adu"))]
-        rows.append([text(amplifier), *values, f"**{verdict_of(home.settings, run.instrument, of.values())}**"])
+        rows.append([text(amplifier), *values, f"**{verdicts[amplifier]}**"])
         any_of = next(iter(of.values()))
         why = any_of.details.get("reason")
         ways[amplifier] = f"method {any_of.method}, {_counts(any_of.details)}" + (f" ({why})" if why else "")

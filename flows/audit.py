@@ -14,7 +14,7 @@ from ccdcore.errors import FrameReadError
 from ccdcore.fits_io import file_sha256
 from db import ledger, masters
 from db.rows import Row
-from flows.home import Home
+from flows.home import Home, now
 from flows.leftovers import files_below, unregistered
 from flows.naming import reference_path
 from flows.scan import Tree
@@ -92,7 +92,7 @@ def _raw_files(home: Home) -> Iterator[Difference]:
 
 def _products(home: Home) -> Iterator[Difference]:
     with home.reading() as session:
-        made, current = masters.masters(session, superseded=True), masters.current_reference(session)
+        made, current = masters.masters(session, superseded=True), masters.current_reference(session, at=now())
     for one in made:
         path = home.path / one.path
         yield Difference(Finding.CHANGED, "master", f"run:{one.run_id}", str(path), one.sha256)

@@ -66,6 +66,7 @@ def _sentences(state: Health) -> list[str]:
         *_first("failed run", state.failed_runs, lambda run: f"run:{run['run_id']}, {_set(run)}: {run['message']}"),
         *_first("to be calibrated", state.due, _set),
         *_stale(state.stale),
+        *_first("odd date", state.odd_dates, _dated),
         *_otherwise(state.identified_otherwise),
     ]
 
@@ -84,6 +85,10 @@ def _first(what: str, facts: Sequence[Mapping[str, Any]], words: Callable[[Mappi
 
 def _set(fact: Mapping[str, Any]) -> str:
     return f"{fact['instrument']} {fact['night']} {fact['configuration']}"
+
+
+def _dated(fact: Mapping[str, Any]) -> str:
+    return f"{number_of(fact['n'], 'frame')} of {fact['instrument']}, as {fact['path']}: {fact['reason']}"
 
 
 def _stale(facts: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -16,6 +16,7 @@ from ccdcore.frame import FrameHeader
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.image_table import imstat
 from db.rows import plain
+from flows.dates import arrival, doubt_about_date
 from flows.progress import progress_bar
 from flows.scan import Tree
 from flows.settings import NightSettings, Settings, SettingsError, load_settings
@@ -37,6 +38,7 @@ _COLUMNS = (
     "amplifiers_because",
     "night",
     "date_obs",
+    "date_remark",
     "exposure_time_s",
     "ccd_temperature_c",
     "filter",
@@ -172,6 +174,7 @@ def _described(path: Path, header: FrameHeader, nights: NightSettings) -> dict[s
         "amplifiers_because": header.amplifiers_reason,
         "night": nights.night_of(info),
         "date_obs": info.date_obs,
+        "date_remark": doubt_about_date(info.date_obs, arrival(path)),
         "exposure_time_s": info.exposure_time_s,
         "ccd_temperature_c": info.ccd_temperature_c,
         "filter": info.filter,

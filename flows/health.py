@@ -17,6 +17,7 @@ from db.revisions import Disagreement
 from db.rows import Row
 from db.runs import RunRow, StandingRun, failed_runs, made_with, often_cut_short, unfinished_runs
 from db.sets import OpenRun, open_runs, pixels_of
+from flows.dates import odd_dates
 from flows.disagreements import in_words, standing_disagreements
 from flows.disk import Disk
 from flows.heartbeat import Heartbeat, read_heartbeat
@@ -194,6 +195,8 @@ class Health(Row):
         Sets whose run ought to be made now.
     stale : tuple of mapping
         Sets whose results were made by another recipe or entry than those in force: run, set and what changed.
+    odd_dates : tuple of mapping
+        Frames whose dates are not believed, or odd: instrument, how many, whether they are left out, one of them, why.
     identified_otherwise : int
         Files whose frames were identified by other rules than those in force.
     disagreements : tuple of mapping
@@ -215,6 +218,7 @@ class Health(Row):
     failed_runs: Facts
     due: Facts
     stale: Facts
+    odd_dates: Facts
     identified_otherwise: int
     disagreements: Facts
     ages_s: Mapping[str, float | None]
@@ -224,11 +228,13 @@ class Health(Row):
     def problems(self) -> list[str]:
         """What makes it ill, in words; a home where no service runs is not ill for that."""
         n_quarantined = self.files[FileState.QUARANTINED]
+        n_not_believed = sum(one["n"] for one in self.odd_dates if one["are_left_out"])
         n_repeated = sum(one["exposures"] > 1 for one in self.disagreements)
         found = {
             f"{number_of(n_quarantined, 'file')} in quarantine": n_quarantined > 0,
             number_of(len(self.failed_runs), "failed run"): bool(self.failed_runs),
             f"{number_of(n_repeated, 'frame')} of several exposures": n_repeated > 0,
+            f"{number_of(n_not_believed, 'frame')} left out for dates that are not believed": n_not_believed > 0,
         }
         return [*self.findings, *(problem for problem, is_so in found.items() if is_so)]
 
@@ -255,6 +261,7 @@ def health(home: Home) -> Health:
             failed_runs=tuple(map(_run, failed_runs(session))),
             due=tuple(map(_set, plans)),
             stale=_stale(session, home.settings),
+            odd_dates=tuple(odd_dates(session, host=home.settings.host)),
             identified_otherwise=len(
                 ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with)
             ),

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ccdcore.recipe import VERSION
 from db.base import DatabaseError
 from db.engine import make_engine, require_schema, session_factory, upgrade
-from db.frames import sync_instruments
+from db.entries import sync_instruments
 from flows import identity
 from flows.redaction import install
 from flows.settings import Settings, SettingsError, find_home, load_settings

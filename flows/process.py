@@ -21,6 +21,7 @@ from db.revisions import changed_sets
 from db.rows import readable
 from db.runs import RunRow, find_run, runs_of
 from db.sets import FileFrame, OpenRun, frames_of_files, open_runs, set_summaries
+from flows.dates import doubt_about_date
 from flows.home import Home, home_id, now
 from flows.local import run_locally
 from flows.naming import run_name, run_tags
@@ -347,5 +348,6 @@ def _failure(frame: FileFrame) -> dict[str, Any]:
 
 
 def _without_date(frame: FileFrame) -> dict[str, Any]:
-    reason = "the date of the exposure is not known: name its card as header = { date_obs = … } of an [[instrument]]"
-    return {"path": readable(str(frame.path)), "reason": reason}
+    not_known = "the date of the exposure is not known: name its card as header = { date_obs = … } of an [[instrument]]"
+    reason = doubt_about_date(frame.date_obs, frame.joined_at) if frame.joined_at else None
+    return {"path": readable(str(frame.path)), "reason": reason or not_known}

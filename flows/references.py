@@ -35,7 +35,7 @@ def refresh_references(home: Home) -> None:
     # Listed first: what another run puts there now is not in it.
     found = list(files_below(home.path, "reference"))
     with home.reading() as session:
-        current, ever = current_reference(session), masters(session, superseded=True)
+        current, ever = current_reference(session, at=now()), masters(session, superseded=True)
     been: dict[Path, list[MasterOnRecord]] = defaultdict(list)
     for one in ever:
         been[_place(home, one)].append(one)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from ccdcore.errors import CcdError, FrameReadError
 from ccdcore.instrument import Instrument
-from ccdcore.series import window_of
 from db import ledger
 from db.frames import register_frame
 from db.ledger import FileRow
+from db.records import retire_runs_of
 from db.revisions import Source
 from db.statements import batches
+from flows.dates import window_of_frame
 from flows.disk import DiskFullError, is_disk_full
 from flows.home import Home, now
 from flows.lost_database import is_database_lost
@@ -133,6 +134,7 @@ def _read(readers: Readers, file: FileRow) -> MeasuredFrame:
 def _record(home: Home, owner: str, file: FileRow, measured: MeasuredFrame, *, prevails: bool) -> None:
     nights = home.settings.nights
     night = nights.night_of(measured.info)
+    first_night, window_nights = window_of_frame(home.settings, measured.info, file.changed_at)
     with home.sessions.begin() as session:
         frame_id = register_frame(
             session,
@@ -144,13 +146,15 @@ def _record(home: Home, owner: str, file: FileRow, measured: MeasuredFrame, *, p
             statistics=measured.statistics,
             instrument=_entry(home, measured.info),
             night=night,
-            window_first_night=night and window_of(night, nights.window_nights),
-            window_nights=nights.window_nights,
+            window_first_night=first_night,
+            window_nights=window_nights,
             identified_with=home.identified_with,
             joined_at=file.changed_at,
             now=now(),
             source=Source(file.id, file.path, measured.file_sha256, says_type=measured.says_type, prevails=prevails),
         )
+        if first_night is None:
+            retire_runs_of(session, frame_id)
         ledger.finish(session, file.id, owner=owner, frame_id=frame_id, file_sha256=measured.file_sha256, now=now())
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
@@ -21,11 +23,10 @@ from db.runs import (
     run_measurements,
     standing_runs,
 )
-from db.trends import judge, limits_of
+from db.trends import measured_by
 from flows.home import Home
 from flows.lacks import FOR
 from flows.naming import run_name
-from flows.settings import Settings
 
 _WORST_FIRST: tuple[Verdict, ...] = ("bad", "suspect", "ok", "unjudged")
 
@@ -44,7 +45,7 @@ def standing_results(home: Home, set_ids: Collection[int]) -> dict[str, list[dic
         for run in standing_runs(session, set_ids):
             measured, masters = run_measurements(session, run.id), run_masters(session, run.id)
             lacks = run_lacks(session, run.id)
-            found["characterisations"] += _characterisations(home.settings, run, measured)
+            found["characterisations"] += _characterisations(run, measured, verdicts_of(session, run.id))
             found["masters"] += [_master(home, run, row) for row in masters if row.kind != "mask"]
             found["excluded"] += _left_out(run, run_inputs(session, run.id), lacks, is_any_made=bool(masters))
             found["failed"] += [_lack(run, lack) for lack in lacks if lack.is_failure]
@@ -98,18 +99,18 @@ def _is_idle(frame: SeriesFrame, left_out_of: Collection[str], *, is_any_made: b
     return not (is_measured or is_combined or (kind is FrameType.BIAS and is_any_made))
 
 
-def verdict_of(settings: Settings, instrument: str, measured: Iterable[MeasurementRow]) -> Verdict:
-    """Return the worst verdict on some values, by the limits that the configuration has now."""
-    specs = [entry.spec for entry in settings.instrument if entry.name == instrument]
-    spec = {str(quantity): limits.model_dump() for spec in specs for quantity, limits in spec.items()}
-    verdicts = {
-        judge(row.value, limits=limits_of(spec, quantity=row.quantity, unit=row.unit), remark=row.remark)
-        for row in measured
-    }
-    return next((verdict for verdict in _WORST_FIRST if verdict in verdicts), "unjudged")
+def verdicts_of(session: Session, run_id: int) -> dict[str, Verdict]:
+    """Return the worst verdict on what a run measured, by amplifier: as trends and pages judge it."""
+    measured = measured_by(session, run_id)
+    found: dict[str, set[Verdict]] = {row.amplifier: set() for row in measured}
+    for row in measured:
+        found[row.amplifier].add(row.verdict)
+    return {name: next(verdict for verdict in _WORST_FIRST if verdict in of) for name, of in found.items()}
 
 
-def _characterisations(settings: Settings, run: RunRow, measured: Collection[MeasurementRow]) -> list[dict[str, Any]]:
+def _characterisations(
+    run: RunRow, measured: Collection[MeasurementRow], verdicts: Mapping[str, Verdict]
+) -> list[dict[str, Any]]:
     rows = []
     for amplifier in dict.fromkeys(row.amplifier for row in measured if row.quantity == "read_noise_adu"):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
@@ -134,7 +135,7 @@ def _characterisations(settings: Settings, run: RunRow, measured: Collection[Mea
                 "method_reason": gain and gain.details.get("reason"),
                 **{name: adu.details[name] for name in ("n_bias", "n_flat", "n_flat_pairs")},
                 "notes": (read_noise or adu).details["notes"],
-                "verdict": verdict_of(settings, run.instrument, of.values()),
+                "verdict": verdicts[amplifier],
                 "engine": run.engine,
                 "flow_run_id": run.flow_run_id,
                 "gain_id": gain and gain.id,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +10,6 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -22,6 +20,7 @@ from ccdcore.instrument import FrameRule, FrameType, Instrument, Limits
 from ccdcore.longitude import doubtful_nights
 from ccdcore.recipe import Recipes
 from ccdcore.series import night_of
+from flows.addresses import database_address, public_address, receiver_address, web_address
 from flows.redaction import learn, redact, secrets_of_address
 from flows.words import one_line
 
@@ -43,36 +42,6 @@ def _section_text(value: object) -> object:
             return str(Section.parse(value))
         except CcdError as error:
             raise ValueError(str(error)) from None
-    return value
-
-
-def _web_address(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        is_well = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:  # a port that is no number
-        is_well = False
-    if not is_well or any(not c.isprintable() or c.isspace() for c in value):
-        raise ValueError("should be an address like http://127.0.0.1:4200/api: http or https, a name, a port's number")
-    return value
-
-
-def _public(value: str) -> str:
-    if "@" in urlsplit(_web_address(value)).netloc:
-        raise ValueError("should be an address that everybody may see, without user and password")
-    return value
-
-
-def _one_at_sign(value: str) -> str:
-    rest = value.partition("://")[2].partition("?")[0]
-    if rest.count("@") > 1 and not rest.startswith("/"):  # which is a path: SQLite's
-        raise ValueError("should have %40 in place of an @ in its password")
-    return value
-
-
-def _receiver(value: str) -> str:
-    if not re.match(r"[a-zA-Z0-9]+://\S", value):
-        raise ValueError("should be an address like mailto://user:password@example.org, see the Apprise pages")
     return value
 
 
@@ -161,13 +130,13 @@ class NightSettings(_Strict):
 class DatabaseSettings(_Strict):
     """``[database]``."""
 
-    url: Annotated[str, AfterValidator(_one_at_sign)] = "sqlite:///ccdwatch.db"
+    url: Annotated[str, AfterValidator(database_address)] = "sqlite:///ccdwatch.db"
 
 
 class PrefectSettings(_Strict):
     """``[prefect]``: a Prefect server of one's own instead of the one that ``up`` starts, and where steps run."""
 
-    api_url: Annotated[str, AfterValidator(_web_address)] | None = None
+    api_url: Annotated[str, AfterValidator(web_address)] | None = None
     task_runner: Literal["threads", "dask"] = "threads"
     dask_address: str | None = None
 
@@ -177,13 +146,13 @@ class WebSettings(_Strict):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 4300
-    public_url: Annotated[str, AfterValidator(_public)] | None = None
+    public_url: Annotated[str, AfterValidator(public_address)] | None = None
 
 
 class NotifySettings(_Strict):
     """``[notify]``: who is told when a trend changes or leaves its limits, as Apprise writes addresses."""
 
-    urls: tuple[Annotated[str, AfterValidator(_receiver)], ...] = ()
+    urls: tuple[Annotated[str, AfterValidator(receiver_address)], ...] = ()
 
 
 class AmplifierSettings(_Strict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -166,9 +167,13 @@ def one_instrument(request: Request, session: Reading, name: str) -> Response:
         "instrument.html",
         name=name,
         instruments=by_instrument(session, instrument=name),
-        masters=[one for one in masters(session, instrument=name) if one.is_good and one.valid_to is None],
+        masters=[one for one in masters(session, instrument=name) if one.is_good and _is_in_force(one)],
         runs=latest,
     )
+
+
+def _is_in_force(one: MasterOnRecord) -> bool:
+    return one.valid_to is None or one.valid_to > datetime.now(UTC)
 
 
 def _run(session: Session, run_id: int) -> RunOnRecord:

@@ -56,7 +56,7 @@ def test_a_bad_master_is_for_nothing_and_ends_no_other(session: Session, add: Ad
     found = {row.path: row for row in masters(session)}
     assert found[good].valid_to is None
     assert found[bad].valid_to == found[bad].valid_from
-    assert [row.path for row in current_reference(session)] == [good]
+    assert [row.path for row in current_reference(session, at=NOON)] == [good]
 
 
 def test_a_superseded_master_shows_on_request_only(session: Session, add: Adder) -> None:
@@ -72,7 +72,7 @@ def test_the_reference_is_the_latest_good_one_for_each_purpose(session: Session,
     bias = add(2, verdict="suspect")
     red, green = add(3, kind="flat", filter="r"), add(4, kind="flat", filter="g")
     add(5, kind="flat", filter="g", verdict="bad")
-    assert sorted(row.path for row in current_reference(session)) == sorted([bias, red, green])
+    assert sorted(row.path for row in current_reference(session, at=NOON)) == sorted([bias, red, green])
     assert [row.path for row in masters(session, kind="flat")][:2] == [red, green]
     assert masters(session, instrument="other") == []
 

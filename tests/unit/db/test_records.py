@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType, Instrument, Limits
 from db import models
-from db.frames import sync_instruments
+from db.entries import sync_instruments
 from db.masters import masters
 from db.records import (
     abandon_run,

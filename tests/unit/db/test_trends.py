@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ccdcore.instrument import Instrument, Limits
 from db import models
 from db.base import DatabaseError
-from db.frames import sync_instruments
+from db.entries import sync_instruments
 from db.records import finish_run, record_measurements
 from db.results import NewMeasurement
 from db.trends import judge, limits_of, read_trends, trends
