@@ -18,12 +18,22 @@ _OF_THAT_UNIT = ("value", "uncertainty", "limit_min", "limit_max")
 _ASTROPY_NAMES = {"e": "electron", "ADU": "adu", "pixels": "pixel"}
 
 
+_FORMULA = re.compile(r"[\t\n]|\s*[=+\-@＝＋－＠]")
+"""What a spreadsheet takes for the beginning of a formula, which may run a program or call an address."""
+
+
 def written(rows: Sequence[Mapping[str, Any]], format_name: FileFormat) -> bytes:
-    """Return rows of plain values as the content of a file; no rows are an empty one but in JSON."""
+    """Return rows of plain values as the content of a file; no rows are an empty one but in JSON.
+
+    CSV is what spreadsheets open: a text that one would take for a formula has an apostrophe before it. The other
+    formats have every text as it is; numbers are never changed.
+    """
     if format_name == "json":
         return json.dumps(rows, indent=2, allow_nan=False).encode() + b"\n"
     if not rows:
         return b""
+    if format_name == "csv":
+        rows = [{name: _harmless(_flat(value)) for name, value in row.items()} for row in rows]
     table = to_table(rows, for_votable=format_name == "votable")
     if format_name == "votable":
         stream = io.BytesIO()
@@ -32,6 +42,19 @@ def written(rows: Sequence[Mapping[str, Any]], format_name: FileFormat) -> bytes
     text = io.StringIO()
     table.write(text, format=f"ascii.{format_name}")
     return text.getvalue().encode()
+
+
+def _harmless(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r", " ")  # it would end the row
+    if not _FORMULA.match(value):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value  # a number, as those of a table that were asked for in a format
 
 
 def to_table(rows: Sequence[Mapping[str, Any]], *, for_votable: bool = False) -> Table:

@@ -61,6 +61,7 @@ def make_app(record: Record, *, names: Sequence[str] = ("*",)) -> FastAPI:
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.add_middleware(_Headers)
+    app.add_middleware(_Heads)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
     app.exception_handler(HTTPException)(_failed)
     app.exception_handler(RequestValidationError)(_not_understood)
@@ -82,6 +83,25 @@ class _Headers:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class _Heads:
+    """Answers HEAD as GET, without the body: monitors and proxies ask so."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+            elif message["type"] == "http.response.body" and not message.get("more_body", False):
+                await send({"type": "http.response.body"})
+
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            await self._app({**scope, "method": "GET"}, receive, send_without_body)
+        else:
+            await self._app(scope, receive, send)
 
 
 def _is_api(request: Request) -> bool:

@@ -18,6 +18,7 @@ from flows.frame_tables import identified
 from flows.health import health
 from flows.home import Home, now, open_home
 from flows.process import process
+from tests.support.drawing import no_pictures
 from tests.support.simulate import simple_night
 
 FIRST = date(2022, 9, 19)
@@ -27,8 +28,8 @@ ENTRY = '[[instrument]]\nname = "cam"\nmatch = { INSTRUME = "testcam" }\n'
 
 
 def run(full: bool) -> str:
-    n_nights = 10 if full else 2
-    with tempfile.TemporaryDirectory(prefix="ccdwatch-") as directory:
+    n_nights = 10 if full else 1
+    with tempfile.TemporaryDirectory(prefix="ccdwatch-") as directory, no_pictures():
         top = Path(directory)
         control, _ = _nights(top / "control", n_nights)
         home, wrong = _nights(top / "wrong", n_nights, clocks=(_FAR, (now() + timedelta(days=3)).date()))

@@ -8,11 +8,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from astropy.io import fits
+
 from db.masters import current_reference, masters
 from db.runs import run_inputs
 from db.trends import trends
 from flows.home import now, open_home
 from flows.process import process
+from tests.support.drawing import no_pictures
 from tests.support.simulate import Camera, simple_night
 
 BEFORE, AFTER = date(2022, 9, 19), date(2022, 9, 20)
@@ -24,13 +27,13 @@ _seeds = count(1)
 
 
 def run(full: bool) -> str:
-    n = 0
-    for _ in range(20 if full else 1):
-        for case in (_gain_of_before, _biases_of_before, _biases_of_after, _one_window, _one_night, _edited_later):
-            with tempfile.TemporaryDirectory(prefix="ccdwatch-") as directory:
-                case(Path(directory))
-                n += 1
-    return f"{n} exchanges: none lent biases, gain or masters across it"
+    cases = [_gain_of_before, _biases_of_after, _one_night]
+    if full:
+        cases = [*cases, _biases_of_before, _one_window, _edited_later] * 20
+    for case in cases:
+        with tempfile.TemporaryDirectory(prefix="ccdwatch-") as directory, no_pictures():
+            case(Path(directory))
+    return f"{len(cases)} exchanges: none lent biases, gain or masters across it"
 
 
 def _home(top: Path, *, at: datetime | None = BETWEEN_NIGHTS, window_nights: int = 1) -> Path:
@@ -43,9 +46,7 @@ def _home(top: Path, *, at: datetime | None = BETWEEN_NIGHTS, window_nights: int
 def _process(top: Path, camera: Camera, night: date, **frames: int) -> list[dict[str, Any]]:
     """Process a night's frames; return what was measured."""
     folder = top / f"frames{(seed := next(_seeds))}"
-    truth = simple_night(folder, seed=seed, night=night, camera=camera, **frames)
-    if night == AFTER and "late" in top.name:
-        assert truth.paths
+    simple_night(folder, seed=seed, night=night, camera=camera, **frames)
     return list(process(open_home(top / "home"), [folder])["characterisations"])
 
 
@@ -93,14 +94,12 @@ def _one_window(top: Path) -> None:
 
 
 def _one_night(top: Path) -> None:
-    """The controller is exchanged at nine in the evening; frames of eight and of ten hours make two sets."""
+    """The controller is exchanged within a night, whose frames of before and of after make two sets."""
     _home(top, at=datetime(2022, 9, 19, 18, 8, tzinfo=UTC), window_nights=1)
     camera_of = {"old": OLD, "new": NEW}
     folder = top / "frames"
     for name, camera in camera_of.items():
         simple_night(folder / name, seed=next(_seeds), night=BEFORE, camera=camera, n_bias=3, n_flat=3)
-    from astropy.io import fits
-
     for path in (folder / "new").iterdir():
         begun = datetime.fromisoformat(fits.getval(path, "DATE-OBS"))
         fits.setval(path, "DATE-OBS", value=(begun + timedelta(hours=2)).isoformat())
