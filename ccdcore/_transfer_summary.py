@@ -20,7 +20,9 @@ _POOR_FIT = 3.0
 _SIGNIFICANT = 3.0
 _MANY_REJECTED = 0.05
 _CERTAIN, _MUCH_BENT = 4.0, 0.02
-_MUCH_OFF = 0.02
+_MUCH_OFF, _SURELY_OFF = 0.02, 0.03
+"""Departure from a straight line against the exposure time; a lamp that drifts by 1 % makes 2 %."""
+
 _BAD_FIT = 0.03
 """Scatter of the noise about the curve, relative and beyond what chance makes, that makes a gain doubtful."""
 
@@ -137,7 +139,8 @@ def _fit_notes(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
             True: "brighter-fatter effect",
             None: "brighter-fatter effect, or a response that is not linear: the noise of neighbours does not tell",
         }
-        if (cause := flats.is_brighter_fatter(ramp.used, fit)) in words:
+        cause = flats.is_brighter_fatter(ramp.used, fit)
+        if cause or (cause is None and not _is_surely_off(ramp)):
             yield f"the curve bends, {_bend(fit)} ({words[cause]}): the gain is that in the limit of little light"
     if _is_poor(fit) and misfit(points, fit, flats.noise) <= _BAD_FIT:
         yield (
@@ -162,7 +165,13 @@ def _fit_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
                 f"the noise grows faster than the light, {_bend(fit)}: the response is not linear (a merge of two "
                 "read-outs, a correction), or flats of two gain settings are mixed"
             )
-        if fit.bend[0] < 0 and flats.is_brighter_fatter(ramp.used, fit) is False:
+        cause = flats.is_brighter_fatter(ramp.used, fit)
+        if fit.bend[0] < 0 and cause is None and _is_surely_off(ramp):
+            yield (
+                f"the noise grows more slowly than the light, {_bend(fit)}, and the signal is not in proportion to the "
+                "exposure time: the response is not linear (near full well, or a merge of two read-outs)"
+            )
+        if fit.bend[0] < 0 and cause is False:
             yield (
                 f"the noise grows more slowly than the light, {_bend(fit)}, and neighbours do not share it, as the "
                 "brighter-fatter effect would make them: the response is not linear (near full well, or a merge of two "
@@ -173,6 +182,10 @@ def _fit_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
             f"the noise is off the curve by {100 * off:.0f} % (chi2/dof = {fit.chi2_per_dof or 0:.0f}): two gain "
             "settings or read modes in one set, a response that is not linear, or a light pattern that moved"
         )
+
+
+def _is_surely_off(ramp: Ramp) -> bool:
+    return (nonlinearity(ramp.used) or 0.0) > _SURELY_OFF
 
 
 def _is_poor(fit: TransferFit) -> bool:
