@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -24,6 +24,15 @@ HEAD = "0008"
 _BUSY_SECONDS = 120
 """How long a writer waits for others. SQLite lets any of them in, not the first that came, so that on a machine that is
 overloaded one may be passed over for half a minute."""
+_POSTGRESQL = "postgresql+psycopg"
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""In seconds, the last one in milliseconds: without them an answer that never comes is waited for for two hours."""
 _UPGRADE_LOCK = 0xCCD
 """Key of the PostgreSQL advisory lock that lets one machine at a time change the schema."""
 
@@ -55,9 +64,7 @@ def make_engine(url: str, *, make: bool = True) -> Engine:
         ) from error
     shown = parsed.render_as_string(hide_password=True)
     try:
-        engine = (
-            _sqlite(url, make=make) if parsed.get_backend_name() == "sqlite" else create_engine(url, pool_pre_ping=True)
-        )
+        engine = _sqlite(url, make=make) if parsed.get_backend_name() == "sqlite" else _server(parsed)
         engine.connect().close()
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise DatabaseError(
@@ -77,6 +84,12 @@ def session_factory(engine: Engine, *, read_only: bool = False) -> sessionmaker[
     """Return what makes sessions; read-only ones take no write lock, and see one state of the database."""
     bind = engine.execution_options(read_only=True, postgresql_readonly=True) if read_only else engine
     return sessionmaker(bind)
+
+
+def _server(url: URL) -> Engine:
+    """Open a database server's; one that goes away without a word is given up, for who waits for it holds up others."""
+    limits = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+    return create_engine(url, pool_pre_ping=True, connect_args=limits if url.drivername == _POSTGRESQL else {})
 
 
 def _sqlite(url: str, *, make: bool) -> Engine:

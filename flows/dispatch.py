@@ -119,7 +119,7 @@ class Dispatcher:
 
     def _forget_times(self) -> None:
         """Wait for no time that was told by a clock that was ahead, neither here nor in Prefect."""
-        self._reconcile_at, self._ingest = None, None
+        self._reconcile_at, self._tidied_at, self._ingest = None, None, None
         self._asked.clear()
         self._is_to_hasten = True
 

@@ -155,7 +155,8 @@ class Overseer:
         if course.why_ended is not None:
             return self._end(worker, process, course.why_ended)
         if still > STILL_SECONDS:
-            return f"{worker.name} has stood still for {_minutes(still)}: see whether the folder of its frames answers"
+            todo = "see whether the folder of its frames, and the database, answer"
+            return f"{worker.name} has stood still for {_minutes(still)}: {todo}"
         if taken > worker.limit_seconds:
             return f"{worker.name} has taken {_minutes(taken)}"
         return None

@@ -32,9 +32,10 @@ def seat(home: Path) -> Iterator[None]:
 def free_seat_of(home: Path, pid: int) -> None:
     """Let others have the seat of a process that cannot be ended: it keeps the old file, they lock a new one."""
     for holder in (home / ".seats").glob("*.pid"):
-        if holder.read_text() == str(pid):
-            holder.unlink()
-            holder.with_suffix("").unlink(missing_ok=True)
+        with suppress(OSError):
+            if holder.read_text() == str(pid):
+                holder.unlink()
+                holder.with_suffix("").unlink(missing_ok=True)
 
 
 def _holder_of(seat: Path) -> Path:

@@ -126,7 +126,7 @@ class Watcher:
         self._known: dict[str, Sighting] = {}
         """What is on the ledger, by path."""
         self._fingerprint: tuple[int, ...] | None = None
-        """Of the ledger when that was last read."""
+        """Of the ledger when that was last read; None where it was written to since."""
         self._settling: dict[str, _Settling] = {}
         """The files of it that wait, by path."""
         self._scanned_at: datetime | None = None
@@ -302,6 +302,7 @@ class Watcher:
             elif self._is_ripe(path, file, clock):
                 ready[path] = file
         if gone:
+            self._fingerprint = None
             with self._sessions.begin() as session:
                 ledger.forget(session, gone)
         return bool(ready) and self._mark_ready(ready, now)
@@ -328,6 +329,7 @@ class Watcher:
         """Tell the ledger what is new or has changed; that begins to settle."""
         news = iter(changed.items())
         while batch := dict(islice(news, _BATCH)):
+            self._fingerprint = None
             with self._sessions.begin() as session:
                 rows = ledger.observe(session, batch.values(), host=self._host, now=now)
             for path, sighting in batch.items():

@@ -197,3 +197,13 @@ def test_an_older_schema_is_named_with_what_to_type(engine: Engine) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     with pytest.raises(DatabaseError, match=f"at revision 0000, not at {HEAD}: type ccdwatch db upgrade"):
         require_schema(engine)
+
+
+def test_a_server_that_goes_away_without_a_word_is_given_up(postgresql_url: str) -> None:
+    engine = make_engine(postgresql_url)
+    given = engine.raw_connection().driver_connection.info.get_parameters()  # type: ignore[union-attr]
+    assert (given["keepalives_idle"], given["tcp_user_timeout"], given["connect_timeout"]) == ("30", "60000", "10")
+    engine.dispose()
+    own = make_engine(f"{postgresql_url}?keepalives_idle=7")
+    assert own.raw_connection().driver_connection.info.get_parameters()["keepalives_idle"] == "7"  # type: ignore[union-attr]
+    own.dispose()

@@ -20,12 +20,13 @@ import pytest
 from sqlalchemy import text, update
 
 from db import ledger
-from db.models import File, FileState
+from db.models import File, FileState, Outcome, Run
 from flows import disk, health, setup_checks
 from flows.doctor import MOST_LINES, doctor, status
 from flows.heartbeat import Pulse, WatcherHealth
 from flows.home import now, open_home, read_home
 from flows.local import recording_failure
+from flows.prefect_api import PrefectUnavailableError
 from flows.process import process
 from flows.processes import HOST, own_start
 from flows.reconcile import begin_run, plans_of
@@ -253,6 +254,39 @@ def test_a_service_whose_prefect_answers_is_well(home: Path, ask: Ask) -> None:
     assert re.search(rf"^{ages}$", "\n".join(lines), re.MULTILINE)
     assert f"ok   a service runs on this home: http://127.0.0.1:{server.server_port}" in examined
     assert re.search(rf"^ok   service: {ages}$", "\n".join(examined), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("status_code", "words", "answers"),
+    [
+        (None, "Prefect does not answer, work waits: no", "does not answer"),
+        (404, "Prefect does not know our flows, work waits: they are registered anew within a minute (no)", "answers"),
+        (500, "Prefect answers with an error, work waits: no", "answers"),
+    ],
+)
+def test_what_is_said_of_prefect_does_not_contradict_itself(
+    home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch, status_code: int | None, words: str, answers: str
+) -> None:
+    monkeypatch.setattr(health, "_answers", lambda _: True)
+    pretend_service(home, 9)
+    say_watcher(home, trouble=PrefectUnavailableError("no", status=status_code).in_words)
+    _, lines = ask(status, home, as_json=False)
+    assert lines[0] == f"not healthy: {words}"
+    assert f"service at http://127.0.0.1:9: Prefect {answers}" in lines
+
+
+def test_a_run_that_is_open_for_days_and_one_cut_short_again_and_again_are_told(home: Path) -> None:
+    opened = open_home(home)
+    with opened.sessions.begin() as session:
+        days_ago = {"began_at": now() - timedelta(days=8), "outcome": None, "ended_at": None}
+        session.execute(update(Run).where(Run.id == 1).values(days_ago))
+    (words,) = found(home)
+    assert words == "run:1 began 192 h ago and has not ended"
+    with opened.sessions.begin() as session:
+        cut = {"outcome": Outcome.ABANDONED, "attempt": 3, "message": "killed"}
+        session.execute(update(Run).where(Run.id == 1).values(cut))
+    (words,) = found(home)
+    assert words.endswith("was cut short 3 times, the last: killed")
 
 
 def found(home: Path) -> tuple[str, ...]:
