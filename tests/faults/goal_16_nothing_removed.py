@@ -37,7 +37,7 @@ DATABASES = ("its own", "emptied", "older")
 
 def run(full: bool) -> str:
     chance, n_files, n_left = random.Random(16), 0, 0
-    n_homes = 300 if full else 6
+    n_homes = 100 if full else 6
     for number in range(n_homes):
         with tempfile.TemporaryDirectory(prefix="ccdwatch-") as name:
             files, left = _home(chance, Path(name), DATABASES[number % len(DATABASES)])

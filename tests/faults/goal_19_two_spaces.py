@@ -29,7 +29,7 @@ def run(full: bool) -> str:
     command = [*UNSHARE, "true"]
     if shutil.which("unshare") is None or subprocess.run(command, capture_output=True, check=False).returncode:
         raise CannotRunError("a space of process numbers of its own cannot be made here (unshare --pid)")
-    n = 20 if full else 2
+    n = 8 if full else 1
     with tempfile.TemporaryDirectory(prefix="ccdwatch-") as name:
         home = open_home(Path(name))
         for number in range(n):
