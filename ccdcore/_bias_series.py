@@ -161,7 +161,8 @@ class BiasSeries(PairSeries):
     def level_uncertainty(self) -> float:
         """How well the level under a flat is known, in ADU: the wander of the biases, and what exposures add to it."""
         wander = float(np.std(np.cumsum([0.0, *self._steps])))
-        return hypot(wander, _LEVEL_FLOOR if self.amplifier.overscan is None else _LEVEL_FLOOR_WITH_OVERSCAN)
+        floor = _LEVEL_FLOOR if self.amplifier.overscan is None else _LEVEL_FLOOR_WITH_OVERSCAN
+        return hypot(wander, floor * max(self.step, 1.0))
 
     @property
     def neighbours(self) -> float:

@@ -110,14 +110,15 @@ def overscan_read_noise(frames: Sequence[SeriesFrame]) -> dict[str, Estimate]:
         known = np.array([noise for noise in noises if noise is not None])
         if amplifier.overscan is not None and known.size == len(frames):
             rows, columns = amplifier.overscan.shape
-            found[amplifier.name] = _mean_overscan_noise(known, (rows - 1) * columns)
+            step = max(frame.statistics[number].step for frame in frames)
+            found[amplifier.name] = _mean_overscan_noise(known, (rows - 1) * columns, step)
     return found
 
 
-def _mean_overscan_noise(noises: Array, n_steps: int) -> Estimate:
+def _mean_overscan_noise(noises: Array, n_differences: int, step: float) -> Estimate:
     variance = float(np.mean(noises**2))
     # Differences of rows that share one correlate with −1/2, their squares with 1/4: 2 (1 + 2/4) = 3.
-    expected = (variance + QUANTISATION_VARIANCE) * sqrt(3 / n_steps)
+    expected = (variance + QUANTISATION_VARIANCE * step**2) * sqrt(3 / n_differences)
     chi2 = float(np.sum(((noises**2 - variance) / expected) ** 2)) / max(noises.size - 1, 1)
     return Estimate.of_variance(variance, expected * sqrt(max(1.0, chi2) / noises.size))
 

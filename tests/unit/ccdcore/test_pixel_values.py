@@ -13,8 +13,10 @@ from ccdcore.frame import Frame
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
+from ccdcore.noise import overscan_read_noise
 from ccdcore.photon_transfer import measure_gain
 from ccdcore.pixel_values import not_adu
+from ccdcore.series import SeriesFrame
 from ccdcore.statistics import Histogram, frame_statistics
 
 SHAPE = (120, 150)
@@ -263,3 +265,26 @@ def test_files_whose_whole_numbers_are_scaled_are_no_averages(tmp_path):
     path.write_bytes(content[:end] + cards + content[end + len(cards) :])
     (found,) = measure_frame(path).statistics
     assert (found.step, found.n_averaged) == (0.5, 1)
+
+
+@pytest.mark.parametrize("step", [4, 16, 64])
+def test_numbers_that_are_padded_give_the_same_as_those_that_are_not(step):
+    rng = np.random.default_rng(3)
+    biases, flats = ([camera(rng, light, read_noise=0.7) for _ in range(3)] for light in (0, 9000))
+    (plain,) = measure_gain(biases, flats)
+    (padded,) = measure_gain([image * step for image in biases], [image * step for image in flats])
+    for one, factor in (("gain_e_per_adu", 1 / step), ("read_noise_adu", step), ("read_noise_e", 1)):
+        for name in (one, one.replace("_e_per_adu", "").removesuffix("_e") + "_uncertainty"):
+            assert getattr(padded, name) == pytest.approx(factor * getattr(plain, name), rel=2e-3), name
+    whole = (Amplifier("1", Section(1, 120, 1, 120), Section(121, 150, 1, 120)),)
+    info = ExposureInfo(FrameType.BIAS, "told", "cam", "told", "bin1x1")
+    one, other = (
+        overscan_read_noise(
+            [
+                SeriesFrame(str(n), Path(), SHAPE, info, whole, frame_statistics(image * factor, whole))
+                for n, image in enumerate(biases)
+            ]
+        )["1"]
+        for factor in (1, step)
+    )
+    assert tuple(other) == pytest.approx(tuple(step * value for value in one), rel=2e-3)
