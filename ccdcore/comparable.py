@@ -60,4 +60,4 @@ def partly_told(infos: Iterable[ExposureInfo]) -> str | None:
 
 
 def _numbers(serial: str | None) -> dict[str, str]:
-    return dict(one.split("=", 1) for one in (serial or "").split())
+    return dict(one.split("=", 1) for one in serial.split(", ")) if serial else {}

@@ -59,9 +59,9 @@ def configuration_slug(cards: Cards, shape: tuple[int, int], entry: Instrument |
 
 
 def serial_numbers(cards: Cards) -> str | None:
-    """Return which of the cameras, detectors or controllers of one name it was: ``CAMSERNO=A-001 DETSER=7``."""
+    """Return which of the cameras, detectors or controllers of one name it was: ``CAMSERNO=A-001, DETSER=7``."""
     values = {keyword: value_of(cards, (keyword,), text) for keyword in SERIAL_NUMBERS}
-    return " ".join(f"{keyword}={slug(value)}" for keyword, value in values.items() if value) or None
+    return ", ".join(f"{keyword}={slug(value)}" for keyword, value in values.items() if value) or None
 
 
 def _unless(usual: frozenset[str], value: object) -> str | None:

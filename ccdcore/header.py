@@ -53,7 +53,7 @@ class ExposureInfo:
     n_averaged : int
         Number of exposures averaged into this frame; 1 for a raw frame.
     serial : str or None
-        Serial numbers of camera, detector and controller, as ``KEYWORD=value`` separated by blanks.
+        Serial numbers of camera, detector and controller, as ``KEYWORD=value``, separated by commas.
     lossy : str or None
         The compression that changed the pixels, in words; None where none did.
     """

@@ -1,8 +1,11 @@
 """Cameras and modes that only numbers in the header tell apart."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ccdcore.comparable import ALIKE, SAME, Sign, partly_told
+from ccdcore.dialects import SERIAL_NUMBERS
 from ccdcore.header import identify
 
 
@@ -15,7 +18,8 @@ def info(**cards):
     [
         ({"CAMSERNO": "A-001"}, "CAMSERNO=A-001"),
         ({"CCDSERNO": 12345}, "CCDSERNO=12345"),
-        ({"DETSER": "C 7/2", "INSTCONF": "Red"}, "DETSER=C-7-2 INSTCONF=Red"),
+        ({"DETSER": "C 7/2", "INSTCONF": "Red"}, "DETSER=C-7-2, INSTCONF=Red"),
+        ({"ESO DET CHIP1 ID": "CCD#40, new", "CTRLSN": 3}, "CTRLSN=3, ESO DET CHIP1 ID=CCD-40-new"),
         ({"SERIALNO": " "}, None),
         ({}, None),
     ],
@@ -28,9 +32,11 @@ def test_serial_numbers_are_read(cards, serial):
     ("one", "other", "is_other"),
     [
         (Sign("DETSER=A"), Sign("DETSER=B"), True),
-        (Sign("DETSER=A"), Sign("DETSER=A CTRLSN=2"), False),
-        (Sign("DETSER=A CTRLSN=1"), Sign("DETSER=A CTRLSN=2"), True),
+        (Sign("DETSER=A"), Sign("DETSER=A, CTRLSN=2"), False),
+        (Sign("DETSER=A, CTRLSN=1"), Sign("DETSER=A, CTRLSN=2"), True),
         (Sign("DETSER=A"), Sign(None, 1.5), False),
+        (Sign("CTRLSN=3, ESO DET CHIP1 ID=CCD-40"), Sign("ESO DET CHIP1 ID=CCD-41"), True),
+        (Sign("CTRLSN=3, ESO DET CHIP1 ID=CCD-40"), Sign("ESO DET CHIP1 ID=CCD-40"), False),
         (Sign(None, 1.54, 3.45), Sign(None, 3.48, 5.88), True),
         (Sign(None, 1.48, 3.89), Sign(None, 1.40, 3.89), True),
         (Sign(None, 1.48), Sign(None, 1.4801), False),
@@ -60,3 +66,10 @@ def test_serial_numbers_on_some_frames_are_said():
     assert partly_told([told, silent, told]) == (
         "DETSER=A stands on 2 of 3 frames only: the others are taken to be of the same camera"
     )
+
+
+@given(st.dictionaries(st.sampled_from(SERIAL_NUMBERS), st.text() | st.integers()))
+def test_any_serial_numbers_can_be_compared(cards):
+    sign = Sign.of(info(**cards))
+    assert not sign.contradicts(sign, tolerance=SAME)
+    assert sign.configuration("bin1x1").startswith("bin1x1")
