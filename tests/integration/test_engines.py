@@ -1,6 +1,7 @@
 """The same frames through Prefect and through the local engine: the same steps, the same record."""
 
 import gc
+import os
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -18,8 +19,10 @@ from prefect.client.schemas.filters import TaskRunFilter
 from prefect.testing.utilities import prefect_test_harness
 from sqlalchemy import select
 
+from ccdcore.fits_io import file_sha256
 from db import ledger
 from db.base import Base
+from db.models import Outcome
 from flows.calibrate import calibrate
 from flows.home import Home, home_id, now, open_home
 from flows.ingest import ingest
@@ -79,6 +82,11 @@ def ingested(home: Home, folder: Path) -> Plan:
     with home.sessions.begin() as session:
         seen = ledger.observe(session, [found for _, found in tree.walk()], host=gethostname(), now=now())
         ledger.mark_ready(session, [file.id for file in seen], now=now())
+    return registered(home)
+
+
+def registered(home: Home) -> Plan:
+    """Let the flow register what is ready; return the run that is missing."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CCDWATCH_HOME", str(home.path))  # as a runner's process has it
         state = ingest(home_id(home.path), return_state=True)
@@ -227,3 +235,27 @@ def test_a_run_killed_while_its_pictures_were_drawn_gets_them(night: SeriesTruth
     assert run(flowed, plan).is_completed()
     assert len(list(picture_folder(flowed, made["id"]).glob("*.png"))) > 2
     assert table(flowed, "run") == [made]
+
+
+def test_a_file_that_changed_is_read_again_and_the_run_made_again(
+    night: SeriesTruth, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    raw = tmp_path_factory.mktemp("changed")
+    for path in night.paths:
+        shutil.copyfile(path, raw / path.name)
+    home = open_home(tmp_path_factory.mktemp("home"))
+    plan = ingested(home, raw)
+    rotten = raw / night.biases[1].name
+    status, content = rotten.stat(), bytearray(rotten.read_bytes())
+    content[2880 + 100] ^= 8
+    rotten.write_bytes(content)
+    os.utime(rotten, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert run(home, plan).is_failed()
+    (given_up,) = table(home, "run")
+    assert given_up["outcome"] == Outcome.ABANDONED
+    assert str(rotten) in given_up["message"]
+    again = registered(home)
+    assert again.digest != plan.digest
+    assert run(home, again).is_completed()
+    used = [row for row in table(home, "run_input") if row["run_id"] != given_up["id"] and row["path"] == str(rotten)]
+    assert {row["file_sha256"] for row in used} == {file_sha256(rotten)}
