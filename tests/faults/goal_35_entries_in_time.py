@@ -29,7 +29,7 @@ _seeds = count(1)
 def run(full: bool) -> str:
     cases = [_gain_of_before, _biases_of_after, _one_night]
     if full:
-        cases = [*cases, _biases_of_before, _one_window, _edited_later] * 20
+        cases = [*cases, _biases_of_before, _one_window, _edited_later] * 5
     for case in cases:
         with tempfile.TemporaryDirectory(prefix="ccdwatch-") as directory, no_pictures():
             case(Path(directory))
