@@ -222,7 +222,7 @@ class FlatSeries(PairSeries):
     def _by_noise(self) -> Sorted:
         if not self.pairs:
             return Sorted({}, 1.0, None)
-        ratios, errors, counts = against_others(self.pairs, self.looks, self.noise)
+        ratios, errors, counts = against_others(self.pairs, self.looks, self.noise, self.level_uncertainty)
         seen = [pair for pair, counted in zip([*self.used, *self.compared], counts, strict=True) if counted]
         alone = solvable(seen) if is_ramp([pair.level for pair in self.pairs]) else None
         return sort_out(
@@ -292,14 +292,15 @@ class FlatSeries(PairSeries):
     def _of_unlit(self) -> tuple[float, float, float]:
         """Return the noise of the flats where they have next to no light, that of the biases, and its uncertainty."""
         mean, variance, sigma = joined(self.points)
-        light = mean * float(np.median(self._slopes))
+        slope = float(np.median(self._slopes))
+        light = mean * slope
         unlit = np.abs(light) < _NEXT_TO_NO_LIGHT * self.noise.variance
         noise = self.noise.variance**0.5
         if not unlit.any():
             return noise, noise, np.inf
         weight = 1 / sigma[unlit] ** 2
         found = max(float(weight @ (variance - light)[unlit] / weight.sum()), 0.0) ** 0.5
-        return found, noise, float(weight.sum()) ** -0.5 / (2 * noise)
+        return found, noise, hypot(float(weight.sum()) ** -0.5, slope * self.level_uncertainty) / (2 * noise)
 
     def faint_cosmic_rays(self, points: Sequence[_flat_pair.PairPoints]) -> float:
         """Return how far, relative, the gain may be off by cosmic rays too faint to be told from noise."""

@@ -167,7 +167,7 @@ def _robust_curve(pairs: Sequence[MeasuredPair], noise: BiasNoise, steepest: flo
 
 
 def against_others(
-    pairs: Sequence[MeasuredPair], looks: Sequence[PairPoints], noise: BiasNoise
+    pairs: Sequence[MeasuredPair], looks: Sequence[PairPoints], noise: BiasNoise, level_uncertainty: float
 ) -> tuple[Array, Array, npt.NDArray[np.bool_]]:
     """Return the noise of light in each pair, and in each look at two frames, over that of most of the pairs.
 
@@ -180,7 +180,7 @@ def against_others(
     """
     every = [*(pair.points for pair in pairs), *looks]
     curve = majority_curve(pairs, noise)
-    ratios, errors = np.array([_against(points, curve, noise) for points in every]).T
+    ratios, errors = np.array([_against(points, curve, noise, level_uncertainty) for points in every]).T
     highest = _below_drop(pairs, noise)[-1].level
     counted = np.array([level_of(points) <= highest * (1 + _SAME_LEVEL) for points in every])
     return ratios, errors, counted
@@ -232,8 +232,14 @@ def _slope(points: PairPoints, noise: BiasNoise) -> tuple[float, float]:
     return float(weight @ (points.variance - noise.variance)) / norm, norm**-0.5
 
 
-def _against(points: PairPoints, curve: TransferFit, noise: BiasNoise) -> tuple[float, float]:
-    """Return the noise of light in a pair over that of the curve, and its uncertainty."""
+def _against(
+    points: PairPoints, curve: TransferFit, noise: BiasNoise, level_uncertainty: float = 0.0
+) -> tuple[float, float]:
+    """Return the noise of light in a pair over that of the curve, and its uncertainty.
+
+    Where the level of the bias is not known well, faint light tells little.
+    """
     light = curve.variance(points.mean, noise.variance) - noise.variance
-    norm = float(np.sum((light / points.uncertainty) ** 2))
-    return float(np.sum(light * (points.variance - noise.variance) / points.uncertainty**2)) / norm, norm**-0.5
+    sigma = np.hypot(points.uncertainty, level_uncertainty / curve.gain)
+    norm = float(np.sum((light / sigma) ** 2))
+    return float(np.sum(light * (points.variance - noise.variance) / sigma**2)) / norm, norm**-0.5

@@ -198,13 +198,14 @@ def fit_bend(
     )
 
 
-def misfit(points: Sequence[PairPoints], fit: TransferFit, noise: BiasNoise) -> float:
+def misfit(points: Sequence[PairPoints], fit: TransferFit, noise: BiasNoise, level_uncertainty: float) -> float:
     """Return by how much, relative, the noise of light scatters about a curve beyond what chance makes; 0 where it may.
 
     Where the fit has no bend, that of the best bent curve counts: brighter-fatter is no misfit.
     """
     mean, variance, sigma = joined(points)
     # Where light makes the noise: elsewhere that of the read-out, and the level of the bias, are in it.
+    sigma = np.hypot(sigma, level_uncertainty / fit.gain)
     lit = mean > noise.variance * fit.gain
     if lit.sum() <= _PARAMETERS:
         return 0.0

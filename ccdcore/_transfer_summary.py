@@ -142,7 +142,7 @@ def _fit_notes(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
         cause = flats.is_brighter_fatter(ramp.used, fit)
         if cause or (cause is None and not _is_surely_off(ramp)):
             yield f"the curve bends, {_bend(fit)} ({words[cause]}): the gain is that in the limit of little light"
-    if _is_poor(fit) and misfit(points, fit, flats.noise) <= _BAD_FIT:
+    if _is_poor(fit) and misfit(points, fit, flats.noise, flats.level_uncertainty) <= _BAD_FIT:
         yield (
             f"the points scatter more than their noise (chi2/dof = {fit.chi2_per_dof:.1f}): "
             "the light pattern moved between flats, or the camera is not linear; the uncertainty is widened"
@@ -177,7 +177,7 @@ def _fit_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
                 "brighter-fatter effect would make them: the response is not linear (near full well, or a merge of two "
                 "read-outs)"
             )
-    if _is_poor(fit) and (off := misfit(points, fit, flats.noise)) > _BAD_FIT:
+    if _is_poor(fit) and (off := misfit(points, fit, flats.noise, flats.level_uncertainty)) > _BAD_FIT:
         yield (
             f"the noise is off the curve by {100 * off:.0f} % (chi2/dof = {fit.chi2_per_dof or 0:.0f}): two gain "
             "settings or read modes in one set, a response that is not linear, or a light pattern that moved"
