@@ -34,6 +34,7 @@ WIDENED_BY_CUT = 1.021
 _SHIFT_SIGMA = 5.0
 _CHI2_MEDIAN = 0.454936
 _BINS = 48
+_ENOUGH_PIXELS = 2**22
 _PIXELS_PER_BIN = 100
 
 
@@ -104,15 +105,18 @@ def prepare(first: Array, second: Array, bias_variance: float, saturation: float
     lower = np.minimum(first, second)
     lower[~np.isfinite(lower)] = 0
     neighbourhood = neighbour_mean(lower)
-    n_brightest = max(neighbourhood.size // 100, min(neighbourhood.size, 100))
-    reference = float(np.partition(neighbourhood, -n_brightest, axis=None)[-n_brightest])
+    some = slice(None, None, max(1, first.size // _ENOUGH_PIXELS))  # rows that tell a median as well as all
+    n_brightest = max(neighbourhood[some].size // 100, min(neighbourhood[some].size, 100))
+    reference = float(np.partition(neighbourhood[some], -n_brightest, axis=None)[-n_brightest])
     if reference < 5 * sqrt(bias_variance):
         return None
     lit = (neighbourhood > reference / 3) & (lower > reference / 6)
+    del lower
     if np.count_nonzero(lit) < _PIXELS_PER_BIN:
         return None
+    some = some if lit[some].any() else slice(None)
     with np.errstate(divide="ignore", invalid="ignore"):  # of pixels that are not lit
-        ratio = median((first / second)[lit])
+        ratio = median((first[some] / second[some])[lit[some]])
     sample = np.sort(neighbourhood.ravel()[:: stride(first)])
     return FlatPair(first, second, ratio, neighbourhood, sample, bias_variance, saturation)
 

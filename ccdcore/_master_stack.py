@@ -32,6 +32,9 @@ _FEWEST_FOR_NOISE = 100
 _LEAST_NOISE = 1e-3
 """Variance over signal in ADU, below which light has no noise worth a model."""
 
+_STRIP_PIXELS = 2**20
+_ENOUGH_PIXELS = 2**22
+
 _MEMORY_LIMIT = 256 * 2**20
 """Reduced frames are kept in memory when they fit in this many bytes, the same as in `combine`."""
 
@@ -73,8 +76,10 @@ def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: M
                 f"{frame.path}: its shape is {pixels.shape}, that of the master {master.kind} {master.value.shape}: "
                 f"use a {master.kind} of the same window and binning"
             )
-        factor = np.float32(1 if master.kind == "bias" else exposure_time(frame))
-        pixels = pixels - factor * master.value
+        if master.kind == "bias":
+            pixels = np.subtract(pixels, master.value, dtype=np.float32, casting="unsafe")
+        else:
+            pixels = pixels - np.float32(exposure_time(frame)) * master.value
     for amplifier, limit in zip(frame.amplifiers, limits, strict=True):
         if limit < np.inf:
             if pixels is raw:
@@ -83,7 +88,9 @@ def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: M
             pixels[section][raw[section] >= limit] = np.nan
     if pixels is not raw:
         # What is scaled like light without being light would be clipped, and tell against its frame.
-        pixels[~data_sections(frame)] = 0
+        inside = data_sections(frame)
+        if not inside.all():
+            pixels[~inside] = 0
     return pixels
 
 
@@ -159,7 +166,9 @@ class MasterStack:
         """Spread one value for each amplifier over its pixels."""
         if not isinstance(values, Mapping):
             return None if values is None else np.array([[values]], dtype=np.float64)
-        spread = np.full(self.inside.shape, np.mean(list(values.values())))
+        if values.keys() == {one.name for one in self.frames[0].amplifiers} and len(values) == 1:
+            return np.array([list(values.values())], dtype=np.float64)
+        spread = np.full(self.inside.shape, np.mean(list(values.values())), np.float32)
         for amplifier in self.frames[0].amplifiers:
             if amplifier.name in values:
                 spread[amplifier.data.slices] = values[amplifier.name]
@@ -172,8 +181,10 @@ class MasterStack:
             return np.asarray(np.sqrt(noise**2 + rounding_variance(self.frames)))
         variances = np.array([rounding_variance(self.frames)])
         if self.bias is not None:
-            known = self.bias.good & np.isfinite(self.bias.uncertainty)
-            variances = np.append(variances, np.square(self.bias.uncertainty[known]) * self.bias.n_used[known])
+            some = some_rows(self.inside.shape)
+            known = self.bias.good[some] & np.isfinite(self.bias.uncertainty[some])
+            of_bias = np.square(self.bias.uncertainty[some][known]) * self.bias.n_used[some][known]
+            variances = np.append(variances, of_bias)
         return np.array([[np.sqrt(variances.mean())]])
 
     def difference_noise(self) -> Image | None:
@@ -181,7 +192,7 @@ class MasterStack:
         if len(self.images) < 2:
             return None
         first, second = (pixels.image() for pixels in self.images[:2])
-        noise = np.zeros(self.inside.shape)
+        noise = np.zeros(self.inside.shape, np.float32)
         for amplifier in self.frames[0].amplifiers:
             section = amplifier.data.slices
             difference = signed_difference(first[section], second[section])
@@ -190,38 +201,42 @@ class MasterStack:
 
     def medians(self) -> npt.NDArray[np.float64]:
         """Return the median of each frame's data sections."""
-        return np.array([_median(self._inside(pixels.image())) for pixels in self.images])
-
-    def _inside(self, image: Image) -> Image:
-        return image if self.inside.all() else image[self.inside]
+        some = some_rows(self.inside.shape)
+        inside = self.inside[some]
+        images = (pixels.image()[some] for pixels in self.images)
+        return np.array([_median(image if inside.all() else image[inside]) for image in images])
 
     def typical(self) -> Image:
         """Return the mean of the frames without the highest value of each pixel, which may be a cosmic ray."""
-        total, highest = np.zeros(self.inside.shape), np.full(self.inside.shape, -np.inf)
-        for pixels in self.images:
-            image = pixels.image()
-            total += image
-            np.maximum(highest, image, out=highest)
-        n = len(self.images)
-        return total if n == 1 else (total - highest) / (n - 1)
+        typical, n = np.empty(self.inside.size, np.float32), len(self.images)
+        for start in range(0, typical.size, _STRIP_PIXELS):
+            strip = typical[start : start + _STRIP_PIXELS]
+            total, highest = np.zeros(strip.size), np.full(strip.size, -np.inf)
+            for pixels in self.images:
+                values = _values(pixels, start, strip.size)
+                total += values
+                np.maximum(highest, values, out=highest)
+            strip[:] = total if n == 1 else (total - highest) / (n - 1)
+        return typical.reshape(self.inside.shape)
 
     def levels(self, reference: Image, region: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Return each frame's level in ``region``: the mean of ``reference`` there times the median ratio to it.
 
         The light has structure; a ratio has not, so that its median is exact and knows no cosmic rays.
         """
-        lit = reference[region]
-        if lit.size == 0:
+        if not region.any():
             return np.zeros(len(self.images))
-        return np.array([lit.mean() * _median(pixels.image()[region] / lit) for pixels in self.images])
+        some = some_rows(region.shape)
+        mean, lit = float(reference.mean(where=region, dtype=np.float64)), reference[some][region[some]]
+        return np.array([mean * _median(pixels.image()[some][region[some]] / lit) for pixels in self.images])
 
-    def _of_colours(self, flat: Image) -> Image:
-        """Return the light of each pixel's colour over that of the brightest; 1 of a camera without such filters."""
-        light = np.ones(flat.shape)
+    def _unlit(self, flat: Image) -> npt.NDArray[np.bool_]:
+        """Return where a flat has too little light, by that of the pixels of the same colour filter."""
+        unlit = np.zeros(flat.shape, dtype=bool)
         if self.kind == "flat":
             for plane, level in zip(PLANES, plane_levels(flat), strict=True):
-                light[plane] = level
-        return light
+                unlit[plane] = flat[plane] < UNLIT_FRACTION * level
+        return unlit & self.inside
 
     def apparent_gain(
         self, levels: npt.NDArray[np.float64], reference: Image, region: npt.NDArray[np.bool_], noise: Image
@@ -237,7 +252,8 @@ class MasterStack:
         level, noise = float(levels[middle - 1 : middle + 1].mean()), np.broadcast_to(noise, self.inside.shape)
         found = {}
         for amplifier in self.frames[0].amplifiers:
-            section = amplifier.data.slices
+            rows, columns = amplifier.data.slices
+            section = slice(rows.start, rows.stop, some_rows(amplifier.data.shape)[0].step), columns
             lit = region[section]
             difference = level * (first[section] / levels[middle - 1] - second[section] / levels[middle])[lit]
             difference = difference[np.isfinite(difference)]
@@ -260,13 +276,12 @@ class MasterStack:
         saturated: npt.NDArray[np.bool_] | None = None,
     ) -> Master:
         """Finish a combined image: mask, neutral values outside the amplifiers, what the bias and dark add."""
-        unlit = self.inside & (image.value < UNLIT_FRACTION * self._of_colours(image.value)) & (self.kind == "flat")
-        bits = {MaskBit.NO_DATA: image.n_used == 0, MaskBit.OUTSIDE: ~self.inside, MaskBit.UNLIT: unlit}
+        value = image.value.astype(np.float32)
+        mask = np.where(image.n_used == 0, np.uint8(MaskBit.NO_DATA), np.uint8(0))
+        mask[~self.inside] |= np.uint8(MaskBit.OUTSIDE)
+        mask[self._unlit(value)] |= np.uint8(MaskBit.UNLIT)
         if saturated is not None:
-            bits[MaskBit.SATURATED] = saturated
-        mask = np.zeros(self.inside.shape, np.uint8)
-        for bit, where in bits.items():
-            mask[where] |= np.uint8(bit)
+            mask[saturated] |= np.uint8(MaskBit.SATURATED)
         inputs = tuple(
             MasterInput(
                 frame.path, frame.sha256, frame.info.date_obs, scale, level, rejected, frame.info.exposure_time_s
@@ -275,15 +290,18 @@ class MasterStack:
                 self.frames, scales.tolist(), levels.tolist(), image.rejected_fraction, strict=True
             )
         )
-        value = np.where(self.inside, image.value, self.kind == "flat").astype(np.float32)
-        uncertainty = np.where(
-            self.inside, np.sqrt(image.uncertainty**2 + common_variance(inputs, self.bias, self.dark)), 0
-        )
+        value[~self.inside] = self.kind == "flat"
+        uncertainty = image.uncertainty
+        for start in range(0, len(value), rows := max(1, _STRIP_PIXELS // value.shape[1])):
+            part = slice(start, start + rows)
+            common = common_variance(inputs, self.bias, self.dark, part)
+            uncertainty[part] = np.sqrt(np.square(uncertainty[part], dtype=np.float64) + common)
+        uncertainty[~self.inside] = 0
         exposures = [entry.exposure_time_s for entry in inputs if entry.exposure_time_s is not None]
         return Master(
             kind=self.kind,
             value=value,
-            uncertainty=uncertainty.astype(np.float32),
+            uncertainty=uncertainty,
             mask=mask,
             n_used=image.n_used,
             unit=unit,
@@ -293,15 +311,33 @@ class MasterStack:
         )
 
 
-def common_variance(inputs: Sequence[MasterInput], bias: Master | None, dark: Master | None) -> Image:
+def common_variance(
+    inputs: Sequence[MasterInput], bias: Master | None, dark: Master | None, rows: slice = slice(None)
+) -> Image:
     """Return the variance that the subtracted masters add: the same in every frame, so the scatter misses it."""
     variance: Image = np.zeros((1, 1))
     if bias is not None:
-        variance = variance + (np.mean([entry.scale for entry in inputs]) * bias.uncertainty) ** 2
+        variance = variance + (np.mean([entry.scale for entry in inputs]) * bias.uncertainty[rows]) ** 2
     if dark is not None:
         seconds = np.mean([entry.scale * (entry.exposure_time_s or 0) for entry in inputs])
-        variance = variance + (seconds * dark.uncertainty) ** 2
+        variance = variance + (seconds * dark.uncertainty[rows]) ** 2
     return variance
+
+
+def some_rows(shape: tuple[int, ...]) -> tuple[slice]:
+    """Return which rows to look at where some millions of pixels tell a median or a scatter as well as all."""
+    return (slice(None, None, max(1, shape[0] * shape[1] // _ENOUGH_PIXELS)),)
+
+
+def _values(pixels: Pixels, start: int, size: int) -> Image:
+    """Return a run of the pixels of a frame as numbers; NaN where they are masked."""
+    stored = np.empty(size, pixels.stored)
+    pixels.read(start, stored)
+    values = stored.astype(np.float64)
+    values += pixels.zero
+    if pixels.mask is not None:
+        values[pixels.mask[start : start + size]] = np.nan
+    return values
 
 
 def _median(values: Image) -> float:

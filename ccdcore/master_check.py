@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -14,6 +15,7 @@ from ccdcore._master_stack import (
     exposure_time,
     reduce_frame,
     rounding_variance,
+    some_rows,
     statistics_of,
 )
 from ccdcore.master import MaskBit, Master
@@ -58,7 +60,8 @@ def residual(
         In the master's unit; NaN where the master is masked.
     """
     pixels = reduce_frame(frame, bias=bias, dark=dark)
-    difference: Image = (pixels * _scale(frame, pixels, master) - master.value).astype(np.float32)
+    difference: Image = np.multiply(pixels, _scale(frame, pixels, master), dtype=np.float32, casting="unsafe")
+    difference -= master.value
     difference[~master.good] = np.nan
     return difference
 
@@ -93,19 +96,28 @@ def check_master(
     tuple of str
         What is wrong, in words; empty when nothing is.
     """
-    variance = np.square(master.uncertainty, dtype=np.float64) - common_variance(master.inputs, bias, dark)
+    difference = residual(frame, master, bias=bias, dark=dark)
+    remarks = [*_mask_remarks(master), *_rejection_remarks(master), *_cut_off_remarks(master, frame)]
+    (rows,) = some = some_rows(master.value.shape)
+    common = common_variance(master.inputs, bias, dark, rows)
+    master, difference = _part(master, rows), difference[some]
+    variance = np.square(master.uncertainty, dtype=np.float64) - common
     usable = master.good & np.isfinite(variance) & (variance > 0) & (master.n_used > 1)
     if not usable.any():
         return (f"no pixel of this master {master.kind} has a usable value",)
-    remarks = [*_mask_remarks(master), *_rejection_remarks(master), *_cut_off_remarks(master, frame)]
     expected = None
     if noise_adu is not None and (gain_e_per_adu is not None or master.kind == "bias"):
         expected = _expected_variance(master, noise_adu**2 + rounding_variance([frame]), gain_e_per_adu)
         remarks += _noise_remarks(master, variance, usable, expected, noise_adu)
     if master.kind == "flat":
         remarks += pattern_remarks(master, variance, usable, expected)
-    difference = residual(frame, master, bias=bias, dark=dark)
     return (*remarks, *_frame_remarks(master, variance, usable, frame, difference))
+
+
+def _part(master: Master, rows: slice) -> Master:
+    """Return some rows of a master."""
+    images = {name: getattr(master, name)[rows] for name in ("value", "uncertainty", "mask", "n_used")}
+    return replace(master, **images)
 
 
 def _mask_remarks(master: Master) -> list[str]:
@@ -196,7 +208,9 @@ def _scale(frame: CalibrationFrame, pixels: Image, master: Master) -> float:
         return 1.0
     if master.kind == "dark":
         return 1 / exposure_time(frame)
-    ratio = pixels[master.good] / master.value[master.good]
+    some = some_rows(pixels.shape)
+    good = master.good[some]
+    ratio = pixels[some][good] / master.value[some][good]
     ratio = ratio[np.isfinite(ratio)]
     level = float(np.median(ratio)) if ratio.size else np.nan
     return 1 / level if level > 0 else np.nan

@@ -14,8 +14,9 @@ from ccdcore._master_stack import (
     exposure_time,
     reduce_frame,
     saturation_limits,
+    some_rows,
 )
-from ccdcore.combining import CombinedImage, Progress, combine
+from ccdcore.combining import Progress, combine
 from ccdcore.errors import NoLightError
 from ccdcore.master import MaskBit, Master, MasterInput, MasterKind
 from ccdcore.master_check import check_master, residual
@@ -194,8 +195,12 @@ def master_flat(
     region = illuminated_region(reference, stack.inside)
     levels = stack.medians() if recipe.scale == "median" else stack.levels(reference, region)
     _require_light(frames, levels, float(np.mean(noise)), recipe)
+    saturated = None
+    if any(min(saturation_limits(frame)) < np.inf for frame in frames):
+        saturated = stack.inside & ~np.isfinite(reference)
     if gain_e_per_adu is None:
         gain_e_per_adu = stack.apparent_gain(levels, reference, region, noise)
+    del reference
     image = combine(
         stack.images,
         clip_sigma=recipe.clip_sigma,
@@ -205,11 +210,9 @@ def master_flat(
         gain_e_per_adu=stack.per_pixel(gain_e_per_adu),
         progress=progress,
     )
-    norm = float(np.nanmean(image.value[region], dtype=np.float64))
-    image = CombinedImage(image.value / norm, image.uncertainty / norm, image.n_used, image.rejected_fraction)
-    saturated = None
-    if any(min(saturation_limits(frame)) < np.inf for frame in frames):
-        saturated = stack.inside & ~np.isfinite(reference)
+    norm = float(np.mean(image.value, where=region & np.isfinite(image.value)))
+    for part in (image.value, image.uncertainty):
+        np.divide(part, norm, out=part)
     return stack.master(
         image, recipe.clip_sigma, unit="", scales=1 / (levels * norm), levels=levels, saturated=saturated
     )
@@ -236,8 +239,11 @@ def illuminated_region(
     inside = np.isfinite(flat) if inside is None else inside & np.isfinite(flat)
     if not inside.any():
         return inside
-    threshold = ILLUMINATED_FRACTION * np.percentile(flat[inside], BRIGHT_PERCENTILE)
-    return np.asarray(inside & (np.nan_to_num(flat) > threshold))
+    some = some_rows(flat.shape)
+    looked_at = flat[some][inside[some]] if inside[some].any() else flat[inside]
+    threshold = ILLUMINATED_FRACTION * np.percentile(looked_at, BRIGHT_PERCENTILE)
+    with np.errstate(invalid="ignore"):  # of pixels without a value
+        return np.asarray(inside & (flat > threshold))
 
 
 def _require_light(

@@ -26,15 +26,16 @@ def block_of(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def reduced(image: Image, block: tuple[int, int]) -> Image:
     """Average an image in blocks, NaN left out; a last block that is not full is averaged over what there is."""
-    cells = image.astype(np.float64)
-    known = np.isfinite(cells)
-    cells = np.where(known, cells, 0.0)
-    starts = [np.arange(0, size, step) for size, step in zip(image.shape, block, strict=True)]
-    total, n = (
-        np.add.reduceat(np.add.reduceat(part, starts[1], 1), starts[0], 0) for part in (cells, known.astype(int))
-    )
-    with np.errstate(invalid="ignore"):
-        return np.asarray(total / n)
+    rows, columns = (np.arange(0, size, step) for size, step in zip(image.shape, block, strict=True))
+    cells = np.empty((rows.size, columns.size))
+    for cell, start in zip(cells, rows.tolist(), strict=True):
+        part = image[start : start + block[0]].astype(np.float64)
+        known = np.isfinite(part)
+        part[~known] = 0.0
+        total, n = (np.add.reduceat(each.sum(axis=0), columns) for each in (part, known))
+        with np.errstate(invalid="ignore"):
+            cell[:] = total / n
+    return cells
 
 
 def shown_cells(frame: Image, master: Image, residual: Image) -> list[tuple[Image, float, float]]:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _KEYWORDS = {"gain": ("GAIN", "GAINERR"), "read_noise": ("RDNOISE", "RDNOIERR")}
 """Quantity → keyword of its value and of its uncertainty; with several amplifiers their numbers are appended."""
 
+_ENOUGH_PIXELS = 2**22
 _STATISTICS = ("npix", "min", "max", "mean", "median", "std", "mad")
 
 RUN_LEASE = timedelta(hours=2)
@@ -193,10 +194,20 @@ def _cards(run: RunRow, measured: Sequence[MeasurementRow], filter_name: str | N
 
 def _statistics(master: Master) -> dict[str, Any]:
     """Return the numbers that the report and the trends show of a master."""
+    import numpy as np
+
     from ccdcore.image_table import imstat
 
-    table = imstat([master.value[master.mask == 0].reshape(1, -1)], names=[master.kind])
-    return {name: float(table[name][0]) for name in _STATISTICS}
+    value, good = master.value, master.mask == 0
+    step = max(1, value.size // _ENOUGH_PIXELS)  # some rows of a large one tell its scatter as well as all
+    some = step if good[::step].any() else 1
+    table = imstat([value[::some][good[::some]].reshape(1, -1)], names=[master.kind])
+    found = {name: float(table[name][0]) for name in _STATISTICS}
+    if some == 1 or not good.any():
+        return found
+    of_all = {"npix": good.sum(), "mean": value.mean(where=good, dtype=np.float64)}
+    of_all |= {"min": value.min(where=good, initial=np.inf), "max": value.max(where=good, initial=-np.inf)}
+    return found | {name: float(number) for name, number in of_all.items()}
 
 
 def sweep(home: Home) -> list[str]:
