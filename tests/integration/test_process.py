@@ -597,7 +597,7 @@ def killed(place: Place, at: str) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from flows import local, registration, steps\n"
         "from flows.home import open_home; from flows.process import process\n"
-        f"def die(*_): os.kill(os.getpid(), signal.SIGKILL)\n{at}\n"
+        f"def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n{at}\n"
         "process(open_home(Path(sys.argv[1])), [Path(sys.argv[2])])"
     )
     ended = subprocess.run([sys.executable, "-c", code, place.home, place.frames], check=False, timeout=120)
