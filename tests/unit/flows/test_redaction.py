@@ -113,5 +113,6 @@ def test_a_traceback_of_the_command_shows_no_secret(tmp_path: Path) -> None:
     done = subprocess.run(
         [COMMAND[0], "-c", words], env={"CCDWATCH_HOME": str(tmp_path)}, capture_output=True, text=True, check=False
     )
-    assert "KeyError: 'postgresql+psycopg://u:***@127.0.0.1:1/d'" in done.stderr
+    assert "KeyError" in done.stderr
+    assert "postgresql+psycopg://u:***@127.0.0.1:1/d" in done.stderr
     assert "hunter2secret" not in done.stderr
