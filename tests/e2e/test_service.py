@@ -274,6 +274,7 @@ def test_a_run_asked_for_with_another_folder_touches_nothing(service: Service, t
 
 def test_lost_deployments_and_an_edited_recipe_hold_nothing_up(service: Service) -> None:
     """The runner registers anew, and the recipe is taken up by all parts."""
+    service.wait_until_done(BEFORE_THE_START, N_FRAMES, seconds=PATIENCE * 30)
     for flow in ("ingest", "calibrate"):
         deployment = service.prefect("GET", f"/deployments/name/{flow}/ccdwatch")["id"]
         path = f"/deployments/{deployment}"
