@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from db.kept_masters import kept_masters
 from db.models import CalibrationSet, Master, Outcome, Run
 from db.rows import Row
 from db.spans import Boundaries, boundaries, span_around
@@ -41,7 +42,7 @@ class MasterOnRecord(Row):
     run_id, flow_run_id, engine
         Where it came from.
     superseded : bool
-        Whether a newer run of the same set took its place.
+        Whether a newer run of the same set took its place; not where that run failed to make such a one.
     """
 
     master_id: int
@@ -85,9 +86,14 @@ def masters(
         query = query.where(Master.kind == kind)
     if instrument is not None:
         query = query.where(CalibrationSet.instrument == instrument)
+    kept = kept_masters(session)
     if not superseded:
-        query = query.where(Run.superseded_by_id.is_(None))
-    found = [MasterOnRecord(valid_to=None, **row) for row in session.execute(query).mappings()]
+        query = query.where(or_(Run.superseded_by_id.is_(None), Master.id.in_(kept)))
+    rows = session.execute(query).mappings()
+    found = [
+        MasterOnRecord(valid_to=None, **{**row, "superseded": row["superseded"] and row["master_id"] not in kept})
+        for row in rows
+    ]
     return _with_validity(found, boundaries(session, instrument))
 
 

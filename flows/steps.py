@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ccdcore.errors import InsufficientDataError, NoLightError
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame, with_stand_ins
+from db.kept_masters import product_name
 from db.records import finish_run, record_inputs, record_measurements
 from db.results import RunInput
 from db.runs import get_run, run_masters, run_measurements
@@ -135,7 +136,7 @@ def make_master_bias(home: Home, run_id: int) -> list[int]:
     recipe = home.settings.recipes.bias
     biases = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
     made = []
-    with producing(home, run_id, "master bias", biases):
+    with producing(home, run_id, product_name("bias"), biases):
         if _are_enough("bias", biases, recipe.min_frames):
             master = master_bias(biases, recipe=recipe, noise_adu=measured(home, run_id, "read_noise_adu"))
             made.append(publish_master(home, run_id, master, filter_name=None))
@@ -149,7 +150,7 @@ def make_master_dark(home: Home, run_id: int) -> list[int]:
     recipe = home.settings.recipes.dark
     darks = used_frames(home, run_id, FrameType.DARK)
     made = []
-    with producing(home, run_id, "master dark", darks):
+    with producing(home, run_id, product_name("dark"), darks):
         if _are_enough("dark", darks, recipe.min_frames):
             bias = bias_for(home, run_id, "dark", darks)
             noise, gain = measured(home, run_id, "read_noise_adu"), measured(home, run_id, "gain")
@@ -165,7 +166,7 @@ def make_master_flats(home: Home, run_id: int) -> list[int]:
         groups.setdefault(frame.info.filter, []).append(frame)
     made = []
     for filter_name, flats in groups.items():
-        product = f"master flat {filter_name or ''}".strip()
+        product = product_name("flat", filter_name)
         with producing(home, run_id, product, flats):
             if _are_enough("flat", flats, home.settings.recipes.flat.min_frames):
                 bias = bias_for(home, run_id, "flat", flats)

@@ -121,6 +121,8 @@ def _check_one(home: Home, product: str, error: Exception, whole: set[str]) -> N
     found = health(home)
     assert [one["message"] for one in found.failed_runs] == [last.message], f"{what}: status says {found.failed_runs}"
     assert standing.id == last.id
+    kinds = sorted(path.name.split("_")[1] for path in (home.path / "reference").rglob("*.fits"))
+    assert kinds == ["bias", "dark", "flat"], f"{what}: a good master is in force no more: {kinds}"
     first = replace(standing, attempt=1)
     assert next_attempt(first, now()) is None, f"{what}: made again without a pause"
     assert next_attempt(first, now() + timedelta(minutes=1)) == 2, f"{what}: not made again"

@@ -4,11 +4,14 @@ import json
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from ccdcore.instrument import FrameType
+from db.lacks import record_lack
 from db.listings import frames, runs
 from db.masters import current_reference, masters
+from db.models import CalibrationSet
 from db.records import fail_run, finish_run, record_master
 from tests.support.on_record import HOST, NIGHT, NOON, add_frame, begin_run, hash_of, master, set_of
 
@@ -38,6 +41,20 @@ class Adder:
         finish_run(self.session, run_id=run_id, now=NOON)
         return path
 
+    def flats(self, *filters: str, lacks: dict[str, bool] | None = None, **changes: object) -> list[str]:
+        """Put a run of one night's flats on record: what it made, and what not and whether that failed."""
+        set_id = set_of(self.session, add_frame(self.session, "flat", FrameType.FLAT))
+        self.number += 1
+        run_id = begin_run(self.session, set_id, digest=str(self.number))
+        paths = [f"masters/{self.number}{one}.fits" for one in filters]
+        for path, one in zip(paths, filters, strict=True):
+            made = master(path, kind="flat", filter=one, **changes)
+            record_master(self.session, run_id=run_id, master=made)
+        for one, is_failure in (lacks or {}).items():
+            record_lack(self.session, run_id=run_id, product=f"master flat {one}", reason="why", is_failure=is_failure)
+        finish_run(self.session, run_id=run_id, now=NOON)
+        return paths
+
 
 def test_a_master_is_valid_until_the_next_one_whatever_the_order_of_making(session: Session, add: Adder) -> None:
     late, early = add(5), add(1)
@@ -65,6 +82,42 @@ def test_a_superseded_master_shows_on_request_only(session: Session, add: Adder)
     first, second = masters(session, superseded=True)
     assert (first.path, first.superseded, first.valid_to == first.valid_from) == (old, True, True)
     assert (second.path, second.superseded, second.valid_to) == (new, False, None)
+
+
+@pytest.mark.parametrize("n_failed", [1, 2])
+def test_a_master_stays_in_force_while_newer_runs_fail_to_make_it(session: Session, add: Adder, n_failed: int) -> None:
+    kept, gone = add.flats("v", "r")
+    for _ in range(n_failed):
+        (newer,) = add.flats("r", lacks={"v": True})
+    assert [(one.path, one.superseded, one.valid_to) for one in masters(session)] == [
+        (kept, False, None),
+        (newer, False, None),
+    ]
+    assert {one.path for one in current_reference(session, at=NOON)} == {kept, newer}
+    assert next(one.superseded for one in masters(session, superseded=True) if one.path == gone)
+    made = add.flats("v", "r")
+    assert sorted(one.path for one in masters(session)) == sorted(made)
+
+
+def test_a_master_gives_way_to_a_reason_that_there_is_none(session: Session, add: Adder) -> None:
+    add.flats("v", "r")
+    (newer,) = add.flats("r", lacks={"v": False})
+    assert [one.path for one in masters(session)] == [newer]
+    (newer,) = add.flats("r", lacks={"v": True})  # what failed now would have come after that
+    assert [one.path for one in masters(session)] == [newer]
+
+
+def test_a_bad_master_comes_no_more_into_force_by_a_failure(session: Session, add: Adder) -> None:
+    add.flats("v", "r", verdict="bad")
+    (newer,) = add.flats("r", lacks={"v": True})
+    assert [one.path for one in current_reference(session, at=NOON)] == [newer]
+
+
+def test_a_master_from_before_its_frames_were_put_right_is_kept_by_no_failure(session: Session, add: Adder) -> None:
+    add.flats("v")
+    session.execute(update(CalibrationSet).values(changed_at=NOON + timedelta(seconds=1)))
+    add.flats(lacks={"v": True})
+    assert masters(session) == []
 
 
 def test_the_reference_is_the_latest_good_one_for_each_purpose(session: Session, add: Adder) -> None:
