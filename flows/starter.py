@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from ccdcore.errors import FrameReadError
 from ccdcore.fits_io import read_header
 from ccdcore.instrument import FrameType
-from ccdcore.writing import write_bytes
+from ccdcore.writing import new_file
 from flows.frame_tables import UNREADABLE, frame_files
 from flows.progress import progress_bar
 from flows.settings import CONFIG_NAME, NightSettings, Settings, SettingsError
@@ -40,7 +41,7 @@ def start(home: Path, directory: Path, *, say: Callable[[str], None]) -> None:
         If there is a ``ccdwatch.toml`` already, no such folder, or no FITS file in it.
     """
     target = home / CONFIG_NAME
-    if target.exists():
+    if os.path.lexists(target):  # also a link to a disk that is away
         raise _exists(target)
     frames, unreadable = _look(home, directory)
     _print_summary(frames, unreadable)
@@ -135,10 +136,10 @@ def _write(target: Path, text: str) -> None:
         content = text.encode()
     except UnicodeEncodeError:
         raise SettingsError(f"{one_line(target)}: cannot name a folder whose name is no UTF-8: rename it") from None
-    if target.exists():  # it may have come while we looked
-        raise _exists(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(target, content)
+        with new_file(target) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
+        if os.path.lexists(target):  # it may have come while we looked
+            raise _exists(target) from None
         raise SettingsError(f"{target}: cannot be written: {error.strerror}: give another --home") from None

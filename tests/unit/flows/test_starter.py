@@ -203,6 +203,15 @@ def test_a_configuration_is_never_overwritten(home: Path, raw: Path, init: Calla
     assert (home / "ccdwatch.toml").read_text() == "# mine\n"
 
 
+def test_a_link_to_a_configuration_on_a_disk_that_is_away_stays(home: Path, raw: Path, tmp_path: Path) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    link = home / "ccdwatch.toml"
+    link.symlink_to(tmp_path / "away" / "ccdwatch.toml")
+    with pytest.raises(SettingsError, match="exists and stays as it is"):
+        start(home, raw, say=print)
+    assert link.is_symlink()
+
+
 def test_a_folder_without_frames_is_described(home: Path, raw: Path, init: Callable[[], list[str]]) -> None:
     with pytest.raises(SettingsError, match="no FITS files in it, but nothing"):
         init()
