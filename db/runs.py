@@ -155,6 +155,11 @@ def find_run(session: Session, *, set_id: int, digest: str, attempt: int | None 
     return next(iter(_runs(session, *where)), None)
 
 
+def attempts_at(session: Session, *, set_id: int, digest: str, before: int) -> list[RunRow]:
+    """Return the runs that were claimed with these before a run, the newest in front."""
+    return _runs(session, Run.calibration_set_id == set_id, Run.digest == digest, Run.id < before)
+
+
 def standing_runs(session: Session, set_ids: Collection[int]) -> list[RunRow]:
     """Return the runs whose results stand for these sets, by night."""
     where = (Run.calibration_set_id.in_(set_ids), Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None))

@@ -286,6 +286,12 @@ def pixels_of(session: Session, set_ids: Collection[int]) -> dict[int, int]:
     return {key or 0: int(n) for key, n in session.execute(query.where(Frame.calibration_set_id.in_(set_ids)))}
 
 
+def largest_frames(session: Session, set_ids: Collection[int]) -> dict[int, int]:
+    """Return how many pixels the largest frame of each of these sets has."""
+    query = select(Frame.calibration_set_id, func.max(Frame.rows * Frame.columns)).group_by(Frame.calibration_set_id)
+    return {key or 0: int(n) for key, n in session.execute(query.where(Frame.calibration_set_id.in_(set_ids)))}
+
+
 def lately_done(session: Session, *, since: datetime) -> list[OpenRun]:
     """Return the runs whose results stand and that ended since a time, with the processes that worked on them.
 

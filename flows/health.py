@@ -16,15 +16,17 @@ from db.models import FileState
 from db.revisions import Disagreement
 from db.rows import Row
 from db.runs import RunRow, StandingRun, failed_runs, made_with, often_cut_short, unfinished_runs
-from db.sets import OpenRun, open_runs, pixels_of
+from db.sets import OpenRun, largest_frames, open_runs, pixels_of
 from flows.dates import odd_dates
 from flows.disagreements import in_words, standing_disagreements
 from flows.disk import Disk
 from flows.heartbeat import Heartbeat, read_heartbeat
 from flows.home import Home, now
 from flows.identity import words_of_away
+from flows.memory import allowance, too_little
 from flows.overdue import time_limit
 from flows.prefect_api import PREFECT_AWAY, PrefectApi
+from flows.processes import HOST
 from flows.reconcile import Plan, reconcile
 from flows.redaction import redact, redacted, without_credentials
 from flows.renaming import words_of_renamed
@@ -131,8 +133,11 @@ def _of_prefect(home: Home) -> Iterator[str]:
 
 def _of_runs(session: Session, runs: Sequence[OpenRun], at: datetime) -> Iterator[str]:
     """Tell of runs that have been under way for longer than any should, or are cut short again and again."""
-    n_pixels = pixels_of(session, {run.calibration_set_id for run in runs})
+    set_ids = {run.calibration_set_id for run in runs}
+    n_pixels, largest = pixels_of(session, set_ids), largest_frames(session, set_ids)
     for run in runs:
+        if run.host == HOST and (words := too_little(largest.get(run.calibration_set_id, 0), allowance(run.pid))):
+            yield f"run:{run.id} may be killed: {words}"
         age = (at - run.began_at).total_seconds()
         if age > time_limit(n_pixels.get(run.calibration_set_id, 0)):
             yield f"run:{run.id} began {_ago(age)} and has not ended"

@@ -12,6 +12,7 @@ from flows.disk import is_disk_full
 from flows.home import Home, now
 from flows.lacks import ProductFailedError, in_words
 from flows.lost_database import is_database_lost
+from flows.memory import out_of_memory
 from flows.publishing import give_up
 from flows.reconcile import Plan, begin_run
 from flows.redaction import redact
@@ -69,7 +70,9 @@ def recording_failure(home: Home, run_id: int, *, reraise: bool = False) -> Iter
         if changed := error if isinstance(error, ChangedFrameError) else changed_input(home, run_id):
             give_up(home, run_id, why=f"{changed}: the run is made again")
         else:
-            if is_disk_full(error):
+            if isinstance(error, MemoryError):
+                message = out_of_memory(home, run_id, error)
+            elif is_disk_full(error):
                 message = f"the disk is full: make room on that of {home.path} ({message})"
             with home.sessions.begin() as session:
                 fail_run(session, run_id=run_id, message=redact(message), now=now())

@@ -24,6 +24,7 @@ from flows.inputs import used_frames
 from flows.lacks import NothingMadeError, ProductFailedError, failures, leave_out, producing
 from flows.measurements import bad_pixel_rows, conditions
 from flows.measuring import measure
+from flows.memory import require_memory
 from flows.pictures import draw_pictures
 from flows.publishing import publish_mask, publish_master
 from flows.reconcile import frames_of_set
@@ -82,6 +83,7 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
     from ccdcore.overscan import believed_overscans
     from ccdcore.series_health import judge_series
 
+    require_memory(home, run_id)
     with home.reading() as session:
         own, from_elsewhere = frames_of_set(session, home.settings, get_run(session, run_id).set_id)
     there, gone = _on_disk(home, [*own, *from_elsewhere])
