@@ -243,9 +243,17 @@ def draw_camera(rng: np.random.Generator) -> Camera:
         bias=float(min(6 * noise + step + top * rng.uniform(0.002, 0.03), 0.15 * top)),
         bits=bits,
         step=step,
-        light=draw_light(rng, shape),
+        light=_light_on_all(rng, shape, n_amplifiers),
         pattern=0.3 * noise * rng.uniform(0, 1) * rng.normal(size=shape),
     )
+
+
+def _light_on_all(rng: np.random.Generator, shape: tuple[int, int], n_amplifiers: int) -> FloatImage:
+    """Draw where the light falls until each amplifier sees some: one in the dark can have no gain."""
+    while True:
+        light = draw_light(rng, shape)
+        if all(np.mean(part > 0.5) > 0.1 for part in np.split(light, n_amplifiers, axis=1)):
+            return light
 
 
 def draw_light(rng: np.random.Generator, shape: tuple[int, int]) -> FloatImage:
