@@ -154,6 +154,29 @@ def ledger(paths: Sequence[str], times: int) -> dict[str, Any]:
     return {"cold": taken[0], "seconds": sorted(taken[1:])}
 
 
+def verification(paths: Sequence[str], times: int) -> dict[str, Any]:
+    """Hold the inputs of a run against their hashes on record, as each run does before it reads them."""
+    from db.raw_inputs import raw_inputs
+    from flows.home import open_home
+    from flows.process import process
+    from flows.verification import require_unchanged, verify_inputs
+
+    with tempfile.TemporaryDirectory() as folder:
+        home = open_home(Path(folder))
+        process(home, [Path(path) for path in paths])
+        with home.reading() as session:
+            n_verified = len(raw_inputs(session, 1))
+        assert n_verified == len(paths), f"{n_verified} of {len(paths)} files are verified"
+
+        def run() -> None:
+            verify_inputs(home, 1)
+            require_unchanged(home, 1)
+
+        taken = best_of(times, run)
+        home.engine.dispose()
+    return {"seconds": taken}
+
+
 def gain(paths: Sequence[str], times: int) -> dict[str, Any]:
     """Measure gain and read noise of two biases and two flats."""
     from ccdcore.photon_transfer import measure_gain
