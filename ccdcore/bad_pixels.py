@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, pairwise
@@ -86,7 +86,7 @@ def find_bad_pixels(
     amplifiers: Sequence[Amplifier],
     read_noise_adu: PerAmplifier,
     dark: Master | None = None,
-    flats: Sequence[Master] = (),
+    flats: Iterable[Master] = (),
     flat_frames: Sequence[SeriesFrame] = (),
     step_adu: float = 1.0,
 ) -> BadPixels:
@@ -103,9 +103,9 @@ def find_bad_pixels(
         Read noise in ADU RMS, of all or of each amplifier.
     dark : Master, optional
         Shows the hot pixels, by their signal in the longest of its exposures.
-    flats : sequence of Master
+    flats : iterable of Master
         Show the dead pixels, where the light is smooth; behind the filters of a colour camera each pixel is compared
-        with those of its own colour.
+        with those of its own colour. One is held at a time, where they come so.
     flat_frames : sequence of SeriesFrame
         Raw flats; where those of one filter span a factor of two in light they show what is not linear.
     step_adu : float
@@ -116,30 +116,37 @@ def find_bad_pixels(
     BadPixels
     """
     mask = np.full(bias.value.shape, MaskBit.OUTSIDE, np.uint8)
-    levels = list(_faint_and_bright(flat_frames, bias))
+    inputs = {entry.sha256: entry for master in filter(None, (bias, dark)) for entry in master.inputs}
+    noises = {one.name: _one_pixel_noise(read_noise_adu, one, step_adu) for one in amplifiers}
+    dead: dict[str, Image] = {}
+    for flat in flats:
+        inputs |= {entry.sha256: entry for entry in flat.inputs}
+        for one in amplifiers:
+            _join(dead, one.name, _dead_of_its_colour(_part(flat, one)))
+        del flat  # before the next is read
+    different: dict[str, Image] = {}
+    for faint, bright in _faint_and_bright(flat_frames, bias):
+        for one in amplifiers:
+            parts = cut(faint, one.data), cut(bright, one.data)
+            _join(different, one.name, _not_linear_of_its_colour(*parts, noises[one.name]))
+        del faint, bright, parts
     counts: dict[str, dict[MaskBit, int]] = {}
     n_bad = {}
     for amplifier in amplifiers:
-        given = read_noise_adu.get(amplifier.name, 0.0) if isinstance(read_noise_adu, Mapping) else read_noise_adu
-        noise = float(np.sqrt(given**2 + QUANTISATION_VARIANCE * step_adu**2))
+        noise = noises[amplifier.name]
         section = cut(mask, amplifier.data)
         section[:] = 0
         found = {
             MaskBit.HOT: _hot(_part(dark or bias, amplifier), noise),
             MaskBit.NOISY: _noisy(bias, amplifier, noise),
-            MaskBit.DEAD: _any(_dead_of_its_colour(_part(flat, amplifier)) for flat in flats),
-            MaskBit.NONLINEAR: _any(
-                _not_linear_of_its_colour(cut(faint, amplifier.data), cut(bright, amplifier.data), noise)
-                for faint, bright in levels
-            ),
+            MaskBit.DEAD: dead.get(amplifier.name),
+            MaskBit.NONLINEAR: different.get(amplifier.name),
         }
         for bit, where in found.items():
             if where is not None:
                 section[where] |= np.uint8(bit)
         counts[amplifier.name] = {bit: int(where.sum()) for bit, where in found.items() if where is not None}
         n_bad[amplifier.name] = int(np.count_nonzero(section))
-    masters = [bias, *([dark] if dark else []), *flats]
-    inputs = {entry.sha256: entry for master in masters for entry in master.inputs}
     return BadPixels(mask, counts, n_bad, tuple(inputs.values()))
 
 
@@ -149,10 +156,16 @@ def _part(master: Master, amplifier: Amplifier) -> Image:
     return cut(master.value, amplifier.data) * np.float32(seconds)
 
 
-def _any(found: Iterator[Image | None]) -> Image | None:
-    """Join what was found in several images; None where none could be judged."""
-    known = [where for where in found if where is not None]
-    return np.logical_or.reduce(known) if known else None
+def _one_pixel_noise(read_noise_adu: PerAmplifier, amplifier: Amplifier, step_adu: float) -> float:
+    """Return the noise of a pixel of one frame without light, that of rounding included."""
+    given = read_noise_adu.get(amplifier.name, 0.0) if isinstance(read_noise_adu, Mapping) else read_noise_adu
+    return float(np.sqrt(given**2 + QUANTISATION_VARIANCE * step_adu**2))
+
+
+def _join(found: dict[str, Image], name: str, where: Image | None) -> None:
+    """Add what was found in one more image; None where it could not be judged."""
+    if where is not None:
+        found[name] = found[name] | where if name in found else where
 
 
 def _hot(image: Image, noise: float) -> Image:

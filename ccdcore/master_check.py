@@ -99,7 +99,7 @@ def check_master(
     difference = residual(frame, master, bias=bias, dark=dark)
     remarks = [*_mask_remarks(master), *_rejection_remarks(master), *_cut_off_remarks(master, frame)]
     (rows,) = some = some_rows(master.value.shape)
-    whole, master, difference = master, _part(master, rows), difference[some]
+    whole, master, difference = master, _part(master, rows), difference[some].copy()  # so that the rest can go
     variance, usable = _variance(master, bias, dark, rows)
     if not usable.any():
         return (f"no pixel of this master {master.kind} has a usable value",)
@@ -108,14 +108,14 @@ def check_master(
         expected = _expected_variance(master, noise_adu**2 + rounding_variance([frame]), gain_e_per_adu)
         remarks += _noise_remarks(master, variance, usable, expected, noise_adu)
     if master.kind == "flat":
-        remarks += pattern_remarks(whole, *_variance(whole, bias, dark), expected)
+        remarks += pattern_remarks(whole, lambda band: _variance(_part(whole, band), bias, dark, band), expected)
     return (*remarks, *_frame_remarks(master, variance, usable, frame, difference))
 
 
 def _variance(
-    master: Master, bias: Master | None, dark: Master | None, rows: slice = slice(None)
+    master: Master, bias: Master | None, dark: Master | None, rows: slice
 ) -> tuple[Image, npt.NDArray[np.bool_]]:
-    """Return the variance of a master, or of some rows of one, less that of what was subtracted, and where it tells."""
+    """Return the variance of some rows of a master, less that of what was subtracted, and where it tells."""
     variance = np.square(master.uncertainty, dtype=np.float64)
     variance -= common_variance(master.inputs, bias, dark, rows)
     usable = master.good & np.isfinite(variance) & (variance > 0) & (master.n_used > 1)

@@ -6,6 +6,7 @@ pixels has changed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,30 +33,32 @@ _PRIOR = 4
 """Degrees of freedom of the noise model in a master's uncertainty (`ccdcore.combining.PRIOR_DEGREES_OF_FREEDOM`)."""
 
 
-def pattern_remarks(master: Master, variance: Image, usable: Image, expected: tuple[float, float] | None) -> list[str]:
+def pattern_remarks(
+    master: Master, variance_of: Callable[[slice], tuple[Image, Image]], expected: tuple[float, float] | None
+) -> list[str]:
     """Say in words that the pattern changed between the flats of a master; nothing where it did not.
 
     Parameters
     ----------
     master : Master
         A master flat.
-    variance : ndarray
-        Of its values, without what the masters subtracted from all frames add.
-    usable : ndarray of bool
-        The pixels to look at.
+    variance_of : callable
+        Gives of some rows the variance of their values, without what the masters subtracted from all frames add, and
+        the pixels to look at.
     expected : tuple of float or None
         Variance of one value without light, and for each unit of it, by read noise and gain where these are known;
         else pixels are compared with those of the same light.
     """
     n_looked_at = n_spots = 0
-    rows, columns = usable.shape
+    rows, columns = master.value.shape
     for start in range(0, rows, height := max(_LEAST_ROWS, _PIXELS_AT_A_TIME // columns)):
         band = slice(start, start + height)
         n_used, value = master.n_used[band], master.value[band]
-        looked_at = usable[band] & (2 * n_used > len(master.inputs)) & (n_used >= _FEWEST_FRAMES)
+        variance, usable = variance_of(band)
+        looked_at = usable & (2 * n_used > len(master.inputs)) & (n_used >= _FEWEST_FRAMES)
         if looked_at.any():
             n_looked_at += int(np.count_nonzero(looked_at))
-            n_spots += int(np.count_nonzero(_in_spots(_scatters(variance[band], n_used, value, looked_at, expected))))
+            n_spots += int(np.count_nonzero(_in_spots(_scatters(variance, n_used, value, looked_at, expected))))
     if n_spots < max(_FEWEST_PIXELS, _LARGEST_SHARE * n_looked_at):
         return []
     return [

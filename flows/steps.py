@@ -6,7 +6,7 @@ files, and records what it made; ids go out, never arrays. Nothing of a run show
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -171,10 +171,15 @@ def make_master_flats(home: Home, run_id: int) -> list[int]:
         product = product_name("flat", filter_name)
         with producing(home, run_id, product, flats):
             if _are_enough("flat", flats, home.settings.recipes.flat.min_frames):
-                bias = bias_for(home, run_id, "flat", flats)
-                master = _flat_of_the_lit(home, run_id, product, flats, bias)
-                made.append(publish_master(home, run_id, master, filter_name=filter_name, bias=bias))
+                made.append(_make_master_flat(home, run_id, product, flats))
     return made
+
+
+def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame]) -> int:
+    """Combine the flats of one filter; its images are gone before those of the next filter are there."""
+    bias = bias_for(home, run_id, "flat", flats)
+    master = _flat_of_the_lit(home, run_id, product, flats, bias)
+    return publish_master(home, run_id, master, filter_name=flats[0].info.filter, bias=bias)
 
 
 def _flat_of_the_lit(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame], bias: Master) -> Master:
@@ -206,8 +211,12 @@ def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
     with home.reading() as session:
         rows = run_masters(session, run_id)
     noise = measured(home, run_id, "read_noise_adu")
-    masters = [read_master(home.path / row.path) for row in rows if row.verdict != "bad"]
-    bias = next((one for one in masters if one.kind == "bias"), None)
+    good = [row for row in rows if row.verdict != "bad"]
+
+    def read(kind: str) -> Iterator[Master]:
+        return (read_master(home.path / row.path) for row in good if row.kind == kind)
+
+    bias = next(read("bias"), None)
     if bias is None or noise is None:
         lacking = "good master bias" if bias is None else "read noise"
         raise InsufficientDataError(f"no bad pixels are looked for without a {lacking} of this window")
@@ -216,8 +225,8 @@ def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
         bias,
         amplifiers=biases[0].amplifiers,
         read_noise_adu=noise,
-        dark=next((one for one in masters if one.kind == "dark"), None),
-        flats=[one for one in masters if one.kind == "flat"],
+        dark=next(read("dark"), None),
+        flats=read("flat"),
         flat_frames=flats,
         step_adu=max(one.step for one in biases[0].statistics),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +20,7 @@ from ccdcore.frame import Frame
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
-from ccdcore.master import MaskBit
+from ccdcore.master import MaskBit, Master
 from ccdcore.master_file import mask_hdulist
 from ccdcore.masters import master_bias, master_dark, master_flat
 from ccdcore.series import SeriesFrame
@@ -145,6 +147,27 @@ def test_flats_of_two_levels_show_what_is_not_linear(tmp_path: Path, biases: lis
     )
     alike = find_bad_pixels(bias, amplifiers=AMPLIFIERS, read_noise_adu=NOISE_ADU, flat_frames=flats[2:])
     assert MaskBit.NONLINEAR not in alike.counts["L"]
+
+
+def test_of_many_filters_one_master_is_in_memory_at_a_time(biases: list[Frame]) -> None:
+    detector = Detector(7)
+    bias = master_bias(biases, noise_adu=NOISE_ADU)
+    light = np.where(np.arange(SHAPE[1]) < 50, 0, LIGHT)  # of every other filter
+    frames = [detector.frame("flat", LIGHT if n % 2 else light, 5.0) for n in range(8)]
+    alive: list[weakref.ref[Any]] = []
+
+    def flats() -> Iterator[Master]:
+        for n in (0, 1):
+            assert not any(one() is not None for one in alive), "the last one is still held"
+            flat = master_flat(frames[n::2], bias=bias, noise_adu=NOISE_ADU)
+            alive.append(weakref.ref(flat.value))
+            yield flat
+            del flat
+
+    bad = find_bad_pixels(bias, amplifiers=AMPLIFIERS, read_noise_adu=NOISE_ADU, flats=flats())
+    assert len(alive) == 2
+    assert found(bad, MaskBit.DEAD) == set(DEAD) | {(row, COLUMN) for row in range(SHAPE[0])}  # (5, 5) by the second
+    assert {entry.sha256 for entry in bad.inputs} == {one.sha256 for one in (*biases, *frames)}
 
 
 def test_structured_light_calls_no_pixel_dead(biases: list[Frame]) -> None:
