@@ -29,6 +29,9 @@ _LEVEL_GAP_ADU, _LEVEL_GAP_NOISES = 5.0, 3.0
 _OTHER_LEVEL_ADU, _OTHER_LEVEL_NOISES = 20.0, 5.0
 """What two groups of levels are apart, at least, for two settings: levels drift from night to night."""
 
+_SMOOTH_SHARE = 0.2
+"""Part of the variance of a difference that neighbours across the corner share, from which on it is a pattern."""
+
 _LEVEL_FLOOR = 1.0
 _LEVEL_FLOOR_WITH_OVERSCAN = 0.2
 """Least 1-σ difference in ADU between the level of the biases and that under a flat."""
@@ -57,6 +60,17 @@ def _neighbour_correlation(difference: npt.NDArray[Any]) -> float:
     return 2 * covariance / max(float(np.vdot(image, image)) / image.size, 1e-12)
 
 
+def _smooth_share(difference: npt.NDArray[Any]) -> float:
+    """Return which part of an image of mean 0 is smooth: what pixels share across a corner, as noise of rows is not."""
+    image = difference.astype(np.float64)
+    covariances = [
+        float(np.mean(one * two))
+        for one, two in ((image[1:, 1:], image[:-1, :-1]), (image[1:, :-1], image[:-1, 1:]))
+        if one.size
+    ]
+    return min(covariances, default=0.0) / max(float(np.mean(image**2)), 1e-12)
+
+
 @dataclass(slots=True)
 class BiasSeries(PairSeries):
     """Biases of one amplifier: the noise of each pair, and the mean image free of cosmic rays."""
@@ -66,6 +80,7 @@ class BiasSeries(PairSeries):
     _overscan: list[float] = field(default_factory=list)
     _steps: list[float] = field(default_factory=list)
     _neighbours: list[float] = field(default_factory=list)
+    _smooth: list[float] = field(default_factory=list)
     _values: list[Histogram] = field(default_factory=list)
     _step: float = 0.0
     _looks: list[ClippedMoments] = field(default_factory=list)
@@ -91,7 +106,9 @@ class BiasSeries(PairSeries):
         self._overscan += overscan
         self._steps.append(moments.mean - (overscan[0] - overscan[1]))
         rows = slice(max(2, _CORRELATED_PIXELS // difference.shape[1]))
-        self._neighbours.append(_neighbour_correlation(np.where(hit[rows], 0, difference[rows] - moments.mean)))
+        clean = np.where(hit[rows], 0, difference[rows] - moments.mean)
+        self._neighbours.append(_neighbour_correlation(clean))
+        self._smooth.append(_smooth_share(clean))
         return None
 
     def _look(
@@ -184,7 +201,22 @@ class BiasSeries(PairSeries):
     def doubts(self) -> tuple[str, ...]:
         """Why noise and level may be wrong, in words."""
         worst = max(self._values, key=lambda values: values.cut_fraction)
-        return tuple(filter(None, [cut_off(worst.cut_fraction, worst.values[0])]))
+        return tuple(filter(None, [cut_off(worst.cut_fraction, worst.values[0]), self._only_two_that_differ()]))
+
+    def _only_two_that_differ(self) -> str | None:
+        """Say how the only two biases contradict each other; of more the odd one is found."""
+        if len(self._moments) != 1:
+            return None
+        off, noise = abs(self._steps[0]), max(self.noise.variance, 0.0) ** 0.5
+        ways = [f"by {off:.1f} ADU in level"] if off > max(_LEVEL_GAP_ADU, _LEVEL_GAP_NOISES * noise) else []
+        if self._smooth[0] > _SMOOTH_SHARE:
+            ways.append(f"by a smooth pattern, {self._smooth[0]:.0%} of what is taken for their noise")
+        return (
+            f"the only two biases differ {' and '.join(ways)} (light? drift?): read noise and level may be wrong: "
+            "take three or more, so that the odd one is found"
+            if ways
+            else None
+        )
 
     @property
     def step(self) -> float:

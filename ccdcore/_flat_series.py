@@ -163,7 +163,8 @@ class FlatSeries(PairSeries):
             moved = f"{rejected} differ by more than noise, or are next to such: the light pattern moved"
             return _next_to_saturation(pair, limit) or moved
         if straight_line([points], self.noise.variance).slope < SMALLEST_SLOPE:
-            return "there is no shot noise in their difference: they are averages, or made of one frame"
+            guess = "they are averages, made of one frame, or the biases are noisier than they"
+            return f"there is no shot noise in their difference: {guess}"
         return points
 
     def add(self, one: Exposure, two: Exposure) -> None:

@@ -67,12 +67,17 @@ def _say_what_lacks(
     without = [result for result in results if result.gain_e_per_adu is None]
     if len(without) < len(results):
         for result in without:
-            put_lack(home, run_id, f"gain of amplifier {result.amplifier}", in_short(result.notes))
+            put_lack(home, run_id, f"gain of amplifier {result.amplifier}", in_short(why_no_gain(result)))
         return
     for flat in flats:
         about = [note for note in results[0].notes if flat.path.name in note]
-        leave_out(home, run_id, "gain", [flat], in_short(about or results[0].notes))
-    put_lack(home, run_id, "gain", in_short(results[0].notes))
+        leave_out(home, run_id, "gain", [flat], in_short(about or why_no_gain(results[0])))
+    put_lack(home, run_id, "gain", in_short(why_no_gain(results[0])))
+
+
+def why_no_gain(result: PhotonTransfer) -> tuple[str, ...]:
+    """Return what speaks against a gain: what withheld it first, then what was left out."""
+    return (*result.doubts, *result.bias_doubts, *result.notes)
 
 
 def _record_results(

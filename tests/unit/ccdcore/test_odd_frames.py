@@ -1,5 +1,6 @@
 """Frames that are not of one kind with the others: left out where they are few, told where they are not."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -194,3 +195,27 @@ def test_who_is_odd() -> None:
     assert two.groups is not None
     assert two.groups.low.numbers.tolist() == [1, 2]
     assert split(solver(pairs, [1, 1, 1, 1, 1])(()), 0.05) is None
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "words"),
+    [
+        (lambda x: x + np.linspace(0, 600, x.shape[1]), r"differ by a smooth pattern, 99%"),
+        (lambda x: x + 15, r"differ by 15\.\d ADU in level \(light\? drift\?\)"),
+        (lambda x: x + np.linspace(-8, 8, x.shape[0])[:, None], r"differ by a smooth pattern, \d\d% of what is taken"),
+    ],
+)
+def test_two_biases_that_contradict_each_other_are_doubted(honest: tuple[Images, Images], spoilt, words: str) -> None:
+    biases, flats = honest
+    for pair in ([biases[0], spoilt(biases[1]).astype(np.uint16)], [spoilt(biases[0]).astype(np.uint16), biases[1]]):
+        (doubt,) = measured(pair, flats[:2]).bias_doubts
+        assert re.search(words, doubt)
+        assert "the only two biases" in doubt
+
+
+def test_two_biases_of_one_kind_are_not_doubted(honest: tuple[Images, Images]) -> None:
+    biases, flats = honest
+    rng = np.random.default_rng(3)
+    with_row_noise = [b + rng.integers(-8, 9, (b.shape[0], 1)).astype(np.int32) for b in biases[:2]]
+    for pair in (biases[:2], [biases[0], biases[1] + 3], with_row_noise):
+        assert measured(pair, flats[:2]).bias_doubts == ()
