@@ -80,7 +80,9 @@ def _binning(cards: Cards) -> tuple[int, int]:
         if x is not None:
             return x, y or x
     for keyword in BINNING_PAIR:
-        factors = re.fullmatch(r"\s*(\d+)(?:[\sx,]+(\d+))?\s*", str(cards.get(keyword, "")), re.IGNORECASE)
+        factors = re.fullmatch(
+            r"\s*(\d+)(?:\.0*)?(?:[\sx,]+(\d+)(?:\.0*)?)?\s*", str(cards.get(keyword, "")), re.IGNORECASE
+        )
         if factors is not None:
             return int(factors[1]), int(factors[2] or factors[1])
     return 1, 1

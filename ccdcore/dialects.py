@@ -21,7 +21,7 @@ KEYWORDS: Mapping[str, tuple[str, ...]] = {
     ),
     "time_obs": (
         *("TIME-OBS", "TIME_OBS", "TIMEOBS", "TIME-BEG", "UTSTART", "UTC-OBS", "UT-OBS", "UT", "UTC"),
-        *("UTSHUT", "EXPSTART", "ST-UT"),
+        *("UTSHUT", "EXPSTART", "ST-UT", "UT-STR", "UTC-STR", "STARTUT", "UTOPEN"),
     ),
     "exposure_time": (
         *("EXPTIME", "EXPOSURE", "EXP_TIME", "EXPOSED", "ELAPTIME", "ELAPSED", "ITIME", "TTIME"),
@@ -30,11 +30,25 @@ KEYWORDS: Mapping[str, tuple[str, ...]] = {
     "ccd_temperature": (
         *("CCD-TEMP", "CCDTEMP", "CCD_TEMP", "DET-TEMP", "DETTEMP", "CCDATEMP", "TEMPDET", "TEMPERAT", "TEMP"),
     ),
-    "filter": ("FILTER", "FILTERS", "FILTNAM", "INSFILTE", "WFFBAND", "JAGFBAND", "FILTER01", "ESO INS FILT1 NAME"),
+    "filter": (
+        *("FILTER", "FILTERS", "FILTNAM", "FILTNAME", "FILTERID", "FILTER_ID", "FILTID", "FILT", "FILTNM", "FILTRNAM"),
+        *(
+            "FLTNAME",
+            "FLTNM",
+            "FLTRNM",
+            "FILNAME",
+            "FILTER_N",
+            "FILTERNM",
+            "ACTFILTR",
+            "INSFILTE",
+            "WFFBAND",
+            "JAGFBAND",
+        ),
+    ),
     "longitude": (
         *("LONGITUD", "SITELONG", "SITELON", "SITE-LON", "SITE_LON", "OBSGEO-L", "LONG-OBS", "LONGOBS", "LON-OBS"),
         *("OBS-LONG", "OBSLONG", "OBS_LONG", "OBS-LON", "OBSLON", "GEOLON", "GEO_LON", "TELLONG", "TEL-LONG", "LONG"),
-        "ESO TEL GEOLON",
+        *("GEODLON", "LONGITUDE", "LON", "ESO TEL GEOLON"),
     ),
     # ESO's "DET OUT1 GAIN" is ADU per electron and must never stand here.
     "gain": ("EGAIN", "E-GAIN", "ESO DET OUT1 CONAD", "GAIN"),
@@ -48,7 +62,8 @@ KEYWORDS: Mapping[str, tuple[str, ...]] = {
     "object": ("OBJECT", "OBJNAME", "TARGNAME"),
     "frame_type": (
         *("IMAGETYP", "IMAGETYPE", "IMGTYPE", "IMG_TYPE", "IMTYPE", "OBSTYPE", "FRAMETYP", "EXPTYPE", "FLAVOR"),
-        *("IMGTYP", "KOAIMTYP", "OBS_TYPE", "OBS-TYPE", "DATA-TYP", "FRAME", "ESO DPR TYPE", "PICTTYPE"),
+        *("IMGTYP", "IMG-TYPE", "IMAGE-TYPE", "IMAGE_TYPE", "KOAIMTYP", "OBS_TYPE", "OBS-TYPE", "DATA-TYP", "FRAME"),
+        *("ESO DPR TYPE", "PICTTYPE"),
     ),
 }
 
@@ -70,6 +85,9 @@ TIME_SCALES: Mapping[str, str] = {
 FILTER_WHEELS = (
     ("FILTER1", "FILTER2", "FILTER3"),
     ("ALFLTNM", "FAFLTNM", "FBFLTNM"),
+    ("FILTER_1", "FILTER_2", "FILTER_3"),
+    ("FILTER01", "FILTER02", "FILTER03", "FILTER04"),
+    tuple(f"ESO INS FILT{number} NAME" for number in range(1, 5)),
 )
 """Cameras with several wheels: the filters in the beam are those that are not open."""
 
@@ -157,7 +175,7 @@ NO_SECTION = frozenset({"", "unknown", "undefined", "none", "n/a", "[0:0,0:0]"})
 
 COMBINED_FLAGS = ("COMBINED", "ISMASTER")
 _KINDS = "(?:bias(?:es)?|zeros?|darks?|flats?|offsets?)"
-_MADE = "(?:combined|mean|median|averaged?|avg|norm|normali[sz]ed|calibrated|reduced)"
+_MADE = "(?:combined|comb|mean|median|med|averaged?|avg|ave|norm|normali[sz]ed|calibrated|reduced)"
 COMBINED_WORDS = re.compile(
     rf"\b(?:master[a-z]*|combined|stack(?:ed|s)?|coadd(?:ed)?|super ?{_KINDS}|[mn]{_KINDS}|{_MADE} ?{_KINDS}"
     rf"|{_KINDS} ?{_MADE}(?! of)|integrat(?:ion|ed)s?(?! ?(?:time|sphere)))\b"
@@ -212,7 +230,7 @@ LIGHT = frozenset({"light", "lights"})
 """A type card that says just this names a science frame, whatever OBJECT says; "Light Frame" and "object" are weak."""
 
 TYPE_CARD_WORDS = re.compile(
-    rf"\b(?:{_CALIBRATIONS.format(not_dark='', not_done='', lit=_LIT)}"
+    rf"\b(?:{_CALIBRATIONS.format(not_dark=_DONE, not_done=_DONE, lit=_LIT)}"
     r"|(?P<bias>bias(?:es)?(?: ?(?:frame|image)s?)?|zeros?|offset|(?:bias|zero|offset)(?:frame|image)s?)"
     r"|(?P<other>arcs?(?: ?lamps?)?|comp(?:arison)?|contbars|wave|focus(?:ing)?|acq(?:uisition)?|std|standard"
     r"|fe|spot|ppump))\b"

@@ -210,16 +210,19 @@ def _exposure_time(cards: Cards, entry: Instrument | None) -> float | None:
 
 
 def _filter(cards: Cards, entry: Instrument | None) -> str | None:
+    """Return the filter in the beam; where the first card says that there is none, another wheel may hold one."""
     name = _value(cards, "filter", text, entry)
-    if name is not None:
+    if name is not None and not _is_open(name):
         return name
     for wheels in FILTER_WHEELS:
         names = [str(cards[wheel]).strip() for wheel in wheels if wheel in cards]
-        if names:
-            return (
-                "+".join(name for name in names if name.lower().rstrip("0123456789-_ ") not in OPEN_FILTERS) or "open"
-            )
-    return None
+        if names and (name is None or any(map(str.isalpha, "".join(names)))):
+            return "+".join(one for one in names if not _is_open(one)) or name or "open"
+    return name
+
+
+def _is_open(name: str) -> bool:
+    return name.lower().rstrip("0123456789-_ ") in OPEN_FILTERS
 
 
 def _header_gain(cards: Cards, entry: Instrument | None) -> float | None:

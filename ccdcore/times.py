@@ -105,6 +105,8 @@ def moment(
             words.append(f"{said}: only the date of the file is known")
         elif is_spoilt:
             words.append(f"{keyword} is used in its place")
+        when, clocks = _against_clocks(cards, keyword, when, times, _SLACK_S + exposure_s)
+        odd = [*odd, *clocks]
         better, against = _contradiction(cards, keywords[index + 1 :], when, said, times, _SLACK_S + exposure_s)
         return Moment(better, (*words, *odd, *against))
     return Moment(None, tuple(words))
@@ -138,6 +140,27 @@ def _read(cards: Cards, keyword: str, times: Sequence[str]) -> tuple[datetime, l
     if keyword in MID_EXPOSURE:
         odd = [*odd, f"{keyword} = {value!r} is the middle of the exposure"]
     return found, odd
+
+
+def _against_clocks(
+    cards: Cards, keyword: str, when: datetime, times: Sequence[str], slack_s: float
+) -> tuple[datetime, list[str]]:
+    """Hold a date with its time against a card of the time alone; a time of exactly 0:00 may be none."""
+    value = cards[keyword]
+    if keyword in MID_EXPOSURE or not (isinstance(value, str) and _says_a_time("", value)):
+        return when, []
+    midnight = when.replace(hour=0, minute=0, second=0, microsecond=0)
+    for other in times:
+        try:
+            clock = _at(midnight, _clock_text(cards.get(other, "")))
+        except _UnreadableError:
+            continue
+        hours = abs(((when - clock) / timedelta(hours=1) + 12) % 24 - 12)
+        said = f"{keyword} = {value!r} and {other} = {cards[other]!r} are {hours:.1f} h apart"
+        if hours * 3600 <= slack_s:
+            return when, []
+        return (clock, [f"{said}, {other} is used"]) if when == midnight else (when, [said])
+    return when, []
 
 
 def _contradiction(

@@ -33,6 +33,11 @@ def test_a_longitude_is_read_with_letters_and_without(value, degrees):
     assert east_longitude(value) == (degrees if degrees is None else pytest.approx(degrees))
 
 
+@pytest.mark.parametrize("card", ["SITELON", "LONG-OBS", "GEODLON", "GEOLON", "LONGITUD", "LON", "OBSGEO-L", "TELLONG"])
+def test_a_longitude_is_read_from_any_usual_card(card):
+    assert site({card: -70.75}).degrees == pytest.approx(-70.75)
+
+
 @pytest.mark.parametrize(
     ("comment", "value", "west"),
     [

@@ -138,6 +138,19 @@ def test_cards_that_contradict_each_other_are_told():
     assert began(DATE__OBS="2024-03-11T06:00:00", MJD__OBS=60380.2504).words == (), "the middle of an exposure"
 
 
+@pytest.mark.parametrize("card", ["UT", "TIME-OBS", "UTC-OBS", "UTSTART", "UT-STR"])
+def test_a_date_is_held_against_cards_of_the_time_alone(card):
+    midnight = began(DATE__OBS="2024-03-10T00:00:00.000", **{card: "20:00:10"})
+    assert midnight.when == datetime(2024, 3, 10, 20, 0, 10, tzinfo=UTC)
+    assert midnight.words[0].endswith(f"and {card} = '20:00:10' are 4.0 h apart, {card} is used")
+    local = began(DATE__OBS="2024-03-10T20:00:10", **{card: "03:00:10"})
+    assert local.when == datetime(2024, 3, 10, 20, 0, 10, tzinfo=UTC)
+    assert local.words == (f"DATE-OBS = '2024-03-10T20:00:10' and {card} = '03:00:10' are 7.0 h apart",)
+    for of_the_same in ("20:00:10.5", "20:01:15", "19:59:33"):
+        assert began(DATE__OBS="2024-03-10T20:00:10", **{card: of_the_same}).words == ()
+    assert began(DATE__OBS="2024-03-10T23:59:50", **{card: "00:00:20"}).words == ()
+
+
 def test_the_middle_of_the_exposure_is_better_than_the_date_of_the_file():
     found = began(DATE__LOC="2024-03-10T21:30:00", DATE__AVG="2024-03-11T02:30:01")
     assert found.when == datetime(2024, 3, 11, 2, 30, 1, tzinfo=UTC)
