@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,11 +37,11 @@ def combine_files(home: Path, paths: Sequence[Path], output: Path, clip_sigma: t
     Raises
     ------
     SettingsError
-        If there is a file at ``output`` already.
+        If there is something at ``output`` already, if only a link that leads nowhere, or it cannot be written.
     CcdError
         If a file cannot be read, or does not fit the others.
     """
-    if output.exists():
+    if os.path.lexists(output):
         raise SettingsError(f"{output}: is there already: give another -o FILE, or remove it first")
     instruments = load_settings(home).instruments
     with progress_bar() as progress:
@@ -66,7 +67,10 @@ def combine_files(home: Path, paths: Sequence[Path], output: Path, clip_sigma: t
         inputs=tuple(map(_input, frames, image.rejected_fraction)),
         exposure_range_s=(min(exposures), max(exposures)) if exposures else None,
     )
-    write_hdulist(output, master_hdulist(stack))
+    try:
+        write_hdulist(output, master_hdulist(stack))
+    except OSError as error:
+        raise SettingsError(f"{output}: cannot be written: {error.strerror}: give another -o FILE") from None
     return stack
 
 

@@ -171,3 +171,14 @@ def test_an_interrupt_of_the_function_leaves_nothing(files, tmp_path):
     assert status == -signal.SIGINT
     assert said.splitlines()[-1] == "KeyboardInterrupt"
     assert sorted(tmp_path.iterdir()) == zipped
+
+
+@pytest.mark.parametrize("name", ["link.fits", "notes.txt/stack.fits"])
+def test_what_cannot_be_written_is_one_line(files, tmp_path, name):
+    (tmp_path / "link.fits").symlink_to(tmp_path / "away" / "stack.fits")
+    (tmp_path / "notes.txt").write_text("mine")
+    said = ccdwatch("combine", *files, "-o", tmp_path / name)
+    assert said.status == 2
+    assert said.err.endswith("remove it first\n" if name == "link.fits" else "File exists: give another -o FILE\n")
+    assert (tmp_path / "link.fits").is_symlink()
+    assert (tmp_path / "notes.txt").read_text() == "mine"
