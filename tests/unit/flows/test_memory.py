@@ -195,7 +195,7 @@ def test_a_run_that_was_refused_memory_says_what_it_needs_and_may_take(home: Hom
     with home.reading() as session:
         (run,) = [get_run(session, 1)]
     assert plan.attempt == run.attempt
-    assert (run.message or "").startswith("memory ran out: a run on frames of 0.0 megapixels needs about 0.6 GiB, and ")
+    assert (run.message or "").startswith("memory ran out: a run on frames of 0.0 megapixels needs about 0.7 GiB, and ")
     assert (run.message or "").endswith("(MemoryError: Unable to allocate 233. MiB)")
 
 
