@@ -330,8 +330,11 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_configuration_is_refused(configuration: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "ccdwatch.toml").write_text(configuration)
-    assert message in refused(tmp_path, "up", "--watch", tmp_path)
+    home, watched = tmp_path / "home", tmp_path / "frames"
+    home.mkdir()
+    watched.mkdir()
+    (home / "ccdwatch.toml").write_text(configuration)
+    assert message in refused(home, "up", "--watch", watched)
 
 
 def test_sigterm_ends_all_in_the_midst_of_a_run(service: Service, measured: Measured) -> None:

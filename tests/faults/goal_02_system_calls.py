@@ -79,8 +79,11 @@ def _alone() -> Iterator[None]:
 
         def __exit__(self, *_: object) -> None: ...
 
-        def measure(self, path: Path) -> Any:
-            return measure_frame(path, instruments=())
+        def measure(self, path: Path, *, check: Callable[[], None]) -> Any:
+            check()
+            measured = measure_frame(path, instruments=())
+            check()
+            return measured
 
         def submit(self, function: Callable[..., Any], *words: Any) -> Future[Any]:
             future: Future[Any] = Future()

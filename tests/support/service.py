@@ -228,7 +228,12 @@ class Service:
         return httpx.request(method, url, json=body, auth=(user, password), timeout=30)
 
     def prefect(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask the Prefect API; return what it knows."""
+        """Ask the Prefect API, again while its database is too busy; return what it knows."""
         response = self.ask(method, path, body)
+        for _ in range(10):
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(1)
+            response = self.ask(method, path, body)
         response.raise_for_status()
         return response.json()
