@@ -270,6 +270,7 @@ def _learn_secrets(content: Mapping[str, Any]) -> None:
     for section, value in content.items():
         for address in _texts(value):
             learn(secrets_of_address(address, is_token=section == "notify"))
+        learn(_told_by_key(section, value))
     given = [secret for name in _SECRET_NAMES if (secret := os.environ.get(name))]
     learn([*given, *(secret.partition(":")[2] for secret in given if ":" in secret)])
     for name in ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
@@ -285,8 +286,19 @@ def _texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, (list, dict)):
+        if isinstance(value, dict):
+            yield from (key for key in value if "://" in key)
         for one in value.values() if isinstance(value, dict) else value:
             yield from _texts(one)
+
+
+def _told_by_key(key: str, value: object) -> Iterator[str]:
+    """Yield the texts below keys that tell that they are secret, as ``password``, wherever somebody put them."""
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield from _told_by_key(name, one)
+    elif isinstance(value, str) and any(one in key.lower() for one in ("pass", "pwd", "secret", "token")):
+        yield value
 
 
 def prefect_secret() -> str | None:

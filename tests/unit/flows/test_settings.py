@@ -199,3 +199,18 @@ def test_every_quantity_may_have_limits() -> None:
     suffixes = {quantity: "_" + unit.lower().replace("/", "_per_") for quantity, unit in QUANTITIES.items()}
     keys = [name if name.endswith(suffix) else name + suffix for name, suffix in suffixes.items()]
     assert keys == list(get_args(SpecField))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[database.url]\npassword = "hunter2x"\n',
+        '[database]\nurl = { user = "ccd", db_passwd = "hunter2x" }\n',
+        '[notify]\n"slack://hunter2x/abcdef" = 1\n',
+    ],
+)
+def test_a_secret_in_a_wrong_place_is_not_shown(tmp_path: Path, text: str) -> None:
+    (tmp_path / "ccdwatch.toml").write_text(text)
+    with pytest.raises(SettingsError) as raised:
+        load_settings(tmp_path)
+    assert "hunter2x" not in str(raised.value)
