@@ -85,7 +85,7 @@ def _limits(pid: int | str, proc: Path, groups: Path) -> Iterator[Allowance]:
 def needed(n_pixels: int) -> int:
     """Return about how many bytes a run takes at most, from the pixels of one frame.
 
-    Frames are combined strip by strip, so that their number, and that of amplifiers, adds next to nothing.
+    Frames are combined strip by strip: their number adds what is held of them at most, which is in the first part.
     """
     return AT_REST_MIB * 2**20 + int(MIB_PER_MEGAPIXEL * 2**20 * n_pixels / 1e6)
 
