@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ccdcore._frame_noise import noise_asymmetry, some_rows
 from ccdcore._odd_frames import Sorted, Split, frame_levels, frame_means, sort_out
 from ccdcore._pair_series import PairSeries
 from ccdcore._transfer_fit import BiasNoise, widening
@@ -94,6 +95,8 @@ class BiasSeries(PairSeries):
         values = _some_values(first)
         if no_adu := not_adu(values.step, sqrt(moments.variance / 2)):
             return no_adu
+        some = some_rows(first.shape)
+        self._asymmetry = noise_asymmetry(first[some], second[some], moments.variance)
         self._moments.append(moments)
         self._values.append(values)
         self._step = max(self._step, values.step, histogram.step)
@@ -136,12 +139,12 @@ class BiasSeries(PairSeries):
         return odd
 
     def two_kinds(self) -> str | None:
-        """Say in words which two groups the biases fall into; None where they are of one kind."""
+        """Say in words which two groups the biases fall into, or which two are unequal; None where none."""
         if (by_noise := self._by_noise().groups) is not None:
             return _two_groups(by_noise, "noise", lambda value: f"{max(value, 0.0) ** 0.5:.2f} ADU")
         by_level = self._by_level(_OTHER_LEVEL_ADU, _OTHER_LEVEL_NOISES).groups
         if by_level is None:
-            return None
+            return self.unequal
         return _two_groups(by_level, "level", lambda value: f"{self.level + value:.0f} ADU")
 
     def _by_noise(self) -> Sorted:

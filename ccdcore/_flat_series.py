@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ccdcore import _flat_pair
 from ccdcore._bias_series import BiasSeries
 from ccdcore._exposures import Exposure
+from ccdcore._frame_noise import at_equal_light, noise_asymmetry, some_rows
 from ccdcore._odd_frames import Sorted, Split, frame_means, solvable, sort_out
 from ccdcore._pair_residuals import FlatPair
 from ccdcore._pair_series import OTHER_FLUX, PairSeries, overlap
@@ -57,6 +58,9 @@ _SHARED, _HALF = 3.0, 0.5
 _OTHER_READOUT, _SIGMAS = 0.2, 5.0
 """Relative difference of read noises, and σ of it, that no single read mode has."""
 
+_LEAST_LIGHT = 0.1
+"""Noise of light over that of the model, of pixels that light makes noisy."""
+
 _NEXT_TO_NO_LIGHT = 0.2
 """Noise variance of light over that of the biases."""
 
@@ -88,6 +92,15 @@ def _next_to_saturation(pair: FlatPair | None, limit: float) -> str | None:
     if np.mean(pair.ordered_sample + 5 * noise > pair.saturation) < _MOST_REJECTED:
         return None
     return f"most of their light is so near the limit of {limit:.0f} ADU that its noise is cut off: expose less"
+
+
+def _asymmetry(pair: FlatPair, slope: float) -> float:
+    """Return the `noise_asymmetry` of two flats whose noise of light grows by ``slope`` ADU² for each ADU."""
+    f1, f2 = pair.factors
+    rows = some_rows(pair.first.shape)
+    first, second = f1 * pair.first[rows], f2 * pair.second[rows]
+    variance = slope * np.maximum(first + second, 0) + (f1**2 + f2**2) * pair.bias_variance
+    return noise_asymmetry(*at_equal_light(first, second, np.sqrt(variance)), variance)
 
 
 @dataclass(slots=True)
@@ -165,6 +178,7 @@ class FlatSeries(PairSeries):
         if straight_line([points], self.noise.variance).slope < SMALLEST_SLOPE:
             guess = "they are averages, made of one frame, or the biases are noisier than they"
             return f"there is no shot noise in their difference: {guess}"
+        self._asymmetry = _asymmetry(pair, straight_line([points], self.noise.variance).slope)
         return points
 
     def add(self, one: Exposure, two: Exposure) -> None:
@@ -204,10 +218,10 @@ class FlatSeries(PairSeries):
         return reasons
 
     def two_kinds(self) -> str | None:
-        """Say in words which two groups the flats fall into; None where they are of one kind."""
+        """Say in words which two groups the flats fall into, or which two are unequal; None where none."""
         groups = self._by_noise().groups
         if groups is None or self._in_steps_of_light(groups):
-            return None
+            return self.unequal
         slope = 1 / majority_curve(self.pairs, self.noise).gain
         low, high = (
             f"{of.numbers.size} with a variance/mean of {slope * max(of.usual, 0.0):.3g} ADU"
@@ -263,7 +277,8 @@ class FlatSeries(PairSeries):
     def _shares(self, points: Sequence[_flat_pair.PairPoints]) -> tuple[_flat_pair.Array, _flat_pair.Array]:
         """Return the covariances of photon noise with the eight neighbours over its variance, and their uncertainty."""
         of = [p.neighbours for p in points]
-        light = np.array([n.covariance[0] - n.bias_share for n in of])
+        # Where no pixel is lit enough nothing is known of neighbours: the uncertainty says so.
+        light = np.maximum([n.covariance[0] - n.bias_share for n in of], _LEAST_LIGHT)
         nearest = 2 * np.array([n.covariance[1:].sum() - n.bias_share * self.bias_neighbours / 2 for n in of]) / light
         return nearest, 2 * np.array([np.sqrt(np.sum(n.uncertainty[1:] ** 2)) for n in of]) / light
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore._exposures import Exposure
+from ccdcore._odd_frames import solvable
 from ccdcore.geometry import Amplifier
 from ccdcore.statistics import cut, overscan_level, overscan_noise
 
@@ -42,6 +43,14 @@ def _not_two(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> str | None:
     return None
 
 
+def _unequal(quiet: Exposure, noisy: Exposure, asymmetry: float) -> str:
+    part = ((1 - abs(asymmetry)) / (1 + abs(asymmetry))) ** 0.5 if abs(asymmetry) < 1 else 0.0
+    return (
+        f"{quiet.name} has {100 * part:.0f} % of the noise of {noisy.name} at the same light: "
+        "an average of several, or another gain setting or read mode?"
+    )
+
+
 def _some_rows(shape: tuple[int, int]) -> npt.NDArray[np.int_]:
     """Return rows for a look at a large frame: blocks, evenly spaced, of all boxes that a strip has."""
     rows, columns = shape
@@ -68,15 +77,19 @@ class PairSeries(ABC):
     compared: list[tuple[int, int]] = field(default_factory=list, kw_only=True)
     overscan_noises: dict[int, float] = field(default_factory=dict, kw_only=True)
     _left_out: list[tuple[tuple[int, int], str]] = field(default_factory=list, kw_only=True)
+    _asymmetry: float = field(default=0.0, kw_only=True)
+    _unequal: list[str] = field(default_factory=list, kw_only=True)
 
     def add(self, one: Exposure, two: Exposure) -> None:
         """Take in a pair, or remark why it is no use."""
         first, second = cut(one.data, self.amplifier.data), cut(two.data, self.amplifier.data)
-        reason = _not_two(first, second)
+        reason, self._asymmetry = _not_two(first, second), 0.0
         if reason is None:
             reason = self._measure(first, second, self._overscan_levels(one, two))
         if reason is None:
             self.used.append((one.number, two.number))
+            if self._asymmetry:
+                self._unequal.append(_unequal(*((one, two) if self._asymmetry < 0 else (two, one)), self._asymmetry))
         else:
             self._left_out.append(((one.number, two.number), f"pair {one.name}, {two.name} left out: {reason}"))
 
@@ -103,6 +116,16 @@ class PairSeries(ABC):
     @abstractmethod
     def odd_frames(self) -> dict[int, str]:
         """Return the few frames that are not of one kind with the others, by number, and why."""
+
+    @property
+    def unequal(self) -> str | None:
+        """Say in words that one frame of a pair has another noise than its partner; None where most pairs are alike.
+
+        The only way to tell of two frames. Three tell it by their differences alone, which dew on a window, that
+        fades from one to the next, does not disturb.
+        """
+        most = 2 * len(self._unequal) >= max(1, len(self.used))
+        return self._unequal[0] if most and not solvable([*self.used, *self.compared]) else None
 
     def in_the_way(self) -> set[int]:
         """Return the frames that are in no pair of use, and keep those before and after them from being one."""

@@ -220,6 +220,25 @@ def misfit(points: Sequence[PairPoints], fit: TransferFit, noise: BiasNoise, lev
     return 0.0 if widening(chi2, dof) == 1 else sqrt((chi2 - dof) / weight)
 
 
+def growth(points: Sequence[PairPoints], fit: TransferFit, noise: BiasNoise) -> tuple[float, float]:
+    """Return d ln(V/μ)/d ln μ of the noise of light V from pixels to pixels of other light μ, and its uncertainty.
+
+    0 of photons; −0.3 at most by brighter-fatter. At full well signals bunch up, and noise collapses over a few per
+    cent of light. The uncertainty is infinite where there is no range of light.
+    """
+    mean, variance, sigma = joined(points)
+    lit = mean > noise.variance * fit.gain
+    mean, variance, sigma = mean[lit], variance[lit], sigma[lit]
+    if mean.size <= _PARAMETERS:
+        return 0.0, inf
+    weight = (mean / (fit.gain * sigma)) ** 2
+    steps = np.log(mean) - np.average(np.log(mean), weights=weight)
+    norm = float(weight @ steps**2)
+    if norm == 0:
+        return 0.0, inf
+    return float((weight * steps) @ ((variance - noise.variance) * fit.gain / mean)) / norm, norm**-0.5
+
+
 def curvature(electrons: Array, a00: float) -> Array:
     """Return [exp(2 a₀₀ N) − 1]/(2 a₀₀ N), the variance over that of photons alone; 1 for a₀₀ = 0."""
     exponent = np.clip(2 * a00 * electrons, -50, 50)

@@ -12,7 +12,7 @@ from ccdcore._bias_series import BiasSeries
 from ccdcore._flat_pair import PairPoints
 from ccdcore._flat_series import FlatSeries
 from ccdcore._ramp_fit import FEWEST_LEVELS, LEAST_RANGE, Ramp, is_ramp, n_levels, nonlinearity
-from ccdcore._transfer_fit import TransferFit, misfit
+from ccdcore._transfer_fit import TransferFit, growth, misfit
 from ccdcore._transfer_result import PhotonTransfer, PhotonTransferPoint
 
 _CURVE_POINTS = 24
@@ -22,6 +22,15 @@ _MANY_REJECTED = 0.05
 _CERTAIN, _MUCH_BENT = 4.0, 0.02
 _MUCH_OFF, _SURELY_OFF = 0.02, 0.03
 """Departure from a straight line against the exposure time; a lamp that drifts by 1 % makes 2 %."""
+
+_HIDDEN = 0.05
+"""Part of the gain that may be off by cosmic rays too faint to be told from noise, from which on it is doubtful."""
+
+_COLLAPSES, _SURELY = -2.0, 4.0
+"""Growth of noise over light with the light, and σ of it, that only signals which bunch up at a limit make."""
+
+_MOST_CHARGE = 5e5
+"""Electrons; the largest pixels hold fewer."""
 
 _BAD_FIT = 0.03
 """Scatter of the noise about the curve, relative and beyond what chance makes, that makes a gain doubtful."""
@@ -110,7 +119,7 @@ def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: st
             *(f"pair {name} left out: {why}" for name, why in ramp.left_out.items()),
             *_fit_notes(ramp, flats),
         ),
-        doubts=(*result.doubts, *_fit_doubts(ramp, flats)),
+        doubts=(*result.doubts, *_fit_doubts(ramp, flats), *_bounds_doubts(ramp, flats)),
     )
 
 
@@ -181,6 +190,28 @@ def _fit_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
         yield (
             f"the noise is off the curve by {100 * off:.0f} % (chi2/dof = {fit.chi2_per_dof or 0:.0f}): two gain "
             "settings or read modes in one set, a response that is not linear, or a light pattern that moved"
+        )
+
+
+def _bounds_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
+    """Say where the gain is less certain than its scatter, or makes charges that no pixel holds."""
+    points = [pair.points for pair in ramp.used]
+    if (hidden := flats.faint_cosmic_rays(points)) > _HIDDEN:
+        yield (
+            f"the gain may be off by {100 * hidden:.0f} %: what differs between flats besides noise, as stars that "
+            "move or many cosmic rays, goes on below what can be told from noise"
+        )
+    slope, uncertainty = growth(points, ramp.fit, flats.noise)
+    if slope < min(_COLLAPSES, -_SURELY * uncertainty):
+        yield (
+            "where there is more light there is less noise: the light is at full well, where noise collapses and the "
+            "gain comes out too high (expose less)"
+        )
+    charge = ramp.fit.gain * max(pair.level for pair in ramp.used)
+    if charge > _MOST_CHARGE:
+        yield (
+            f"with this gain the flats hold {charge / 1000:.0f} 000 electrons a pixel, more than pixels can: their "
+            "light is at full well, where noise collapses (expose less), or they are averages"
         )
 
 

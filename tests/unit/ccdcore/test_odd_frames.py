@@ -219,3 +219,34 @@ def test_two_biases_of_one_kind_are_not_doubted(honest: tuple[Images, Images]) -
     with_row_noise = [b + rng.integers(-8, 9, (b.shape[0], 1)).astype(np.int32) for b in biases[:2]]
     for pair in (biases[:2], [biases[0], biases[1] + 3], with_row_noise):
         assert measured(pair, flats[:2]).bias_doubts == ()
+
+
+@pytest.mark.parametrize("n_averaged", [2, 7])
+@pytest.mark.parametrize("first", [True, False])
+def test_one_master_and_one_raw_frame_are_told_apart(
+    honest: tuple[Images, Images], n_averaged: int, first: bool
+) -> None:
+    biases, flats = honest
+    step = 1 if first else -1
+    masters = averaged(flats[1 : 1 + n_averaged]), np.mean(biases[1 : 1 + n_averaged], axis=0).astype(np.float32)
+    for result, kind in (
+        (measured(biases[:3], [masters[0], flats[0]][::step]), "flat"),
+        (measured([masters[1], biases[0]][::step], flats[:2]), "bias"),
+    ):
+        assert result.gain_e_per_adu is None
+        (doubt,) = result.doubts
+        assert doubt.startswith(f"{kind} {1 if first else 2} has ")
+        assert "an average of several" in doubt
+        assert abs(float(doubt.split(" has ")[1].split(" %")[0]) - 100 * n_averaged**-0.5) < 4
+
+
+@pytest.mark.parametrize(
+    ("light", "tilt"), [(spectrum_light(CAMERA.shape, 40_000.0), 0.0), (UNIFORM * 60_000.0, 0.002)]
+)
+def test_two_honest_frames_of_a_lamp_that_changes_are_not_told_apart(light: np.ndarray, tilt: float) -> None:
+    rng = np.random.default_rng(3)
+    biases = [bias_pixels(CAMERA, rng) for _ in range(2)]
+    tilted = 1.05 + tilt * np.linspace(-1, 1, CAMERA.shape[1])
+    result = measured(biases, [flat_pixels(CAMERA, rng, light * lamp) for lamp in (1, tilted)])
+    assert result.doubts == ()
+    assert result.gain_e_per_adu is not None

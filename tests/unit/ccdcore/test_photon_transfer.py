@@ -539,3 +539,20 @@ def test_a_bias_level_that_wanders_between_evenings_does_no_harm() -> None:
     assert result.gain_e_per_adu == pytest.approx(0.971, abs=4 * result.gain_uncertainty)
     assert result.gain_uncertainty < 0.01 * 0.971
     assert result.chi2_per_dof < 1.5
+
+
+@pytest.mark.parametrize("excess", [0.98, 1.02])
+def test_flats_at_full_well_below_the_limit_of_the_converter_are_doubted(excess: float) -> None:
+    rng = np.random.default_rng(1)
+    shape, gain = (160, 200), 1.5
+    full_well = 61_500 * gain * (1 + 0.005 * rng.normal(size=shape))
+    light = excess * 61_500 * gain * (1 + 0.008 * rng.normal(size=shape))
+    biases = [np.rint(rng.normal(500, 3, shape)).astype(np.uint16) for _ in range(3)]
+    flats = []
+    for k in range(5):
+        electrons = rng.poisson(light * (1 + 0.003 * k))
+        held = electrons / (1 + (electrons / full_well) ** 12) ** (1 / 12)
+        flats.append(np.rint(held / gain + rng.normal(500, 3, shape)).astype(np.uint16))
+    result = one(measure_gain(biases, flats))
+    assert result.gain_e_per_adu is None or result.gain_e_per_adu > 3 * gain
+    assert any("full well" in doubt for doubt in result.doubts)
