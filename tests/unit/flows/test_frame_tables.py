@@ -55,6 +55,7 @@ def test_every_frame_of_a_folder_is_identified_with_the_reason(home: Path, tmp_p
         "amplifiers_because": "the whole image: no header card names a section",
         "night": "2022-09-21",
         "date_obs": "2022-09-21T19:00:00+00:00",
+        "date_remark": None,
         "exposure_time_s": 8.0,
         "ccd_temperature_c": -70.0,
         "filter": None,
