@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore._exposures import Exposure
-from ccdcore._odd_frames import solvable
 from ccdcore.geometry import Amplifier
 from ccdcore.statistics import cut, overscan_level, overscan_noise
 
@@ -119,13 +118,12 @@ class PairSeries(ABC):
 
     @property
     def unequal(self) -> str | None:
-        """Say in words that one frame of a pair has another noise than its partner; None where most pairs are alike.
+        """Say in words that one frame of the only pair has another noise than its partner; None where they are alike.
 
-        The only way to tell of two frames. Three tell it by their differences alone, which dew on a window, that
-        fades from one to the next, does not disturb.
+        The only way to tell of two frames. Three tell it by their differences alone, and the pairs of a ramp by its
+        curve, which dew on a window, that fades from one to the next, does not disturb.
         """
-        most = 2 * len(self._unequal) >= max(1, len(self.used))
-        return self._unequal[0] if most and not solvable([*self.used, *self.compared]) else None
+        return self._unequal[0] if self._unequal and len(self.used) == 1 else None
 
     def in_the_way(self) -> set[int]:
         """Return the frames that are in no pair of use, and keep those before and after them from being one."""

@@ -44,6 +44,7 @@ from flows.words import one_line
 logger = logging.getLogger(__name__)
 
 RECONCILE_EVERY = timedelta(seconds=30)
+BUSY_RECONCILE = timedelta(seconds=2)
 ASK_AGAIN_AFTER = timedelta(seconds=60)
 LONGEST_WAIT = 1.0
 LOOK_SECONDS = 3.0
@@ -167,6 +168,7 @@ class Dispatcher:
         )
 
     def _reconcile(self, at: datetime) -> None:
+        self._reconcile_at = at + BUSY_RECONCILE  # also where Prefect does not answer
         if self._is_to_hasten:
             self.api.hasten(now())
             self._is_to_hasten = False
@@ -181,7 +183,7 @@ class Dispatcher:
             self._tidied_at = at
             for line in remove_leftovers(self.home, at):
                 logger.info("%s", line)
-        busy = at + timedelta(seconds=2) if plans else at + RECONCILE_EVERY
+        busy = at + (BUSY_RECONCILE if plans else RECONCILE_EVERY)
         self._reconcile_at = min(busy, later or busy)
 
     def _end_runs(self, under_way: Sequence[OpenRun], *, ask_of_all: bool) -> bool:
