@@ -71,11 +71,11 @@ class Parts:
 def _end(process: subprocess.Popen[bytes], name: str) -> None:
     process.terminate()
     try:
-        process.wait(timeout=15)
+        process.wait(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        pytest.fail(f"{name} did not stop within 15 s")
+        pytest.fail(f"{name} did not stop within a minute")
 
 
 def free_port() -> int:
@@ -130,7 +130,7 @@ class Place:
     def _completed_run(self) -> dict[str, Any] | None:
         """The run of a calibration set that has ended well."""
         asked = {"sort": "START_TIME_DESC", "limit": 20}
-        with httpx.Client(base_url=self.server, auth=("observer", "dark sky"), trust_env=False) as client:
+        with httpx.Client(base_url=self.server, auth=("observer", "dark sky"), trust_env=False, timeout=60) as client:
             runs = client.post("/flow_runs/filter", json=asked).raise_for_status().json()
         ours = [
             one for one in runs if one["parameters"]["home"] == home_id(self.home) and "digest" in one["parameters"]
