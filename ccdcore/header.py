@@ -217,7 +217,8 @@ def _filter(cards: Cards, entry: Instrument | None) -> str | None:
     for wheels in FILTER_WHEELS:
         names = [str(cards[wheel]).strip() for wheel in wheels if wheel in cards]
         if names and (name is None or any(map(str.isalpha, "".join(names)))):
-            return "+".join(one for one in names if not _is_open(one)) or name or "open"
+            in_the_beam = "+".join(one for one in names if not _is_open(one))
+            return in_the_beam or name or (names[0] if len(names) == 1 else "open")
     return name
 
 

@@ -72,12 +72,16 @@ def _real_step(values: Values, gaps: Values, rounding: float) -> float:
     if gaps.size < _FEWEST_VALUES - 1:
         return 0.0
     step, span = float(gaps.min()), float(values[-1] - values[0])
-    # Rounding is all of the error of one gap, and next to nothing of that of many.
-    near = values[values - values[0] < 64 * step]
-    for some in (near, values):
-        extent = float(some[-1] - some[0])
-        if extent > 0:
+    # Rounding is all of the error of one gap, and next to nothing of that of many: from the middle, where values are
+    # dense, outwards, so that steps are never miscounted.
+    distance = np.abs(values - values[values.size // 2])
+    reach, is_all = 8.0, False
+    while not is_all:
+        some = values[distance <= reach * step]
+        is_all = some.size == values.size
+        if (extent := float(some[-1] - some[0])) > 0:
             step = extent / max(1, round(extent / step))
+        reach *= 4
     if step * _TO_THE_GRID < _ROUNDING * rounding or span == 0:
         return 0.0
     places = (values - values[0]) / step
