@@ -378,10 +378,11 @@ def forget(session: Session, file_ids: Collection[int]) -> None:
         session.execute(delete(File).where(File.id.in_(ids), File.state.in_(_WAITING)))
 
 
-def counts(session: Session) -> dict[FileState, int]:
-    """Return how many files are in each state."""
-    found = dict(session.execute(select(File.state, func.count()).group_by(File.state)).all())
-    return {state: found.get(state, 0) for state in FileState}
+def counts(session: Session, states: Collection[FileState] = tuple(FileState)) -> dict[FileState, int]:
+    """Return how many files are in each state, or in each of those named: all that are done take long to count."""
+    query = select(File.state, func.count()).where(File.state.in_(states)).group_by(File.state)
+    found = dict(session.execute(query).all())
+    return {state: found.get(state, 0) for state in states}
 
 
 def quarantined(session: Session, *, limit: int) -> list[FileRow]:

@@ -104,7 +104,7 @@ class Dispatcher:
             self._forget_times()
         free_lost_claims(self.home)
         with self.home.reading() as session:
-            files, under_way = ledger.counts(session), open_runs(session)
+            files, under_way = ledger.counts(session, _IN_WORK), open_runs(session)
         under_way = self._oversee(under_way)
         is_reading = bool(files[FileState.CLAIMED])
         self._note_idle("files are ready", is_so=bool(files[FileState.READY]) and not is_reading)

@@ -106,12 +106,11 @@ class WatchedSite:
         with self.home.reading() as session:
             return {row.relative_path: row.state for row in session.scalars(select(File))}
 
-    def cpu_share(self, *, over: float) -> float:
-        """Return what part of a processor the process takes, from now on over so many seconds."""
+    def cpu_seconds(self) -> float:
+        """Return how long a processor has worked for the process."""
         assert self.process is not None
-        self.process.cpu_percent()
-        time.sleep(over)
-        return float(self.process.cpu_percent()) / 100
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
 
     def said(self) -> str:
         """Return the end of its log."""

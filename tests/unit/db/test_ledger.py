@@ -198,6 +198,7 @@ def test_status_counts_states_and_names_the_oldest(session: Session, ready: int)
     finish(session, ready)
     assert ledger.oldest_unprocessed(session) is None
     assert Counter({key: number for key, number in ledger.counts(session).items() if number}) == {FileState.DONE: 1}
+    assert ledger.counts(session, [FileState.READY]) == {FileState.READY: 0}
     (file,) = ledger.files_at(session, [sighting(), sighting("b.fits")], host=HOST)
     assert file.id == ready
     assert ledger.sightings(session, host=HOST) == [sighting()]
