@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from ccdcore.errors import CcdError
 from ccdcore.geometry import Amplifier, Section
@@ -333,7 +334,7 @@ def load_settings(home: Path, *, watch: tuple[Path, ...] = ()) -> Settings:
     Raises
     ------
     SettingsError
-        In one line that names the file, the key, the value, and what is allowed.
+        In one line that names the file, the key, what is allowed, and the value where it cannot be a secret.
     """
     path = home / CONFIG_NAME
     content: dict[str, Any] = {}
@@ -366,7 +367,7 @@ _WORDS = {
 
 
 def _first_problem(error: ValidationError) -> str:
-    """Return the first problem pydantic found, as key, value, and what is allowed."""
+    """Return the first problem pydantic found, as key, value where it may be shown, and what is allowed."""
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"] if part != "[key]")
     if problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
@@ -374,8 +375,18 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"{key} is missing: give it"
     allowed = _WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    # Addresses of receivers are secret as a whole.
-    return f"{key}: {allowed}" if problem["loc"][0] == "notify" else f"{key} = {problem['input']!r}: {allowed}"
+    return f"{key} = {problem['input']!r}: {allowed}" if _may_be_shown(problem) else f"{key}: {allowed}"
+
+
+def _may_be_shown(problem: ErrorDetails) -> bool:
+    """Whether a value is no secret for sure: a number, or a text where texts of no secret are asked for.
+
+    One in another place, as a password in place of a port's number, may be anything; so may a table.
+    """
+    if isinstance(problem["input"], str):
+        is_misplaced = problem["type"].endswith(("_type", "_parsing"))
+        return problem["loc"][0] in {"instrument", "recipes"} and not is_misplaced
+    return isinstance(problem["input"], (int, float))
 
 
 def _allowed_keys(location: tuple[int | str, ...]) -> str:

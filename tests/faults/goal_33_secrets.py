@@ -41,22 +41,39 @@ RECEIVERS = (
     "mailto//user:{}@example.org",
     "{}",
 )
+PLACES = (
+    "instrument",
+    "watch",
+    "[web]\nport",
+    "[watch]\nquiet_seconds",
+    "[watch]\npolling",
+    "[nights]\nwindow_nights",
+    "[prefect]\napi_url",
+    "[prefect]\ntask_runner",
+    "[recipes.bias]\nclip_sigma",
+)
+"""Keys whose values it is in the wrong place of."""
 
 
 def run(full: bool) -> str:
     plain = _configurations()
-    with tempfile.TemporaryDirectory(prefix="ccdwatch-") as directory, _forgetting():
+    with tempfile.TemporaryDirectory(prefix="ccdwatch-") as directory:
         top = Path(directory)
         for number, text in enumerate(plain):
-            home = top / f"home{number}"
-            home.mkdir()
-            (home / "ccdwatch.toml").write_text(text)
-            for words in (["process", str(home)], ["status"], ["doctor"], ["db", "check"], ["status", "--json"]):
-                said = ccdwatch(*words, "--home", home)
-                _says_none(said.out.decode() + said.err, f"{text} {' '.join(words)}")
-                assert "Traceback" not in said.err, f"{text} {' '.join(words)}: {said.err}"
-        _in_work(top / "work")
+            with _forgetting():  # what another one had taught it would be hidden here too
+                _commands(top / f"home{number}", text)
+        with _forgetting():
+            _in_work(top / "work")
     return f"{len(plain)} configurations × 5 commands, receivers that fail, a failed run, health: 0 secrets said"
+
+
+def _commands(home: Path, text: str) -> None:
+    home.mkdir()
+    (home / "ccdwatch.toml").write_text(text)
+    for words in (["process", str(home)], ["status"], ["doctor"], ["db", "check"], ["status", "--json"]):
+        said = ccdwatch(*words, "--home", home)
+        _says_none(said.out.decode() + said.err, f"{text} {' '.join(words)}")
+        assert "Traceback" not in said.err, f"{text} {' '.join(words)}: {said.err}"
 
 
 def _configurations() -> list[str]:
@@ -67,6 +84,9 @@ def _configurations() -> list[str]:
     texts += [f'[web]\npublic_url = "{known}"\n', f'[web]\nport = "{known}"\n', f'notify = "json://u:{SECRET}@h"\n']
     texts += [f'[notify]\nurl = "{known}"\n', f'[notify]\nurls = "{known}"\n', f'database = "{known}"\n']
     texts += [f'[database]\nurl = {{ url = "{known}" }}\n', f'[watch]\nhost = 3\n[notify]\nurls = ["{known}"]\n']
+    # In place of what it is not.
+    texts += [f'{place} = "{SECRET}"\n' for place in PLACES]
+    texts += [f'{place} = {{ it = "{SECRET}" }}\n' for place in PLACES[:3]]
     return texts
 
 
