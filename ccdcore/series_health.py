@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from math import inf
 from statistics import median, median_low
 
 import numpy as np
@@ -44,7 +45,7 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
     """Tell the frames of a calibration set that do not belong to it from those that do.
 
     Each rule sees only the frames that the rules before it have kept:
-    averaged frames; those that are no ADU, or wrapped; another shape or other
+    frames of one value; averaged frames; those that are no ADU, or wrapped; another shape or other
     amplifiers than most of the set; saturated flats and darks; another
     temperature than most of their type; biases and darks
     whose level or noise is not that of the others; averages among raw flats; flats whose flux is off
@@ -66,6 +67,7 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
         The others, in the order given, each with its reason in words.
     """
     rules: tuple[Callable[[Sequence[SeriesFrame]], Reasons], ...] = (
+        _constant,
         _averaged,
         _no_adu,
         _wrapped,
@@ -85,22 +87,30 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
 
 
 def _constant(frames: Sequence[SeriesFrame]) -> Reasons:
-    """Find frames that show no noise at all; a lit one may be saturated throughout, which is another rule's."""
+    """Find frames that show no noise at all; one brighter than living biases is saturated, which is another rule's."""
+    alive = [of.median for frame in _of_type(frames, FrameType.BIAS) for of in frame.statistics if not _is_even(of)]
+    unlit = max(alive, default=inf)
     reasons = {}
     for frame in frames:
         is_lit = frame.info.frame_type is not FrameType.BIAS
         if frame.statistics and all(
-            each.minimum == each.maximum and not (is_lit and _is_full_scale(each)) for each in frame.statistics
+            _is_even(each) and not (is_lit and (each.minimum > unlit or _is_full_scale(each)))
+            for each in frame.statistics
         ):
             values = " and ".join(dict.fromkeys(f"{each.minimum:g}" for each in frame.statistics))
-            guess = "saturated, " if is_lit else ""
+            guess = "offset too low, " if values == "0" else "saturated, " if is_lit and unlit == inf else ""
             reasons[frame.sha256] = f"every pixel is {values} ADU: {guess}dead converter, cable off, or simulator?"
     return reasons
 
 
+def _is_even(statistics: FrameStatistics) -> bool:
+    return statistics.minimum == statistics.maximum
+
+
 def _is_full_scale(statistics: FrameStatistics) -> bool:
-    """Whether the largest value is the largest of a converter of 8 bits or more."""
-    return statistics.maximum in {2.0**bits - 1 for bits in range(8, 33)}
+    """Whether the largest value is the largest of a converter of 8 bits or more, as it is or padded to 16."""
+    plain = {2.0**bits - 1 for bits in range(8, 33)}
+    return statistics.maximum in plain | {2.0**16 - 2.0 ** (16 - bits) for bits in range(8, 16)}
 
 
 def _averaged(frames: Sequence[SeriesFrame]) -> Reasons:

@@ -74,18 +74,28 @@ class Saying:
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """Files that hold one frame, not all of which say what is in force of it."""
+    """Files that hold one frame, not all of which say what is in force of it.
+
+    ``only_value`` is that of all its pixels, in ADU, None where they differ.
+    """
 
     frame_id: int
     sha256: str
     in_force: Said
     sayings: tuple[Saying, ...]
+    only_value: float | None
 
     @property
     def differing(self) -> tuple[str, ...]:
         """What they differ in, by the names of columns."""
         all_said = [self.in_force, *(one.said for one in self.sayings)]
         return tuple(name for name in _MATTERS if any(said.get(name) != self.in_force.get(name) for said in all_said))
+
+    @property
+    def is_overexposed(self) -> bool:
+        """Whether all its pixels are at one value, above zero, and all its files say that it is a flat."""
+        types = {one.said.get("frame_type") for one in self.sayings}
+        return bool(self.only_value) and types == {str(FrameType.FLAT)}
 
     @property
     def n_exposures(self) -> int:
@@ -97,7 +107,7 @@ class Disagreement:
         left = tuple(one for one in self.sayings if is_there[one.file_id])
         if all(one.is_in_force for one in left):
             return None
-        return Disagreement(self.frame_id, self.sha256, self.in_force, left)
+        return replace(self, sayings=left)
 
 
 def said_of(values: Mapping[str, Any]) -> Said:
@@ -272,8 +282,13 @@ def disagreements(session: Session, frame_ids: Collection[int] | None = None) ->
             in_force = said_in(frame)
             sayings = tuple(_saying(file, last.get((frame.id, file.id)), in_force) for file in files[frame.id])
             if not all(one.is_in_force for one in sayings):
-                found.append(Disagreement(frame.id, frame.sha256, in_force, sayings))
+                found.append(Disagreement(frame.id, frame.sha256, in_force, sayings, _only_value(frame)))
     return found
+
+
+def _only_value(frame: Frame) -> float | None:
+    values = {of[end] for of in frame.statistics for end in ("minimum", "maximum")}
+    return values.pop() if len(values) == 1 else None
 
 
 def _saying(file: File, last: HeaderRevision | None, in_force: Said) -> Saying:

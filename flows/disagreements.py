@@ -50,12 +50,7 @@ def in_words(one: Disagreement) -> str:
     sayings = sorted(one.sayings, key=lambda saying: (saying.is_in_force, saying.path))
     differing = [_WORDS.get(name, name) for name in one.differing]
     if one.n_exposures > 1:
-        which = " and ".join(word for word in ("camera", "time") if word in differing)
-        return (
-            f"{number_of(len(sayings), 'file')} hold exactly the same pixels, as of {one.n_exposures} exposures that "
-            f"differ in {which}: dead converter, simulator, or one picture read out twice? It counts once; "
-            f"of an old header and its correction remove the old: {_named(one, sayings)}"
-        )
+        return _of_several_exposures(one, sayings, differing)
     if all(not saying.is_in_force for saying in sayings):
         return (
             f"{_named(one, sayings)}, but another {', '.join(differing)} is in force, which was seen later: if the "
@@ -64,6 +59,22 @@ def in_words(one: Disagreement) -> str:
     return (
         f"{number_of(len(sayings), 'file')} hold the same pixels, but differ in {', '.join(differing)}: "
         f"{_named(one, sayings)}: remove the wrong one, or type ccdwatch retry file:N of the right one"
+    )
+
+
+def _of_several_exposures(one: Disagreement, sayings: Sequence[Saying], differing: Sequence[str]) -> str:
+    which = " and ".join(word for word in ("camera", "time") if word in differing)
+    counts = "once" if one.n_exposures < _FEWEST_REPEATED else "for nothing"
+    if one.is_overexposed:
+        value, cause = f", all of {one.only_value:g} ADU", "saturated throughout? expose less"
+    elif one.only_value is not None:
+        value, cause = f", all of {one.only_value:g} ADU", "dead converter, cable off, or simulator?"
+    else:
+        value, cause = "", "dead converter, simulator, or one picture read out twice?"
+    return (
+        f"{number_of(len(sayings), 'file')} hold exactly the same pixels{value}, as of {one.n_exposures} exposures "
+        f"that differ in {which}: {cause} It counts {counts}; "
+        f"of an old header and its correction remove the old: {_named(one, sayings)}"
     )
 
 

@@ -234,7 +234,7 @@ class Health(Row):
         """What makes it ill, in words; a home where no service runs is not ill for that."""
         n_quarantined = self.files[FileState.QUARANTINED]
         n_not_believed = sum(one["n"] for one in self.odd_dates if one["are_left_out"])
-        n_repeated = sum(one["exposures"] > 1 for one in self.disagreements)
+        n_repeated = sum(one["exposures"] > 1 and not one["overexposed"] for one in self.disagreements)
         found = {
             f"{number_of(n_quarantined, 'file')} in quarantine": n_quarantined > 0,
             number_of(len(self.failed_runs), "failed run"): bool(self.failed_runs),
@@ -297,6 +297,7 @@ def _disagreement(one: Disagreement) -> dict[str, Any]:
         "files": [str(saying.path) for saying in one.sayings],
         "differ_in": list(one.differing),
         "exposures": one.n_exposures,
+        "overexposed": one.is_overexposed,
         "told": in_words(one),
     }
 

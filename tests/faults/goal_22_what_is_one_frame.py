@@ -41,7 +41,7 @@ def run(full: bool) -> str:
     with patch.object(flows.local, "STEPS", [step for step in STEPS if step.is_urgent]):
         for seed in range(5 if full else 1):
             n_files += _several_types(seed, list(STORED) if full else ["float32"])
-            n_exposures += _equal_pixels(seed)
+            n_exposures += _equal_pixels(seed) + _overexposed(seed)
     return (
         f"{n_files} files of 8 exposures in several types of pixels, also in a home of the former rule, counted as 8 "
         f"each time; {n_exposures} files of equal or constant pixels told, none measured"
@@ -109,6 +109,21 @@ def _equal_pixels(seed: int) -> int:
         reasons = {row["reason"] for row in answer["excluded"]}
         assert len(reasons) == 3, reasons
         return 36
+
+
+def _overexposed(seed: int) -> int:
+    """Flats that are saturated throughout are equal, too: told as what they are, and no illness of the home."""
+    with _home() as (home, raw):
+        truth = simple_night(raw, camera=CAMERA, seed=seed, n_bias=4, n_flat=4)
+        for path in truth.flats:
+            _rewrite(path, lambda data: np.full_like(data, 65532), path)
+        answer = process(home, [raw])
+        assert [row["kind"] for row in answer["masters"]] == ["bias"]
+        (reason,) = {row["reason"] for row in answer["excluded"] if "product" not in row}
+        assert "4 files hold exactly the same pixels, all of 65532 ADU" in reason
+        assert "saturated throughout" in reason
+        assert not health(home).problems
+        return len(truth.flats)
 
 
 def _same(image: npt.NDArray[Any], _: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -84,6 +84,31 @@ def noisy(flux: Sequence[float] | np.ndarray, scatter: float, seed: int) -> np.n
 # Flats of a stable lamp
 
 
+@pytest.mark.parametrize(
+    ("frame_type", "value", "has_biases", "reason"),
+    [
+        (FrameType.BIAS, 7.0, True, "every pixel is 7 ADU: dead converter, cable off, or simulator?"),
+        (FrameType.BIAS, 0.0, True, "every pixel is 0 ADU: offset too low, dead converter, cable off, or simulator?"),
+        (FrameType.DARK, 7.0, True, "every pixel is 7 ADU: dead converter, cable off, or simulator?"),
+        (
+            FrameType.FLAT,
+            44_000.0,
+            False,
+            "every pixel is 44000 ADU: saturated, dead converter, cable off, or simulator?",
+        ),
+        (FrameType.FLAT, 44_000.0, True, "saturated: 100 % of the pixels at 44000 ADU"),
+        (FrameType.FLAT, 65_532.0, False, "saturated: 100 % of the pixels at 65532 ADU"),
+        (FrameType.DARK, 65_535.0, False, "saturated: 100 % of the pixels at 65535 ADU"),
+    ],
+)
+def test_frames_of_one_value_are_no_exposures(
+    frame_type: FrameType, value: float, has_biases: bool, reason: str
+) -> None:
+    odd = frame("odd", value, frame_type=frame_type, noise=0.0, saturated=1.0)
+    odd = replace(odd, statistics=(replace(odd.statistics[0], minimum=value, maximum=value),))
+    assert reasons([*(biases() if has_biases else []), *flats(np.ones(4)), odd]) == {"odd": reason}
+
+
 def test_the_warm_up_is_told_in_words() -> None:
     told = reasons(biases() + flats(notebook_flux()))
     assert told == {
