@@ -108,9 +108,9 @@ def _is_own(path: Path, begins: bytes) -> bool:
 
 
 def print_provenance(home: Path, identifier: str, *, as_json: bool) -> None:
-    """Print where something came from."""
+    """Print where something came from; the path of a file stands for what its bytes are."""
     with read_home(home).reading() as session:
-        tree = origins.provenance(session, identifier)
+        tree = origins.provenance(session, _sha256_of_path(identifier) or identifier)
     if as_json:
         print(json.dumps(tree, indent=2, allow_nan=False))  # noqa: T201 - the command line speaks here
         return
@@ -121,6 +121,14 @@ def print_provenance(home: Path, identifier: str, *, as_json: bool) -> None:
     _grow(top, tree)
     console = Console()
     Console(width=None if console.is_terminal else 1000, markup=False, highlight=False, emoji=False).print(top)
+
+
+def _sha256_of_path(identifier: str) -> str | None:
+    """Return the SHA-256 of a file's bytes; None of what is no path, or of nothing that is there."""
+    from ccdcore.fits_io import file_sha256
+
+    is_path = os.sep in identifier or Path(identifier).suffix != ""
+    return file_sha256(identifier) if is_path and os.path.isfile(identifier) else None  # noqa: PTH113 - any text is given
 
 
 def _grow(branch: Any, value: Any) -> None:

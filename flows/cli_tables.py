@@ -214,6 +214,7 @@ def provenance(identifier: str, home: Path, format_name: str) -> None:
     Example:
       ccdwatch provenance 12            measurement 12
       ccdwatch provenance master:3
+      ccdwatch provenance reference/CAM/master_bias_bin1x1.fits
     """
     from flows import answers
 

@@ -821,6 +821,7 @@ def test_bad_pixels_are_counted_and_masked(place: Place) -> None:
     assert np.argwhere(fits.getdata(row["path"]) != 0).tolist() == [[10, 20]]
     origin = ccdwatch("provenance", f"master:{row['master_id']}", "--home", place.home, "--format", "json").json()
     assert len(origin["wasDerivedFrom"]) == len(truth.biases) + len(truth.flats)
+    assert ccdwatch("provenance", row["path"], "--home", place.home, "--format", "json").json() == origin
     assert "mask" not in {one["kind"] for one in place.on_record("masters")}
 
 
