@@ -70,6 +70,8 @@ class PhotonTransfer:
         Why the numbers may be wrong, in words: whoever uses them should look first. Not repeated in `notes`.
     bias_doubts : tuple of str
         Why also read noise and bias level in ADU may be wrong; not repeated in `doubts`.
+    flat_doubts : tuple of str
+        Those of `doubts` that also speak against a flat made of the same frames.
     """
 
     amplifier: str
@@ -100,3 +102,4 @@ class PhotonTransfer:
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     bias_doubts: tuple[str, ...] = ()
+    flat_doubts: tuple[str, ...] = ()

@@ -41,6 +41,7 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
     steps = "whole ADU" if biases.step == 1 else f"steps of {biases.step:g} ADU"
     is_hidden = read_noise <= 3 * read_noise_uncertainty
     hidden = [f"the read noise is hidden by rounding to {steps}"] if is_hidden else []
+    mixed = biases.two_kinds(), flats.two_kinds() if flats.pairs else None
     result = PhotonTransfer(
         amplifier=biases.amplifier.name,
         method="bias only",
@@ -57,12 +58,11 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
         n_flat_pairs=0,
         n_pixels=0,
         notes=(*notes, *biases.remarks, *flats.remarks, *hidden),
-        bias_doubts=biases.doubts,
+        bias_doubts=(*filter(None, mixed[:1]), *biases.doubts),
     )
-    doubts = [biases.two_kinds(), flats.two_kinds() if flats.pairs else None]
-    if any(doubts) or not flats.pairs:
-        return replace(result, doubts=tuple(filter(None, doubts)))
-    result = replace(result, doubts=tuple(filter(None, [flats.of_another_kind(biases)])))
+    if any(mixed) or not flats.pairs:
+        return _of_flats(result, mixed[1:])
+    result = _of_flats(result, [flats.of_another_kind(biases)])
     levels = [pair.level for pair in flats.pairs]
     if method == "ptc" and not is_ramp(levels):
         return replace(
@@ -95,6 +95,7 @@ def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: st
     means = np.concatenate([of.mean for of in points])
     read_noise = result.read_noise_adu
     systematic, corrected, of_corrected = _free_of_brighter_fatter(ramp, flats)
+    doubts = (*_fit_doubts(ramp, flats), *_bounds_doubts(ramp, flats))
     return replace(
         result,
         gain_e_per_adu=fit.gain,
@@ -119,8 +120,15 @@ def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: st
             *(f"pair {name} left out: {why}" for name, why in ramp.left_out.items()),
             *_fit_notes(ramp, flats),
         ),
-        doubts=(*result.doubts, *_fit_doubts(ramp, flats), *_bounds_doubts(ramp, flats)),
+        doubts=(*result.doubts, *doubts, *_hidden_doubts(ramp, flats)),
+        flat_doubts=(*result.flat_doubts, *doubts),
     )
+
+
+def _of_flats(result: PhotonTransfer, said: Sequence[str | None]) -> PhotonTransfer:
+    """Add what speaks against the gain and against a master flat."""
+    doubts = tuple(filter(None, said))
+    return replace(result, doubts=(*result.doubts, *doubts), flat_doubts=(*result.flat_doubts, *doubts))
 
 
 def _free_of_brighter_fatter(ramp: Ramp, flats: FlatSeries) -> tuple[float, float, float]:
@@ -193,14 +201,18 @@ def _fit_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
         )
 
 
-def _bounds_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
-    """Say where the gain is less certain than its scatter, or makes charges that no pixel holds."""
-    points = [pair.points for pair in ramp.used]
-    if (hidden := flats.faint_cosmic_rays(points)) > _HIDDEN:
+def _hidden_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
+    """Say where the gain is less certain than its scatter; a master is free of stars and cosmic rays."""
+    if (hidden := flats.faint_cosmic_rays([pair.points for pair in ramp.used])) > _HIDDEN:
         yield (
             f"the gain may be off by {100 * hidden:.0f} %: what differs between flats besides noise, as stars that "
             "move or many cosmic rays, goes on below what can be told from noise"
         )
+
+
+def _bounds_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
+    """Say where the light is at full well: noise that collapses, or charges that no pixel holds."""
+    points = [pair.points for pair in ramp.used]
     slope, uncertainty = growth(points, ramp.fit, flats.noise)
     if slope < min(_COLLAPSES, -_SURELY * uncertainty):
         yield (

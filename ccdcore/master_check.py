@@ -16,11 +16,9 @@ from ccdcore._master_stack import (
     reduce_frame,
     rounding_variance,
     some_rows,
-    statistics_of,
 )
 from ccdcore.master import MaskBit, Master
 from ccdcore.pattern_check import pattern_remarks
-from ccdcore.pixel_values import cut_off
 
 Image = npt.NDArray[Any]
 
@@ -97,7 +95,7 @@ def check_master(
         What is wrong, in words; empty when nothing is.
     """
     difference = residual(frame, master, bias=bias, dark=dark)
-    remarks = [*_mask_remarks(master), *_rejection_remarks(master), *_cut_off_remarks(master, frame)]
+    remarks = [*_mask_remarks(master), *_rejection_remarks(master)]
     (rows,) = some = some_rows(master.value.shape)
     whole, master, difference = master, _part(master, rows), difference[some].copy()  # so that the rest can go
     variance, usable = _variance(master, bias, dark, rows)
@@ -148,13 +146,6 @@ def _rejection_remarks(master: Master) -> list[str]:
         for entry in master.inputs
         if entry.rejected_fraction > min(max(MOST_REJECTED, stars), MOST_STARS)
     ]
-
-
-def _cut_off_remarks(master: Master, frame: CalibrationFrame) -> list[str]:
-    if master.kind != "bias":
-        return []
-    worst = max(statistics_of(frame), key=lambda one: one.cut_fraction)
-    return list(filter(None, [cut_off(worst.cut_fraction, worst.minimum)]))
 
 
 def _expected_variance(master: Master, dark_variance: float, gain_e_per_adu: float | None) -> tuple[float, float]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ccdcore.series import SeriesFrame
     from db.sets import GainOnRecord
 
-_DETAILS = ("level_range_adu", "n_bias", "n_flat", "n_flat_pairs", "n_pixels", "chi2_per_dof", "notes")
+_DETAILS = ("level_range_adu", "n_bias", "n_flat", "n_flat_pairs", "n_pixels", "chi2_per_dof", "notes", "flat_doubts")
 
 _LIKE_AN_AVERAGE = 1.8
 """A gain this many times the header's may come from averaged flats: two halve the noise."""

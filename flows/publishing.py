@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
@@ -15,10 +15,10 @@ from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame, stand_in_note
 from db.records import PROCESS_GONE, abandon_run, forget_master, record_master
 from db.results import NewMaster, Verdict
-from db.runs import MeasurementRow, RunRow, UsedFrame, get_run, run_measurements
+from db.runs import MasterRow, MeasurementRow, RunRow, UsedFrame, get_run, run_masters, run_measurements
 from db.sets import OpenRun, open_runs
 from flows.home import Home, now
-from flows.inputs import inputs_of_run
+from flows.inputs import Inputs, inputs_of_run
 from flows.leftovers import remove_leftovers, words_of_unregistered
 from flows.naming import master_path
 from flows.processes import HOST, is_gone
@@ -43,14 +43,20 @@ RUN_LEASE = timedelta(hours=2)
 
 
 def publish_master(
-    home: Home, run_id: int, master: Master, *, filter_name: str | None, bias: Master | None = None
+    home: Home,
+    run_id: int,
+    master: Master,
+    *,
+    filter_name: str | None,
+    bias: Master | None = None,
+    doubts: Sequence[str] = (),
 ) -> int:
-    """Check a master, write it below the home, record it, and return its id."""
+    """Check a master, write it below the home, record it, and return its id; ``doubts`` are what its maker found."""
     from ccdcore.master_file import master_hdulist
 
     with home.reading() as session:
         run = get_run(session, run_id)
-        measured = run_measurements(session, run_id)
+        measured, made = run_measurements(session, run_id), run_masters(session, run_id)
         of_run = inputs_of_run(session, run_id)
     inputs = [one for one in of_run.frames if one.role == master.kind]
     path = master_path(
@@ -63,6 +69,7 @@ def publish_master(
     )
     frames = [one.frame for one in inputs if one.excluded is None]
     remarks = _check(master, frames, reliable(home, measured), bias)
+    doubts = [*doubts, *_doubts(master.kind, measured, next((row for row in made if row.kind == "bias"), None), of_run)]
     row = NewMaster(
         kind=master.kind,
         filter=filter_name,
@@ -71,10 +78,10 @@ def publish_master(
         unit=master.unit,
         n_combined=len(master.inputs),
         n_excluded=sum(one.excluded is not None and one.frame.info.filter == filter_name for one in inputs),
-        verdict=_verdict(remarks),
+        verdict=_verdict(remarks, doubts),
         valid_from=min((one.date_obs for one in master.inputs if one.date_obs), default=now()),
         statistics=_statistics(master),
-        remark="; ".join(filter(None, [*remarks, stand_ins_of(of_run.frames), *of_run.remarks])) or None,
+        remark="; ".join(filter(None, [*doubts, *remarks, stand_ins_of(of_run.frames), *of_run.remarks])) or None,
     )
     return _publish(home, run_id, row, master_hdulist(master, _cards(run, measured, filter_name)))
 
@@ -165,9 +172,40 @@ def _mean_of(measured: Sequence[MeasurementRow], quantity: str) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _verdict(remarks: Sequence[str]) -> Verdict:
-    """One odd finding makes a master suspect; with more it is bad, and never becomes the reference."""
-    return "ok" if not remarks else "suspect" if len(remarks) == 1 else "bad"
+def _doubts(kind: str, measured: Sequence[MeasurementRow], own: MasterRow | None, inputs: Inputs) -> list[str]:
+    """Say what was found odd about the frames of a master, and about the biases that were taken off them.
+
+    ``own`` is the run's master bias, where there is one.
+    """
+    from ccdcore.pixel_values import cut_off
+
+    rows = [row for row in measured if row.quantity == "bias_level"]
+    of_flats = _said(rows, [row.details.get("flat_doubts", ()) for row in rows]) if kind == FrameType.FLAT else []
+    if kind != FrameType.BIAS and own is not None:
+        return [*of_flats, *([] if own.verdict == "ok" else [f"its master bias is {own.verdict}: {own.remark}"])]
+    biases = [one.frame for one in inputs.frames if one.role == FrameType.BIAS and one.excluded is None]
+    worst = max((one for frame in biases for one in frame.statistics), key=lambda one: one.cut_fraction, default=None)
+    of_biases = _said(rows, [filter(None, [row.remark]) for row in rows])
+    if not of_biases and worst is not None:
+        of_biases = list(filter(None, [cut_off(worst.cut_fraction, worst.minimum)]))
+    return [*of_flats, *of_biases]
+
+
+def _said(rows: Sequence[MeasurementRow], doubts: Sequence[Iterable[str]]) -> list[str]:
+    """Return what was said of the first amplifier that something was said of, and of how many others there was."""
+    found = {row.amplifier: words for row, said in zip(rows, doubts, strict=True) if (words := "; ".join(said))}
+    if not found or len(rows) == 1:
+        return list(found.values())
+    (name, words), *more = found.items()
+    return [f"amplifier {name}{f' and {len(more)} more' if more else ''}: {words}"]
+
+
+def _verdict(remarks: Sequence[str], doubts: Sequence[str] = ()) -> Verdict:
+    """One odd finding makes a master suspect; with more it is bad, and never becomes the reference.
+
+    Doubts about what it was made of have made it look odd already, or will not: they count for no second finding.
+    """
+    return "bad" if len(remarks) > 1 else "suspect" if remarks or doubts else "ok"
 
 
 def _cards(run: RunRow, measured: Sequence[MeasurementRow], filter_name: str | None) -> dict[str, Any]:

@@ -177,9 +177,12 @@ def make_master_flats(home: Home, run_id: int) -> list[int]:
 
 def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame]) -> int:
     """Combine the flats of one filter; its images are gone before those of the next filter are there."""
+    from ccdcore.varying import parted_light
+
     bias = bias_for(home, run_id, "flat", flats)
+    doubts = list(filter(None, [parted_light(flats, bias)]))
     master = _flat_of_the_lit(home, run_id, product, flats, bias)
-    return publish_master(home, run_id, master, filter_name=flats[0].info.filter, bias=bias)
+    return publish_master(home, run_id, master, filter_name=flats[0].info.filter, bias=bias, doubts=doubts)
 
 
 def _flat_of_the_lit(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame], bias: Master) -> Master:

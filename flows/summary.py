@@ -36,6 +36,7 @@ def print_summary(
     _lines(_notes(rows))
     masters = [{**row, "frames": row["n_combined"], "left_out": row["n_excluded"]} for row in results["masters"]]
     show(masters, format_name="table", columns=_MASTERS, empty="no masters")
+    _lines(_odd_masters(results["masters"]))
     for what, title in (("excluded", "left out"), ("failed", "failed")):
         if results[what]:
             _lines([f"{title}:"])
@@ -58,6 +59,16 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         which = "" if set(some) == amplifiers[night] else f", amplifier {', '.join(some)}"
         lines.append(f"{night}{which}: {note}")
     return lines
+
+
+def _odd_masters(masters: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what is odd about masters; what is not is in their table."""
+    return [
+        f"{one['night']}, master {' '.join(filter(None, [one['kind'], one['filter']]))} {one['verdict']}: "
+        f"{one_line(one['remark'])}"
+        for one in masters
+        if one["verdict"] != "ok" and one["remark"]
+    ]
 
 
 def _why_nothing(results: Mapping[str, Any]) -> str:

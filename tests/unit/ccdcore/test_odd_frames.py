@@ -140,10 +140,10 @@ def test_two_kinds_of_biases_are_told(honest: tuple[Images, Images]) -> None:
     others, _ = night(5, 1.43, 4)
     result = measured([*biases[:4], *others], flats)
     assert result.gain_e_per_adu is None
-    assert result.doubts[0].startswith("the biases fall into two groups, 4 with a noise of 3.1")
+    assert result.bias_doubts[0].startswith("the biases fall into two groups, 4 with a noise of 3.1")
     raised = measured([*biases[:4], *(bias + np.uint16(40) for bias in biases[4:])], flats)
     assert raised.gain_e_per_adu is None
-    assert raised.doubts[0].startswith("the biases fall into two groups, 4 with a level of 500 ADU and 4 with")
+    assert raised.bias_doubts[0].startswith("the biases fall into two groups, 4 with a level of 500 ADU and 4 with")
 
 
 def test_a_ramp_in_two_gains_is_told(honest: tuple[Images, Images]) -> None:
@@ -208,9 +208,8 @@ def test_who_is_odd() -> None:
 def test_two_biases_that_contradict_each_other_are_doubted(honest: tuple[Images, Images], spoilt, words: str) -> None:
     biases, flats = honest
     for pair in ([biases[0], spoilt(biases[1]).astype(np.uint16)], [spoilt(biases[0]).astype(np.uint16), biases[1]]):
-        (doubt,) = measured(pair, flats[:2]).bias_doubts
+        (doubt,) = [said for said in measured(pair, flats[:2]).bias_doubts if "the only two biases" in said]
         assert re.search(words, doubt)
-        assert "the only two biases" in doubt
 
 
 def test_two_biases_of_one_kind_are_not_doubted(honest: tuple[Images, Images]) -> None:

@@ -1,0 +1,91 @@
+"""Masters of what is told to be of two kinds, or whose biases are doubted, never come out as "ok"."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flows.home import open_home
+from flows.process import process
+from flows.steps import STEPS
+from tests.support.simulate import FloatImage, standard_cards, write_frame
+
+SHAPE = (128, 128)
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing, as that takes most of the time."""
+    monkeypatch.setattr("flows.local.STEPS", [step for step in STEPS if step.is_urgent])
+
+
+def series(
+    folder: Path, kind: str, gains: list[float], electrons: float | list[FloatImage] = 0.0, **cards: list[Any]
+) -> None:
+    """Write a frame for each gain; ``cards`` are of each frame. Biases have a read noise of 5 electrons at 1000 ADU."""
+    rng = np.random.default_rng(len(kind) + len(gains))
+    level = cards.pop("level", [1000.0] * len(gains))
+    for n, gain in enumerate(gains):
+        light = electrons[n] if isinstance(electrons, list) else electrons
+        pixels = level[n] + (rng.poisson(light, SHAPE) + rng.normal(0, 5.0, SHAPE)) / gain
+        when = datetime(2022, 9, 19, 20, tzinfo=UTC) + timedelta(minutes=n + (60 if electrons else 0))
+        of_frame = {keyword: values[n] for keyword, values in cards.items()}
+        described = {**standard_cards(kind, when, 5.0 if electrons else 0.0), **of_frame}
+        write_frame(folder / f"{kind}{n}.fits", np.clip(np.rint(pixels), 0, 65535).astype(np.uint16), described)
+
+
+def answered(tmp_path: Path) -> dict[str, Any]:
+    answer = process(open_home(tmp_path / "home"), [tmp_path / "frames"])
+    assert answer["failed"] == []
+    return answer
+
+
+def masters(answer: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {one["kind"]: (one["verdict"], one["remark"] or "") for one in answer["masters"]}
+
+
+@pytest.mark.parametrize("taken_in_turn", [True, False])
+def test_masters_of_two_gains_are_suspect(tmp_path: Path, taken_in_turn: bool) -> None:
+    gains = [1.5, 0.8] * 4 if taken_in_turn else [1.5] * 4 + [0.8] * 4
+    series(tmp_path / "frames", "bias", gains)
+    series(tmp_path / "frames", "flat", gains, 20_000.0)
+    made = masters(answered(tmp_path))
+    assert made["bias"][0] == "suspect"
+    assert "the biases fall into two groups, 4 with a noise of" in made["bias"][1]
+    assert made["flat"][0] in {"suspect", "bad"}
+    assert "the biases fall into two groups" in made["flat"][1]
+
+
+def test_a_master_flat_of_two_gains_is_suspect(tmp_path: Path) -> None:
+    series(tmp_path / "frames", "bias", [1.5] * 4)
+    series(tmp_path / "frames", "flat", [1.5] * 4 + [1.1] * 4, 20_000.0)
+    made = masters(answered(tmp_path))
+    assert made["bias"] == ("ok", "")
+    assert made["flat"][0] in {"suspect", "bad"}
+    assert "the flats fall into two groups" in made["flat"][1]
+
+
+@pytest.mark.parametrize("n_bias", [5, 1])
+def test_a_master_flat_of_biases_that_are_cut_off_is_suspect(tmp_path: Path, n_bias: int) -> None:
+    series(tmp_path / "frames", "bias", [1.5] * n_bias, level=[2.0] * n_bias)
+    series(tmp_path / "frames", "flat", [1.5] * 4, 20_000.0, level=[2.0] * 4)
+    made = masters(answered(tmp_path))
+    for kind in ("bias", "flat") if n_bias > 1 else ("flat",):
+        assert made[kind][0] == "suspect"
+        assert made[kind][1].count("the biases are cut off at 0 ADU") == 1
+
+
+def test_a_master_flat_of_two_filters_that_no_known_card_names_is_suspect(tmp_path: Path) -> None:
+    rows, columns = (np.linspace(-1, 1, n) for n in SHAPE)
+    lights = [20_000 * (1 - depth * (rows[:, None] ** 2 + columns**2)) for depth in [0.1] * 4 + [0.14] * 4]
+    series(tmp_path / "frames", "bias", [1.5] * 4)
+    series(tmp_path / "frames", "flat", [1.5] * 8, lights, FILTPOS=[1] * 4 + [2] * 4)
+    answer = answered(tmp_path)
+    verdict, remark = masters(answer)["flat"]
+    assert verdict == "suspect"
+    assert "in 4 flats with FILTPOS = 1 than in 4 with 2: two filters or lamps in one?" in remark
+    (row,) = answer["characterisations"]
+    assert abs(row["gain_e_per_adu"] - 1.5) < 5 * row["gain_uncertainty"]
+    assert row["verdict"] == "unjudged"
