@@ -10,6 +10,7 @@ from ccdcore._exposures import Image
 from ccdcore._transfer_result import PhotonTransfer
 from ccdcore.electron_multiplication import excess_noise
 from ccdcore.frame import Frame
+from ccdcore.header import NO_ADU
 from ccdcore.series import SeriesFrame
 
 WITH_LOSS = "compressed with loss"
@@ -23,7 +24,7 @@ def with_header_doubts(result: PhotonTransfer, biases: Sequence[Image], flats: S
         for image in (*biases, *flats)
         if isinstance(image, Frame | SeriesFrame)
         for said in image.info.frame_type_reason.split("; ")
-        if said.startswith(WITH_LOSS)
+        if said.startswith((WITH_LOSS, NO_ADU))
     ]
     multiplied = None if result.gain_e_per_adu is None else _excess_noise(flats)
     return replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,11 @@ _T = TypeVar("_T")
 _KELVIN = 273.15
 _WARMEST_C = 60.0
 """No detector works above this; a larger number is in kelvin."""
+
+NO_ADU, A_RATE = "BUNIT is", "a rate"
+"""How the reason of a frame's type tells of pixels in another unit than raw ones have."""
+_RATE = re.compile(r"(/|\bper\b)\s*\(?\s*s(ec(onds?)?)?\b|\bs(ec)?\s*(\^|\*\*)?\s*\(?-1", re.IGNORECASE)
+_CALIBRATED = re.compile(r"^\W*(e|(photo-?)?electrons?|photons?|[mun]?jy|mjy|mag|erg|flam|fnu)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,8 @@ def identify(
     )
     began = _began(cards, entry)
     site = site_longitude(cards, _keywords("longitude", entry), began.when)
-    doubts = [*_doubts(cards, {"exposure_time": exposure_time_s}, entry), *began.words, *site.words]
+    unusable = _doubts(cards, {"exposure_time": exposure_time_s}, entry)
+    doubts = [*unusable, *filter(None, [other_unit(cards)]), *began.words, *site.words]
     return ExposureInfo(
         frame_type=frame_type,
         frame_type_reason="; ".join([frame_type_reason, *doubts]),
@@ -172,6 +179,18 @@ def _doubts(cards: Cards, found: dict[str, object], entry: Instrument | None) ->
         said = find(cards, _keywords(name, entry), _figures)
         if value is None and said is not None:
             yield f"{said[0]} = {said[1]!r} cannot be used"
+
+
+def other_unit(cards: Cards) -> str | None:
+    """Say in words that BUNIT names a unit of calibrated images; None where not."""
+    unit = str(cards.get("BUNIT", "")).strip()
+    if _RATE.search(unit):
+        return (
+            f"{NO_ADU} {unit!r}, {A_RATE}: already calibrated, or divided by the exposure time, raw frames are in ADU"
+        )
+    if _CALIBRATED.search(unit):
+        return f"{NO_ADU} {unit!r}: already calibrated, raw frames are in ADU"
+    return None
 
 
 def _figures(value: object) -> object | None:

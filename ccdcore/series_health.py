@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore._lamp_trend import off_trend, robust_scatter
+from ccdcore.header import A_RATE, NO_ADU
 from ccdcore.instrument import FrameType
 from ccdcore.pixel_values import not_adu
 from ccdcore.series import Exclusion, SeriesFrame, flat_groups, in_time_order, nominal_exposure
@@ -45,7 +46,7 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
     """Tell the frames of a calibration set that do not belong to it from those that do.
 
     Each rule sees only the frames that the rules before it have kept:
-    frames of one value; averaged frames; those that are no ADU, or wrapped; another shape or other
+    frames of one value; calibrated and averaged ones; those that are no ADU, or wrapped; another shape or other
     amplifiers than most of the set; saturated flats and darks; another
     temperature than most of their type; biases and darks
     whose level or noise is not that of the others; averages among raw flats; flats whose flux is off
@@ -68,6 +69,7 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
     """
     rules: tuple[Callable[[Sequence[SeriesFrame]], Reasons], ...] = (
         _constant,
+        _of_other_unit,
         _averaged,
         _no_adu,
         _wrapped,
@@ -111,6 +113,16 @@ def _is_full_scale(statistics: FrameStatistics) -> bool:
     """Whether the largest value is the largest of a converter of 8 bits or more, as it is or padded to 16."""
     plain = {2.0**bits - 1 for bits in range(8, 33)}
     return statistics.maximum in plain | {2.0**16 - 2.0 ** (16 - bits) for bits in range(8, 16)}
+
+
+def _of_other_unit(frames: Sequence[SeriesFrame]) -> Reasons:
+    """Find rates, and fractions of other units; whole numbers may be ADU whatever BUNIT says."""
+    return {
+        frame.sha256: said
+        for frame in frames
+        for said in frame.info.frame_type_reason.split("; ")
+        if said.startswith(NO_ADU) and (A_RATE in said or any(one.step < 1 for one in frame.statistics))
+    }
 
 
 def _averaged(frames: Sequence[SeriesFrame]) -> Reasons:

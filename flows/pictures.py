@@ -20,6 +20,7 @@ from flows.lacks import producing
 from flows.naming import picture_path
 from flows.processes import HOST, is_gone
 from flows.reconcile import Plan
+from flows.verification import require_unchanged
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -109,8 +110,9 @@ def _images(home: Home, run_id: int, row: MasterRow) -> Images:
     first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)
     of_kind = [one.frame for one in used if one.role == row.kind]
     bias = None if row.kind == FrameType.BIAS else bias_for(home, run_id, row.kind, of_kind)
-    left = residual(first, master, bias=bias)
-    return Images(title[0].lower() + title[1:], read_image(first.path), master.value, left, master.unit)
+    left, pixels = residual(first, master, bias=bias), read_image(first.path)
+    require_unchanged(home, run_id)  # nothing is shown that is not on record
+    return Images(title[0].lower() + title[1:], pixels, master.value, left, master.unit)
 
 
 def _mask(home: Home, rows: Sequence[MasterRow]) -> npt.NDArray[Any] | None:
