@@ -34,6 +34,10 @@ STARS, MOST_STARS = 3.0, 0.1
 WIDTH_RANGE = 0.7, 1.4
 """How far a scatter may be from the expected one."""
 
+MUCH_ROUNDED = 3.0
+"""Variance of the read noise over that of rounding, below which pixels may well repeat one value: there is no least
+scatter."""
+
 LARGEST_OFFSET = 0.5
 """How far a frame may lie from the master, in units of its noise in one pixel."""
 
@@ -101,13 +105,16 @@ def check_master(
     variance, usable = _variance(master, bias, dark, rows)
     if not usable.any():
         return (f"no pixel of this master {master.kind} has a usable value",)
+    rounding = rounding_variance([frame])
+    is_hidden = noise_adu is not None and noise_adu**2 < MUCH_ROUNDED * rounding
+    least = 0.0 if is_hidden and master.kind == "bias" else WIDTH_RANGE[0]
     expected = None
     if noise_adu is not None and (gain_e_per_adu is not None or master.kind == "bias"):
-        expected = _expected_variance(master, noise_adu**2 + rounding_variance([frame]), gain_e_per_adu)
-        remarks += _noise_remarks(master, variance, usable, expected, noise_adu)
+        expected = _expected_variance(master, noise_adu**2 + rounding, gain_e_per_adu)
+        remarks += _noise_remarks(master, variance, usable, expected, noise_adu, least)
     if master.kind == "flat":
         remarks += pattern_remarks(whole, lambda band: _variance(_part(whole, band), bias, dark, band), expected)
-    return (*remarks, *_frame_remarks(master, variance, usable, frame, difference))
+    return (*remarks, *_frame_remarks(master, variance, usable, frame, difference, least))
 
 
 def _variance(
@@ -156,12 +163,12 @@ def _expected_variance(master: Master, dark_variance: float, gain_e_per_adu: flo
 
 
 def _noise_remarks(
-    master: Master, variance: Image, usable: Image, expected: tuple[float, float], noise_adu: float
+    master: Master, variance: Image, usable: Image, expected: tuple[float, float], noise_adu: float, least: float
 ) -> list[str]:
     """Compare the scatter with σ/√N of the noise model."""
     model = expected[0] + expected[1] * np.fmax(master.value[usable], 0)
     ratio = float(np.median(np.sqrt(variance[usable] * master.n_used[usable] / model)))
-    if WIDTH_RANGE[0] < ratio < WIDTH_RANGE[1]:
+    if least < ratio < WIDTH_RANGE[1]:
         return []
     return [
         f"its uncertainty is {ratio:.2f} times what a read noise of {noise_adu:.2f} ADU and "
@@ -170,7 +177,7 @@ def _noise_remarks(
 
 
 def _frame_remarks(
-    master: Master, variance: Image, usable: Image, frame: CalibrationFrame, difference: Image
+    master: Master, variance: Image, usable: Image, frame: CalibrationFrame, difference: Image, least: float
 ) -> list[str]:
     """Compare one frame with the others: its residual in units of the noise expected of it."""
     n, share = master.n_used[usable].astype(np.float64), _variance_share(frame, master)
@@ -188,7 +195,7 @@ def _frame_remarks(
         remarks.append(
             f"{frame.path}: it lies {level:+.3g} {master.unit} from the master, {centre:+.1f} σ of one pixel"
         )
-    if not WIDTH_RANGE[0] < width < WIDTH_RANGE[1]:
+    if not least < width < WIDTH_RANGE[1]:
         remarks.append(f"{frame.path}: its residual scatters {width:.2f} times as much as the others' noise allows")
     return remarks
 

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from db.listings import runs
 from flows.home import open_home
+from flows.lacks import failures
+from flows.pictures import draw_pictures
 from flows.process import process
 from flows.steps import STEPS
 from tests.support.simulate import (
@@ -145,3 +148,23 @@ def test_a_dead_amplifier_costs_no_other(tmp_path: Path) -> None:
         assert abs(row["gain_e_per_adu"] - true) < 5 * row["gain_uncertainty"]
     assert [kind for kind, *_ in made(answer)] == ["bias", "flat"]
     assert "amplifier 3 has no usable pair of biases" in lacking(answer)["gain and read noise of amplifier 3"]
+
+
+def test_no_picture_shows_pixels_that_are_not_on_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = simple_night(tmp_path / "frames", n_bias=3, n_flat=0)
+    answered(tmp_path)
+    home = open_home(tmp_path / "home")
+    drawn: list[str] = []
+    monkeypatch.setattr("flows.pictures._draw", lambda *about: drawn.append(about[3]))
+    with home.reading() as session:
+        (run,) = runs(session)
+    draw_pictures(home, run.id)
+    assert {"Master bias frames", "Master bias histogram"} <= set(drawn)
+    drawn.clear()
+    with fits.open(truth.biases[0], mode="update") as hdus:
+        hdus[0].data[:] += 100
+    draw_pictures(home, run.id)
+    assert [name for name in drawn if "bias" in name] == []
+    (failed,) = failures(home, run.id)
+    assert failed.product == "pictures of the master bias"
+    assert str(truth.biases[0]) in failed.reason

@@ -445,6 +445,16 @@ def test_real_sky_flats(shared_data):
     assert check_master(master, sky[0], bias=bias, noise_adu=10.24, gain_e_per_adu=1.2) == ()
 
 
+@pytest.mark.parametrize(("level", "noise"), [(16.0, 0.25), (16.4, 0.25), (16.5, 0.4), (16.2, 0.8)])
+def test_biases_of_coarse_steps_may_hardly_scatter(level, noise):
+    """Ten bits shifted by six: the read noise is less than a step."""
+    rng = np.random.default_rng(10)
+    images = (64 * np.rint(level + rng.normal(0, noise, (8, *CAMERA.shape)))).astype(np.uint16)
+    frames = [frame(CAMERA, n, "bias", image) for n, image in enumerate(images)]
+    measured = max(float(np.var(images[0])) - 64**2 / 12, 0.0) ** 0.5
+    assert check_master(master_bias(frames, noise_adu=measured), frames[4], noise_adu=measured) == ()
+
+
 @pytest.mark.parametrize("limit", [4_000, 44_000, 65_535])
 def test_saturated_pixels_of_flats_are_masked_wherever_the_limit_is(limit):
     rng = np.random.default_rng(limit)

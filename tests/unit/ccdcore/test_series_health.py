@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ccdcore.geometry import Amplifier, Section
-from ccdcore.header import ExposureInfo
+from ccdcore.header import ExposureInfo, identify
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
 from ccdcore.series_health import judge_series, temperature_gap
@@ -51,7 +51,13 @@ def frame(
         path=Path(f"{name}.fits"),
         shape=shape,
         info=ExposureInfo(
-            frame_type, "test", "cam", "test", "bin1x1", EVENING + timedelta(minutes=minute), **(defaults | info)
+            frame_type,
+            info.pop("frame_type_reason", "test"),
+            "cam",
+            "test",
+            "bin1x1",
+            EVENING + timedelta(minutes=minute),
+            **(defaults | info),
         ),
         amplifiers=tuple(Amplifier(each, Section.whole(SHAPE)) for each in names),
         statistics=statistics,
@@ -473,3 +479,23 @@ def test_where_half_of_the_biases_have_another_noise_none_is_called_odd() -> Non
     loud = [replace(one, sha256=f"loud{n}") for n, one in enumerate(biases((BIAS,) * 4, noise=7.0))]
     assert excluded([*quiet, *loud]) == []
     assert excluded([*quiet, *loud[:1]]) == ["loud0"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "said"),
+    [
+        *((unit, "a rate") for unit in ("electron/s", "e-/s", "COUNTS/S", "adu per second", "DN s**-1", "e- / sec")),
+        *((unit, "already calibrated") for unit in ("electrons", "e-", "MJy/sr")),
+        *((unit, None) for unit in ("adu", "ADU", "counts", "DN", "", "counts/sample", "electronic units")),
+    ],
+)
+def test_a_unit_of_calibrated_images_is_named(unit: str, said: str | None) -> None:
+    info = identify({"IMAGETYP": "flat", "BUNIT": unit}, filename="a.fits", shape=SHAPE)
+    fractions = [
+        replace(one, statistics=tuple(replace(each, step=0.1, n_averaged=10) for each in one.statistics))
+        for one in flats([1.0] * 4, frame_type_reason=info.frame_type_reason)
+    ]
+    (reason,) = set(reasons(fractions).values())
+    assert (f"BUNIT is {unit!r}" in reason, (said or "average of 10") in reason) == (said is not None, True)
+    whole = flats([1.0] * 4, frame_type_reason=info.frame_type_reason)
+    assert len(excluded(whole)) == (4 if said == "a rate" else 0)
