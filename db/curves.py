@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import ColumnElement, Select, String, select, type_coerce
 from sqlalchemy.orm import Session
 
+from db.kept_masters import standing
 from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
 from db.results import QUANTITIES
 from db.rows import Row
@@ -132,7 +133,7 @@ def changes(
     """
     entries = entry_versions(session, instrument)
     which = {"quantity": quantity, "amplifier": amplifier, "configuration": configuration, "filter": filter_name}
-    where = conditions(which, entries=entries if instrument else None)
+    where = conditions(session, which, entries=entries if instrument else None)
     of = curves(session, entries, where, known=which)
     found = [(curve, change) for curve in of for change in curve.course().changes]
     return changes_on_record(session, found)
@@ -188,6 +189,7 @@ def entry_versions(session: Session, instrument: str | None) -> Entries:
 
 
 def conditions(
+    session: Session,
     which: Mapping[str, str | None],
     *,
     entries: Iterable[int] | None = None,
@@ -209,7 +211,7 @@ def conditions(
     if until is not None:
         where.append(MEASUREMENT.observed_at < until)
     if not superseded:
-        where.append(RUN.superseded_by_id.is_(None))
+        where.append(standing(session))
     return where
 
 

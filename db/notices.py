@@ -93,7 +93,8 @@ def raise_notices(session: Session, *, run_id: int, instrument: str, configurati
     Only the newest measurement of a trend is news, and each thing is put on record once, whatever is done again.
     """
     own = set(session.scalars(select(Measurement.id).where(Measurement.run_id == run_id)))
-    where = conditions({"configuration": configuration}, entries=(entries := entry_versions(session, instrument)))
+    entries = entry_versions(session, instrument)
+    where = conditions(session, {"configuration": configuration}, entries=entries)
     told = notices(session, instrument=instrument)
     n = 0
     for curve in curves(session, entries, where):

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, extract, func, select
 from sqlalchemy.orm import Session, aliased
 
+from db.kept_masters import standing
 from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
 from db.results import Verdict
 from db.rows import Row
@@ -84,7 +85,7 @@ def overview(session: Session, *, quantities: Collection[str], instrument: str |
     list of Standing
         By instrument, configuration, amplifier, filter and quantity.
     """
-    found = session.connection().execute(_query(quantities, instrument)).all()
+    found = session.connection().execute(_query(session, quantities, instrument)).all()
     of_series: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
     for row in found:
         of_series[row[:5]].append(row)
@@ -95,7 +96,7 @@ def overview(session: Session, *, quantities: Collection[str], instrument: str |
     return [_standing(rows, specs[rows[0].instrument]) for _, rows in ordered]
 
 
-def _query(quantities: Collection[str], instrument: str | None) -> Select[Any]:
+def _query(session: Session, quantities: Collection[str], instrument: str | None) -> Select[Any]:
     # Plain columns: as attributes of a mapped class each row would cost more.
     of, set_ = Measurement.__table__.c, CalibrationSet.__table__.c
     return (
@@ -118,12 +119,12 @@ def _query(quantities: Collection[str], instrument: str | None) -> Select[Any]:
         .select_from(Run)
         .join(CalibrationSet, Run.calibration_set_id == set_.id)
         .join(Measurement, of.run_id == Run.id)
-        .where(*_of_recent_sets(RECENT, instrument), of.quantity.in_(quantities))
+        .where(*_of_recent_sets(session, RECENT, instrument), of.quantity.in_(quantities))
         .order_by(of.observed_at, of.id)
     )
 
 
-def _of_recent_sets(windows: int, instrument: str | None = None) -> list[ColumnElement[bool]]:
+def _of_recent_sets(session: Session, windows: int, instrument: str | None = None) -> list[ColumnElement[bool]]:
     """Return what the standing runs of the newest windows of each camera and configuration fulfil.
 
     There are few such windows, found without a look at the others; runs are found by them, and measurements by runs.
@@ -143,7 +144,7 @@ def _of_recent_sets(windows: int, instrument: str | None = None) -> list[ColumnE
     of = cameras.group_by(one.instrument, one.configuration).subquery()
     is_same = (CalibrationSet.instrument == of.c.instrument) & (CalibrationSet.configuration == of.c.configuration)
     recent = select(CalibrationSet.id).join(of, is_same).where(CalibrationSet.window_first_night >= of.c.oldest)
-    return [Run.calibration_set_id.in_(recent), Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None)]
+    return [Run.calibration_set_id.in_(recent), Run.outcome == Outcome.DONE, standing(session)]
 
 
 def _standing(rows: Sequence[Any], specs: Mapping[int, Mapping[str, Any]]) -> Standing:
@@ -196,7 +197,7 @@ def series(session: Session) -> list[Series]:
         .select_from(Run)
         .join(CalibrationSet, Run.calibration_set_id == CalibrationSet.id)
         .join(Measurement, Measurement.run_id == Run.id)
-        .where(*_of_recent_sets(LAST))
+        .where(*_of_recent_sets(session, LAST))
         .distinct()
     )
     found = [Series(*row) for row in session.execute(query)]

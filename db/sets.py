@@ -20,6 +20,7 @@ from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
 from ccdcore.statistics import FrameStatistics
+from db.kept_masters import standing
 from db.models import CalibrationSet, File, FileState, Frame, Measurement, Outcome, Run
 from db.spans import boundaries, span_around
 from db.statements import batches
@@ -317,7 +318,7 @@ def latest_gain(
             Measurement.observed_at < before,
             *([] if since is None else [Measurement.observed_at >= since]),
             Run.outcome == Outcome.DONE,
-            Run.superseded_by_id.is_(None),
+            standing(session),
             CalibrationSet.instrument == instrument,
             CalibrationSet.configuration == configuration,
         )

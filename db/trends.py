@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from ccdcore.instrument import Limits
 from db.base import DatabaseError
 from db.curves import MEASUREMENT, RUN, SET, Curve, Entries, conditions, curves, entry_versions
+from db.kept_masters import kept_measurements
 from db.models import CalibrationSet, Measurement, Run
 from db.results import Verdict
 from db.rows import Row
@@ -116,7 +117,8 @@ def trends(
     """
     entries = entry_versions(session, instrument)
     which = {"quantity": quantity, "amplifier": amplifier, "configuration": configuration, "filter": filter_name}
-    where = conditions(which, entries=entries if instrument else None, since=since, until=until, superseded=superseded)
+    asked_of = entries if instrument else None
+    where = conditions(session, which, entries=asked_of, since=since, until=until, superseded=superseded)
     if at_most is None:
         return _rows(session, entries, *where)
     shown = [key for curve in curves(session, entries, where, known=which) for key in _thinned(curve, at_most)]
@@ -218,7 +220,7 @@ def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> li
     def limits(entry: int, quantity: str, unit: str) -> Limits:
         return limits_of(entries[entry][1], quantity=quantity, unit=unit)
 
-    rows = []
+    rows, kept = [], kept_measurements(session)
     found = session.connection().execute(_QUERY.where(*where)).all()
     for entry, key, quantity, value, uncertainty, unit, configuration, night, observed_at, *rest in found:
         amplifier, filter_name, method, n_bias, n_flat, n_pairs, temperature, remark, run_id, flow_run_id, *last = rest
@@ -248,7 +250,7 @@ def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> li
                 run_id,
                 flow_run_id,
                 last[0],
-                last[1] is not None,
+                last[1] is not None and key not in kept,
             )
         )
     return _in_order(rows)

@@ -15,8 +15,11 @@ from ccdcore.instrument import Instrument, Limits
 from db import models
 from db.base import DatabaseError
 from db.entries import sync_instruments
+from db.lacks import record_lack
+from db.overview import overview
 from db.records import finish_run, record_measurements
 from db.results import NewMeasurement
+from db.sets import latest_gain
 from db.trends import judge, limits_of, read_trends, trends
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, set_of
 
@@ -120,6 +123,42 @@ def test_rows_come_oldest_first_and_are_picked_by_what_is_asked(session: Session
     assert values(configuration="bin2x2") == [4.0]
     assert values(filter_name="V") == [4.0]
     assert values(since=NOON, until=NOON + 2 * DAY) == [2.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("product", "is_failure", "is_kept"),
+    [
+        ("gain", True, True),
+        ("gain and read noise", True, True),
+        ("gain and read noise of amplifier 1", True, True),
+        ("gain and read noise of amplifier 2", True, False),
+        ("gain", False, False),
+        ("parts of the noise", True, False),
+        ("master flat V", True, False),
+    ],
+)
+def test_a_value_stays_in_force_while_newer_runs_fail_to_measure_it(
+    session: Session, product: str, is_failure: bool, is_kept: bool
+) -> None:
+    finished(session, "a", gain(0.96), gain(300.0, quantity="bias_level", unit="ADU"))
+    level = gain(301.0, quantity="bias_level", unit="ADU")
+    for digest in ("d2", "d3"):
+        record_lack(
+            session,
+            run_id=finished(session, "a", level, digest=digest),
+            product=product,
+            reason="why",
+            is_failure=is_failure,
+        )
+    expected = [(0.96, False)] if is_kept else []
+    assert [(row.value, row.superseded) for row in trends(session, quantity="gain")] == expected
+    assert [row.value for row in trends(session, quantity="bias_level")] == [301.0]
+    assert [one.value for one in overview(session, quantities=["gain"])] == [value for value, _ in expected]
+    key = {"instrument": "m2-ml", "configuration": "bin1x1", "amplifier": "1"}
+    lent = latest_gain(session, **key, before=NOON + DAY)
+    assert (lent and lent.gain_e_per_adu) == (0.96 if is_kept else None)
+    finished(session, "a", gain(0.97), digest="d4")
+    assert [row.value for row in trends(session, quantity="gain")] == [0.97]
 
 
 def test_a_plot_gets_fewer_points_but_all_that_are_bad(session: Session) -> None:
