@@ -140,8 +140,10 @@ def broken(measures: Mapping[str, Measure]) -> list[str]:
 
 
 def floors(root: Path) -> tuple[str, ...]:
-    """Return the floors, the highest first, as the first contract of layers in pyproject.toml has them."""
-    return next(tuple(layer[0] for layer in one.layers) for one in contracts(root / "pyproject.toml"))
+    """Return the floors, the highest first: as the contract of layers has them that is of whole packages."""
+    found = (one for one in contracts(root / "pyproject.toml") if one.containers == ("",))
+    orders = (tuple(name for names in one.layers for name in names) for one in found)
+    return next(order for order in orders if not any("." in name for name in order))
 
 
 def main() -> int:

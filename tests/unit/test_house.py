@@ -36,6 +36,11 @@ def test_the_picture_of_the_house_is_up_to_date() -> None:
 
 _CONTRACTS = """
 [[tool.importlinter.contracts]]
+name = "rooms of the upper floor"
+type = "layers"
+layers = ["{0}_upper.attic", "{0}_upper.hall"]
+
+[[tool.importlinter.contracts]]
 name = "floors"
 type = "layers"
 layers = ["{0}_upper", "{0}_lower"]
