@@ -71,7 +71,8 @@ def results_of(home: Path, ask: Ask, *frames: Path) -> dict[str, Json]:
             found |= _flat(f"{table}/{label}", row)
     for label, row in _labelled([*rows["masters"], *rows["masks"]]):
         found |= _file(label, home / row["path"])
-    found |= {f"recipe/{label}": _version(home, ask, row) for label, row in _labelled(rows["masters"])}
+    first_of_runs = {row["run_id"]: row for row in reversed(rows["masters"])}.values()
+    found |= {f"recipe/{label}": _version(home, ask, row) for label, row in _labelled([*first_of_runs])}
     places = {str(home): "HOME"} | {str(folder): f"FRAMES{number}" for number, folder in enumerate(frames, start=1)}
     kept = {name: value for name, value in found.items() if not _is_left_out(name)}
     return {_without(name, places): _without(value, places) for name, value in kept.items()}
