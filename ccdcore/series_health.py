@@ -257,6 +257,7 @@ def _of_other_level(group: Sequence[SeriesFrame], frame_type: FrameType) -> Reas
         if deviation.any():
             worst, where = _worst(frame, deviation)
             side, guess = ("above", "light leak?") if worst > 0 else ("below", below)
+            guess = f"its offset jumped, or {guess}" if where else guess
             reasons[frame.sha256] = f"level{where} {abs(worst):.1f} ADU {side} the other {frame_type} frames ({guess})"
     return reasons
 
