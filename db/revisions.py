@@ -1,8 +1,9 @@
 """What the headers of files say of the frames they hold: what of it is in force, and which files disagree.
 
 Pixels make a frame; what its header says belongs to the file. What was said last is in force, in the order in which
-the ledger saw it, unless the same had been in force before: a copy of an old state changes nothing. Revisions are kept
-of frames of which more than one thing has been said; of all others the frame itself holds the only one.
+the ledger saw it, unless the same had been in force before: a copy of an old state changes nothing, but where the date
+in force is not believed. Revisions are kept of frames of which more than one thing has been said; of all others the
+frame itself holds the only one.
 """
 
 from __future__ import annotations
@@ -102,6 +103,11 @@ class Disagreement:
         """How many exposures they claim to be, going by camera and time."""
         return len({tuple(one.said.get(name) for name in _WHICH_EXPOSURE) for one in self.sayings})
 
+    @property
+    def is_of_exposure(self) -> bool:
+        """Whether they differ in what tells exposures apart: camera or time."""
+        return not set(_WHICH_EXPOSURE).isdisjoint(self.differing)
+
     def among(self, is_there: Mapping[int, bool]) -> Disagreement | None:
         """Return what is left of it where only some files are there, by their ids; None where nothing is."""
         left = tuple(one for one in self.sayings if is_there[one.file_id])
@@ -197,10 +203,15 @@ def comes_into_force(
         for file_id, path in others or [(source.file_id, source.path)]:
             _add(session, frame, file_id, path, said_before, frame.registered_at)
     _add(session, frame, source.file_id, source.path, said, now)
-    if is_old and not source.prevails:
+    if is_old and not source.prevails and not (set_id is not None and _is_not_believed(frame)):
         return False
     _mark_sets(session, frame, set_id, now)
     return True
+
+
+def _is_not_believed(frame: Frame) -> bool:
+    """Whether a frame is in no set for the date that is in force of it."""
+    return frame.calibration_set_id is None and frame.date_obs is not None and frame.frame_type != FrameType.OTHER
 
 
 def _is_read_again(session: Session, frame: Frame, source: Source) -> bool:

@@ -21,7 +21,7 @@ _WORDS = {
     "instrument": "camera",
 }
 _MOST_NAMED = 3
-_FEWEST_REPEATED = 3
+FEWEST_REPEATED = 3
 """Two times or cameras of one frame may be a header and its correction; three are no exposures."""
 
 
@@ -49,22 +49,23 @@ def in_words(one: Disagreement) -> str:
     """Say which files disagree on a frame, in what, and what to do."""
     sayings = sorted(one.sayings, key=lambda saying: (saying.is_in_force, saying.path))
     differing = [_WORDS.get(name, name) for name in one.differing]
-    if one.n_exposures > 1:
+    if one.n_exposures >= FEWEST_REPEATED or (one.n_exposures > 1 and one.only_value is not None):
         return _of_several_exposures(one, sayings, differing)
     if all(not saying.is_in_force for saying in sayings):
         return (
             f"{_named(one, sayings)}, but another {', '.join(differing)} is in force, which was seen later: if the "
             f"file is right, type ccdwatch retry file:{sayings[0].file_id}"
         )
+    are_two = " (if both are right, which is one picture read out twice, it counts once)" if one.is_of_exposure else ""
     return (
         f"{number_of(len(sayings), 'file')} hold the same pixels, but differ in {', '.join(differing)}: "
-        f"{_named(one, sayings)}: remove the wrong one, or type ccdwatch retry file:N of the right one"
+        f"{_named(one, sayings)}: remove the wrong one, or type ccdwatch retry file:N of the right one{are_two}"
     )
 
 
 def _of_several_exposures(one: Disagreement, sayings: Sequence[Saying], differing: Sequence[str]) -> str:
     which = " and ".join(word for word in ("camera", "time") if word in differing)
-    counts = "once" if one.n_exposures < _FEWEST_REPEATED else "for nothing"
+    counts = "once" if one.n_exposures < FEWEST_REPEATED else "for nothing"
     if one.is_overexposed:
         value, cause = f", all of {one.only_value:g} ADU", "saturated throughout? expose less"
     elif one.only_value is not None:
@@ -73,8 +74,8 @@ def _of_several_exposures(one: Disagreement, sayings: Sequence[Saying], differin
         value, cause = "", "dead converter, simulator, or one picture read out twice?"
     return (
         f"{number_of(len(sayings), 'file')} hold exactly the same pixels{value}, as of {one.n_exposures} exposures "
-        f"that differ in {which}: {cause} It counts {counts}; "
-        f"of an old header and its correction remove the old: {_named(one, sayings)}"
+        f"that differ in {which}: {cause} It counts {counts}: "
+        f"{_named(one, sayings)}"
     )
 
 
@@ -84,7 +85,7 @@ def no_exposures(home: Home, frames: Sequence[SeriesFrame]) -> dict[str, str]:
     return {
         one.sha256: in_words(one)
         for one in standing_disagreements(home)
-        if one.sha256 in wanted and one.n_exposures >= _FEWEST_REPEATED
+        if one.sha256 in wanted and one.n_exposures >= FEWEST_REPEATED
     }
 
 

@@ -18,7 +18,7 @@ from db.rows import Row
 from db.runs import RunRow, StandingRun, failed_runs, made_with, often_cut_short, unfinished_runs
 from db.sets import OpenRun, largest_frames, open_runs, pixels_of
 from flows.dates import odd_dates
-from flows.disagreements import in_words, standing_disagreements
+from flows.disagreements import FEWEST_REPEATED, in_words, standing_disagreements
 from flows.disk import Disk
 from flows.heartbeat import Heartbeat, read_heartbeat
 from flows.home import Home, now
@@ -234,11 +234,14 @@ class Health(Row):
         """What makes it ill, in words; a home where no service runs is not ill for that."""
         n_quarantined = self.files[FileState.QUARANTINED]
         n_not_believed = sum(one["n"] for one in self.odd_dates if one["are_left_out"])
-        n_repeated = sum(one["exposures"] > 1 and not one["overexposed"] for one in self.disagreements)
+        told = [one for one in self.disagreements if not one["overexposed"]]
+        n_repeated = sum(one["exposures"] >= FEWEST_REPEATED for one in told)
+        n_doubtful = sum(not {"instrument", "date_obs"}.isdisjoint(one["differ_in"]) for one in told) - n_repeated
         found = {
             f"{number_of(n_quarantined, 'file')} in quarantine": n_quarantined > 0,
             number_of(len(self.failed_runs), "failed run"): bool(self.failed_runs),
             f"{number_of(n_repeated, 'frame')} of several exposures": n_repeated > 0,
+            f"{number_of(n_doubtful, 'frame')} whose files say other cameras or times": n_doubtful > 0,
             f"{number_of(n_not_believed, 'frame')} left out for dates that are not believed": n_not_believed > 0,
         }
         return [*self.findings, *(problem for problem, is_so in found.items() if is_so)]

@@ -15,6 +15,7 @@ from db.listings import frames as frames_on_record
 from db.listings import runs as runs_on_record
 from db.masters import MasterOnRecord, masters
 from db.provenance import provenance
+from db.revisions import Disagreement, disagreements
 from db.runs import run_lacks
 from db.trends import TrendRow, measured_by, measurement
 from web import words
@@ -126,6 +127,14 @@ def one_master(request: Request, session: Reading, record: OfRecord, key: Id) ->
     )
 
 
+def _disagreement(session: Session, record: Record, key: int) -> Disagreement | None:
+    """Return what the files of a frame say otherwise than is in force, going by files that are there."""
+    found = disagreements(session, [key])
+    sayings = [saying for one in found for saying in one.sayings]
+    there = {one.file_id: one.host != record.host or one.path.exists() for one in sayings}
+    return next(filter(None, (one.among(there) for one in found)), None)
+
+
 @router.get("/frames/{key}")
 def one_frame(request: Request, session: Reading, record: OfRecord, key: Id) -> Response:
     """A frame: what it was taken for and why, its statistics, its files, the runs that used it."""
@@ -133,6 +142,7 @@ def one_frame(request: Request, session: Reading, record: OfRecord, key: Id) -> 
     return page(
         request,
         "frame.html",
+        disagreement=_disagreement(session, record, key),
         key=key,
         frame=tree,
         statistics=frame_statistics(session, key),

@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import httpx
 from astropy.io import fits
 
 import flows.local
 from db import listings
 from db.listings import FrameOnRecord
 from flows.disagreements import standing_disagreements
+from flows.health import health
 from flows.home import Home, open_home
 from flows.process import process, retry
 from flows.steps import STEPS
 from tests.support.simulate import NOTEBOOK_NIGHTS, Camera, simple_night
+from tests.support.site import running_site
 
 CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(48, 128))
 CORRECTIONS: dict[str, dict[str, Any]] = {
@@ -135,6 +138,21 @@ def _histories(home: Home, raw: Path) -> None:
     (wrong,) = standing_disagreements(home)
     retry(home, [f"file:{wrong.sayings[0].file_id}"])
     then("V", 0, "somebody said that this file is right")
+    right, wrong_date = fits.getval(frame, "DATE-OBS"), "2099-03-10T20:00:00"
+    for date_obs in (wrong_date, right, wrong_date):  # the date that is right was in force before
+        _edit(frame, **{"DATE-OBS": date_obs})
+        process(home, [raw])
+        (held,) = [one for one in _frames(home) if any(Path(path).name == frame.name for path in one.paths)]
+        told = health(home).problems
+        assert bool(told) == (date_obs == wrong_date), f"dated {date_obs}: {told}"
+        assert held.date_obs is not None
+        assert (held.date_obs.year == 2099) == (held.calibration_set_id is None), held
+    assert told == ["1 frame whose files say other cameras or times"], told
+    assert held.date_obs.year < 2099, "the wrong date was in force before"
+    with running_site(home.path) as address:
+        page = httpx.get(f"{address}/frames/{held.id}").text
+    assert "Its files do not agree" in page
+    assert wrong_date in page, "the page does not say what the file says"
 
 
 @contextmanager
