@@ -20,6 +20,7 @@ from ccdcore.statistics import ClippedMoments, Histogram, signed_difference, sum
 _BIAS_CLIP_SIGMA = 6.0
 _CORRELATED_PIXELS = 2**20
 _LOOK_PIXELS = 2**19
+_STRIP_ROWS = 64
 
 _NOISE_GAP = 0.1
 """Relative difference of variances: pick-up comes and goes."""
@@ -41,6 +42,12 @@ _LEVEL_FLOOR_WITH_OVERSCAN = 0.2
 def _some_values(frame: npt.NDArray[Any]) -> Histogram:
     """Return the histogram of evenly spaced rows."""
     return Histogram.of(frame[:: -(-frame.size // _LOOK_PIXELS)])
+
+
+def _beyond(difference: npt.NDArray[Any], limits: tuple[np.generic, np.generic]) -> npt.NDArray[np.bool_]:
+    """Return where a difference is outside of limits, or not a number."""
+    beyond: npt.NDArray[np.bool_] = ~((difference >= limits[0]) & (difference <= limits[1]))
+    return beyond
 
 
 def _two_groups(groups: Split, what: str, words: Callable[[float], str]) -> str:
@@ -77,7 +84,7 @@ class BiasSeries(PairSeries):
     """Biases of one amplifier: the noise of each pair, and the mean image free of cosmic rays."""
 
     _moments: list[ClippedMoments] = field(default_factory=list)
-    _total: Any = 0
+    _total: npt.NDArray[Any] = field(default_factory=lambda: np.empty((0, 0), np.int32))
     _overscan: list[float] = field(default_factory=list)
     _steps: list[float] = field(default_factory=list)
     _neighbours: list[float] = field(default_factory=list)
@@ -101,18 +108,40 @@ class BiasSeries(PairSeries):
         self._values.append(values)
         self._step = max(self._step, values.step, histogram.step)
         kept = histogram.values[np.abs(histogram.values - moments.mean) <= moments.limit].astype(difference.dtype)
-        hit = ~((difference >= kept[0]) & (difference <= kept[-1]))  # also where a pixel is NaN
-        total = summable(first if second.dtype.kind in "iu" else first.astype(np.float64))
-        total += second
-        total[hit] = 2 * np.minimum(first[hit], second[hit]).astype(total.dtype)
-        self._total = self._total + total
+        self._take_in(first, second, difference, (kept[0], kept[-1]))
         self._overscan += overscan
         self._steps.append(moments.mean - (overscan[0] - overscan[1]))
         rows = slice(max(2, _CORRELATED_PIXELS // difference.shape[1]))
-        clean = np.where(hit[rows], 0, difference[rows] - moments.mean)
+        hit = _beyond(difference[rows], (kept[0], kept[-1]))
+        clean = np.where(hit, 0, difference[rows] - moments.mean)
         self._neighbours.append(_neighbour_correlation(clean))
         self._smooth.append(_smooth_share(clean))
         return None
+
+    def _take_in(
+        self,
+        first: npt.NDArray[Any],
+        second: npt.NDArray[Any],
+        difference: npt.NDArray[Any],
+        limits: tuple[np.generic, np.generic],
+    ) -> None:
+        """Add two frames to the sum; where they differ by more than noise, the lower value of the two instead of both.
+
+        It is done strip by strip: images of sums are twice as large as frames.
+        """
+        whole = first.dtype.kind in "iu" and second.dtype.kind in "iu"
+        kind = summable(first[:0]).dtype if whole else np.dtype(np.float64)
+        if self._total.size == 0:
+            self._total = np.zeros(first.shape, kind)
+        self._total = self._total.astype(np.result_type(self._total, kind), copy=False)  # frames may be of two types
+        for start in range(0, len(first), _STRIP_ROWS):
+            rows = slice(start, start + _STRIP_ROWS)
+            one, two = first[rows], second[rows]
+            part = one.astype(kind)
+            part += two
+            hit = _beyond(difference[rows], limits)
+            part[hit] = 2 * np.minimum(one[hit], two[hit]).astype(kind)
+            self._total[rows] += part
 
     def _look(
         self, first: npt.NDArray[Any], second: npt.NDArray[Any], rows: npt.NDArray[np.int_], overscan: list[float]
@@ -160,11 +189,12 @@ class BiasSeries(PairSeries):
         levels = frame_levels(self.used, self._steps)
         return sort_out(levels.without, max(least_adu, least_noises * self.noise.variance**0.5))
 
-    @property
-    def mean(self) -> npt.NDArray[np.float32]:
-        """The mean image in ADU."""
-        n_summed = 2 * len(self._moments)
-        image: npt.NDArray[np.float32] = np.divide(self._total, n_summed, dtype=np.float32, casting="unsafe")
+    def above_overscan(self, rows: slice | npt.NDArray[np.int_]) -> npt.NDArray[np.float32]:
+        """Return some rows of the mean image in ADU, less the mean level of the overscan."""
+        image: npt.NDArray[np.float32] = np.divide(
+            self._total[rows], 2 * len(self._moments), dtype=np.float32, casting="unsafe"
+        )
+        image -= np.float32(self.overscan)
         return image
 
     @property

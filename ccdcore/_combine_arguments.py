@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from ccdcore._pixel_stack import Pixels
 from ccdcore.errors import InsufficientDataError
+
+Image = npt.NDArray[Any]
+PerFrame: TypeAlias = Sequence[float] | npt.NDArray[np.floating] | Callable[[Image], float]
+"""A number for each frame, or a function of an image that returns it."""
 
 
 def check_sources(sources: Any) -> None:
@@ -100,3 +105,20 @@ def check_spread(name: str, given: npt.NDArray[Any], shape: Sequence[int]) -> No
         fits = False
     if not fits:
         raise InsufficientDataError(f"{name} has shape {given.shape}: give a number, or what broadcasts to {shape}")
+
+
+def per_frame(
+    given: PerFrame | None, stack: list[Pixels], default: float, what: str, zeros: Image | None = None
+) -> Image:
+    """Return a number for each frame, as given, or by a function of its image; refuse another number of them."""
+    if given is None:
+        return np.full(len(stack), default)
+    if callable(given):
+        shifts = np.zeros(len(stack)) if zeros is None else zeros
+        given = [given(pixels.image() + shift) for pixels, shift in zip(stack, shifts, strict=True)]
+    numbers = np.asarray(given, dtype=np.float64)
+    if numbers.shape != (len(stack),):
+        raise InsufficientDataError(f"{numbers.size} {what} for {len(stack)} frames: give one for each")
+    if what == "zeros" and not np.isfinite(numbers).all():
+        raise InsufficientDataError(f"zeros are {numbers.tolist()}: give a finite number for each frame")
+    return numbers

@@ -13,6 +13,7 @@ limits and templates made of the sum leave the variance of Δ unbiased.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -22,8 +23,18 @@ import numpy.typing as npt
 from scipy.special import erf
 
 from ccdcore._cosmic_rays import faint_cosmic_rays
-from ccdcore._pair_kernel import group_sums, neighbour_mean
-from ccdcore._pair_residuals import CLIP_SIGMA, FlatPair, Residuals, stride, strips
+from ccdcore._pair_kernel import group_sums
+from ccdcore._pair_residuals import (
+    CLIP_SIGMA,
+    FlatPair,
+    Light,
+    Residuals,
+    lower,
+    neighbourhood,
+    stride,
+    strips,
+    with_margin,
+)
 from ccdcore.statistics import median
 
 Array = npt.NDArray[np.floating[Any]]
@@ -36,6 +47,7 @@ _CHI2_MEDIAN = 0.454936
 _BINS = 48
 _ENOUGH_PIXELS = 2**22
 _PIXELS_PER_BIN = 100
+_BAND_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,26 +111,38 @@ class PairPoints:
     shift: float
 
 
-def prepare(first: Array, second: Array, bias_variance: float, saturation: float) -> FlatPair | None:
+def prepare(first: Light, second: Light, bias_variance: float, saturation: float) -> FlatPair | None:
     """Compare the light of two flats; None where there is none between noise and saturation."""
-    # Cosmic rays are in one of the two only, so the lower value is free of them.
-    lower = np.minimum(first, second)
-    lower[~np.isfinite(lower)] = 0
-    neighbourhood = neighbour_mean(lower)
-    some = slice(None, None, max(1, first.size // _ENOUGH_PIXELS))  # rows that tell a median as well as all
-    n_brightest = max(neighbourhood[some].size // 100, min(neighbourhood[some].size, 100))
-    reference = float(np.partition(neighbourhood[some], -n_brightest, axis=None)[-n_brightest])
+    every = max(1, first.frame.size // _ENOUGH_PIXELS)  # rows that tell a median as well as all
+    light, sample = _means_of_neighbours(first, second, every)
+    n_brightest = max(light.size // 100, min(light.size, 100))
+    reference = float(np.partition(light, -n_brightest, axis=None)[-n_brightest])
     if reference < 5 * sqrt(bias_variance):
         return None
-    lit = (neighbourhood > reference / 3) & (lower > reference / 6)
-    del lower
+    some = slice(None, None, every)
+    one, two = first[some], second[some]
+    lit = (light > reference / 3) & (lower(one, two) > reference / 6)
     if np.count_nonzero(lit) < _PIXELS_PER_BIN:
         return None
-    some = some if lit[some].any() else slice(None)
-    with np.errstate(divide="ignore", invalid="ignore"):  # of pixels that are not lit
-        ratio = median((first[some] / second[some])[lit[some]])
-    sample = np.sort(neighbourhood.ravel()[:: stride(first)])
-    return FlatPair(first, second, ratio, neighbourhood, sample, bias_variance, saturation)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = median(one[lit] / two[lit])
+    return FlatPair(first, second, ratio, sample, bias_variance, saturation)
+
+
+def _means_of_neighbours(first: Light, second: Light, every: int) -> tuple[Array, Array]:
+    """Return the mean light around the pixels of every so many rows, and in order that around evenly spaced pixels."""
+    rows, columns = first.shape
+    step = stride(first)
+
+    def work(start: int) -> tuple[Array, Array]:
+        band = slice(start, min(start + _BAND_ROWS, rows))
+        around, inside = with_margin(band, rows, 1)
+        means = neighbourhood(first[around], second[around], inside)
+        return means[-start % every :: every].copy(), means.ravel()[-start * columns % step :: step].copy()
+
+    with ThreadPoolExecutor() as pool:
+        light, sample = zip(*pool.map(work, range(0, rows, _BAND_ROWS)), strict=True)
+    return np.concatenate(light), np.sort(np.concatenate(sample))
 
 
 def first_gain(pair: FlatPair) -> float | None:
@@ -143,7 +167,7 @@ def _guessed_gain(pair: FlatPair) -> float:
     Against a noise model that is far too small all pixels would be outliers.
     """
     f1, f2 = pair.factors
-    first, second = (image[:: stride(pair.first)].astype(np.float64) for image in (pair.first, pair.second))
+    first, second = (light[:: stride(light)].astype(np.float64) for light in (pair.first, pair.second))
     squares, level = np.diff(f1 * first - f2 * second, axis=1) ** 2, (first + second)[:, 1:] / 2
     lit = np.isfinite(squares) & (level > float(pair.ordered_sample[-1]) / 3)
     if not lit.any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import hypot
 from typing import Any
@@ -15,7 +15,7 @@ from ccdcore._bias_series import BiasSeries
 from ccdcore._exposures import Exposure
 from ccdcore._frame_noise import at_equal_light, noise_asymmetry, some_rows
 from ccdcore._odd_frames import Sorted, Split, frame_means, solvable, sort_out
-from ccdcore._pair_residuals import FlatPair
+from ccdcore._pair_residuals import FlatPair, Light
 from ccdcore._pair_series import OTHER_FLUX, PairSeries, overlap
 from ccdcore._ramp_fit import MeasuredPair, Ramp, against_others, fit_ramp, is_ramp, majority_curve
 from ccdcore._transfer_fit import (
@@ -87,7 +87,8 @@ def _next_to_saturation(pair: FlatPair | None, limit: float) -> str | None:
     """Say in words that most of the light, and 5 σ of its noise, reaches saturation; None where not."""
     if pair is None or not np.isfinite(limit):
         return None
-    difference = np.abs(pair.first - pair.second)
+    rows = some_rows(pair.first.shape)
+    difference = np.abs(pair.first[rows] - pair.second[rows])
     noise = _MAD_OF_DIFFERENCE * median(difference[np.isfinite(difference)])
     if np.mean(pair.ordered_sample + 5 * noise > pair.saturation) < _MOST_REJECTED:
         return None
@@ -107,7 +108,7 @@ def _asymmetry(pair: FlatPair, slope: float) -> float:
 class FlatSeries(PairSeries):
     """Flats of one amplifier: the photon transfer points of each pair, and the fit to all of them."""
 
-    offset: npt.NDArray[np.float32]
+    offset: Callable[[slice | npt.NDArray[np.int_]], npt.NDArray[Any]]
     level: float
     noise: BiasNoise
     level_uncertainty: float
@@ -120,9 +121,10 @@ class FlatSeries(PairSeries):
     @classmethod
     def after(cls, biases: BiasSeries) -> FlatSeries:
         """Begin a series of flats with what the biases have shown."""
-        offset = biases.mean - np.float32(biases.overscan)
         level = biases.level - biases.overscan
-        return cls(biases.amplifier, offset, level, biases.noise, biases.level_uncertainty, biases.neighbours)
+        return cls(
+            biases.amplifier, biases.above_overscan, level, biases.noise, biases.level_uncertainty, biases.neighbours
+        )
 
     @property
     def points(self) -> list[_flat_pair.PairPoints]:
@@ -140,7 +142,7 @@ class FlatSeries(PairSeries):
     def _look(
         self, first: npt.NDArray[Any], second: npt.NDArray[Any], rows: npt.NDArray[np.int_], overscan: list[float]
     ) -> bool:
-        found = self._points(first, second, self.offset[rows], overscan)
+        found = self._points(first, second, self.offset(rows).__getitem__, overscan)
         if isinstance(found, str):
             return False
         self.looks.append(found)
@@ -150,19 +152,14 @@ class FlatSeries(PairSeries):
         self,
         first: npt.NDArray[Any],
         second: npt.NDArray[Any],
-        offset: npt.NDArray[np.float32],
+        offset: Callable[[slice], npt.NDArray[Any]],
         overscan: list[float],
     ) -> _flat_pair.PairPoints | str:
         """Return the photon transfer points of two flats, or why they are no use."""
         limit = min(_limit(first), _limit(second))
-        signals = []
-        for frame, level in zip((first, second), overscan, strict=True):
-            signal = frame - offset
-            signal -= np.float32(level)
-            signal[~(frame < limit)] = np.nan
-            signals.append(signal)
+        one, two = (Light(frame, offset, level, limit) for frame, level in zip((first, second), overscan, strict=True))
         saturation = limit - self.level - max(overscan)
-        pair = _flat_pair.prepare(signals[0], signals[1], self.noise.variance, saturation)
+        pair = _flat_pair.prepare(one, two, self.noise.variance, saturation)
         if pair is None or (gain := _flat_pair.first_gain(pair)) is None:
             nothing = "there is no light above the noise in both (the light pattern moved?), or all of it is saturated"
             return _next_to_saturation(pair, limit) or nothing

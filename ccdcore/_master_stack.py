@@ -10,18 +10,17 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore._pixel_stack import Pixels, Source, open_stack
+from ccdcore._reduced_pixels import CalibrationFrame, ReducedPixels, data_sections, reduce_frame
 from ccdcore.colour_pattern import PLANES, plane_levels
 from ccdcore.combining import QUANTISATION_VARIANCE, CombinedImage
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frame import Frame
-from ccdcore.instrument import FrameType
 from ccdcore.master import MaskBit, Master, MasterInput, MasterKind
 from ccdcore.series import SeriesFrame
-from ccdcore.statistics import FrameStatistics, Histogram, cut, frame_statistics, median, signed_difference
+from ccdcore.statistics import FrameStatistics, Histogram, frame_statistics, median, signed_difference
+from ccdcore.stored_pixels import StoredPixels, stored_pixels
 
 Image = npt.NDArray[Any]
-CalibrationFrame: TypeAlias = Frame | SeriesFrame
-"""A frame with its pixels, or one whose pixels are read from its path when they are needed."""
 PerAmplifier: TypeAlias = float | Mapping[str, float]
 """One number for the whole frame, or one for each amplifier by name."""
 
@@ -37,61 +36,8 @@ _ENOUGH_PIXELS = 2**22
 
 _MEMORY_LIMIT = 256 * 2**20
 """Reduced frames are kept in memory when they fit in this many bytes, the same as in `combine`."""
-
-
-def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: Master | None = None) -> Image:
-    """Return a frame's pixels with overscan, bias and dark removed, as far as they are there.
-
-    Pixels of a flat or a dark that are at the limit of their range (`saturation_limits`) become NaN.
-
-    Parameters
-    ----------
-    frame : Frame or SeriesFrame
-        A raw frame; the pixels of a SeriesFrame are read from its path.
-    bias, dark : Master, optional
-        Subtracted.
-
-    Returns
-    -------
-    ndarray, shape (rows, columns)
-        ADU: the raw integers where nothing was to remove, else float32, 0 outside the amplifiers' data sections.
-
-    Raises
-    ------
-    InsufficientDataError
-        If a master has another shape, or a dark is to be removed from a frame of unknown exposure.
-    FrameReadError
-        If the file cannot be read.
-    """
-    from ccdcore.fits_io import read_image
-    from ccdcore.overscan import subtract_overscan
-
-    raw: Image = frame.data if isinstance(frame, Frame) else read_image(frame.path)
-    pixels, limits = raw, saturation_limits(frame)
-    if any(amplifier.overscan is not None for amplifier in frame.amplifiers):
-        pixels = subtract_overscan(pixels, frame.amplifiers)
-    for master in filter(None, (bias, dark)):
-        if master.value.shape != pixels.shape:
-            raise InsufficientDataError(
-                f"{frame.path}: its shape is {pixels.shape}, that of the master {master.kind} {master.value.shape}: "
-                f"use a {master.kind} of the same window and binning"
-            )
-        if master.kind == "bias":
-            pixels = np.subtract(pixels, master.value, dtype=np.float32, casting="unsafe")
-        else:
-            pixels = pixels - np.float32(exposure_time(frame)) * master.value
-    for amplifier, limit in zip(frame.amplifiers, limits, strict=True):
-        if limit < np.inf:
-            if pixels is raw:
-                pixels = raw.astype(np.float32)
-            section = amplifier.data.slices
-            pixels[section][raw[section] >= limit] = np.nan
-    if pixels is not raw:
-        # What is scaled like light without being light would be clipped, and tell against its frame.
-        inside = data_sections(frame)
-        if not inside.all():
-            pixels[~inside] = 0
-    return pixels
+_REDUCED_BYTES = 4
+"""Of a reduced pixel."""
 
 
 def statistics_of(frame: CalibrationFrame) -> tuple[FrameStatistics, ...]:
@@ -102,28 +48,6 @@ def statistics_of(frame: CalibrationFrame) -> tuple[FrameStatistics, ...]:
 def rounding_variance(frames: Sequence[CalibrationFrame]) -> float:
     """Return the variance in ADU² that the rounding to the values that pixels can have adds."""
     return QUANTISATION_VARIANCE * max(one.step for one in statistics_of(frames[0])) ** 2
-
-
-def data_sections(frame: CalibrationFrame) -> npt.NDArray[np.bool_]:
-    """Return which pixels are in the data section of an amplifier."""
-    inside = np.zeros(frame.shape, dtype=bool)
-    for amplifier in frame.amplifiers:
-        inside[amplifier.data.slices] = True
-    return inside
-
-
-def saturation_limits(frame: CalibrationFrame) -> tuple[float, ...]:
-    """Return the value at which the pixels of each amplifier saturate; infinite where none of the frame's does.
-
-    It is found from the frame: many pixels share its largest value (`ccdcore.statistics.Histogram.pile_up`). A bias
-    has none.
-    """
-    if frame.info.frame_type is FrameType.BIAS:
-        return (np.inf,) * len(frame.amplifiers)
-    if isinstance(frame, Frame):
-        found = (Histogram.of(cut(frame.data, amplifier.data)).pile_up for amplifier in frame.amplifiers)
-        return tuple(np.inf if limit is None else limit for limit in found)
-    return tuple(one.maximum if one.saturated_fraction > 0 else np.inf for one in frame.statistics)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,7 +83,8 @@ class MasterStack:
                     f"{frame.path}: its shape is {frame.shape}, that of {frames[0].path} is {frames[0].shape}: "
                     "combine frames of one window and binning"
                 )
-        images = open_stack([_source(frame, bias, dark) for frame in frames], _MEMORY_LIMIT)
+        held = len(frames) * frames[0].shape[0] * frames[0].shape[1] * _REDUCED_BYTES <= _MEMORY_LIMIT
+        images = open_stack([_source(frame, bias, dark, held=held) for frame in frames], _MEMORY_LIMIT)
         return cls(kind, frames, images, data_sections(frames[0]), bias, dark)
 
     def per_pixel(self, values: PerAmplifier | None) -> Image | None:
@@ -203,7 +128,7 @@ class MasterStack:
         """Return the median of each frame's data sections."""
         some = some_rows(self.inside.shape)
         inside = self.inside[some]
-        images = (pixels.image()[some] for pixels in self.images)
+        images = (rows_of(pixels, some[0]) for pixels in self.images)
         return np.array([_median(image if inside.all() else image[inside]) for image in images])
 
     def typical(self) -> Image:
@@ -228,7 +153,7 @@ class MasterStack:
             return np.zeros(len(self.images))
         some = some_rows(region.shape)
         mean, lit = float(reference.mean(where=region, dtype=np.float64)), reference[some][region[some]]
-        return np.array([mean * _median(pixels.image()[some][region[some]] / lit) for pixels in self.images])
+        return np.array([mean * _median(rows_of(pixels, some[0])[region[some]] / lit) for pixels in self.images])
 
     def _unlit(self, flat: Image) -> npt.NDArray[np.bool_]:
         """Return where a flat has too little light, by that of the pixels of the same colour filter."""
@@ -248,14 +173,15 @@ class MasterStack:
         if len(self.images) < 2:
             return None
         middle = len(self.images) // 2
-        first, second = (self.images[number].image() for number in (middle - 1, middle))
+        pair = self.images[middle - 1 : middle + 1]
         level, noise = float(levels[middle - 1 : middle + 1].mean()), np.broadcast_to(noise, self.inside.shape)
         found = {}
         for amplifier in self.frames[0].amplifiers:
             rows, columns = amplifier.data.slices
             section = slice(rows.start, rows.stop, some_rows(amplifier.data.shape)[0].step), columns
             lit = region[section]
-            difference = level * (first[section] / levels[middle - 1] - second[section] / levels[middle])[lit]
+            first, second = (rows_of(pixels, section[0])[:, columns] for pixels in pair)
+            difference = level * (first / levels[middle - 1] - second / levels[middle])[lit]
             difference = difference[np.isfinite(difference)]
             if difference.size < _FEWEST_FOR_NOISE:
                 continue
@@ -276,7 +202,7 @@ class MasterStack:
         saturated: npt.NDArray[np.bool_] | None = None,
     ) -> Master:
         """Finish a combined image: mask, neutral values outside the amplifiers, what the bias and dark add."""
-        value = image.value.astype(np.float32)
+        value = image.value.astype(np.float32, copy=False)
         mask = np.where(image.n_used == 0, np.uint8(MaskBit.NO_DATA), np.uint8(0))
         mask[~self.inside] |= np.uint8(MaskBit.OUTSIDE)
         mask[self._unlit(value)] |= np.uint8(MaskBit.UNLIT)
@@ -324,9 +250,14 @@ def common_variance(
     return variance
 
 
-def some_rows(shape: tuple[int, ...]) -> tuple[slice]:
-    """Return which rows to look at where some millions of pixels tell a median or a scatter as well as all."""
-    return (slice(None, None, max(1, shape[0] * shape[1] // _ENOUGH_PIXELS)),)
+def some_rows(shape: tuple[int, ...], n_pixels: int | None = None) -> tuple[slice]:
+    """Return which rows to look at where so many pixels tell a median or a scatter as well as all."""
+    return (slice(None, None, max(1, shape[0] * shape[1] // (n_pixels or _ENOUGH_PIXELS))),)
+
+
+def rows_of(pixels: Pixels, rows: slice) -> Image:
+    """Return some rows of a frame, as `Pixels.image` returns all; of plain files no others are read."""
+    return pixels[rows] if isinstance(pixels, ReducedPixels | StoredPixels) else pixels.image()[rows]
 
 
 def _values(pixels: Pixels, start: int, size: int) -> Image:
@@ -348,18 +279,13 @@ def _median(values: Image) -> float:
     return median(finite) if finite.size else 0.0
 
 
-def _source(frame: CalibrationFrame, bias: Master | None, dark: Master | None) -> Source:
-    """Return what gives a frame's reduced pixels: itself or its file, where nothing is to be removed."""
+def _source(frame: CalibrationFrame, bias: Master | None, dark: Master | None, *, held: bool) -> Source:
+    """Return what gives a frame's reduced pixels: itself or its file, where nothing is to be removed.
+
+    Those of plain files are ``held`` in memory, or made again whenever they are asked for.
+    """
     if bias is None and dark is None and all(amplifier.overscan is None for amplifier in frame.amplifiers):
         return frame if isinstance(frame, Frame) else frame.path
-    return lambda: reduce_frame(frame, bias=bias, dark=dark)
-
-
-def exposure_time(frame: CalibrationFrame) -> float:
-    exposure = frame.info.exposure_time_s
-    if exposure is None or not exposure > 0:
-        raise InsufficientDataError(
-            f"{frame.path}: its exposure time is {exposure}, a dark signal per second cannot be told: "
-            "name the header card of the exposure time in the instrument's entry"
-        )
-    return exposure
+    if held or (isinstance(frame, SeriesFrame) and stored_pixels(frame.path) is None):
+        return lambda: reduce_frame(frame, bias=bias, dark=dark)
+    return ReducedPixels.opened(frame, bias, dark)

@@ -11,7 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore._cosmic_rays import TOLD_FROM_NOISE
-from ccdcore._pair_kernel import NEIGHBOURS, derivatives, fit_templates, neighbour_sums, weighted_products
+from ccdcore._pair_kernel import (
+    NEIGHBOURS,
+    derivatives,
+    fit_templates,
+    neighbour_mean,
+    neighbour_sums,
+    weighted_products,
+)
 
 Array = npt.NDArray[np.floating[Any]]
 T = TypeVar("T")
@@ -26,8 +33,46 @@ _WIDE_CLIP_SIGMA = 5.0
 _MAYBE_HIT = 9.0
 """(3 σ)², of noise that the light of the cosmic ray itself is in."""
 _BOXES_PER_STRIP = 4
+_MARGIN = 2
+"""Rows around a strip that derivatives and means of neighbours reach into."""
 _FIRST_LOOK_PIXELS = 2**19
 _NEIGHBOUR_PIXELS = 2**21
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Light:
+    """The light of a flat, made of some of its rows when they are asked for: that of all takes twice their room.
+
+    Parameters
+    ----------
+    frame : ndarray, shape (rows, columns)
+        Raw pixels.
+    offset : callable
+        Gives of some rows the bias, without that of the overscan.
+    level : float
+        Level of the overscan in ADU.
+    limit : float
+        Value from which on pixels are saturated.
+    """
+
+    frame: npt.NDArray[Any]
+    offset: Callable[[slice], Array]
+    level: float
+    limit: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        rows, columns = self.frame.shape
+        return rows, columns
+
+    def __getitem__(self, rows: slice) -> Array:
+        """Return the signal of some rows in ADU, as float32 mostly; NaN where a pixel is saturated."""
+        frame = self.frame[rows]
+        signal: Array = frame - self.offset(rows)
+        signal -= np.float32(self.level)
+        signal[~(frame < self.limit)] = np.nan
+        return signal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,25 +81,21 @@ class FlatPair:
 
     Parameters
     ----------
-    first, second : ndarray of float32, shape (rows, columns)
-        Signals in ADU, bias subtracted; NaN where a pixel is saturated.
+    first, second : Light
+        Their signals in ADU, bias subtracted; NaN where a pixel is saturated.
     flux_ratio : float
         μ₁/μ₂.
-    neighbourhood : ndarray of float32
-        Mean light of the eight neighbours of each pixel, free of the pixel's
-        own noise: pixels may be grouped by it without bias.
     ordered_sample : ndarray of float32
-        The same of evenly spaced pixels, in ascending order.
+        `neighbourhood` of evenly spaced pixels, in ascending order.
     bias_variance : float
         Variance of one bias frame in ADU², rounding included.
     saturation : float
         Signal at which pixels saturate, so that those just below are left out too; infinite where none does.
     """
 
-    first: Array
-    second: Array
+    first: Light
+    second: Light
     flux_ratio: float
-    neighbourhood: Array
     ordered_sample: Array
     bias_variance: float
     saturation: float
@@ -80,9 +121,31 @@ class Residuals:
     shift_sums: Array
 
 
-def stride(image: Array) -> int:
+def stride(light: Light) -> int:
     """Every how many strips or pixels to look at, where a look at part of them is enough."""
-    return max(1, image.size // _FIRST_LOOK_PIXELS)
+    return max(1, light.frame.size // _FIRST_LOOK_PIXELS)
+
+
+def lower(first: Array, second: Array) -> Array:
+    """Return the lower of both values, free of cosmic rays, which are in one of the two only; 0 where there is none."""
+    least: Array = np.minimum(first, second)
+    least[~np.isfinite(least)] = 0
+    return least
+
+
+def with_margin(rows: slice, n_rows: int, margin: int) -> tuple[slice, slice]:
+    """Return some rows with those around them as far as there are, and where the former are among the latter."""
+    start = max(rows.start - margin, 0)
+    return slice(start, min(rows.stop + margin, n_rows)), slice(rows.start - start, rows.stop - start)
+
+
+def neighbourhood(first: Array, second: Array, rows: slice) -> Array:
+    """Return the mean light of the eight neighbours of the pixels of some rows, which have others around them.
+
+    It is free of the pixel's own noise: pixels may be grouped by it without bias.
+    """
+    means: Array = neighbour_mean(lower(first, second))
+    return means[rows]
 
 
 def strips(
@@ -93,7 +156,7 @@ def strips(
     A quick look is one at evenly spaced strips, without covariances.
     """
     rows, columns = (np.linspace(0, n, max(1, round(n / BOX)) + 1).astype(int) for n in pair.first.shape)
-    every = max(1, pair.first.size // _NEIGHBOUR_PIXELS)
+    every = max(1, pair.first.frame.size // _NEIGHBOUR_PIXELS)
 
     def work(k: int) -> T:
         bounds = rows[k : k + _BOXES_PER_STRIP + 1]
@@ -107,7 +170,9 @@ def strips(
 
 def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, clip: bool, neighbours: bool) -> Residuals:
     f1, f2 = pair.factors
-    first, second = pair.first[rows], pair.second[rows]
+    around, inside = with_margin(rows, pair.first.shape[0], _MARGIN)
+    both = pair.first[around], pair.second[around]
+    first, second = (image[inside] for image in both)
     difference: Array = f1 * first - f2 * second
     level: Array = (first + second) / 2
     variance: Array = np.maximum(level, 0) * (2 * f1 * f2 / gain) + (f1**2 + f2**2) * pair.bias_variance
@@ -118,7 +183,7 @@ def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, cli
 
     flat_fit = fit_boxes(difference, np.ones((1, *level.shape), level.dtype), usable / variance, boxes)
     good = usable & ~_grown(_outliers(flat_fit, variance, _WIDE_CLIP_SIGMA))
-    templates = np.stack([np.ones_like(level), level, *_slopes(pair, rows, usable)])
+    templates = np.stack([np.ones_like(level), level, *_slopes(*both, inside.start, usable)])
     fit = fit_boxes(difference, templates, good / variance, boxes)
     good &= fit[1] < 0.5
     if clip:
@@ -137,29 +202,33 @@ def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, cli
         level[good],
         variance[good],
         1 - leverage[good],
-        pair.neighbourhood[rows][good],
+        neighbourhood(*both, inside)[good],
         int(np.count_nonzero(usable)),
-        _hits(pair, gain, rows, residual, usable & (residual**2 > _MAYBE_HIT * variance)),
+        _hits(pair, gain, (first, second), residual, usable & (residual**2 > _MAYBE_HIT * variance)),
         np.vstack([sums, np.full(5, bias_share)]),
         weighted_products(templates[2:], np.stack([difference, *templates[2:]]), good / variance),
     )
 
 
-def _slopes(pair: FlatPair, rows: slice, usable: npt.NDArray[np.bool_]) -> Array:
-    """Return the derivatives of the light along columns and rows: what a pattern that moved a little leaves."""
-    first, last = max(rows.start - 2, 0), min(rows.stop + 2, pair.first.shape[0])
-    light = (pair.first[first:last] + pair.second[first:last]) / 2
+def _slopes(first: Array, second: Array, start: int, usable: npt.NDArray[np.bool_]) -> Array:
+    """Return the derivatives of the light along columns and rows: what a pattern that moved a little leaves.
+
+    They are those of the rows from ``start`` on, in images that have others around them.
+    """
+    light = (first + second) / 2
     light[~np.isfinite(light)] = 0
-    return derivatives(light, rows.start - first, usable)
+    return derivatives(light, start, usable)
 
 
-def _hits(pair: FlatPair, gain: float, rows: slice, residual: Array, maybe: npt.NDArray[np.bool_]) -> Array:
+def _hits(
+    pair: FlatPair, gain: float, both: tuple[Array, Array], residual: Array, maybe: npt.NDArray[np.bool_]
+) -> Array:
     """Return the absolute residuals of cosmic rays, and whether each has one beside it; shape (2, hits)."""
     f1, f2 = pair.factors
     index = np.flatnonzero(maybe)
     # Their own light is not in the noise they stand out of.
-    lower = np.minimum(pair.first[rows].flat[index], pair.second[rows].flat[index])
-    variance = np.maximum(lower, 0) * (2 * f1 * f2 / gain) + (f1**2 + f2**2) * pair.bias_variance
+    least = np.minimum(*(image.flat[index] for image in both))
+    variance = np.maximum(least, 0) * (2 * f1 * f2 / gain) + (f1**2 + f2**2) * pair.bias_variance
     charge = np.abs(residual.flat[index])
     hit = charge > TOLD_FROM_NOISE * np.sqrt(variance)
     index, width = index[hit], maybe.shape[1]

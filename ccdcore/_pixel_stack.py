@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.nddata import NDData
 
+from ccdcore._reduced_pixels import ReducedPixels
 from ccdcore.errors import FrameReadError, InsufficientDataError
 from ccdcore.fits_io import read_values
 from ccdcore.frame import Frame
@@ -199,7 +200,7 @@ def _found(source: Source) -> Source:
 
 def _open(source: Source, number: int) -> tuple[Pixels, bool]:
     """Return the pixels of a source, and whether they were decoded for us, so that nobody else holds them."""
-    if isinstance(source, HeldPixels | SpooledPixels | StoredPixels):
+    if isinstance(source, HeldPixels | SpooledPixels | StoredPixels | ReducedPixels):
         return source, False
     if isinstance(source, str | PathLike):
         return _held(str(source), *read_values(source)), True

@@ -18,6 +18,7 @@ _FALSE_ALARMS = 1e-4
 _LOWEST = 6
 """Below this many cycles in the image a line cannot be told from a drift."""
 
+_ROWS_AT_A_TIME = 64
 _CONTINUUM_BINS = 51
 _LINE_BINS = 2
 """Bins at either side of a line that hold its power (Hann window: all but 0.2 %)."""
@@ -66,9 +67,10 @@ class PowerSpectrum:
 
         self._length = difference.shape[1]
         window = _hann(self._length)
-        transform = rfft(difference * window, axis=1)
-        power = (transform.real**2 + transform.imag**2).sum(axis=0, dtype=np.float64)
-        self._total = self._total + power / (2 * float(window @ window))
+        for start in range(0, len(difference), _ROWS_AT_A_TIME):
+            transform = rfft(difference[start : start + _ROWS_AT_A_TIME] * window, axis=1)
+            power = (transform.real**2 + transform.imag**2).sum(axis=0, dtype=np.float64)
+            self._total = self._total + power / (2 * float(window @ window))
         self._n_rows += difference.shape[0]
         self._n_images += 1
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore._master_stack import CalibrationFrame, PerAmplifier, reduce_frame
+from ccdcore._master_stack import PerAmplifier
+from ccdcore._reduced_pixels import CalibrationFrame, ReducedPixels
 from ccdcore.colour_pattern import by_plane, plane_levels
 from ccdcore.geometry import Amplifier
 from ccdcore.master import MaskBit, Master, MasterInput
@@ -41,6 +42,7 @@ _FRAMES_OF_A_LEVEL = 4
 
 BOX = 16
 """Side of the surroundings, in pixels."""
+_BAND_ROWS = 64
 _SMOOTH = 0.1
 """Surroundings whose pixels scatter by more than this fraction are structured light, where no pixel is judged."""
 
@@ -153,7 +155,8 @@ def find_bad_pixels(
 def _part(master: Master, amplifier: Amplifier) -> Image:
     """Return an amplifier's pixels; those of a dark as the signal in its longest exposure."""
     seconds = master.exposure_range_s[1] if master.kind == "dark" and master.exposure_range_s else 1.0
-    return cut(master.value, amplifier.data) * np.float32(seconds)
+    image = cut(master.value, amplifier.data)
+    return image if seconds == 1 else image * np.float32(seconds)
 
 
 def _one_pixel_noise(read_noise_adu: PerAmplifier, amplifier: Amplifier, step_adu: float) -> float:
@@ -172,10 +175,16 @@ def _hot(image: Image, noise: float) -> Image:
     """Return the pixels that stand out of their row and column."""
     # Medians of some hundred pixels are good to a tenth of the scatter, at an eighth of the price.
     step = max(1, min(image.shape) // 256)
-    excess = image - np.nanmedian(image[::step], axis=0)
+    columns = np.nanmedian(image[::step], axis=0)
+    hot = np.zeros(image.shape, bool)
+    excess = image[::step] - columns
     excess -= np.nanmedian(excess[:, ::step], axis=1)[:, np.newaxis]
-    pattern = Histogram.of(excess[::step, ::step]).sigma if np.isfinite(excess).any() else 0.0
-    hot: Image = excess > max(HOT_SIGMA * noise, _PATTERN_SIGMA * pattern)
+    excess = excess[:, ::step]
+    pattern = Histogram.of(excess).sigma if np.isfinite(excess).any() else 0.0
+    for rows in _bands(image):
+        excess = image[rows] - columns
+        excess -= np.nanmedian(excess[:, ::step], axis=1)[:, np.newaxis]
+        hot[rows] = excess > max(HOT_SIGMA * noise, _PATTERN_SIGMA * pattern)
     return hot
 
 
@@ -186,12 +195,21 @@ def _noisy(bias: Master, amplifier: Amplifier, noise: float) -> Image | None:
     n_frames = len(bias.inputs)
     if n_frames < _FEWEST_FOR_NOISE:
         return None
-    n = cut(bias.n_used, amplifier.data).astype(np.float32)
-    squares = cut(bias.uncertainty, amplifier.data) ** 2 * n * (n + 3) - np.float32(4 * noise**2)
     limit = max(NOISY_FACTOR**2 * (n_frames - 1), float(chdtri(n_frames - 1, _FALSE_ALARMS))) * noise**2
-    # One value may be a cosmic ray; of more that were clipped the pixel is to blame.
-    noisy: Image = (squares > limit) | (n < n_frames - 1)
+    n_used, uncertainty = cut(bias.n_used, amplifier.data), cut(bias.uncertainty, amplifier.data)
+    noisy = np.zeros(n_used.shape, bool)
+    for rows in _bands(noisy):
+        n = n_used[rows].astype(np.float32)
+        squares = uncertainty[rows] ** 2 * n * (n + 3) - np.float32(4 * noise**2)
+        # One value may be a cosmic ray; of more that were clipped the pixel is to blame.
+        noisy[rows] = (squares > limit) | (n < n_frames - 1)
     return noisy
+
+
+def _bands(image: Image) -> Iterator[slice]:
+    """Yield some rows at a time: what is made of them takes more room than the image."""
+    for start in range(0, len(image), _BAND_ROWS):
+        yield slice(start, start + _BAND_ROWS)
 
 
 def _dead_of_its_colour(flat: Image) -> Image | None:
@@ -204,29 +222,30 @@ def _not_linear_of_its_colour(faint: Image, bright: Image, noise: float) -> Imag
 
 def _dead(flat: Image) -> Image | None:
     """Return the pixels far below their surroundings; None where the light is nowhere smooth."""
-    surroundings, scatter = _surroundings(flat)
-    smooth = (surroundings > 0) & (scatter < _SMOOTH * surroundings)
-    if not smooth.any():
-        return None
-    dead: Image = smooth & (flat < DEAD_RESPONSE * surroundings)
-    return dead
+    dead, judged = np.zeros(flat.shape, bool), False
+    for rows, surroundings, scatter in _surroundings(flat):
+        smooth = (surroundings > 0) & (scatter < _SMOOTH * surroundings)
+        judged = judged or bool(smooth.any())
+        dead[rows] = smooth & (flat[rows] < DEAD_RESPONSE * surroundings)
+    return dead if judged else None
 
 
 def _not_linear(faint: Image, bright: Image, noise: float) -> Image | None:
     """Return the pixels that answer bright light otherwise than faint light; None where the light is nowhere smooth."""
+    ratio = np.full(np.shape(faint), np.nan, np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(faint > HOT_SIGMA * noise, bright / faint, np.nan)
-    surroundings, scatter = _surroundings(ratio)
-    smooth = scatter < _SMOOTH * surroundings
-    if not smooth.any():
-        return None
-    limit = np.maximum(NONLINEAR * surroundings, _FROM_NOISE * scatter)
-    different: Image = smooth & (np.abs(ratio - surroundings) > limit)
-    return different
+        np.divide(bright, faint, out=ratio, where=faint > HOT_SIGMA * noise)
+    different, judged = np.zeros(ratio.shape, bool), False
+    for rows, surroundings, scatter in _surroundings(ratio):
+        smooth = scatter < _SMOOTH * surroundings
+        judged = judged or bool(smooth.any())
+        limit = np.maximum(NONLINEAR * surroundings, _FROM_NOISE * scatter)
+        different[rows] = smooth & (np.abs(ratio[rows] - surroundings) > limit)
+    return different if judged else None
 
 
-def _surroundings(image: Image) -> tuple[Image, Image]:
-    """Return the median of each pixel's box, and the scatter in it from the central 68 %.
+def _surroundings(image: Image) -> Iterator[tuple[slice, Image, Image]]:
+    """Yield rows with the median of each pixel's box, and the scatter in it from the central 68 %, as one row each.
 
     Both are NaN where a box has no value; the scatter is infinite next to boxes of less than half of its median.
     """
@@ -245,8 +264,9 @@ def _surroundings(image: Image) -> tuple[Image, Image]:
     # At an edge of the light the pixels beyond are dark, not dead.
     lowest = minimum_filter(np.nan_to_num(middle), 3, mode="nearest")
     scatter[lowest < DEAD_RESPONSE * middle] = np.inf
-    spread = (np.repeat(np.repeat(each, np.diff(rows), 0), np.diff(columns), 1) for each in (middle, scatter))
-    return next(spread), next(spread)
+    widths = np.diff(columns)
+    for number, (low, high) in enumerate(pairwise(rows)):
+        yield slice(low, high), np.repeat(middle[number], widths), np.repeat(scatter[number], widths)
 
 
 def _of_one_size(bounds: npt.NDArray[np.int_]) -> Iterator[tuple[int, list[int]]]:
@@ -277,5 +297,8 @@ def _mean(frames: Sequence[CalibrationFrame], bias: Master) -> Image:
     """Return the mean of some frames; saturated pixels are NaN."""
     total: Image = np.zeros(bias.value.shape, np.float32)
     for frame in frames:
-        total += reduce_frame(frame, bias=bias)
-    return total / len(frames)
+        reduced = ReducedPixels.opened(frame, bias, None)
+        for rows in _bands(total):
+            total[rows] += reduced[rows]
+    total /= len(frames)
+    return total

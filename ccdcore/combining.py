@@ -7,12 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore._combine_arguments import check_choice, check_count, check_sources, check_spread, positive, thresholds
+from ccdcore._combine_arguments import (
+    PerFrame,
+    check_choice,
+    check_count,
+    check_sources,
+    check_spread,
+    per_frame,
+    positive,
+    thresholds,
+)
 from ccdcore._combine_kernel import MAD_TO_SIGMA, Result, Rule, combine_floats, combine_integers
 from ccdcore._pixel_stack import Pixels, Source, open_stack
 from ccdcore._sorting_network import network
@@ -30,8 +39,6 @@ __all__ = [
 ]
 
 Image = npt.NDArray[Any]
-PerFrame: TypeAlias = Sequence[float] | npt.NDArray[np.floating] | Callable[[Image], float]
-"""A number for each frame, or a function of an image that returns it."""
 Method = Literal["mean", "median"]
 Progress = Callable[[float], None]
 """Called with the fraction done, from 0 to 1."""
@@ -57,7 +64,7 @@ class CombinedImage:
 
     Parameters
     ----------
-    value : ndarray of float64, shape (rows, columns)
+    value : ndarray of float64 (or as asked for), shape (rows, columns)
         Mean or median of the kept values, in the unit of the scaled input; NaN where
         no frame has a value.
     uncertainty : ndarray of float32
@@ -69,7 +76,7 @@ class CombinedImage:
         For each frame the fraction of its values that were clipped.
     """
 
-    value: npt.NDArray[np.float64]
+    value: npt.NDArray[np.floating]
     uncertainty: npt.NDArray[np.float32]
     n_used: npt.NDArray[np.uint16]
     rejected_fraction: tuple[float, ...]
@@ -89,6 +96,7 @@ def combine(
     memory_limit: int = 512 * 2**20,
     threads: int | None = None,
     progress: Progress | None = None,
+    dtype: type[np.floating] = np.float64,
 ) -> CombinedImage:
     r"""Combine frames into their mean, or median, free of outliers.
 
@@ -135,6 +143,8 @@ def combine(
         Strips that are worked on at the same time; all processors if not given.
     progress : callable
         Called with the fraction done.
+    dtype : type
+        Of the values that are returned, rounded to it: ``numpy.float32`` takes half of the room.
 
     Returns
     -------
@@ -186,7 +196,7 @@ def combine(
     model = _NoiseModel.of(noise, scale_noise, gain_e_per_adu, job, stack[0].shape)
     rule = model.rule(clip, passes, method, job.origin)
     shape, n_pixels = stack[0].shape, int(np.prod(stack[0].shape))
-    value, uncertainty = np.empty(n_pixels), np.empty(n_pixels, np.float32)
+    value, uncertainty = np.empty(n_pixels, dtype), np.empty(n_pixels, np.float32)
     n_used = np.empty(n_pixels, np.uint16)
     n_rejected, n_valid = np.zeros(len(stack), np.int64), np.zeros(len(stack), np.int64)
 
@@ -198,12 +208,14 @@ def combine(
 
     def work(strip: slice) -> tuple[Image, Image]:
         counts = np.zeros(len(stack), np.int64), np.zeros(len(stack), np.int64)
-        to = Result(value[strip], uncertainty[strip], n_used[strip], *counts)
+        exact = value[strip] if value.dtype == np.float64 else np.empty(strip.stop - strip.start)
+        to = Result(exact, uncertainty[strip], n_used[strip], *counts)
         buffer = spare.get()
         try:
             job.combine(strip, buffer, rule, model.at(strip), to)
         finally:
             spare.put(buffer)
+        value[strip] = exact
         return counts
 
     for number, counts in enumerate(_in_threads(work, strips, threads), start=1):
@@ -261,8 +273,8 @@ class _Job:
 
     @classmethod
     def of(cls, stack: list[Pixels], zero: PerFrame | None, scale: PerFrame | None) -> _Job:
-        zeros = _per_frame(zero, stack, 0.0, "zeros")
-        factors = _per_frame(scale, stack, 1.0, "scales", zeros)
+        zeros = per_frame(zero, stack, 0.0, "zeros")
+        factors = per_frame(scale, stack, 1.0, "scales", zeros)
         for pixels, factor in zip(stack, factors, strict=True):
             if not 0 < factor < np.inf:
                 raise InsufficientDataError(
@@ -308,22 +320,6 @@ def _lowest(pixels: Pixels) -> int | None:
     if pixels.stored.kind not in "iu" or pixels.stored.itemsize != 2 or pixels.mask is not None:
         return None
     return pixels.zero - (0x8000 if pixels.stored.kind == "i" else 0)
-
-
-def _per_frame(
-    given: PerFrame | None, stack: list[Pixels], default: float, what: str, zeros: Image | None = None
-) -> Image:
-    if given is None:
-        return np.full(len(stack), default)
-    if callable(given):
-        shifts = np.zeros(len(stack)) if zeros is None else zeros
-        given = [given(pixels.image() + shift) for pixels, shift in zip(stack, shifts, strict=True)]
-    numbers = np.asarray(given, dtype=np.float64)
-    if numbers.shape != (len(stack),):
-        raise InsufficientDataError(f"{numbers.size} {what} for {len(stack)} frames: give one for each")
-    if what == "zeros" and not np.isfinite(numbers).all():
-        raise InsufficientDataError(f"zeros are {numbers.tolist()}: give a finite number for each frame")
-    return numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore._master_stack import (
-    CalibrationFrame,
-    common_variance,
-    exposure_time,
-    reduce_frame,
-    rounding_variance,
-    some_rows,
-)
+from ccdcore._master_stack import common_variance, rounding_variance, some_rows
+from ccdcore._reduced_pixels import CalibrationFrame, ReducedPixels, exposure_time
 from ccdcore.master import MaskBit, Master
 from ccdcore.pattern_check import pattern_remarks
+from ccdcore.statistics import Histogram
 
 Image = npt.NDArray[Any]
 
@@ -41,6 +36,10 @@ scatter."""
 LARGEST_OFFSET = 0.5
 """How far a frame may lie from the master, in units of its noise in one pixel."""
 
+_ROWS_AT_A_TIME = 64
+_ENOUGH_PIXELS = 2**20
+"""For the scatter of a master and of a frame: some tens of bytes are held for each."""
+
 
 def residual(
     frame: CalibrationFrame, master: Master, *, bias: Master | None = None, dark: Master | None = None
@@ -61,10 +60,20 @@ def residual(
     ndarray of float32, shape (rows, columns)
         In the master's unit; NaN where the master is masked.
     """
-    pixels = reduce_frame(frame, bias=bias, dark=dark)
-    difference: Image = np.multiply(pixels, _scale(frame, pixels, master), dtype=np.float32, casting="unsafe")
-    difference -= master.value
-    difference[~master.good] = np.nan
+    reduced = ReducedPixels.opened(frame, bias, dark)
+    scale = _scale(reduced, master)
+    difference: Image = np.empty(master.value.shape, np.float32)
+    for start in range(0, len(difference), _ROWS_AT_A_TIME):
+        rows = slice(start, start + _ROWS_AT_A_TIME)
+        difference[rows] = _difference(reduced, scale, master, rows)
+    return difference
+
+
+def _difference(reduced: ReducedPixels, scale: float, master: Master, rows: slice) -> Image:
+    """Return some rows of the `residual`."""
+    difference: Image = np.multiply(reduced[rows], scale, dtype=np.float32, casting="unsafe")
+    difference -= master.value[rows]
+    difference[master.mask[rows] != 0] = np.nan
     return difference
 
 
@@ -98,10 +107,11 @@ def check_master(
     tuple of str
         What is wrong, in words; empty when nothing is.
     """
-    difference = residual(frame, master, bias=bias, dark=dark)
     remarks = [*_mask_remarks(master), *_rejection_remarks(master)]
-    (rows,) = some = some_rows(master.value.shape)
-    whole, master, difference = master, _part(master, rows), difference[some].copy()  # so that the rest can go
+    (rows,) = some_rows(master.value.shape, _ENOUGH_PIXELS)
+    reduced = ReducedPixels.opened(frame, bias, dark)
+    difference = _difference(reduced, _scale(reduced, master), master, rows)
+    whole, master = master, _part(master, rows)
     variance, usable = _variance(master, bias, dark, rows)
     if not usable.any():
         return (f"no pixel of this master {master.kind} has a usable value",)
@@ -134,8 +144,10 @@ def _part(master: Master, rows: slice) -> Master:
 
 
 def _mask_remarks(master: Master) -> list[str]:
-    inside = (master.mask & MaskBit.OUTSIDE) == 0
-    empty = np.mean((master.mask[inside] & MaskBit.NO_DATA) != 0)
+    found = Histogram.of(master.mask)
+    bits, counts = found.values.astype(int), found.counts
+    inside = (bits & MaskBit.OUTSIDE) == 0
+    empty = counts[inside & ((bits & MaskBit.NO_DATA) != 0)].sum() / max(counts[inside].sum(), 1)
     return [f"{empty:.1%} of the pixels have no value in any frame"] if empty > MOST_WITHOUT_DATA else []
 
 
@@ -208,15 +220,15 @@ def _variance_share(frame: CalibrationFrame, master: Master) -> float:
     return float(own**power / np.mean(scales**power))
 
 
-def _scale(frame: CalibrationFrame, pixels: Image, master: Master) -> float:
+def _scale(frame: ReducedPixels, master: Master) -> float:
     """Return what brings a frame to the master's unit; a flat's own level is found on the master."""
     if master.kind == "bias":
         return 1.0
     if master.kind == "dark":
-        return 1 / exposure_time(frame)
-    some = some_rows(pixels.shape)
-    good = master.good[some]
-    ratio = pixels[some][good] / master.value[some][good]
+        return 1 / exposure_time(frame.frame)
+    (rows,) = some_rows(frame.shape)
+    good = master.mask[rows] == 0
+    ratio = frame[rows][good] / master.value[rows][good]
     ratio = ratio[np.isfinite(ratio)]
     level = float(np.median(ratio)) if ratio.size else np.nan
     return 1 / level if level > 0 else np.nan

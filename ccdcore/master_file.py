@@ -208,4 +208,5 @@ def _input(row: Any) -> MasterInput:
 
 
 def _native(data: Any) -> Any:
-    return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
+    """Return an image that was just read in the byte order of this machine, in its own room."""
+    return data if data.dtype.isnative else data.byteswap(inplace=True).view(data.dtype.newbyteorder("="))

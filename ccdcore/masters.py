@@ -7,15 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore._master_stack import (
-    CalibrationFrame,
-    MasterStack,
-    PerAmplifier,
-    exposure_time,
-    reduce_frame,
-    saturation_limits,
-    some_rows,
-)
+from ccdcore._master_stack import MasterStack, PerAmplifier, some_rows
+from ccdcore._reduced_pixels import CalibrationFrame, exposure_time, reduce_frame, saturation_limits
 from ccdcore.combining import Progress, combine
 from ccdcore.errors import NoLightError
 from ccdcore.master import MaskBit, Master, MasterInput, MasterKind
@@ -85,7 +78,7 @@ def master_bias(
     recipe = recipe or BiasRecipe()
     stack = MasterStack.of("bias", frames, recipe.min_frames)
     noise = stack.difference_noise() if noise_adu is None else stack.pixel_noise(noise_adu)
-    image = combine(stack.images, clip_sigma=recipe.clip_sigma, noise=noise, progress=progress)
+    image = combine(stack.images, clip_sigma=recipe.clip_sigma, noise=noise, progress=progress, dtype=np.float32)
     return stack.master(image, recipe.clip_sigma, unit="adu", scales=np.ones(len(frames)), levels=stack.medians())
 
 
@@ -136,6 +129,7 @@ def master_dark(
         scale_noise=True,
         gain_e_per_adu=stack.per_pixel(gain_e_per_adu),
         progress=progress,
+        dtype=np.float32,
     )
     return stack.master(image, recipe.clip_sigma, unit="adu/s", scales=scales, levels=stack.medians())
 
@@ -209,8 +203,9 @@ def master_flat(
         scale_noise=True,
         gain_e_per_adu=stack.per_pixel(gain_e_per_adu),
         progress=progress,
+        dtype=np.float32,
     )
-    norm = float(np.mean(image.value, where=region & np.isfinite(image.value)))
+    norm = float(np.mean(image.value, where=region & np.isfinite(image.value), dtype=np.float64))
     for part in (image.value, image.uncertainty):
         np.divide(part, norm, out=part)
     return stack.master(

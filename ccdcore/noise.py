@@ -30,6 +30,7 @@ TAIL_SIGMA = 5.0
 """The tails of the noise begin here; 5.7e-7 of a normal distribution lie beyond."""
 
 _SPECTRUM_POINTS = 256
+_STRIP_ROWS = 64
 
 Array = npt.NDArray[np.float64]
 
@@ -218,12 +219,14 @@ class _BiasNoise:
         if moments.variance == 0:
             return
         image = _without_outliers(difference, moments)
+        del difference  # before there are others of its size
         self.moments.append(moments)
         self.squares.append(_MeanSquares.of(image))
         self.n_tail += _beyond(histogram, TAIL_SIGMA)
         self.along_rows.add(image)
         self.across_rows.add(image.mean(axis=1)[np.newaxis])
-        self.total = self.total + summable(second)  # a copy in another type may be among them
+        self.total = self.total.astype(np.result_type(self.total, summable(second[:0])), copy=False)  # of two types
+        self.total += second
         self.n_frames += 1
 
     def result(self, notes: tuple[str, ...]) -> NoiseAnatomy:
@@ -271,7 +274,9 @@ class _BiasNoise:
         n, (n_rows, n_columns) = self.n_frames, self.amplifier.data.shape
         variance = float(np.mean([m.variance for m in self.moments])) / 2
         moments = Histogram.of(self.total).clipped(CLIP_SIGMA)
-        squares = _MeanSquares.of(_without_outliers(self.total, moments) / np.float32(n))
+        mean_image = _without_outliers(self.total, moments)
+        mean_image /= np.float32(n)
+        squares = _MeanSquares.of(mean_image)
         fixed = moments.variance / n**2 - variance / n
         of_noise = sqrt(sum(m.variance**2 / (2 * m.n) for m in self.moments) * self._overlap) / len(self.moments)
         parts = {
@@ -305,7 +310,9 @@ def _without_outliers(image: npt.NDArray[Any], moments: ClippedMoments) -> npt.N
     """Return an image less its mean, with 0 in place of outliers and of what is not finite."""
     deviation = image.astype(np.float32)
     deviation -= np.float32(moments.mean)
-    deviation[~(np.abs(deviation) <= moments.limit)] = 0
+    for start in range(0, deviation.shape[0], _STRIP_ROWS):
+        strip = deviation[start : start + _STRIP_ROWS]
+        strip[~(np.abs(strip) <= moments.limit)] = 0
     return deviation
 
 

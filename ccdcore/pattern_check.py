@@ -27,7 +27,7 @@ _LARGEST_SHARE, _FEWEST_PIXELS = 1e-3, 25
 """So large a part of the pixels, and so many of them, may be in spots."""
 
 _MODEL_MAY_BE_OFF = 1.3
-_PIXELS_AT_A_TIME, _LEAST_ROWS = 2**21, 64
+_PIXELS_AT_A_TIME, _LEAST_ROWS = 2**20, 64
 _LEVELS = 24
 _PRIOR = 4
 """Degrees of freedom of the noise model in a master's uncertainty (`ccdcore.combining.PRIOR_DEGREES_OF_FREEDOM`)."""

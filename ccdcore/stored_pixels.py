@@ -56,6 +56,28 @@ class StoredPixels:
         """All pixels are to be used."""
         return
 
+    def __getitem__(self, rows: slice) -> npt.NDArray[Any]:
+        """Return some rows as numbers, of the type that `ccdcore.fits_io.read_image` returns; no others are read.
+
+        Raises
+        ------
+        FrameReadError
+            As of `read`.
+        """
+        chosen, columns = range(self.shape[0])[rows], self.shape[1]
+        stored = np.empty((len(chosen), columns), self.stored)
+        if chosen.step == 1:
+            self.read(chosen.start * columns, stored.reshape(-1))
+        else:
+            for row, into in zip(chosen, stored, strict=True):
+                self.read(row * columns, into)
+        native = stored.astype(self.stored.newbyteorder("="))
+        if self.zero == 0:
+            return native
+        unsigned = native.view(f"u{native.itemsize}")
+        unsigned ^= unsigned.dtype.type(self.zero)  # is to add it, in whole numbers without a sign
+        return unsigned
+
     def read(self, start: int, into: npt.NDArray[Any]) -> None:
         """Fill an array with the pixels from number ``start`` on.
 

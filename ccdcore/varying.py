@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore._master_stack import reduce_frame
+from ccdcore._reduced_pixels import reduce_frame
 from ccdcore.cards import Cards, Several, number
 from ccdcore.fits_io import read_header
 from ccdcore.master import Master
