@@ -173,7 +173,7 @@ class FlatSeries(PairSeries):
             moved = f"{rejected} differ by more than noise, or are next to such: the light pattern moved"
             return _next_to_saturation(pair, limit) or moved
         if straight_line([points], self.noise.variance).slope < SMALLEST_SLOPE:
-            guess = "they are averages, made of one frame, or the biases are noisier than they"
+            guess = "they are averages, made of one frame, beyond full well, or the biases are noisier than they"
             return f"there is no shot noise in their difference: {guess}"
         self._asymmetry = _asymmetry(pair, straight_line([points], self.noise.variance).slope)
         return points

@@ -326,7 +326,7 @@ def test_made_up_flats_without_shot_noise() -> None:
     assert result.method == "bias only"
     assert result.notes == (
         "pair flat 1, flat 2 left out: there is no shot noise in their difference: "
-        "they are averages, made of one frame, or the biases are noisier than they",
+        "they are averages, made of one frame, beyond full well, or the biases are noisier than they",
     )
 
 
