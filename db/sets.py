@@ -303,10 +303,10 @@ def lately_done(session: Session, *, since: datetime) -> list[OpenRun]:
     return [OpenRun(*row) for row in session.execute(select(*columns).where(*standing).order_by(Run.id))]
 
 
-def latest_gain(
-    session: Session, *, instrument: str, configuration: str, amplifier: str, before: datetime
-) -> GainOnRecord | None:
-    """Return the last gain on record that was observed before a time, with the entry that holds then; else None."""
+def earlier_gains(
+    session: Session, *, instrument: str, configuration: str, amplifier: str, before: datetime, most: int
+) -> list[GainOnRecord]:
+    """Return the last gains on record that were observed before a time, with the entry that holds then, last first."""
     since, _ = _span(session, instrument, before)
     query = (
         select(Measurement.id, Measurement.value, Measurement.uncertainty, Measurement.observed_at)
@@ -323,10 +323,9 @@ def latest_gain(
             CalibrationSet.configuration == configuration,
         )
         .order_by(Measurement.observed_at.desc(), Measurement.id.desc())
-        .limit(1)
+        .limit(most)
     )
-    row = session.execute(query).first()
-    return None if row is None else GainOnRecord(*row)
+    return [GainOnRecord(*row) for row in session.execute(query)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,8 +94,16 @@ def transfer_rows(
     ]
 
 
-def doubt_about_gain(result: PhotonTransfer, biases: Sequence[SeriesFrame], flats: Sequence[SeriesFrame]) -> str | None:
-    """Say in words what is odd about a result: its own doubts, the temperatures of its frames, the header's claim."""
+def doubt_about_gain(
+    result: PhotonTransfer,
+    biases: Sequence[SeriesFrame],
+    flats: Sequence[SeriesFrame],
+    earlier: Sequence[GainOnRecord] = (),
+) -> str | None:
+    """Say in words what is odd about a result.
+
+    Its own doubts, the temperatures of its frames, the header's claim, and the last gains on record, last first.
+    """
     from ccdcore.series_health import temperature_gap
 
     if result.gain_e_per_adu is None:
@@ -109,8 +117,20 @@ def doubt_about_gain(result: PhotonTransfer, biases: Sequence[SeriesFrame], flat
         *result.doubts,
         temperature_gap(biases, flats),
         averages if ratio > _LIKE_AN_AVERAGE else None,
+        _unlike_all(result.gain_e_per_adu, earlier),
     ]
     return "; ".join(filter(None, doubts)) or None
+
+
+def _unlike_all(gain: float, earlier: Sequence[GainOnRecord]) -> str | None:
+    """Say in words that a gain is far from each of the earlier ones; None where it is not, or there are none."""
+    ratios = [gain / one.gain_e_per_adu for one in earlier]
+    if not ratios or min(max(ratio, 1 / ratio) for ratio in ratios) < _LIKE_AN_AVERAGE:
+        return None
+    return (
+        f"it is {ratios[0]:.2g} times that of {earlier[0].observed_at:%Y-%m-%d} (measurement "
+        f"{earlier[0].measurement_id}): another gain setting, or averages among the flats of one of them?"
+    )
 
 
 def noise_rows(anatomy: NoiseAnatomy, common: Conditions) -> list[NewMeasurement]:

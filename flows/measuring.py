@@ -11,7 +11,7 @@ from ccdcore.series import SeriesFrame
 from db.records import record_measurements
 from db.results import NewMeasurement
 from db.runs import RunRow, get_run
-from db.sets import GainOnRecord, latest_gain
+from db.sets import GainOnRecord, earlier_gains
 from flows.home import Home, now
 from flows.inputs import inputs_of_run, used_frames
 from flows.lacks import in_short, leave_out, producing, put_lack
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from ccdcore.noise import NoiseAnatomy
     from ccdcore.photon_transfer import PhotonTransfer
+
+_HELD_AGAINST = 5
+"""Earlier gains that one is compared with."""
 
 
 def measure(home: Home, run_id: int) -> list[int]:
@@ -99,9 +102,10 @@ def _record_results(
         run, of_frames = get_run(session, run_id), _about_frames(session, run_id)
         for measured in results:
             with producing(home, run_id, f"gain and read noise of amplifier {measured.amplifier}"):
-                doubt = doubt_about_gain(measured, biases, flats)
+                before = _earlier_gains(session, run, measured, common)
+                doubt = doubt_about_gain(measured, biases, flats, before)
                 result = replace(measured, notes=(*measured.notes, *of_frames, *filter(None, [doubt])))
-                earlier = _earlier_gain(session, run, result, common)
+                earlier = before[0] if before and result.gain_e_per_adu is None else None
                 rows += transfer_rows(result, common, earlier=earlier, doubt=doubt)
                 if result.amplifier in overscans:
                     rows += overscan_rows(overscans[result.amplifier], result, common, earlier=earlier)
@@ -122,14 +126,13 @@ def _about_frames(session: Session, run_id: int) -> list[str]:
     return [note for note in (borrowed, stand_ins_of(inputs), *found.remarks) if note]
 
 
-def _earlier_gain(session: Session, run: RunRow, result: PhotonTransfer, common: Conditions) -> GainOnRecord | None:
-    """Return the last gain on record where this result has none, so that its read noise has electrons too."""
-    if result.gain_e_per_adu is not None:
-        return None
-    return latest_gain(
+def _earlier_gains(session: Session, run: RunRow, result: PhotonTransfer, common: Conditions) -> Sequence[GainOnRecord]:
+    """Return the last gains on record: what gives electrons where there is none now, and what one is held against."""
+    return earlier_gains(
         session,
         instrument=run.instrument,
         configuration=run.configuration,
         amplifier=result.amplifier,
         before=common["observed_at"],
+        most=_HELD_AGAINST,
     )

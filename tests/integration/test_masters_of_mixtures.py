@@ -89,3 +89,19 @@ def test_a_master_flat_of_two_filters_that_no_known_card_names_is_suspect(tmp_pa
     (row,) = answer["characterisations"]
     assert abs(row["gain_e_per_adu"] - 1.5) < 5 * row["gain_uncertainty"]
     assert row["verdict"] == "unjudged"
+
+
+def test_two_finished_flats_that_nothing_tells_of_are_held_against_the_nights_before(tmp_path: Path) -> None:
+    series(tmp_path / "frames", "bias", [1.5] * 3)
+    series(tmp_path / "frames", "flat", [1.5] * 3, 20_000.0)
+    (row,) = answered(tmp_path)["characterisations"]
+    assert row["verdict"] == "unjudged"
+    rng = np.random.default_rng(2)
+    for n in range(2):
+        raw = 1000 + rng.poisson(20_000.0, (8, *SHAPE)) / 1.5
+        when = datetime(2022, 9, 20, 21, n, tzinfo=UTC)
+        write_frame(tmp_path / f"frames/f{n}.fits", raw.mean(0).astype(np.uint16), standard_cards("flat", when, 5.0))
+    _, after = answered(tmp_path)["characterisations"]
+    assert after["gain_e_per_adu"] > 9
+    assert after["verdict"] == "suspect"
+    assert any("times that of 2022-09-19 (measurement" in note for note in after["notes"])

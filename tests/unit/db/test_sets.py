@@ -12,7 +12,7 @@ from db.models import FileState, Outcome
 from db.records import fail_run, finish_run, record_inputs, record_measurements
 from db.results import RunInput
 from db.runs import find_run, get_run, run_inputs, run_measurements, standing_runs
-from db.sets import frames_of_files, latest_gain, nearest_bias_set, set_frames, set_summaries
+from db.sets import earlier_gains, frames_of_files, nearest_bias_set, set_frames, set_summaries
 from tests.support.on_record import HOST, NIGHT, NOON, add_frame, begin_run, gain, hash_of, set_of, sighting
 
 DAY = timedelta(days=1)
@@ -115,7 +115,7 @@ def test_summaries_begin_at_a_night_and_are_of_one_host(session: Session) -> Non
     assert [summary.window_first_night for summary in found] == [NIGHT + DAY, NIGHT + 2 * DAY]
 
 
-def test_the_latest_gain_is_one_that_stands(session: Session) -> None:
+def test_earlier_gains_are_those_that_stand(session: Session) -> None:
     set_id = set_of(session, add_frame(session, "a"))
     wanted = {"instrument": "m2-ml", "configuration": "bin1x1", "amplifier": "1"}
     for digest, value in (("1", 0.9), ("2", 1.0), ("open", 2.0)):
@@ -124,11 +124,10 @@ def test_the_latest_gain_is_one_that_stands(session: Session) -> None:
         record_measurements(session, run_id=run_id, measurements=[gain(value), read_noise])
         if digest != "open":
             finish_run(session, run_id=run_id, now=NOON)
-    found = latest_gain(session, before=NOON + SECOND, **wanted)
-    assert found is not None
+    (found,) = earlier_gains(session, before=NOON + SECOND, most=5, **wanted)
     assert (found.gain_e_per_adu, found.gain_uncertainty, found.observed_at) == (1.0, 0.004, NOON)
-    assert latest_gain(session, before=NOON, **wanted) is None
-    assert latest_gain(session, before=NOON + SECOND, **{**wanted, "amplifier": "2"}) is None
+    assert earlier_gains(session, before=NOON, most=5, **wanted) == []
+    assert earlier_gains(session, before=NOON + SECOND, most=5, **{**wanted, "amplifier": "2"}) == []
 
 
 def test_files_tell_what_they_hold(session: Session) -> None:
