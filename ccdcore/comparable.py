@@ -49,6 +49,14 @@ class Sign:
         return slug("_".join([of_settings, *_numbers(self.serial).values(), *gain, *noise]))
 
 
+def of_shape(configuration: str, shape: tuple[int, int]) -> str:
+    """Name the configuration of frames of another shape, rows and columns, than those of its name: ``bin1x1_512x512``.
+
+    Binning or a window that no card tells of.
+    """
+    return slug(f"{configuration}_{shape[1]}x{shape[0]}")
+
+
 def partly_told(infos: Iterable[ExposureInfo]) -> str | None:
     """Say that serial numbers stand on some of the frames of a set only; None where they do on all or none."""
     serials = [info.serial for info in infos]

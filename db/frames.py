@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
-from ccdcore.comparable import Sign
+from ccdcore.comparable import Sign, of_shape
 from ccdcore.instrument import FrameType, Instrument
 from db import models
 from db.comparable import in_its_configuration
@@ -76,7 +76,9 @@ def register_frame(
     settings = info.configuration
     in_set = info.frame_type is not FrameType.OTHER and window_first_night is not None
     if in_set and window_first_night is not None:
-        info = in_its_configuration(session, info, window_first_night=window_first_night, window_nights=window_nights)
+        info = in_its_configuration(
+            session, info, shape=shape, window_first_night=window_first_night, window_nights=window_nights
+        )
     identified = {
         "rows": shape[0],
         "columns": shape[1],
@@ -102,7 +104,8 @@ def register_frame(
         return int(created)
     known = session.scalars(on_record.with_for_update()).one()
     said = said_of(identified)
-    if known.configuration in {settings, Sign.of(info).configuration(settings)}:
+    names = settings, Sign.of(info).configuration(settings)
+    if known.configuration in {*names, *(of_shape(name, shape) for name in names)}:
         said["configuration"] = known.configuration  # which of them is a question of what else is on record
     if comes_into_force(
         session,

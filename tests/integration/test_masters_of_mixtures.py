@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from flows.home import open_home
 from flows.process import process
@@ -105,3 +106,17 @@ def test_two_finished_flats_that_nothing_tells_of_are_held_against_the_nights_be
     assert after["gain_e_per_adu"] > 9
     assert after["verdict"] == "suspect"
     assert any("times that of 2022-09-19 (measurement" in note for note in after["notes"])
+
+
+def test_frames_of_another_shape_without_a_card_are_a_set_of_their_own(tmp_path: Path) -> None:
+    series(tmp_path / "frames", "bias", [1.5] * 4)
+    series(tmp_path / "frames", "flat", [1.5] * 4, 20_000.0)
+    for path in list((tmp_path / "frames").iterdir()):
+        with fits.open(path) as hdus:
+            halves = hdus[0].data.reshape(64, 2, 64, 2).mean(axis=(1, 3)).astype(np.uint16)
+            write_frame(path.with_name(f"half_{path.name}"), halves, dict(hdus[0].header))
+    answer = answered(tmp_path)
+    assert answer["excluded"] == []
+    names = sorted(row["configuration"] for row in answer["characterisations"])
+    assert names in (["bin1x1", "bin1x1_64x64"], ["bin1x1", "bin1x1_128x128"]), "the first to come has the plain name"
+    assert len(answer["masters"]) == 4

@@ -52,3 +52,18 @@ def test_the_same_frame_again_stays_where_it_is(session: Session) -> None:
     for known, name in ((FIRST, "bin1x1"), (SECOND, "bin1x1_egain3.48_rn5.88")) * 2:
         for rules in ("rules 1", "rules 2"):
             assert configuration(session, f"of {name}", identified_with=rules, **known) == name
+
+
+def test_frames_of_two_shapes_are_two_sets_night_after_night(session: Session) -> None:
+    for n, night in enumerate((NIGHT, NIGHT + timedelta(days=3))):
+        for rules in ("rules 1", "rules 2"):
+            whole = [configuration(session, f"w{n}{k}", night=night, identified_with=rules) for k in range(2)]
+            half = [
+                configuration(session, f"h{n}{k}", night=night, shape=(5, 12), identified_with=rules) for k in range(2)
+            ]
+            assert (whole, half) == (["bin1x1"] * 2, ["bin1x1_12x5"] * 2)
+    later = NIGHT + timedelta(days=9)
+    assert configuration(session, "h", night=later, shape=(5, 12)) == "bin1x1_12x5", "whoever comes first"
+    assert configuration(session, "w", night=later) == "bin1x1"
+    assert configuration(session, "third", night=later, shape=(20, 48)) == "bin1x1_48x20"
+    assert configuration(session, "mode", night=later, shape=(5, 12), serial="CAMSERNO=B-002") == "bin1x1_12x5"
