@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame, stand_in_note
+from db.kept_masters import product_name
 from db.records import PROCESS_GONE, abandon_run, forget_master, record_master
 from db.results import NewMaster, Verdict
 from db.runs import MasterRow, MeasurementRow, RunRow, UsedFrame, get_run, run_masters, run_measurements
 from db.sets import OpenRun, open_runs
 from flows.home import Home, now
 from flows.inputs import Inputs, inputs_of_run
+from flows.lacks import FOR
 from flows.leftovers import remove_leftovers, words_of_unregistered
 from flows.naming import master_path
 from flows.processes import HOST, is_gone
@@ -77,13 +79,27 @@ def publish_master(
         sha256="",
         unit=master.unit,
         n_combined=len(master.inputs),
-        n_excluded=sum(one.excluded is not None and one.frame.info.filter == filter_name for one in inputs),
+        n_excluded=_n_excluded(of_run, master.kind, filter_name),
         verdict=_verdict(remarks, doubts),
         valid_from=min((one.date_obs for one in master.inputs if one.date_obs), default=now()),
         statistics=_statistics(master),
         remark="; ".join(filter(None, [*doubts, *remarks, stand_ins_of(of_run.frames), *of_run.remarks])) or None,
     )
     return _publish(home, run_id, row, master_hdulist(master, _cards(run, measured, filter_name)))
+
+
+def _n_excluded(inputs: Inputs, kind: str, filter_name: str | None) -> int:
+    """Return how many frames were left out of all, or of this master alone; biases and darks have no filter."""
+    roles = kind, FOR + product_name(kind, filter_name)
+    return len(
+        {
+            one.frame.sha256
+            for one in inputs.frames
+            if one.excluded is not None
+            and one.role in roles
+            and (kind != FrameType.FLAT or one.frame.info.filter == filter_name)
+        }
+    )
 
 
 def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:

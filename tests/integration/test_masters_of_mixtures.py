@@ -120,3 +120,14 @@ def test_frames_of_another_shape_without_a_card_are_a_set_of_their_own(tmp_path:
     names = sorted(row["configuration"] for row in answer["characterisations"])
     assert names in (["bin1x1", "bin1x1_64x64"], ["bin1x1", "bin1x1_128x128"]), "the first to come has the plain name"
     assert len(answer["masters"]) == 4
+
+
+def test_a_master_counts_the_frames_that_are_named_as_left_out(tmp_path: Path) -> None:
+    """Also biases whose headers have a filter, and flats that are left out of the master alone."""
+    series(tmp_path / "frames", "bias", [1.5] * 5, level=[1000.0] * 4 + [1300.0], FILTER=["V"] * 5)
+    light = [np.full(SHAPE, electrons) for electrons in [20_000.0] * 4 + [0.1] * 2]
+    series(tmp_path / "frames", "flat", [1.5] * 6, light, FILTER=["V"] * 6, EXPTIME=[5.0] * 4 + [0.01] * 2)
+    answer = answered(tmp_path)
+    named = [Path(one["path"]).name for one in answer["excluded"] if "/" in one["path"]]
+    assert {one["kind"]: one["n_excluded"] for one in answer["masters"]} == {"bias": 1, "flat": 2}, answer["excluded"]
+    assert sorted(set(named)) == ["bias4.fits", "flat4.fits", "flat5.fits"]
