@@ -94,11 +94,11 @@ def run(full: bool) -> str:
     )
 
 
-def _home_in(directory: Path) -> Home:
+def _home_in(directory: Path, *, window_nights: int = 1) -> Home:
     (directory / "home").mkdir(parents=True)
     (directory / "incoming").mkdir()
     keys = f'settle_seconds = 0\nscan_seconds = 1\ndirectories = ["{directory}/incoming"]\n'
-    (directory / "home" / "ccdwatch.toml").write_text(f"[watch]\n{keys}")
+    (directory / "home" / "ccdwatch.toml").write_text(f"[watch]\n{keys}[nights]\nwindow_nights = {window_nights}\n")
     return open_home(directory / "home")
 
 
@@ -182,7 +182,7 @@ def _count(home: Home, table: type[File] | type[Frame]) -> int:
 
 
 def _many_biases(directory: Path, n: int) -> int:
-    home = _home_in(directory)
+    home = _home_in(directory, window_nights=7)  # 2 000 take more than a day
     camera = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(32, 64))
     simple_night(directory / "incoming" / "night", n_bias=n, n_flat=0, camera=camera)
     _register_all(home)
