@@ -13,10 +13,12 @@ from prefect.states import Failed
 
 from db.models import Outcome
 from db.runs import find_run, get_run
+from db.sets import largest_frames
 from flows.artifacts import publish_report, summary
 from flows.home import Home, cached_home, own_home
 from flows.lacks import ProductFailedError, producing
 from flows.local import recording_failure
+from flows.memory import needed
 from flows.pictures import are_drawn
 from flows.reconcile import begin_run
 from flows.redaction import without_secrets
@@ -104,7 +106,9 @@ def _calibrate(home: Home, *, set_id: int, digest: str, attempt: int) -> State |
 
 def _results(home: Home, *, set_id: int, digest: str, attempt: int) -> int | None:
     """Claim the run and do what somebody waits for; return its id, or None where there is nothing to do."""
-    with seat(home.path):
+    with home.reading() as session:
+        n_pixels = largest_frames(session, {set_id}).get(set_id, 0)
+    with seat(home.path, needed(n_pixels)):
         run_id = begin_run(
             home, set_id=set_id, digest=digest, attempt=attempt, engine="prefect", flow_run_id=str(flow_run.id)
         )

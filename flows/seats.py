@@ -10,15 +10,26 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from flows.memory import allowance
+
 SEATS = max(2, (os.cpu_count() or 2) // 2)
 """Sets that are measured and combined at the same time: each may take a processor and half a gigabyte."""
 
 
 @contextmanager
-def seat(home: Path) -> Iterator[None]:
-    """Wait for a seat and hold it; one whose process is killed is free at once."""
+def seat(home: Path, n_bytes: int = 0) -> Iterator[None]:
+    """Wait for a seat and hold it; one whose process is killed is free at once.
+
+    Parameters
+    ----------
+    home : Path
+        The home.
+    n_bytes : int
+        Memory that is needed: where it is not there as often as there are seats, those that need so much share fewer.
+    """
+    n_seats = max(1, min(SEATS, allowance().n_bytes // n_bytes)) if n_bytes else SEATS
     (home / ".seats").mkdir(exist_ok=True)
-    locks = [FileLock(home / ".seats" / str(number), timeout=0) for number in range(SEATS)]
+    locks = [FileLock(home / ".seats" / str(number), timeout=0) for number in range(n_seats)]
     while (held := next(filter(_is_taken, locks), None)) is None:
         time.sleep(0.1)
     with suppress(OSError):  # a full disk
