@@ -17,7 +17,7 @@ from ccdcore.fits_io import read_frame
 from ccdcore.masters import check_master, master_bias, master_flat
 
 SHAPE, N_FRAMES = (6388, 9576), 3
-LARGEST_GIB = 3.1
+LARGEST_GIB = 2.9
 SHORT_SHAPE = 1200, 1600
 MOST_MIB_PER_MEGAPIXEL = 100.0
 """Of making a small master flat and its check; what is combined at a time, and two masters, are in it."""

@@ -123,14 +123,6 @@ def test_no_result_depends_on_the_height_of_strips(tmp_path: Path, monkeypatch: 
         np.testing.assert_array_equal(tall, low)
 
 
-def test_cosmic_rays_leave_a_bias_level_as_it_is_whatever_its_height() -> None:
-    rng = np.random.default_rng(8)
-    biases = [np.rint(rng.normal(40_000, 3, (200, 200))).astype(np.uint16) for _ in range(3)]
-    biases[1][rng.random((200, 200)) < 0.01] += 500
-    (result,) = measure_gain(biases, [])
-    assert abs(result.bias_level_adu - 40_000) < 1
-
-
 def test_a_large_frame_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bytes for each pixel of a frame, with what masters are held by then; parts of frames that are enough made small.
 
