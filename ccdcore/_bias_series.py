@@ -31,12 +31,46 @@ _LEVEL_GAP_ADU, _LEVEL_GAP_NOISES = 5.0, 3.0
 _OTHER_LEVEL_ADU, _OTHER_LEVEL_NOISES = 20.0, 5.0
 """What two groups of levels are apart, at least, for two settings: levels drift from night to night."""
 
+_BLOCK, _FEW_STILL, _BY_CHANCE = 8, 1e-3, 1e-3
+"""Pixels along a block that has one number only; part of all pixels, and how many by chance, that are no matter."""
+
 _SMOOTH_SHARE = 0.2
 """Part of the variance of a difference that neighbours across the corner share, from which on it is a pattern."""
 
 _LEVEL_FLOOR = 1.0
 _LEVEL_FLOOR_WITH_OVERSCAN = 0.2
 """Least 1-σ difference in ADU between the level of the biases and that under a flat."""
+
+
+def _still(difference: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
+    """Return where blocks, rows or columns do not differ at all, and what is next to them; None if that may be chance.
+
+    These are no part of the detector: a quadrant that is not read, a margin that a program filled.
+    """
+    from scipy.ndimage import binary_dilation
+
+    rows, columns = difference.shape
+    moves = difference != 0
+    blocks = moves[: rows - rows % _BLOCK, : columns - columns % _BLOCK]
+    blocks = blocks.reshape(rows // _BLOCK, _BLOCK, columns - columns % _BLOCK).any(axis=1)
+    still = ~blocks.reshape(rows // _BLOCK, columns // _BLOCK, _BLOCK).any(axis=2)
+    still_rows, still_columns = ~moves.any(axis=1), ~moves.any(axis=0)
+    if not (still.any() or still_rows.any() or still_columns.any()) or still.all():
+        return None
+    others = float(np.sum(~still)) * _BLOCK**2 * float(np.mean(~still_rows)) * float(np.mean(~still_columns))
+    equal = max(1 - float(np.sum(moves)) / max(others, 1.0), 0.0)
+    if difference.size * equal ** min(_BLOCK**2, rows, columns) > _BY_CHANCE:
+        return None
+    pixels = binary_dilation(still, np.ones((3, 3))).repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1)
+    pixels = np.pad(pixels, ((0, rows % _BLOCK), (0, columns % _BLOCK)), mode="edge")
+    pixels |= still_rows[:, None] | still_columns
+    return pixels if _FEW_STILL < pixels.mean() < 1 else None
+
+
+def _of_moving(difference: npt.NDArray[Any]) -> tuple[Histogram, npt.NDArray[np.bool_] | None]:
+    """Return the histogram of a difference of two biases where they differ, and where they do not (`_still`)."""
+    still = _still(difference)
+    return Histogram.of(difference if still is None else difference[~still]), still
 
 
 def _some_values(frame: npt.NDArray[Any]) -> Histogram:
@@ -92,10 +126,11 @@ class BiasSeries(PairSeries):
     _values: list[Histogram] = field(default_factory=list)
     _step: float = 0.0
     _looks: list[ClippedMoments] = field(default_factory=list)
+    _still: npt.NDArray[np.bool_] | None = None
 
     def _measure(self, first: npt.NDArray[Any], second: npt.NDArray[Any], overscan: list[float]) -> str | None:
         difference = signed_difference(first, second)
-        histogram = Histogram.of(difference)
+        histogram, still = _of_moving(difference)
         moments = histogram.clipped(_BIAS_CLIP_SIGMA)
         if moments.variance == 0:
             return "there is no noise in their difference"
@@ -108,11 +143,15 @@ class BiasSeries(PairSeries):
         self._values.append(values)
         self._step = max(self._step, values.step, histogram.step)
         kept = histogram.values[np.abs(histogram.values - moments.mean) <= moments.limit].astype(difference.dtype)
+        if still is not None:
+            self._still = still if self._still is None else self._still & still
         self._take_in(first, second, difference, (kept[0], kept[-1]))
         self._overscan += overscan
         self._steps.append(moments.mean - (overscan[0] - overscan[1]))
         rows = slice(max(2, _CORRELATED_PIXELS // difference.shape[1]))
         hit = _beyond(difference[rows], (kept[0], kept[-1]))
+        if still is not None:
+            hit |= still[rows]
         clean = np.where(hit, 0, difference[rows] - moments.mean)
         self._neighbours.append(_neighbour_correlation(clean))
         self._smooth.append(_smooth_share(clean))
@@ -146,7 +185,7 @@ class BiasSeries(PairSeries):
     def _look(
         self, first: npt.NDArray[Any], second: npt.NDArray[Any], rows: npt.NDArray[np.int_], overscan: list[float]
     ) -> bool:
-        moments = Histogram.of(signed_difference(first, second)).clipped(_BIAS_CLIP_SIGMA)
+        moments = _of_moving(signed_difference(first, second))[0].clipped(_BIAS_CLIP_SIGMA)
         if moments.variance > 0:
             self._looks.append(moments)
         return moments.variance > 0
@@ -195,12 +234,30 @@ class BiasSeries(PairSeries):
             self._total[rows], 2 * len(self._moments), dtype=np.float32, casting="unsafe"
         )
         image -= np.float32(self.overscan)
+        if self._still is not None:
+            image[self._still[rows]] = np.nan
         return image
 
     @property
     def level(self) -> float:
         """Mean of the mean image in ADU."""
-        return float(np.nanmean(self._total)) / (2 * len(self._moments))
+        total = self._total if self._still is None else self._total[~self._still]
+        return float(np.nanmean(total)) / (2 * len(self._moments))
+
+    @property
+    def blank(self) -> str | None:
+        """Say in words that part of the image is no part of the detector, and left out; None where none is."""
+        return (
+            None
+            if self._still is None
+            else f"{self._still.mean():.1%} of the pixels left out: blocks of one number that never changes are no "
+            "part of the detector (an amplifier that is not read, a margin that a program filled)"
+        )
+
+    @property
+    def values(self) -> Histogram:
+        """Values of the bias that lie on the widest steps, of some of its pixels."""
+        return max(self._values, key=lambda values: values.step)
 
     @property
     def overscan(self) -> float:

@@ -55,6 +55,9 @@ _HARDLY_ANY = 0.2
 _SHARED, _HALF = 3.0, 0.5
 """σ from which on something is known, and part of the noise lacking that neighbours have at least."""
 
+_SMOOTH, _AS_BESIDE = 0.01, 0.5
+"""Part of the noise shared across a corner that counts, and over that beside: 0.2 to 0.4 of charge that moves."""
+
 _OTHER_READOUT, _SIGMAS = 0.2, 5.0
 """Relative difference of read noises, and σ of it, that no single read mode has."""
 
@@ -68,12 +71,6 @@ _MOST_BEND = 0.75
 """Noise at high over that at low light that the brighter-fatter effect may make."""
 
 
-def _limit(frame: npt.NDArray[Any]) -> float:
-    """Return the value that saturated pixels share; infinite where there are none."""
-    pile_up = Histogram.of(frame).pile_up
-    return np.inf if pile_up is None else pile_up
-
-
 def _of_overscans(flats: PairSeries, biases: PairSeries) -> tuple[float, float, float]:
     """Return the noise of the overscans of flats and of biases, in ADU, and the uncertainty of their difference."""
     section = flats.amplifier.overscan
@@ -81,6 +78,15 @@ def _of_overscans(flats: PairSeries, biases: PairSeries) -> tuple[float, float, 
         return 0.0, 0.0, np.inf
     of = [float(np.median(list(series.overscan_noises.values()))) for series in (flats, biases)]
     return of[0], of[1], max(of) * (section.shape[0] * section.shape[1]) ** -0.5
+
+
+def _averages(fine: str, wide: str, n: int) -> str | None:
+    return (
+        f"the values of the {fine} lie on steps {n} times finer than those of the {wide}: the {fine} are averages of "
+        f"{n}, or of another bit depth, and their noise is not that of one exposure: give raw frames"
+        if n > 1
+        else None
+    )
 
 
 def _next_to_saturation(pair: FlatPair | None, limit: float) -> str | None:
@@ -113,17 +119,25 @@ class FlatSeries(PairSeries):
     noise: BiasNoise
     level_uncertainty: float
     bias_neighbours: float = 0.0
+    bias_values: Histogram | None = None
     pairs: list[MeasuredPair] = field(default_factory=list)
     looks: list[_flat_pair.PairPoints] = field(default_factory=list)
     _slopes: list[float] = field(default_factory=list)
     _latest: _flat_pair.PairPoints | None = None
+    _averages: tuple[int, int] = (1, 1)
 
     @classmethod
     def after(cls, biases: BiasSeries) -> FlatSeries:
         """Begin a series of flats with what the biases have shown."""
         level = biases.level - biases.overscan
         return cls(
-            biases.amplifier, biases.above_overscan, level, biases.noise, biases.level_uncertainty, biases.neighbours
+            biases.amplifier,
+            biases.above_overscan,
+            level,
+            biases.noise,
+            biases.level_uncertainty,
+            biases.neighbours,
+            biases.values,
         )
 
     @property
@@ -156,7 +170,7 @@ class FlatSeries(PairSeries):
         overscan: list[float],
     ) -> _flat_pair.PairPoints | str:
         """Return the photon transfer points of two flats, or why they are no use."""
-        limit = min(_limit(first), _limit(second))
+        limit = min(self._limit(first), self._limit(second))
         one, two = (Light(frame, offset, level, limit) for frame, level in zip((first, second), overscan, strict=True))
         saturation = limit - self.level - max(overscan)
         pair = _flat_pair.prepare(one, two, self.noise.variance, saturation)
@@ -177,6 +191,14 @@ class FlatSeries(PairSeries):
             return f"there is no shot noise in their difference: {guess}"
         self._asymmetry = _asymmetry(pair, straight_line([points], self.noise.variance).slope)
         return points
+
+    def _limit(self, frame: npt.NDArray[Any]) -> float:
+        """Return the value that saturated pixels share, infinite where there are none; see what the values lie on."""
+        values, of_biases = Histogram.of(frame), self.bias_values
+        if of_biases is not None:
+            found = values.averaged_to(of_biases.step), of_biases.averaged_to(values.step)
+            self._averages = max(self._averages[0], found[0]), max(self._averages[1], found[1])
+        return np.inf if values.pile_up is None else values.pile_up
 
     def add(self, one: Exposure, two: Exposure) -> None:
         """Take in a pair, or remark why it is no use."""
@@ -279,6 +301,22 @@ class FlatSeries(PairSeries):
         nearest = 2 * np.array([n.covariance[1:].sum() - n.bias_share * self.bias_neighbours / 2 for n in of]) / light
         return nearest, 2 * np.array([np.sqrt(np.sum(n.uncertainty[1:] ** 2)) for n in of]) / light
 
+    def smooth_share(self, points: Sequence[_flat_pair.PairPoints]) -> float:
+        """Return which part of the noise is smooth: shared with neighbours across corners as with those beside.
+
+        Charge that goes to neighbours (the brighter-fatter effect, capacitance between pixels) reaches those beside
+        several times more; noise of rows and columns only them. 0 where it is either, or next to nothing.
+        """
+        of = [p.neighbours for p in points]
+        light = np.maximum([n.covariance[0] - n.bias_share for n in of], _LEAST_LIGHT)
+        shares = np.array([n.covariance[1:] - n.bias_share * self.bias_neighbours / 8 for n in of]) / light[:, None]
+        right, down_left, down, down_right = shares.mean(axis=0).tolist()
+        errors = np.array([n.uncertainty[1:].max() for n in of]) / light
+        uncertainty = float(np.sqrt(np.sum(errors**2) * self.overlap)) / len(of)
+        share = float(min(down_left, down_right))
+        is_smooth = share > max(_SMOOTH, _SIGMAS * uncertainty, _AS_BESIDE * (right + down) / 2)
+        return share if is_smooth else 0.0
+
     def is_brighter_fatter(self, pairs: Sequence[MeasuredPair], fit: TransferFit) -> bool | None:
         """Whether neighbours share the noise that a bent curve lacks, where charge pushes charge; None if unknown."""
         if fit.bend is None:
@@ -290,6 +328,16 @@ class FlatSeries(PairSeries):
         if part > _SHARED * error and part > _HALF - error:
             return True
         return False if part < _HALF - _SHARED * error else None
+
+    @property
+    def averaged(self) -> str | None:
+        """Say in words that the flats' values lie on finer steps than the biases', as averages do; None if not."""
+        return _averages("flats", "biases", self._averages[0])
+
+    @property
+    def averaged_biases(self) -> str | None:
+        """Say in words that the biases' values lie on finer steps than the flats'; None where they do not."""
+        return _averages("biases", "flats", self._averages[1])
 
     def of_another_kind(self, biases: BiasSeries) -> str | None:
         """Say in words where the flats' noise without light is not that of the biases; None where it is."""

@@ -66,5 +66,7 @@ def noise_asymmetry(first: npt.NDArray[Any], second: npt.NDArray[Any], variance:
         return 0.0
     difference, total = difference[kept] / np.sqrt(noise[kept]), total[kept] / np.sqrt(noise[kept])
     norm = float(difference @ difference)
+    if norm == 0:
+        return 0.0
     found, uncertainty = float(difference @ total) / norm, _SHARED * float(np.linalg.norm(difference * total)) / norm
     return found if abs(found) > max(_UNEQUAL, _SIGMAS * uncertainty) else 0.0

@@ -40,7 +40,7 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
     read_noise, read_noise_uncertainty = flats.noise.read_noise
     steps = "whole ADU" if biases.step == 1 else f"steps of {biases.step:g} ADU"
     is_hidden = read_noise <= 3 * read_noise_uncertainty
-    hidden = [f"the read noise is hidden by rounding to {steps}"] if is_hidden else []
+    hidden = f"the read noise is hidden by rounding to {steps}" if is_hidden else None
     mixed = biases.two_kinds(), flats.two_kinds() if flats.pairs else None
     result = PhotonTransfer(
         amplifier=biases.amplifier.name,
@@ -57,12 +57,12 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
         n_flat=0,
         n_flat_pairs=0,
         n_pixels=0,
-        notes=(*notes, *biases.remarks, *flats.remarks, *hidden),
-        bias_doubts=(*filter(None, mixed[:1]), *biases.doubts),
+        notes=(*notes, *biases.remarks, *flats.remarks, *filter(None, [biases.blank, hidden])),
+        bias_doubts=tuple(filter(None, [mixed[0], *biases.doubts, flats.averaged_biases])),
     )
     if any(mixed) or not flats.pairs:
         return _of_flats(result, mixed[1:])
-    result = _of_flats(result, [flats.of_another_kind(biases)])
+    result = _of_flats(result, [flats.averaged, flats.of_another_kind(biases)])
     levels = [pair.level for pair in flats.pairs]
     if method == "ptc" and not is_ramp(levels):
         return replace(
@@ -207,6 +207,11 @@ def _hidden_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
         yield (
             f"the gain may be off by {100 * hidden:.0f} %: what differs between flats besides noise, as stars that "
             "move or many cosmic rays, goes on below what can be told from noise"
+        )
+    if smooth := flats.smooth_share([pair.points for pair in ramp.used]):
+        yield (
+            f"about {100 * smooth:.0f} % of what is taken for noise is smooth, shared with neighbours on all sides: a "
+            "pattern that moved between flats (stars, clouds), or frames that were smoothed or resampled"
         )
 
 

@@ -33,6 +33,9 @@ _MOST_AVERAGED = 100
 _EXACT = 1e-4
 _ROUNDING = 1.5
 
+_MULTIPLE, _ON_GRID = 1e-3, 0.75
+"""How near two steps are to a whole ratio; the part of honest pixels that lie on the wider grid at least."""
+
 _BULK = 0.7
 _CUT_PIXELS, _CUT_FRACTION = 30, 1e-3
 """So many pixels, and so large a part of them, must have been cut off to be told."""
@@ -199,3 +202,25 @@ def averages_of(pixels: npt.NDArray[Any], step: float) -> int:
         return 1
     parts = np.unique(np.rint((sample - sample[0]) * n).astype(np.int64) % n)
     return n if parts.size > n / 2 else 1
+
+
+def averaged_to(fine: tuple[Values, Counts, float], wide: float) -> int:
+    """Return how many exposures numbers are the mean of that lie on a grid n times finer than their camera's; else 1.
+
+    Not only steps are compared: marks of a driver off the grid, as 65535 for what is saturated, make none finer.
+
+    Parameters
+    ----------
+    fine : tuple
+        The distinct values, ascending, how often each occurs, and their step (`grid_step`).
+    wide : float
+        Step of the numbers of the same camera in other frames.
+    """
+    values, counts, step = fine
+    if step == 0 or wide == 0:
+        return 1
+    n = round(wide / step)
+    if not 1 < n <= _MOST_AVERAGED or abs(wide / step - n) > _MULTIPLE * n:
+        return 1
+    parts = np.bincount(np.rint((values - values[0]) / step).astype(np.int64) % n, counts)
+    return n if parts.max() < _ON_GRID * counts.sum() else 1

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ccdcore.errors import InsufficientDataError, SectionError
 from ccdcore.geometry import Amplifier, Section
-from ccdcore.pixel_values import averages_of, cut_fraction, grid_step
+from ccdcore.pixel_values import averaged_to, averages_of, cut_fraction, grid_step
 
 QUANTISATION_VARIANCE = 1 / 12
 """Variance that rounding adds, in units of the square of its step."""
@@ -160,6 +160,10 @@ class Histogram:
     def cut_fraction(self) -> float:
         """Part that the noise puts below the lowest value, where it was cut off (`ccdcore.pixel_values`)."""
         return cut_fraction(self.values, self.counts, self.step)
+
+    def averaged_to(self, step: float) -> int:
+        """Return how many exposures these are the mean of, where those of one lie on ``step`` (`averaged_to`)."""
+        return averaged_to((self.values, self.counts, self.step), step)
 
     @property
     def pile_up(self) -> float | None:

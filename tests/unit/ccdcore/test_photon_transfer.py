@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from scipy.ndimage import convolve
 from scipy.stats import truncnorm
 
 import ccdcore.fits_io
@@ -556,3 +557,32 @@ def test_flats_at_full_well_below_the_limit_of_the_converter_are_doubted(excess:
     result = one(measure_gain(biases, flats))
     assert result.gain_e_per_adu is None or result.gain_e_per_adu > 3 * gain
     assert any("full well" in doubt for doubt in result.doubts)
+
+
+def with_stars(shift: int) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:240, :240]
+    light = np.full((240, 240), 48_000.0)
+    for row, column, electrons in zip(*rng.uniform(20, 220, (2, 60)), 10 ** rng.uniform(3.7, 5.7, 60), strict=True):
+        distance = (y - row - shift) ** 2 + (x - column - 2 * shift) ** 2
+        light += electrons / (2 * np.pi * 2.2**2) * np.exp(-distance / (2 * 2.2**2))
+    return light
+
+
+def test_stars_that_move_between_twilight_flats_are_told_and_charge_that_moves_is_not() -> None:
+    rng = np.random.default_rng(1)
+    camera, evenly = Camera(1.6, 5.0, shape=(240, 240)), np.full((240, 240), 60_000.0)
+    biases = [bias_pixels(camera, rng) for _ in range(4)]
+    (result,) = measure_gain(biases, [flat_pixels(camera, rng, with_stars(9 * k)) for k in range(4)])
+    assert any("a pattern that moved between flats (stars, clouds)" in doubt for doubt in result.doubts)
+    alpha = 0.02
+    capacitance = np.array(
+        [[alpha / 8, alpha, alpha / 8], [alpha, 1 - 4.5 * alpha, alpha], [alpha / 8, alpha, alpha / 8]]
+    )
+    shared = [
+        convolve(rng.poisson(evenly) / 1.6, capacitance) + rng.normal(1000, 5.0 / 1.6, evenly.shape) for _ in "1234"
+    ]
+    pushed = Camera(1.6, 5.0, shape=(240, 240), a00=-2e-6)
+    for flats in ([np.rint(image) for image in shared], [flat_pixels(pushed, rng, evenly) for _ in range(4)]):
+        (result,) = measure_gain(biases, flats)
+        assert result.doubts == ()

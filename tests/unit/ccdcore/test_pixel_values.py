@@ -288,3 +288,59 @@ def test_numbers_that_are_padded_give_the_same_as_those_that_are_not(step):
         for factor in (1, step)
     )
     assert tuple(other) == pytest.approx(tuple(step * value for value in one), rel=2e-3)
+
+
+def averaged(rng, n, kind, light, step):
+    return np.mean([camera(rng, light) * step for _ in range(n)], axis=0).astype(kind)
+
+
+@pytest.mark.parametrize(
+    ("step", "n", "kind"),
+    [(4, 5, np.float32), (16, 3, np.float32), (16, 7, np.float64), (16, 4, np.uint16), (0.8, 3, np.float32)],
+)
+def test_averages_of_padded_cameras_are_told_by_the_frames_that_are_none(step, n, kind):
+    rng = np.random.default_rng(n)
+    biases, flats = ([averaged(rng, 1, np.float64, light, step) for _ in range(3)] for light in (0, 2000))
+    few_biases, few_flats = ([averaged(rng, n, kind, light, step) for _ in range(3)] for light in (0, 2000))
+    (result,) = measure_gain(biases, few_flats)
+    assert any(f"the flats are averages of {n}, or" in doubt for doubt in result.doubts)
+    assert result.bias_doubts == ()
+    (result,) = measure_gain(few_biases, flats)
+    assert any(f"the biases are averages of {n}, or" in doubt for doubt in result.bias_doubts)
+    (result,) = measure_gain(biases, flats)
+    assert (result.doubts, result.bias_doubts) == ((), ())
+
+
+def marked(rng, image):
+    image[:40, :40] = 70_000
+    return np.minimum(image * 4, 65_535).astype(np.uint16)  # which is no multiple of 4
+
+
+def repaired(rng, image):
+    some = rng.random(image.shape) < 0.005
+    return np.rint(np.where(some, np.roll(image * 2, 1) + np.roll(image * 2, -1), image * 4)).astype(np.uint16)
+
+
+def with_levels_of_columns(rng, image):
+    return (image * 4 + np.arange(image.shape[1]) * 7 % 13).astype(np.uint16)
+
+
+def stretched(rng, image):
+    return np.rint(image * 2.003).astype(np.uint16)
+
+
+def scaled(rng, image):
+    return (image * np.float32(0.8)).astype(np.float32)
+
+
+def corrected(rng, image):
+    return (image * 4 - 100.37).astype(np.float32)
+
+
+@pytest.mark.parametrize("change", [marked, repaired, with_levels_of_columns, stretched, scaled, corrected])
+@pytest.mark.parametrize("read_noise", [0.35, 4.0])
+def test_cameras_with_steps_of_their_own_make_no_averages(change, read_noise):
+    rng = np.random.default_rng(2)
+    biases, flats = ([change(rng, camera(rng, light, read_noise=read_noise)) for _ in range(3)] for light in (0, 6000))
+    (result,) = measure_gain(biases, flats)
+    assert not [doubt for doubt in (*result.doubts, *result.bias_doubts) if "averages" in doubt]

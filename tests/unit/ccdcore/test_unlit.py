@@ -60,3 +60,38 @@ def test_biases_of_another_mode_are_told_by_unlit_parts_and_by_the_overscan() ->
     evenly = [expose(CAMERA, rng, (X < 80) * 18_750 * GAIN) for _ in range(4)]
     (result,) = measure_gain(biases, evenly, amplifiers=[amplifier])
     assert any(doubt.startswith("the overscan of the flats has a noise of 3.1") for doubt in result.doubts)
+
+
+NOT_READ = {
+    "a quadrant": (slice(0, 120), slice(0, 121)),
+    "all but a window": (slice(None), slice(50, SIDE)),
+    "rows of a margin": (slice(0, 5), slice(None)),
+    "columns of a margin": (slice(None), slice(SIDE - 3, SIDE)),
+}
+
+
+@pytest.mark.parametrize("where", NOT_READ)
+def test_parts_that_no_detector_fills_are_left_out_and_said(where: str) -> None:
+    rng = np.random.default_rng(3)
+    biases, flats = (
+        [expose(CAMERA, rng, light * np.ones((SIDE, SIDE))) for _ in range(4)] for light in (0.0, 16_000.0)
+    )
+    for image in (*biases, *flats):
+        image[NOT_READ[where]] = 0 if where.startswith("a") else 4321
+    (result,) = measure_gain(biases, flats)
+    assert result.read_noise_adu == pytest.approx(NOISE_E / GAIN, abs=4 * result.read_noise_adu_uncertainty)
+    assert result.bias_level_adu == pytest.approx(500, abs=0.2)
+    assert abs(result.gain_e_per_adu - GAIN) < 4 * result.gain_uncertainty
+    assert (result.doubts, result.bias_doubts) == ((), ())
+    (note,) = result.notes
+    assert "no part of the detector" in note
+
+
+@pytest.mark.parametrize("noise_adu", [0.05, 0.12, 0.2, 0.3, 0.5])
+def test_biases_that_hardly_change_are_no_missing_parts(noise_adu: float) -> None:
+    rng = np.random.default_rng(4)
+    biases = [np.rint(500.2 + rng.normal(0, noise_adu, (SIDE, SIDE))).astype(np.uint16) for _ in range(3)]
+    for number, image in enumerate(biases):
+        image[number, 4] += 1  # where there is next to no noise
+    (result,) = measure_gain(biases, [])
+    assert not [note for note in result.notes if "no part of the detector" in note]
