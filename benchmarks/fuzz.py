@@ -16,6 +16,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from math import hypot
 from pathlib import Path
@@ -182,12 +183,13 @@ def _answer(home: Home, folder: Path) -> dict[str, list[dict[str, Any]]]:
     from db.runs import get_run
     from db.sets import frames_of_files, set_summaries
     from flows.home import now
+    from flows.lacks import ProductFailedError
     from flows.local import recording_failure
     from flows.reconcile import begin_run, plans_of
     from flows.registration import register_files
     from flows.results import standing_results
     from flows.scan import Tree
-    from flows.steps import STEPS
+    from flows.steps import STEPS, do
 
     tree = Tree(str(folder), include=home.settings.watch.include, exclude=str(home.path))
     sightings = [found for _, found in tree.walk(str(folder))]
@@ -208,7 +210,8 @@ def _answer(home: Home, folder: Path) -> dict[str, list[dict[str, Any]]]:
         with recording_failure(home, run_id):
             for step in STEPS:
                 if step.is_urgent:
-                    step.function(home, run_id)
+                    with suppress(ProductFailedError):
+                        do(step, home, run_id)
         with home.reading() as session:
             run = get_run(session, run_id)
         if run.outcome is not Outcome.DONE:
