@@ -58,7 +58,7 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
         n_flat_pairs=0,
         n_pixels=0,
         notes=(*notes, *biases.remarks, *flats.remarks, *filter(None, [biases.blank, hidden])),
-        bias_doubts=tuple(filter(None, [mixed[0], *biases.doubts, flats.averaged_biases])),
+        bias_doubts=tuple(filter(None, [mixed[0] or flats.averaged_biases, *biases.doubts])),
     )
     if any(mixed) or not flats.pairs:
         return _of_flats(result, mixed[1:])

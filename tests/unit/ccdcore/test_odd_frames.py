@@ -233,7 +233,7 @@ def test_one_master_and_one_raw_frame_are_told_apart(
         (measured([masters[1], biases[0]][::step], flats[:2]), "bias"),
     ):
         assert result.gain_e_per_adu is None
-        (doubt,) = result.doubts
+        (doubt,) = (*result.doubts, *result.bias_doubts)
         assert doubt.startswith(f"{kind} {1 if first else 2} has ")
         assert "an average of several" in doubt
         assert abs(float(doubt.split(" has ")[1].split(" %")[0]) - 100 * n_averaged**-0.5) < 4
