@@ -19,7 +19,7 @@ from db.lacks import record_lack
 from db.overview import overview
 from db.records import finish_run, record_measurements
 from db.results import NewMeasurement
-from db.sets import latest_gain
+from db.sets import earlier_gains
 from db.trends import judge, limits_of, read_trends, trends
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, set_of
 
@@ -155,8 +155,8 @@ def test_a_value_stays_in_force_while_newer_runs_fail_to_measure_it(
     assert [row.value for row in trends(session, quantity="bias_level")] == [301.0]
     assert [one.value for one in overview(session, quantities=["gain"])] == [value for value, _ in expected]
     key = {"instrument": "m2-ml", "configuration": "bin1x1", "amplifier": "1"}
-    lent = latest_gain(session, **key, before=NOON + DAY)
-    assert (lent and lent.gain_e_per_adu) == (0.96 if is_kept else None)
+    lent = earlier_gains(session, **key, before=NOON + DAY, most=2)
+    assert [one.gain_e_per_adu for one in lent] == ([0.96] if is_kept else [])
     finished(session, "a", gain(0.97), digest="d4")
     assert [row.value for row in trends(session, quantity="gain")] == [0.97]
 
