@@ -266,6 +266,9 @@ def main() -> int:
         verdicts = []
         for some in pool.map(batch, batches, [wanted.seed] * len(batches)):
             verdicts += some
+            for one in some:
+                if one.kind in ("wrong", "misnamed"):
+                    progress.console.print(f"night {one.number}: {one.planted or 'nothing planted'}: {one.kind}")
             progress.advance(task)
     lines, met = summary(verdicts)
     print(*lines, sep="\n")

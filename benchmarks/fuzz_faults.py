@@ -165,7 +165,8 @@ def _fractions(rng: np.random.Generator, night: Night) -> None:
 
 def _wrapped(rng: np.random.Generator, night: Night) -> None:
     """Write unsigned numbers as signed ones, without BZERO."""
-    lift = float(rng.uniform(20_000, 40_000))
+    brightest = max(float(np.median(night.shots[number].pixels)) for number in night.of("flat"))
+    lift = max(float(rng.uniform(20_000, 40_000)), 2**15 - brightest)  # half of the brightest flat wraps at least
 
     def change(shot: Shot) -> Shot:
         light = np.clip(shot.pixels.astype(float) + (lift if shot.kind == "flat" else 0), 0, 65535)
