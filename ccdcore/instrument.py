@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from ccdcore.geometry import Amplifier
+from ccdcore.quantities import Limits
 
 
 class FrameType(StrEnum):
@@ -36,18 +37,6 @@ class FrameRule:
 
     cards: Mapping[str, str] = field(default_factory=dict)
     filename: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Specification limits of one quantity; None where there is none on that side."""
-
-    min: float | None = None
-    max: float | None = None
-
-    def admit(self, value: float) -> bool:
-        """Whether ``value`` lies inside the limits, the ends included."""
-        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
 
 
 @dataclass(frozen=True, slots=True)

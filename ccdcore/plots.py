@@ -23,8 +23,8 @@ from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
 from ccdcore._transfer_fit import curvature
-from ccdcore.instrument import Limits
 from ccdcore.photon_transfer import PhotonTransfer, PhotonTransferPoint
+from ccdcore.quantities import Limits
 from ccdcore.thumbnails import block_of, shown_cells
 
 Image = npt.NDArray[Any]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from sqlalchemy import ColumnElement, Select, String, select, type_coerce
 from sqlalchemy.orm import Session
 
+from ccdcore.quantities import QUANTITIES
 from db.kept_masters import standing
 from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
-from db.results import QUANTITIES
 from db.rows import Row
 from db.statements import batches
 

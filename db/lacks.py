@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
+from ccdcore.text import readable
 from db import models
 from db.models import Outcome
-from db.rows import readable
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -16,8 +16,8 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, CursorResult, and_, case, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from ccdcore.text import readable
 from db.models import File, FileState, Frame
-from db.rows import readable
 from db.statements import batches, insert
 
 MAX_TRIES = 3

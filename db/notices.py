@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from ccdcore.quantities import limits_of
 from db.curves import Curve, TrendChange, changes_on_record, conditions, curves, entry_versions
 from db.models import Measurement, Notice
 from db.rows import Row
 from db.statements import insert
-from db.trends import limits_of
 
 OFTEN_WATCHED = ("gain", "read_noise")
 """Quantities whose steps and drifts are told; besides all that have limits."""

@@ -12,11 +12,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, extract, func, select
 from sqlalchemy.orm import Session, aliased
 
+from ccdcore.quantities import Verdict, judge, limits_of
 from db.kept_masters import standing
 from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
-from db.results import Verdict
 from db.rows import Row
-from db.trends import judge, limits_of
 
 RECENT = 30
 """Windows of nights of each camera and configuration that are looked at."""

@@ -6,33 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-QUANTITIES: Mapping[str, str] = {
-    "gain": "e/ADU",
-    "corrected_gain": "e/ADU",
-    "a00": "1/e",
-    "turn_off_adu": "ADU",
-    "nonlinearity_fraction": "fraction",
-    "read_noise": "e",
-    "read_noise_adu": "ADU",
-    "overscan_read_noise": "e",
-    "overscan_read_noise_adu": "ADU",
-    "bias_level": "ADU",
-    "fixed_pattern_adu": "ADU",
-    "row_noise_adu": "ADU",
-    "column_noise_adu": "ADU",
-    "pickup_adu": "ADU",
-    "noise_tail_fraction": "fraction",
-    "bad_pixels": "pixels",
-    "hot_pixels": "pixels",
-    "dead_pixels": "pixels",
-    "noisy_pixels": "pixels",
-    "nonlinear_pixels": "pixels",
-}
-"""What is measured → its unit."""
-
-Verdict = Literal["ok", "suspect", "bad", "unjudged"]
+from ccdcore.quantities import QUANTITIES, Verdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from dataclasses import fields
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from ccdcore.text import readable
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -30,11 +32,6 @@ def column_value(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return readable(value) if isinstance(value, str) else value
-
-
-def readable(text: str) -> str:
-    """Return ``text`` with the bytes of a file name that are no UTF-8 shown as escapes."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 class Row:

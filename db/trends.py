@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import Limits
+from ccdcore.quantities import Limits, Verdict, judge, limits_of
 from db.base import DatabaseError
 from db.curves import MEASUREMENT, RUN, SET, Curve, Entries, conditions, curves, entry_versions
 from db.kept_masters import kept_measurements
 from db.models import CalibrationSet, Measurement, Run
-from db.results import Verdict
 from db.rows import Row
 from db.statements import batches
 
@@ -275,18 +274,3 @@ def _thinned(curve: Curve, at_most: int) -> list[int]:
         is_bad |= (curve.entries == entry) & ((curve.values < low) | (curve.values > high))
     shown = thinned(curve.times, curve.values, at_most=at_most, uncertainties=curve.uncertainties, keep=is_bad)
     return [int(key) for key in curve.ids[shown]]
-
-
-def limits_of(spec: Mapping[str, Any], *, quantity: str, unit: str) -> Limits:
-    """Return the limits of a quantity; the specification names it with its unit (``gain_e_per_adu``)."""
-    suffix = "_" + unit.lower().replace("/", "_per_")
-    return Limits(**spec.get(quantity if quantity.endswith(suffix) else quantity + suffix, {}))
-
-
-def judge(value: float, *, limits: Limits, remark: str | None) -> Verdict:
-    """Return the verdict on a value."""
-    if not limits.admit(value):
-        return "bad"
-    if remark is not None:
-        return "suspect"
-    return "unjudged" if limits.min is None and limits.max is None else "ok"

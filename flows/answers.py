@@ -8,11 +8,11 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ccdcore.quantities import QUANTITIES
 from db import listings
 from db import masters as masters_on_record
 from db import provenance as origins
 from db import trends as history
-from db.results import QUANTITIES
 from flows.home import now, read_home
 
 Rows = list[dict[str, Any]]

@@ -15,6 +15,7 @@ from prefect.artifacts import create_markdown_artifact
 from ccdcore.header import ExposureInfo
 from ccdcore.plain_files import open_below
 from ccdcore.statistics import FrameStatistics
+from ccdcore.text import number_of
 from db.listings import frames as frames_on_record
 from db.runs import (
     LackRow,
@@ -33,7 +34,6 @@ from flows.lacks import FOR
 from flows.pictures import pictures_of
 from flows.results import verdicts_of
 from flows.service import web_url
-from flows.words import number_of
 
 _PUNCTUATION = re.compile(r"([!-%'-/:;=?@\[-`{-~])")
 """All of ASCII's but for & < >: a colon or a dot is enough for an address to become a link."""

@@ -184,9 +184,9 @@ def _work(
     """Do work on request, print its results, and end with status 1 where something failed."""
     from flows.disagreements import first_disagreements
     from flows.home import open_home
-    from flows.progress import progress_bar
     from flows.renaming import words_of_renamed
     from flows.summary import print_summary
+    from flows.tables import progress_bar
 
     opened = open_home(home)
     for line in words_of_renamed(opened):

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
+from ccdcore.text import number_of
 from flows.cli_options import PATHS, home_option, say
 from flows.tables import FORMATS, show
-from flows.words import number_of
 
 FORMAT = click.option(
     "--format", "format_name", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
@@ -233,8 +233,8 @@ def audit(home: Path, format_name: str) -> None:
     """
     from flows.audit import audit as hold_against
     from flows.home import read_home
-    from flows.progress import progress_bar
     from flows.renaming import words_of_others, words_of_renamed
+    from flows.tables import progress_bar
 
     opened = read_home(home)
     renamed = words_of_renamed(opened)

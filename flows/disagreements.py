@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from ccdcore.series import SeriesFrame
+from ccdcore.text import number_of, one_line
 from db.revisions import Disagreement, Saying, disagreements
 from flows.home import Home
-from flows.words import number_of, one_line
 
 _WORDS = {
     "frame_type": "type",

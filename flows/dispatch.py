@@ -16,6 +16,7 @@ from threading import Event, Thread
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from ccdcore.text import one_line
 from db import ledger
 from db.models import FileState
 from db.records import fail_run
@@ -39,7 +40,6 @@ from flows.redaction import redact
 from flows.registration import free_lost_claims
 from flows.settings import SettingsError
 from flows.watcher import Watcher
-from flows.words import one_line
 
 logger = logging.getLogger(__name__)
 

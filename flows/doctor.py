@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
+from ccdcore.text import number_of, one_line
 from flows.health import Health, health, words_of_ages
 from flows.home import read_home
 from flows.redaction import redact
 from flows.setup_checks import Level, findings
-from flows.words import number_of, one_line
 
 MOST_LINES = 10
 """Lines of one kind; all are in the JSON."""

@@ -15,12 +15,12 @@ from ccdcore.fits_io import read_frame, read_header
 from ccdcore.frame import FrameHeader
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.image_table import imstat
+from ccdcore.text import one_line
 from db.rows import plain
 from flows.dates import arrival, doubt_about_date
-from flows.progress import progress_bar
 from flows.scan import Tree
 from flows.settings import NightSettings, Settings, SettingsError, load_settings
-from flows.words import one_line
+from flows.tables import progress_bar
 
 Rows = list[dict[str, Any]]
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from ccdcore.text import number_of, one_line
 from db import ledger
 from db.ledger import FileRow
 from db.models import FileState
@@ -32,7 +33,6 @@ from flows.redaction import redact, redacted, without_credentials
 from flows.renaming import words_of_renamed
 from flows.service import running_service
 from flows.settings import Settings
-from flows.words import number_of, one_line
 
 LAST_QUARANTINED = 10
 SILENT_SECONDS = 60.0

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from ccdcore.text import number_of
 from ccdcore.writing import write_bytes
 from db.engine import is_blank, session_factory
 from db.homes import HomeOnRecord, home_on_record, record_home
 from flows.naming import run_of_master
 from flows.settings import Settings, SettingsError
-from flows.words import number_of
 
 MARK_NAME = ".home"
 MARK_VARIABLE = "CCDWATCH_HOME_MARK"

@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdcore.plain_files import folder_below, open_in
+from ccdcore.text import number_of
 from db.models import Outcome
 from db.records import forget_master
 from db.runs import MasterRow, RunRow, master_paths, run_masters, runs_cut_short, unfinished_runs
 from flows.home import Home, now
 from flows.naming import master_folder, run_of_master
-from flows.words import number_of
 
 GRACE = timedelta(hours=1)
 """For so long nothing is removed: a process that was believed to be gone may still be at it."""

@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 
 from ccdcore.errors import CcdError
+from ccdcore.text import one_line
 from db.models import Outcome
 from db.records import PROCESS_GONE
 from db.runs import RunRow, attempts_at, get_run
 from db.sets import largest_frames
 from flows.home import Home
-from flows.words import one_line
 
 logger = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from itertools import groupby
 from pathlib import Path
 from threading import Event
 
+from ccdcore.text import one_line
 from db.notices import NoticeOnRecord, notices, record_told
 from db.runs import run_of_measurement
 from flows.home import Home, now
 from flows.service import web_url
 from flows.trending import trend_picture, trend_url
-from flows.words import one_line
 from web.words import sentence
 
 logger = logging.getLogger(__name__)

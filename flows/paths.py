@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ccdcore.text import readable
 from db.ledger import Sighting
-from db.rows import readable
 from flows.home import Home
 from flows.scan import Tree
 from flows.settings import SettingsError

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ccdcore.instrument import FrameType
+from ccdcore.text import readable
 from db import ledger
 from db.base import UnknownIdError
 from db.ledger import FileRow, Sighting
 from db.models import FileState, Outcome
 from db.raw_inputs import files_to_read
 from db.revisions import changed_sets
-from db.rows import readable
 from db.runs import RunRow, find_run, runs_of
 from db.sets import FileFrame, OpenRun, frames_of_files, open_runs, set_summaries
 from flows.dates import doubt_about_date

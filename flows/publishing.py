@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccdcore.instrument import FrameType
+from ccdcore.quantities import Verdict
 from ccdcore.series import SeriesFrame, stand_in_note
 from db.kept_masters import product_name
 from db.records import PROCESS_GONE, abandon_run, forget_master, record_master
-from db.results import NewMaster, Verdict
+from db.results import NewMaster
 from db.runs import MasterRow, MeasurementRow, RunRow, UsedFrame, get_run, run_masters, run_measurements
 from db.sets import OpenRun, open_runs
 from flows.home import Home, now

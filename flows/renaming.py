@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ccdcore.text import number_of
 from db.homes import (
     files_by_host,
     files_of_host,
@@ -18,7 +19,6 @@ from db.ledger import FileRow
 from flows.home import Home
 from flows.processes import HOST
 from flows.settings import SettingsError
-from flows.words import number_of
 
 
 def words_of_renamed(home: Home) -> list[str]:

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from ccdcore.instrument import FrameType
+from ccdcore.quantities import Verdict
 from ccdcore.series import SeriesFrame
-from db.results import Verdict
 from db.rows import plain
 from db.runs import (
     LackRow,

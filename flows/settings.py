@@ -17,13 +17,14 @@ from pydantic_core import ErrorDetails
 from ccdcore.errors import CcdError
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
-from ccdcore.instrument import FrameRule, FrameType, Instrument, Limits
+from ccdcore.instrument import FrameRule, FrameType, Instrument
 from ccdcore.longitude import doubtful_nights
+from ccdcore.quantities import Limits
 from ccdcore.recipe import Recipes
 from ccdcore.series import night_of
+from ccdcore.text import one_line
 from flows.addresses import database_address, public_address, receiver_address, web_address
 from flows.redaction import learn, redact, secrets_of_address
-from flows.words import one_line
 
 CONFIG_NAME = "ccdwatch.toml"
 

@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError as BrokenDatabaseError
 
 from ccdcore.instrument import FrameType, Instrument
+from ccdcore.text import number_of
 from db.base import DatabaseError
 from db.engine import check, make_engine, session_factory
 from db.listings import exposures, frame_shapes
@@ -28,7 +29,6 @@ from flows.identity import known
 from flows.prefect_password import LOOPBACK
 from flows.service import ADDRESS, running_service
 from flows.settings import CONFIG_NAME, Settings, SettingsError, load_settings, prefect_secret
-from flows.words import number_of
 
 PORT = 4200
 LATEST = 5000

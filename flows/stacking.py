@@ -16,8 +16,8 @@ from ccdcore.frame import Frame
 from ccdcore.master import MaskBit, Master, MasterInput
 from ccdcore.master_file import master_hdulist
 from ccdcore.writing import write_hdulist
-from flows.progress import progress_bar
 from flows.settings import SettingsError, load_settings
+from flows.tables import progress_bar
 
 
 def combine_files(home: Path, paths: Sequence[Path], output: Path, clip_sigma: tuple[float, float]) -> Master:

@@ -11,13 +11,12 @@ from typing import Any
 from ccdcore.errors import FrameReadError
 from ccdcore.fits_io import read_header
 from ccdcore.instrument import FrameType
+from ccdcore.text import number_of, one_line
 from ccdcore.writing import new_file
 from flows.frame_tables import UNREADABLE, frame_files
-from flows.progress import progress_bar
 from flows.settings import CONFIG_NAME, NightSettings, Settings, SettingsError
 from flows.starting_config import SeenFrame, configuration_text
-from flows.tables import show
-from flows.words import number_of, one_line
+from flows.tables import progress_bar, show
 
 MOST_ODD = 20
 """Rows of the table of what is odd."""

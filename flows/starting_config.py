@@ -14,9 +14,9 @@ from ccdcore.dialects import KEYWORDS
 from ccdcore.frame import FrameHeader
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
+from ccdcore.text import number_of, one_line
 from ccdcore.times import moment
 from flows.settings import CONFIG_NAME
-from flows.words import number_of, one_line
 
 _GENERAL = """\
 # {name}, begun by: ccdwatch init {directory}

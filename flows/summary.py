@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ccdcore.text import number_of, one_line
 from flows.tables import show
-from flows.words import number_of, one_line
 
 _RESULTS = ("instrument", "night", "configuration", "amplifier", "gain", "read noise", "read noise ADU", "verdict")
 _MASTERS = ("kind", "filter", "frames", "left_out", "verdict", "path")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast, get_args
 
+from ccdcore.text import one_line
 from db.tables import FileFormat, written
-from flows.words import one_line
 
 FORMATS = ("table", *get_args(FileFormat))
 
@@ -72,3 +74,34 @@ def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(one_line(str(part)) for part in value)
     return one_line(str(value))
+
+
+PATIENCE_SECONDS = 1.0
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Give a function that is told what is being done, how much of it is done, and how much there is."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("")
+    began = time.monotonic()
+    shown = False
+
+    def update(what: str, done: int, total: int) -> None:
+        nonlocal shown
+        if not shown and time.monotonic() - began > PATIENCE_SECONDS:
+            bar.start()
+            shown = True
+        bar.update(task, description=what, completed=done, total=total)
+
+    try:
+        yield update
+    finally:
+        bar.stop()

@@ -69,8 +69,8 @@ def trend_png(
     title: str | None = None,
 ) -> bytes:
     """Return a picture of measurements of one quantity as PNG."""
-    from ccdcore.instrument import Limits
     from ccdcore.plots import png, trend
+    from ccdcore.quantities import Limits
 
     last = rows[-1]
     instruments = {row.instrument for row in rows}

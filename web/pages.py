@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
+from ccdcore.quantities import GRAVITY
 from db.curves import changes
 from db.overview import series
 from db.trends import TrendRow
@@ -18,7 +19,7 @@ from web.asked import Which
 from web.plots import panels
 from web.record import Reading
 from web.rendering import page
-from web.standing import GRAVITY, by_instrument
+from web.standing import by_instrument
 
 router = APIRouter()
 

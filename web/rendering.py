@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from db.rows import readable
+from ccdcore.text import readable
 from web import words
 from web.asked import field as asked_field
 from web.plots import series_name, spark

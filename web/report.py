@@ -13,6 +13,7 @@ from statistics import median
 
 from sqlalchemy.orm import Session
 
+from ccdcore.quantities import gravest
 from db.base import UnknownIdError
 from db.curves import changes
 from db.listings import LeftOut, left_out, runs
@@ -21,7 +22,6 @@ from db.notices import notices
 from db.trends import TrendRow, trends
 from web.plots import Panel, panels
 from web.rendering import render
-from web.standing import gravest
 
 DRAWN = ("gain", "read_noise")
 """Quantities that are drawn, and stand in the table; the others are in the appendix."""

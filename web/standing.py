@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
 from sqlalchemy.orm import Session
 
+from ccdcore.quantities import gravest
 from db.overview import Standing, overview
 
-GRAVITY = ("bad", "suspect", "ok", "unjudged")
-"""Verdicts, the gravest first."""
 _GAIN, _NOISE = ("gain",), ("read_noise", "read_noise_adu")
 
 
@@ -63,11 +62,6 @@ class InstrumentStanding:
     def night(self) -> date:
         """Of the latest measurement."""
         return max(line.night for line in self.lines)
-
-
-def gravest(verdicts: Iterable[str]) -> str:
-    """Return the gravest of some verdicts."""
-    return min(verdicts, key=GRAVITY.index)
 
 
 def by_instrument(session: Session, *, instrument: str | None = None) -> list[InstrumentStanding]:

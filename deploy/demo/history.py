@@ -27,7 +27,7 @@ from db.notices import NoticeOnRecord, notices
 from db.trends import trends
 from flows.home import Home, open_home
 from flows.process import process
-from flows.progress import progress_bar
+from flows.tables import progress_bar
 from web.words import sentence
 
 NIGHTS, APART = 53, timedelta(weeks=2)

@@ -17,8 +17,8 @@ import numpy as np
 from sqlalchemy.exc import OperationalError
 
 from ccdcore.errors import ChangedFrameError
+from ccdcore.quantities import QUANTITIES
 from db.listings import RunOnRecord, runs
-from db.results import QUANTITIES
 from db.runs import failed_runs, run_masters, run_measurements, standing_runs
 from db.trends import trends
 from flows import local

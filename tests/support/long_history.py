@@ -10,8 +10,8 @@ import numpy as np
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from ccdcore.quantities import QUANTITIES
 from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
-from db.results import QUANTITIES
 
 FIRST = date(2020, 1, 1)
 GAIN, GAIN_UNCERTAINTY, NOISE, NOISE_UNCERTAINTY = 1.5, 0.004, 5.0, 0.02

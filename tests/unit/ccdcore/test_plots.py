@@ -12,8 +12,8 @@ from PIL import Image
 from scipy.stats import norm
 
 from ccdcore import plots, thumbnails
-from ccdcore.instrument import Limits
 from ccdcore.photon_transfer import PhotonTransfer, PhotonTransferPoint
+from ccdcore.quantities import Limits
 
 RNG = np.random.default_rng(1)
 NOISE = RNG.normal(300, 3, (2048, 2048)).astype(np.float32)

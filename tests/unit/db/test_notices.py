@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import Instrument, Limits
+from ccdcore.instrument import Instrument
+from ccdcore.quantities import Limits
 from db.notices import NEWS_FOR, notices, raise_notices, record_told
 from db.records import finish_run, record_measurements
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, set_of

@@ -10,7 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from ccdcore.header import ExposureInfo
-from ccdcore.instrument import FrameType, Instrument, Limits
+from ccdcore.instrument import FrameType, Instrument
+from ccdcore.quantities import Limits
 from db import models
 from db.entries import sync_instruments
 from db.masters import masters

@@ -11,7 +11,8 @@ from astropy.table import QTable
 from sqlalchemy import insert
 from sqlalchemy.orm import Session, sessionmaker
 
-from ccdcore.instrument import Instrument, Limits
+from ccdcore.instrument import Instrument
+from ccdcore.quantities import Limits, judge, limits_of
 from db import models
 from db.base import DatabaseError
 from db.entries import sync_instruments
@@ -20,7 +21,7 @@ from db.overview import overview
 from db.records import finish_run, record_measurements
 from db.results import NewMeasurement
 from db.sets import earlier_gains
-from db.trends import judge, limits_of, read_trends, trends
+from db.trends import read_trends, trends
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, set_of
 
 DAY = timedelta(days=1)

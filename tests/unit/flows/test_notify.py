@@ -16,7 +16,8 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from ccdcore.instrument import Instrument, Limits
+from ccdcore.instrument import Instrument
+from ccdcore.quantities import Limits
 from db.notices import notices, raise_notices
 from db.records import finish_run, record_measurements
 from db.runs import get_run

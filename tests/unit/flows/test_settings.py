@@ -8,8 +8,8 @@ from typing import get_args
 import pytest
 
 from ccdcore.geometry import Amplifier, Section
-from ccdcore.instrument import FrameRule, FrameType, Limits
-from db.results import QUANTITIES
+from ccdcore.instrument import FrameRule, FrameType
+from ccdcore.quantities import QUANTITIES, Limits
 from flows.settings import Settings, SettingsError, SpecField, find_home, load_settings, prefect_api_url
 
 ENTRY = '[[instrument]]\nname = "a"\n'

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import Instrument, Limits
+from ccdcore.instrument import Instrument
+from ccdcore.quantities import Limits
 from db.base import UnknownIdError
 from db.engine import make_engine, session_factory, upgrade
 from db.notices import raise_notices

@@ -1,8 +1,6 @@
-"""Words for people: text of unknown origin on one line, and numbers of things."""
+"""How values and text of unknown origin are written for people."""
 
 from __future__ import annotations
-
-from db.rows import readable
 
 
 def one_line(text: object) -> str:
@@ -13,3 +11,8 @@ def one_line(text: object) -> str:
 def number_of(n: int, thing: str) -> str:
     """Return for example ``1 file``, ``2 files``."""
     return f"{n} {thing}{'s'[: n != 1]}"
+
+
+def readable(text: str) -> str:
+    """Return ``text`` with the bytes of a file name that are no UTF-8 shown as escapes."""
+    return text.encode(errors="backslashreplace").decode()
