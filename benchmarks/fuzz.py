@@ -29,7 +29,7 @@ from benchmarks.fuzz_cameras import Night, draw_night
 from benchmarks.fuzz_faults import FAULTS
 
 if TYPE_CHECKING:
-    from flows.home import Home
+    from flows.home.home import Home
 
 PLAIN = 0.4
 """Share of the nights without a fault."""
@@ -160,7 +160,7 @@ def batch(numbers: Sequence[int], seed: int, keep: Path | None = None) -> list[V
 
 def _processed(top: Path, names: Sequence[str]) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Do with all folders what `ccdwatch process` does, but for pictures and trends; return the answer for each."""
-    from flows.home import open_home
+    from flows.home.home import open_home
 
     home = open_home(top / "home")
     answer = _answer(home, top / "frames")
@@ -182,14 +182,15 @@ def _answer(home: Home, folder: Path) -> dict[str, list[dict[str, Any]]]:
     from db.models import FileState, Outcome
     from db.runs import get_run
     from db.sets import frames_of_files, set_summaries
-    from flows.home import now
-    from flows.lacks import ProductFailedError
-    from flows.local import recording_failure
-    from flows.reconcile import begin_run, plans_of
-    from flows.registration import register_files
-    from flows.results import standing_results
-    from flows.scan import Tree
-    from flows.steps import STEPS, do
+    from flows.calibration.engine import recording_failure
+    from flows.calibration.results import standing_results
+    from flows.calibration.steps import STEPS, do
+    from flows.home.processes import now
+    from flows.registration.register import register_files
+    from flows.runs.begin import begin_run
+    from flows.runs.lacks import ProductFailedError
+    from flows.runs.plan import plans_of
+    from flows.watching.directory_tree import Tree
 
     tree = Tree(str(folder), include=home.settings.watch.include, exclude=str(home.path))
     sightings = [found for _, found in tree.walk(str(folder))]

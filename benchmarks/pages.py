@@ -11,7 +11,7 @@ from statistics import median
 import httpx
 
 from db.trends import trends
-from flows.home import open_home
+from flows.home.home import open_home
 from tests.support.long_history import put_history
 from tests.support.service import wait_for
 from tests.support.site import CHROMIUM, running_browser, running_site

@@ -117,7 +117,7 @@ def ask(home: Path, *question: str) -> list[dict[str, Any]]:
 
 def ccdwatch() -> list[str]:
     """Return how the command is started."""
-    return [sys.executable, "-m", "flows.cli"]
+    return [sys.executable, "-m", "flows.cli.main"]
 
 
 def wait_for(service: subprocess.Popen[bytes], condition: Any, *, seconds: float, what: str) -> None:

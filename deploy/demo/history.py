@@ -25,9 +25,9 @@ from getframes import Camera, CameraConfig
 from db.curves import conditions, curves, entry_versions
 from db.notices import NoticeOnRecord, notices
 from db.trends import trends
-from flows.home import Home, open_home
-from flows.process import process
-from flows.tables import progress_bar
+from flows.commands.process import process
+from flows.home.home import Home, open_home
+from flows.terminal import progress_bar
 from web.words import sentence
 
 NIGHTS, APART = 53, timedelta(weeks=2)
@@ -199,12 +199,12 @@ def show_pages(home: Home, *, stop: bool) -> None:
     print(f"the bad night and the drift  {address}/trends/read_noise?instrument=ageing\n", flush=True)
     if not stop:
         say("The pages are shown until Ctrl-C")
-        command = [sys.executable, "-m", "flows.cli", "web", "--home", str(home.path), "--port", str(port)]
+        command = [sys.executable, "-m", "flows.cli.main", "web", "--home", str(home.path), "--port", str(port)]
         with suppress(KeyboardInterrupt):
             subprocess.run(command, check=True)
 
 
 def run(home: Home, *words: str) -> None:
     """Run a command of ours."""
-    command = [sys.executable, "-m", "flows.cli", *words, "--home", str(home.path)]
+    command = [sys.executable, "-m", "flows.cli.main", *words, "--home", str(home.path)]
     subprocess.run(command, check=True, capture_output=True)

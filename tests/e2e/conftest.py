@@ -40,7 +40,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def prefect_database(tmp_path_factory: pytest.TempPathFactory, measured: Callable[[str, float, float], None]) -> Path:
     """A Prefect database as a first start leaves it: its schema takes long to make, and so does compiled code."""
-    subprocess.run([sys.executable, "-c", "import flows.warm, flows.warm_reading"], check=True)
+    subprocess.run([sys.executable, "-c", "import flows.orchestration.preload, flows.registration.preload"], check=True)
     service = Service(tmp_path_factory.mktemp("first"))
     measured("first start", service.start(within=PATIENCE * FIRST_START_SECONDS), FIRST_START_SECONDS)
     service.stop()

@@ -12,7 +12,7 @@ from db.masters import masters
 from db.models import FileState
 from db.sets import open_runs
 from db.trends import trends
-from flows.leftovers import unregistered
+from flows.products.leftovers import unregistered
 from tests.e2e.conftest import PATIENCE, START_SECONDS
 from tests.support.service import Service, is_alive, kill, wait_for
 from tests.support.simulate import Camera, simple_night

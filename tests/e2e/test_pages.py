@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from playwright.sync_api import Browser
 
 from db.trends import trends
-from flows.home import Home, open_home
+from flows.home.home import Home, open_home
 from tests.conftest import skip_or_fail
 from tests.support.command import ccdwatch
 from tests.support.long_history import put_history

@@ -20,7 +20,7 @@ from db import models
 from db.models import FileState
 from db.runs import made_with
 from db.trends import trends
-from flows.prefect_password import password_file
+from flows.prefect_server.password import password_file
 from tests.e2e.conftest import PATIENCE, START_SECONDS
 from tests.support.service import Service, ccdwatch, free_port, wait_for
 from tests.support.simulate import simple_night

@@ -26,9 +26,9 @@ from db.listings import runs
 from db.masters import masters
 from db.models import File, FileState
 from db.runs import master_paths
-from flows.home import open_home, read_home
-from flows.process import process
-from flows.publishing import sweep
+from flows.commands.process import process
+from flows.home.home import open_home, read_home
+from flows.products.cleanup import sweep
 from tests.faults.goals import CannotRunError
 from tests.support.service import wait_for
 from tests.support.simulate import Camera, simple_night
@@ -95,10 +95,10 @@ def _alone() -> Iterator[None]:
 
     at_once = timedelta()
     with (
-        patch("flows.registration.Readers", Here),
-        patch("flows.registration.ThreadPoolExecutor", Here),
-        patch("flows.leftovers.GRACE", at_once),
-        patch("flows.references.GRACE", at_once),
+        patch("flows.registration.register.Readers", Here),
+        patch("flows.registration.register.ThreadPoolExecutor", Here),
+        patch("flows.products.leftovers.GRACE", at_once),
+        patch("flows.products.references.GRACE", at_once),
     ):
         yield
 

@@ -18,19 +18,21 @@ from sqlalchemy import select
 from watchdog.observers.inotify_c import InotifyFD
 
 from db.models import File
-from flows import canary, dispatch, heartbeat, observers
-from flows.health import condition
-from flows.home import Home, open_home
-from flows.observers import ObserverHangsError
-from flows.watcher import Watcher
+from flows.home.home import Home, open_home
+from flows.service import dispatcher
+from flows.service.health import condition
+from flows.watching import heartbeat, hints, liveness_probe
+from flows.watching import observer as observers
+from flows.watching.observer import ObserverHangsError
+from flows.watching.watcher import Watcher
 from tests.faults.goals import CannotRunError
 from tests.faults.watching import BLOCK, NOWHERE, watched_site
 from tests.support.service import wait_for
 
 WITHIN_SECONDS = 120.0
 QUICK = {
-    (canary, "EVERY_SECONDS"): 0.5,
-    (canary, "ANSWER_SECONDS"): 1.0,
+    (liveness_probe, "EVERY_SECONDS"): 0.5,
+    (liveness_probe, "ANSWER_SECONDS"): 1.0,
     (heartbeat, "EVERY"): timedelta(seconds=0.2),
     (observers, "ANNOUNCED_WITHIN_SECONDS"): 0.5,
     (observers, "DEAF_SECONDS"): 0.5,
@@ -64,11 +66,11 @@ class Ward:
 
         def work() -> None:
             try:
-                dispatch.watch(self.home, NOWHERE, stop=self._stop, say=lambda _: None)
+                dispatcher.watch(self.home, NOWHERE, stop=self._stop, say=lambda _: None)
             except ObserverHangsError as error:
                 self.ended_with = error
 
-        with patch.object(dispatch, "Watcher", keep):
+        with patch.object(dispatcher, "Watcher", keep):
             self._thread = Thread(target=work, daemon=True)
             self._thread.start()
             assert wait_for(lambda: self.watcher and self.watcher.health.scanned_at, seconds=30)
@@ -104,7 +106,7 @@ Injury = Callable[[Ward, ExitStack], Callable[[], None] | None]
 
 
 def a_handler_raises(ward: Ward, stack: ExitStack) -> None:
-    hurt = stack.enter_context(patch.object(observers._Handler, "dispatch", side_effect=ZeroDivisionError))
+    hurt = stack.enter_context(patch.object(hints._Handler, "dispatch", side_effect=ZeroDivisionError))
     stack.enter_context(patch("threading.excepthook", lambda _: None))
     ward.land("a.fits")
     assert wait_for(lambda: hurt.called, seconds=10)
@@ -125,11 +127,11 @@ def the_reader_of_the_kernel_dies(ward: Ward, _: ExitStack) -> None:
 def the_observer_hangs(ward: Ward, stack: ExitStack) -> None:
     release = Event()
     stack.callback(release.set)
-    stack.enter_context(patch.object(canary.Canary, "dispatch", lambda *_: release.wait()))
+    stack.enter_context(patch.object(liveness_probe.Canary, "dispatch", lambda *_: release.wait()))
 
 
 def events_do_not_come(ward: Ward, stack: ExitStack) -> Callable[[], None]:
-    stack.enter_context(patch.object(observers._Handler, "dispatch", lambda *_: None))
+    stack.enter_context(patch.object(hints._Handler, "dispatch", lambda *_: None))
     return stack.close
 
 

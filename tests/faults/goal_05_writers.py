@@ -19,10 +19,11 @@ from astropy.io import fits
 from sqlalchemy import select
 
 from db.models import File, FileState
-from flows.home import Home, now, open_home
-from flows.registration import register_files
-from flows.scan import is_open_for_writing
-from flows.watcher import Watcher
+from flows.home.home import Home, open_home
+from flows.home.processes import now
+from flows.registration.register import register_files
+from flows.watching.directory_tree import is_open_for_writing
+from flows.watching.watcher import Watcher
 
 STABLE_SECONDS, QUIET_SECONDS = 0.4, 3.0
 SCAN_SECONDS = 0.5
@@ -217,7 +218,7 @@ def _watch(directory: Path, incoming: Path, writers: list[tuple[Callable[[Writer
     home = open_home(directory / "home")
     watcher = Watcher(home.settings.watch, sessions=home.sessions, host=home.settings.host, home=home.path)
     accepted: Accepted = defaultdict(list)
-    with patch("flows.watcher.is_open_for_writing", _every_other), ThreadPoolExecutor(len(writers)) as pool:
+    with patch("flows.watching.watcher.is_open_for_writing", _every_other), ThreadPoolExecutor(len(writers)) as pool:
         watcher.start()
         writing = [pool.submit(kind, writer) for kind, writer in writers]
         end = time.monotonic() + 120

@@ -11,8 +11,9 @@ import numpy as np
 from astropy.io import fits
 
 from db import listings
-from flows.home import Home, now, open_home
-from flows.process import process
+from flows.commands.process import process
+from flows.home.home import Home, open_home
+from flows.home.processes import now
 from tests.faults.hostile import PIXELS, encoded, primary
 
 N_BIASES = 4

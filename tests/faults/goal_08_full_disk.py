@@ -15,8 +15,8 @@ import httpx
 
 from db.engine import check
 from db.models import FileState
-from flows.disk import Disk
-from flows.health import condition
+from flows.home.disk import Disk
+from flows.service.health import condition
 from tests.faults.goals import CannotRunError
 from tests.support.service import Service, wait_for
 from tests.support.simulate import Camera, simple_night
@@ -73,7 +73,7 @@ STAGES: list[Stage] = [
 
 def run(full: bool) -> str:
     if not full:
-        raise CannotRunError("it takes minutes; tests/unit/flows/test_disk.py has the decisions it rests on")
+        raise CannotRunError("it takes minutes; tests/unit/flows/home/test_disk.py has the decisions it rests on")
     took = []
     with _small_disk() as directory:
         service = Service(directory)

@@ -15,7 +15,7 @@ import psutil
 from ccdcore.errors import CcdError
 from ccdcore.fits_io import preflight
 from ccdcore.identity import pixel_sha256
-from flows.reader import Readers, ReadingError
+from flows.registration.reader_pool import Readers, ReadingError
 from tests.faults.hostile import PIXELS, SEEDS, TABLE, Hostile, mutant
 
 N_MUTANTS = 10_000

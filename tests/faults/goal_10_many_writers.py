@@ -11,7 +11,7 @@ import numpy as np
 from db import ledger
 from db.engine import make_engine, session_factory, upgrade
 from db.ledger import Sighting
-from flows.home import now
+from flows.home.processes import now
 from tests.faults.databases import databases
 
 WRITERS = 4

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.audit import audit
-from flows.home import open_home
-from flows.process import process
+from flows.commands.audit import audit
+from flows.commands.process import process
+from flows.home.home import open_home
 from tests.faults.hostile import PIXELS, encoded, flipped, primary
 
 

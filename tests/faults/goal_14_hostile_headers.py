@@ -18,11 +18,11 @@ import numpy as np
 from markdown_it import MarkdownIt
 
 from db import listings
-from flows import local
-from flows.artifacts import publish_registration, report, summary
-from flows.home import Home, open_home
-from flows.process import process
-from flows.steps import STEPS
+from flows.calibration import engine
+from flows.calibration.steps import STEPS
+from flows.commands.process import process
+from flows.home.home import Home, open_home
+from flows.orchestration.report import publish_registration, report, summary
 from tests.faults.hostile import PIXELS, encoded, primary
 from tests.support.command import ccdwatch
 
@@ -53,7 +53,7 @@ def run(full: bool) -> str:
         with (
             _written(top) as written,
             _working_in(empty),
-            patch.object(local, "STEPS", [s for s in STEPS if s.is_urgent]),
+            patch.object(engine, "STEPS", [s for s in STEPS if s.is_urgent]),
         ):
             home = open_home(top / "home")
             answer = process(home, [frames])
@@ -160,7 +160,7 @@ def _reports(home: Home) -> Iterator[str]:
 def _registration(home: Home) -> str:
     from datetime import UTC, datetime
 
-    with patch("flows.artifacts.create_markdown_artifact") as made:
+    with patch("flows.orchestration.report.create_markdown_artifact") as made:
         publish_registration(home, since=datetime(2000, 1, 1, tzinfo=UTC))
     return str(made.call_args.args[0])
 

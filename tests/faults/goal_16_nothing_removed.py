@@ -13,9 +13,10 @@ from sqlalchemy import delete
 
 from db import models
 from db.records import abandon_run, record_master
-from flows.home import Home, now, open_home
-from flows.leftovers import GRACE
-from flows.publishing import sweep
+from flows.home.home import Home, open_home
+from flows.home.processes import now
+from flows.products.cleanup import sweep
+from flows.products.leftovers import GRACE
 from tests.support import on_record
 from tests.support.on_record import NIGHT, add_frame, begin_run, set_of
 
@@ -61,7 +62,7 @@ def _home(chance: random.Random, directory: Path, database: str) -> tuple[int, i
             session.execute(delete(models.Run).where(models.Run.id == runs[-1]))
         left = {path for path in left if f"_r{runs[-1]}." not in path}
     before = dict(_things(directory))
-    with patch("flows.publishing.now", lambda: now() + 2 * GRACE):
+    with patch("flows.products.publish.now", lambda: now() + 2 * GRACE):
         sweep(home)
     after = dict(_things(directory))
     home.engine.dispose()

@@ -14,9 +14,9 @@ import httpx
 from sqlalchemy import select, update
 
 from db.models import File, Master
-from flows.home import Home, open_home
-from flows.pictures import pictures_of
-from flows.process import process
+from flows.commands.process import process
+from flows.home.home import Home, open_home
+from flows.runs.pictures import pictures_of
 from tests.support.simulate import Camera, simple_night
 from tests.support.site import running_site
 

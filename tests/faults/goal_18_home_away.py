@@ -23,7 +23,7 @@ N_BIAS = 3
 
 def run(full: bool) -> str:
     if not full:
-        raise CannotRunError("it takes minutes; tests/unit/flows/test_identity.py has the decisions it rests on")
+        raise CannotRunError("it takes minutes; tests/unit/flows/home/test_identity.py has the decisions it rests on")
     with tempfile.TemporaryDirectory(prefix="ccdwatch-") as name:
         service, disk = Service(Path(name)), Path(name) / "disk"
         disk.mkdir()

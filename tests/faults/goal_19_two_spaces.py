@@ -15,10 +15,10 @@ from db import ledger
 from db.models import File, FileState
 from db.records import claim_run
 from db.sets import open_runs
-from flows.home import Home, now, open_home
-from flows.processes import HOST, own_start
-from flows.publishing import give_up, give_up_lost_runs
-from flows.registration import LEASE, free_lost_claims
+from flows.home.home import Home, open_home
+from flows.home.processes import HOST, now, own_start
+from flows.products.cleanup import give_up, give_up_lost_runs
+from flows.registration.register import LEASE, free_lost_claims
 from tests.faults.goals import CannotRunError
 from tests.support.on_record import add_frame, set_of, sighting
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import flows.local
+import flows.calibration.engine
 from ccdcore.fits_io import file_sha256, read_image
 from ccdcore.identity import pixel_sha256
 from db.raw_inputs import raw_inputs
 from db.runs import run_inputs, standing_runs
-from flows.home import Home, open_home
-from flows.process import process, retry
-from flows.steps import STEPS
+from flows.calibration.steps import STEPS
+from flows.commands.process import process, retry
+from flows.home.home import Home, open_home
 from tests.support.simulate import NOTEBOOK_NIGHTS, Camera, SeriesTruth, simple_night
 
 CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(48, 128))
@@ -33,7 +33,7 @@ def run(full: bool) -> str:
     n = 0
     # Pictures take most of the time and are drawn of what has been released: left out.
     urgent = [step for step in STEPS if step.is_urgent]
-    with patch.object(flows.local, "STEPS", urgent):
+    with patch.object(flows.calibration.engine, "STEPS", urgent):
         for seed in range(20 if full else 1):
             n += _one_home(seed, ["bias", "flat", "borrowed"] if full else ["bias", "borrowed"])
         _names_used_again()

@@ -14,14 +14,14 @@ from unittest.mock import patch
 import httpx
 from astropy.io import fits
 
-import flows.local
+import flows.calibration.engine
 from db import listings
 from db.listings import FrameOnRecord
-from flows.disagreements import standing_disagreements
-from flows.health import health
-from flows.home import Home, open_home
-from flows.process import process, retry
-from flows.steps import STEPS
+from flows.calibration.steps import STEPS
+from flows.commands.process import process, retry
+from flows.home.home import Home, open_home
+from flows.registration.disagreements import standing_disagreements
+from flows.service.health import health
 from tests.support.simulate import NOTEBOOK_NIGHTS, Camera, simple_night
 from tests.support.site import running_site
 
@@ -44,7 +44,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 def run(full: bool) -> str:
     n = 0
-    with patch.object(flows.local, "STEPS", [step for step in STEPS if step.is_urgent]):
+    with patch.object(flows.calibration.engine, "STEPS", [step for step in STEPS if step.is_urgent]):
         for seed in range(5 if full else 1):
             for what in WRONG if full else ("type", "time"):
                 for in_place in (True, False) if full else (what == "type",):

@@ -17,14 +17,14 @@ import numpy.typing as npt
 from astropy.io import fits
 from sqlalchemy import text
 
-import flows.local
+import flows.calibration.engine
 from ccdcore.identity import former_sha256, pixel_sha256
 from db import listings
 from db.listings import FrameOnRecord
-from flows.health import health
-from flows.home import Home, open_home
-from flows.process import process
-from flows.steps import STEPS
+from flows.calibration.steps import STEPS
+from flows.commands.process import process
+from flows.home.home import Home, open_home
+from flows.service.health import health
 from tests.support.simulate import Camera, simple_night
 
 CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(48, 128))
@@ -38,7 +38,7 @@ STORED: dict[str, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
 
 def run(full: bool) -> str:
     n_files = n_exposures = 0
-    with patch.object(flows.local, "STEPS", [step for step in STEPS if step.is_urgent]):
+    with patch.object(flows.calibration.engine, "STEPS", [step for step in STEPS if step.is_urgent]):
         for seed in range(5 if full else 1):
             n_files += _several_types(seed, list(STORED) if full else ["float32"])
             n_exposures += _equal_pixels(seed) + _overexposed(seed)

@@ -21,13 +21,14 @@ from ccdcore.quantities import QUANTITIES
 from db.listings import RunOnRecord, runs
 from db.runs import failed_runs, run_masters, run_measurements, standing_runs
 from db.trends import trends
-from flows import local
-from flows.health import health
-from flows.home import Home, now, open_home
-from flows.pictures import pictures_of
-from flows.process import process, retry
-from flows.reconcile import next_attempt
-from flows.steps import STEPS
+from flows.calibration import engine
+from flows.calibration.steps import STEPS
+from flows.commands.process import process, retry
+from flows.home.home import Home, open_home
+from flows.home.processes import now
+from flows.runs.pictures import pictures_of
+from flows.runs.plan import next_attempt
+from flows.service.health import health
 from tests.support.simulate import simple_night
 
 NUMBERS = {
@@ -37,13 +38,13 @@ NUMBERS = {
     "master dark": "ccdcore.masters.master_dark",
     "master flat V": "ccdcore.masters.master_flat",
     "bad pixels": "ccdcore.bad_pixels.find_bad_pixels",
-    "references": "flows.steps.refresh_references",
+    "references": "flows.calibration.steps.refresh_references",
 }
 """Product → what makes it."""
 DRAWN = {
     "picture All on one page": "ccdcore.report_page.report_page",
-    "alerts": "flows.trending.raise_notices",
-    "picture of the trend of the gain": "flows.trending.draw_trend",
+    "alerts": "flows.products.trends.raise_notices",
+    "picture of the trend of the gain": "flows.products.trends.draw_trend",
 }
 ERRORS: tuple[Callable[[], Exception], ...] = (
     lambda: RuntimeError("what nobody foresaw"),
@@ -103,7 +104,7 @@ def _fail_one_by_one(
 
 @contextmanager
 def _numbers_only() -> Iterator[None]:
-    with patch.object(local, "STEPS", [step for step in STEPS if step.is_urgent]):
+    with patch.object(engine, "STEPS", [step for step in STEPS if step.is_urgent]):
         yield
 
 

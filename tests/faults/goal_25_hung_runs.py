@@ -18,20 +18,22 @@ import psutil
 
 from db.listings import runs
 from db.sets import open_runs
-from flows import overdue, seats
-from flows.dispatch import Dispatcher
-from flows.health import condition
-from flows.home import Home, now, open_home
-from flows.processes import is_gone, start_of
-from flows.reconcile import MAX_ATTEMPTS, Plan, begin_run, reconcile
-from flows.seats import seat
+from flows.home.home import Home, open_home
+from flows.home.processes import is_gone, now, start_of
+from flows.orchestration import slots
+from flows.orchestration.slots import seat
+from flows.runs.begin import begin_run
+from flows.runs.plan import MAX_ATTEMPTS, Plan, reconcile
+from flows.service import overdue
+from flows.service.dispatcher import Dispatcher
+from flows.service.health import condition
 from tests.faults.prefect_stub import IdlePrefect
 from tests.support import on_record
 from tests.support.service import Service, kill, wait_for
 from tests.support.simulate import simple_night
 
 TOLD_SECONDS = 120.0
-QUICK = {(overdue, "STILL_SECONDS"): 1.0, (overdue, "ENDED_SECONDS"): 2.5, (seats, "SEATS"): 2}
+QUICK = {(overdue, "STILL_SECONDS"): 1.0, (overdue, "ENDED_SECONDS"): 2.5, (slots, "SEATS"): 2}
 
 
 def run(full: bool) -> str:
@@ -43,7 +45,7 @@ def _in_short() -> str:
     with tempfile.TemporaryDirectory(prefix="ccdwatch-") as name, ExitStack() as stack:
         for (module, constant), value in QUICK.items():
             stack.enter_context(patch.object(module, constant, value))
-        stack.enter_context(patch("flows.dispatch.OVERSEE_SECONDS", 0.2))
+        stack.enter_context(patch("flows.service.dispatcher.OVERSEE_SECONDS", 0.2))
         home = _home_with_sets(Path(name), 3)
         stack.callback(home.engine.dispose)
         plans = reconcile(home, now())[0]
@@ -153,7 +155,7 @@ def _in_full() -> str:
         service = Service(Path(name))
         service.start(within=180)
         try:
-            stopped = [_stop_one(service, f"hung{number}", seed=number) for number in range(seats.SEATS)]
+            stopped = [_stop_one(service, f"hung{number}", seed=number) for number in range(slots.SEATS)]
             began = time.monotonic()
             simple_night(service.outside / "other", seed=99, instrument="other").paths[0].parent.rename(
                 service.incoming / "other"
@@ -165,7 +167,7 @@ def _in_full() -> str:
             assert told, condition(service.on_record).findings
             service.wait_until_done("other", 9, seconds=overdue.ENDED_SECONDS + 120)
             done = time.monotonic() - began
-            for number in range(seats.SEATS):
+            for number in range(slots.SEATS):
                 service.wait_until_done(f"hung{number}", 9, seconds=300)
                 outcomes = [run.outcome for run in service.runs(f"hung{number}")]
                 assert outcomes == ["failed", "done"], outcomes
@@ -174,7 +176,7 @@ def _in_full() -> str:
             service.crash()
             service.on_record.engine.dispose()
     return (
-        f"{seats.SEATS} runs stopped on all {seats.SEATS} seats: told after {seconds:.0f} s, another night done "
+        f"{slots.SEATS} runs stopped on all {slots.SEATS} seats: told after {seconds:.0f} s, another night done "
         f"{done:.0f} s after it landed, the stopped ones ended, on record as such, and done at the 2nd of "
         f"{MAX_ATTEMPTS} attempts"
     )

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from db.models import FileState
-from flows.health import condition
-from flows.service import up
-from flows.settings import SettingsError
-from flows.setup_checks import Level, findings
+from flows.commands.setup_checks import Level, findings
+from flows.config.errors import SettingsError
+from flows.service.health import condition
+from flows.service.up import up
 from tests.faults.watching import WatchedSite, watched_site
 from tests.support.service import wait_for
 

@@ -12,12 +12,14 @@ from unittest.mock import patch
 
 from db import ledger
 from db.records import fail_run, finish_run
-from flows.dispatch import RECONCILE_EVERY, Dispatcher
-from flows.health import condition
-from flows.heartbeat import Pulse, WatcherHealth
-from flows.home import Home, now, open_home
-from flows.reconcile import begin_run, reconcile
-from flows.registration import LEASE
+from flows.home.home import Home, open_home
+from flows.home.processes import now
+from flows.registration.register import LEASE
+from flows.runs.begin import begin_run
+from flows.runs.plan import reconcile
+from flows.service.dispatcher import RECONCILE_EVERY, Dispatcher
+from flows.service.health import condition
+from flows.watching.heartbeat import Pulse, WatcherHealth
 from tests.faults.prefect_stub import IdlePrefect
 from tests.support import on_record
 
@@ -56,7 +58,7 @@ def a_late_frame_comes(home: Home, wrong: datetime) -> None:
     """Its set was calibrated by the wrong clock, it is registered by the right one."""
     a_set_settles(home, wrong - timedelta(hours=2))
     ((plan,), _) = reconcile(home, wrong + timedelta(days=1))
-    with patch("flows.reconcile.now", lambda: wrong):
+    with patch("flows.runs.plan.now", lambda: wrong):
         run_id = begin_run(home, set_id=plan.set_id, digest=plan.digest, attempt=1, engine="prefect", flow_run_id=None)
     assert run_id is not None
     with home.sessions.begin() as session:
@@ -67,7 +69,7 @@ def a_late_frame_comes(home: Home, wrong: datetime) -> None:
 def a_run_failed(home: Home, wrong: datetime) -> None:
     a_set_settles(home, wrong - timedelta(seconds=2 * SETTLE_SECONDS))
     ((plan,), _) = reconcile(home, wrong + timedelta(days=1))
-    with patch("flows.reconcile.now", lambda: wrong):
+    with patch("flows.runs.plan.now", lambda: wrong):
         run_id = begin_run(home, set_id=plan.set_id, digest=plan.digest, attempt=1, engine="prefect", flow_run_id=None)
     assert run_id is not None
     with home.sessions.begin() as session:

@@ -21,13 +21,15 @@ from sqlalchemy.orm import Session
 from db import ledger
 from db.listings import runs
 from db.models import File, FileState
-from flows import registration
-from flows.home import Home, now, open_home
-from flows.local import recording_failure
-from flows.reconcile import MAX_ATTEMPTS, begin_run, reconcile
-from flows.registration import register_files
-from flows.scan import sighting
-from flows.watcher import Watcher
+from flows.calibration.engine import recording_failure
+from flows.home.home import Home, open_home
+from flows.home.processes import now
+from flows.registration import register
+from flows.registration.register import register_files
+from flows.runs.begin import begin_run
+from flows.runs.plan import MAX_ATTEMPTS, reconcile
+from flows.watching.directory_tree import sighting
+from flows.watching.watcher import Watcher
 from tests.faults.databases import empty
 from tests.faults.goals import CannotRunError
 from tests.faults.watching import BLOCK
@@ -155,7 +157,7 @@ def _end_connection(session: Session) -> None:
 
 def _lose_it_while_registering(home: Home, frames: Path) -> None:
     """A file is no worse for it, however often that happens."""
-    real = registration.register_frame
+    real = register.register_frame
 
     def interrupted(session: Session, **words: Any) -> int:
         _end_connection(session)
@@ -165,7 +167,7 @@ def _lose_it_while_registering(home: Home, frames: Path) -> None:
     with home.sessions.begin() as session:
         ids = [file.id for file in ledger.observe(session, seen, host=home.settings.host, now=now())]
     for _ in range(4):
-        with patch.object(registration, "register_frame", interrupted), pytest.raises(OperationalError):
+        with patch.object(register, "register_frame", interrupted), pytest.raises(OperationalError):
             register_files(home, file_ids=ids)
         with home.sessions.begin() as session:
             session.execute(text("UPDATE file SET lease_until = now() - interval '1 minute'"))

@@ -22,12 +22,13 @@ from db import ledger
 from db.engine import check
 from db.models import File, FileState, Frame
 from db.runs import run_masters
-from flows.home import Home, now, open_home
-from flows.local import run_locally
-from flows.reconcile import plans_of, reconcile
-from flows.registration import register_files
-from flows.scan import Tree
-from flows.watcher import Watcher
+from flows.calibration.engine import run_locally
+from flows.home.home import Home, open_home
+from flows.home.processes import now
+from flows.registration.register import register_files
+from flows.runs.plan import plans_of, reconcile
+from flows.watching.directory_tree import Tree
+from flows.watching.watcher import Watcher
 from tests.faults.hostile import PIXELS, encoded, primary
 from tests.faults.watching import BLOCK
 from tests.support.service import COMMAND, Service, ccdwatch, wait_for

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.home import home_id, open_home, own_home
-from flows.settings import SettingsError
+from flows.config.errors import SettingsError
+from flows.home.home import home_id, open_home, own_home
 
 
 def run(full: bool) -> str:

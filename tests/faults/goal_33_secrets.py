@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-from flows import redaction
-from flows.health import condition, health
-from flows.home import open_home
-from flows.local import recording_failure
-from flows.notify import _send
-from flows.prefect_api import PrefectApi, PrefectUnavailableError
+from flows.calibration.engine import recording_failure
+from flows.config import redaction
+from flows.home.home import open_home
+from flows.prefect_server.client import PrefectApi, PrefectUnavailableError
+from flows.service.health import condition, health
+from flows.service.notifier import _send
 from tests.support.command import ccdwatch
 
 SECRET = "hunter2Secret"
@@ -119,7 +119,10 @@ def _in_work(path: Path) -> None:
     logging.getLogger("apprise").addHandler(handler)
     logging.getLogger("flows").addHandler(handler)
     try:
-        with patch("flows.notify.title_of", return_value="t"), patch("flows.notify.body_of", return_value="b"):
+        with (
+            patch("flows.service.notifier.title_of", return_value="t"),
+            patch("flows.service.notifier.body_of", return_value="b"),
+        ):
             for receiver in receivers:
                 assert not _send(home, receiver, [])
     finally:
@@ -128,7 +131,7 @@ def _in_work(path: Path) -> None:
     assert log.getvalue()
     _says_none(log.getvalue(), "the log")
     said: list[str] = []
-    recording = patch("flows.local.fail_run", side_effect=lambda *_, message, **__: said.append(message))
+    recording = patch("flows.calibration.engine.fail_run", side_effect=lambda *_, message, **__: said.append(message))
     with recording, recording_failure(home, 1):
         raise ValueError(f"{receivers[0]} and {api_url} do not answer: {TOKEN}")
     assert said

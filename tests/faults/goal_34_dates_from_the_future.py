@@ -13,11 +13,12 @@ from astropy.io import fits
 from db.masters import current_reference, masters
 from db.notices import notices
 from db.trends import trends
-from flows import dates
-from flows.frame_tables import identified
-from flows.health import health
-from flows.home import Home, now, open_home
-from flows.process import process
+from flows.commands.inspect_files import identified
+from flows.commands.process import process
+from flows.home.home import Home, open_home
+from flows.home.processes import now
+from flows.registration import dates
+from flows.service.health import health
 from tests.support.drawing import no_pictures
 from tests.support.simulate import simple_night
 

@@ -13,8 +13,9 @@ from astropy.io import fits
 from db.masters import current_reference, masters
 from db.runs import run_inputs
 from db.trends import trends
-from flows.home import now, open_home
-from flows.process import process
+from flows.commands.process import process
+from flows.home.home import open_home
+from flows.home.processes import now
 from tests.support.drawing import no_pictures
 from tests.support.simulate import Camera, simple_night
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from db.overview import overview
 from db.trends import trends
-from flows.artifacts import report
-from flows.home import open_home
-from flows.process import process
+from flows.commands.process import process
+from flows.home.home import open_home
+from flows.orchestration.report import report
 from tests.support.drawing import no_pictures
 from tests.support.simulate import simple_night
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.home import Home, open_home
-from flows.paths import find_files
+from flows.home.home import Home, open_home
+from flows.watching.named_files import find_files
 from tests.faults.hostile import PLAIN
 
 

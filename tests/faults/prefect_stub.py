@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from flows.prefect_api import FlowRunState
+from flows.prefect_server.client import FlowRunState
 
 
 class IdlePrefect:

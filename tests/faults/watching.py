@@ -16,7 +16,7 @@ import psutil
 from sqlalchemy import func, select, update
 
 from db.models import File, FileState
-from flows.home import Home, open_home
+from flows.home.home import Home, open_home
 from tests.support.service import COMMAND, kill, wait_for
 
 BLOCK = b"x" * 2880

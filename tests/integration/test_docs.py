@@ -18,8 +18,9 @@ import pytest
 from nbclient import NotebookClient
 from pydantic import BaseModel
 
-from flows.cli import cli
-from flows.settings import AmplifierSettings, HeaderField, InstrumentSettings, Settings, load_settings
+from flows.cli.main import cli
+from flows.config.instrument_settings import AmplifierSettings, HeaderField, InstrumentSettings
+from flows.config.settings import Settings, load_settings
 from tests.support.command import ccdwatch
 from tests.support.simulate import Camera, expose, simple_night, standard_cards, uniform_light, write_frame
 

@@ -23,14 +23,15 @@ from ccdcore.fits_io import file_sha256
 from db import ledger
 from db.base import Base
 from db.models import Outcome
-from flows.calibrate import calibrate
-from flows.home import Home, home_id, now, open_home
-from flows.ingest import ingest
-from flows.pictures import picture_folder
-from flows.process import process
-from flows.reconcile import Plan, plans_of
-from flows.scan import Tree
-from flows.steps import STEPS
+from flows.calibration.steps import STEPS
+from flows.commands.process import process
+from flows.home.home import Home, home_id, open_home
+from flows.home.processes import now
+from flows.orchestration.calibrate import calibrate
+from flows.orchestration.ingest import ingest
+from flows.runs.pictures import picture_folder
+from flows.runs.plan import Plan, plans_of
+from flows.watching.directory_tree import Tree
 from tests.support.simulate import SeriesTruth, simple_night
 
 # Prefect leaves some of its clients' sockets to the garbage collector.

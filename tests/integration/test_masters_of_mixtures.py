@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from flows.home import open_home
-from flows.process import process
-from flows.steps import STEPS
+from flows.calibration.steps import STEPS
+from flows.commands.process import process
+from flows.home.home import open_home
 from tests.support.simulate import FloatImage, standard_cards, write_frame
 
 SHAPE = (128, 128)
@@ -19,7 +19,7 @@ SHAPE = (128, 128)
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing, as that takes most of the time."""
-    monkeypatch.setattr("flows.local.STEPS", [step for step in STEPS if step.is_urgent])
+    monkeypatch.setattr("flows.calibration.engine.STEPS", [step for step in STEPS if step.is_urgent])
 
 
 def series(

@@ -17,8 +17,8 @@ import pytest
 from distributed import LocalCluster
 from sqlalchemy import create_engine, make_url, text
 
-from flows.home import home_id
-from flows.prefect_api import PrefectApi, prefect_environment
+from flows.home.home import home_id
+from flows.prefect_server.client import PrefectApi, prefect_environment
 from tests.support.simulate import simple_night
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,13 +23,14 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-import flows.process
-from flows.home import Home, now, open_home, read_home
-from flows.local import run_locally
-from flows.pictures import pictures_of
-from flows.process import process
-from flows.registration import LEASE
-from flows.steps import STEPS
+import flows.commands.process
+from flows.calibration.engine import run_locally
+from flows.calibration.steps import STEPS
+from flows.commands.process import process
+from flows.home.home import Home, open_home, read_home
+from flows.home.processes import now
+from flows.registration.register import LEASE
+from flows.runs.pictures import pictures_of
 from tests.support.command import ccdwatch
 from tests.support.simulate import (
     NOTEBOOK_NIGHTS,
@@ -92,7 +93,7 @@ class Place:
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing in this process, as that takes most of the time; `notebook_run`, in one of its own, draws."""
-    monkeypatch.setattr("flows.local.STEPS", [step for step in STEPS if step.is_urgent])
+    monkeypatch.setattr("flows.calibration.engine.STEPS", [step for step in STEPS if step.is_urgent])
 
 
 @pytest.fixture
@@ -596,7 +597,7 @@ def killed(place: Place, at: str) -> None:
     """Let a process work on the frames until it is killed where ``die`` is called."""
     code = (
         "import os, signal, sys; from pathlib import Path; from flows import local, registration, steps\n"
-        "from flows.home import open_home; from flows.process import process\n"
+        "from flows.home.home import open_home; from flows.commands.process import process\n"
         f"def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n{at}\n"
         "process(open_home(Path(sys.argv[1])), [Path(sys.argv[2])])"
     )
@@ -634,7 +635,7 @@ def test_two_at_once_do_the_work_once(place: Place) -> None:
 
 def test_who_begins_between_a_look_and_the_plans_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     simple_night(place.frames)
-    look, make_plans = flows.process._wait_for_others, flows.process.plans_of
+    look, make_plans = flows.commands.process._wait_for_others, flows.commands.process.plans_of
     begun, planned, others = Event(), Event(), []
 
     def look_and_let_another_begin(home: Home, set_ids: Collection[int]) -> None:
@@ -655,8 +656,8 @@ def test_who_begins_between_a_look_and_the_plans_is_waited_for(place: Place, mon
         planned.set()
         return plans
 
-    monkeypatch.setattr(flows.process, "_wait_for_others", look_and_let_another_begin)
-    monkeypatch.setattr(flows.process, "plans_of", plan_and_say_so)
+    monkeypatch.setattr(flows.commands.process, "_wait_for_others", look_and_let_another_begin)
+    monkeypatch.setattr(flows.commands.process, "plans_of", plan_and_say_so)
     answer = process(open_home(place.home), [place.frames])
     others[0].join()
     assert answer["characterisations"][0]["n_flat"] == 4

@@ -9,11 +9,11 @@ import pytest
 from astropy.io import fits
 
 from db.listings import runs
-from flows.home import open_home
-from flows.lacks import failures
-from flows.pictures import draw_pictures
-from flows.process import process
-from flows.steps import STEPS
+from flows.calibration.steps import STEPS
+from flows.commands.process import process
+from flows.home.home import open_home
+from flows.products.figures import draw_pictures
+from flows.runs.lacks import failures
 from tests.support.simulate import (
     NOTEBOOK_NIGHTS,
     Camera,
@@ -30,7 +30,7 @@ CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(64
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing, as that takes most of the time."""
-    monkeypatch.setattr("flows.local.STEPS", [step for step in STEPS if step.is_urgent])
+    monkeypatch.setattr("flows.calibration.engine.STEPS", [step for step in STEPS if step.is_urgent])
 
 
 def flats(folder: Path, name: str, levels_adu: list[float], **cards: object) -> None:
@@ -155,7 +155,7 @@ def test_no_picture_shows_pixels_that_are_not_on_record(tmp_path: Path, monkeypa
     answered(tmp_path)
     home = open_home(tmp_path / "home")
     drawn: list[str] = []
-    monkeypatch.setattr("flows.pictures._draw", lambda *about: drawn.append(about[3]))
+    monkeypatch.setattr("flows.products.figures._draw", lambda *about: drawn.append(about[3]))
     with home.reading() as session:
         (run,) = runs(session)
     draw_pictures(home, run.id)

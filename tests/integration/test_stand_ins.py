@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from astropy.io import fits
 
-from flows.steps import STEPS
+from flows.calibration.steps import STEPS
 from tests.support.command import ccdwatch
 from tests.support.simulate import simple_night
 
@@ -14,7 +14,7 @@ from tests.support.simulate import simple_night
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing, as that takes most of the time."""
-    monkeypatch.setattr("flows.local.STEPS", [step for step in STEPS if step.is_urgent])
+    monkeypatch.setattr("flows.calibration.engine.STEPS", [step for step in STEPS if step.is_urgent])
 
 
 def night_without_biases(directory: Path, exposure_time_s: float) -> None:

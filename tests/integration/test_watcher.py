@@ -18,10 +18,10 @@ from sqlalchemy.orm import Session, sessionmaker
 from db import ledger
 from db.engine import make_engine, session_factory, upgrade
 from db.models import File, FileState
-from flows import observers
-from flows.scan import is_open_for_writing
-from flows.settings import WatchSettings
-from flows.watcher import Watcher
+from flows.config.settings import WatchSettings
+from flows.watching import hints, observer
+from flows.watching.directory_tree import is_open_for_writing
+from flows.watching.watcher import Watcher
 
 # watchdog says so of a directory that it meets twice, once by walking and once by its event.
 pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
@@ -167,7 +167,7 @@ def test_stalled_writer_is_given_up_after_quiet_seconds(site: Site) -> None:
 
 
 def test_without_leases_the_close_counts_or_the_quiet(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.watcher.is_open_for_writing", lambda _: None)
+    monkeypatch.setattr("flows.watching.watcher.is_open_for_writing", lambda _: None)
     (site.outside / "linked.fits").write_bytes(BLOCK)
     site.start()
     (site.root / "linked.fits").hardlink_to(site.outside / "linked.fits")
@@ -281,8 +281,8 @@ def test_file_in_quarantine_is_ready_again_when_its_mode_changed(site: Site, res
 
 
 def test_file_sent_back_is_ready_again_after_its_rest(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.watcher._LEDGER_SECONDS", 0.1)
-    monkeypatch.setattr("flows.watcher._RECHECK_SECONDS", 0.1)
+    monkeypatch.setattr("flows.watching.watcher._LEDGER_SECONDS", 0.1)
+    monkeypatch.setattr("flows.watching.watcher._RECHECK_SECONDS", 0.1)
     site.start()
     (site.root / "half.fits").write_bytes(BLOCK)
     assert site.becomes_ready("half.fits", within=SOON)
@@ -307,7 +307,7 @@ def test_deleted_while_settling(site: Site) -> None:
 
 
 def test_settling_while_its_share_goes_away_and_comes_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.watcher._LEDGER_SECONDS", 0.1)
+    monkeypatch.setattr("flows.watching.watcher._LEDGER_SECONDS", 0.1)
     watcher = site.start(stable_seconds=60)
     (site.root / "a.fits").write_bytes(BLOCK)
     assert site.run(2, lambda: watcher.health.settling == 1)
@@ -394,7 +394,7 @@ def test_directory_that_cannot_be_listed_is_reported_once(
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
-    monkeypatch.setattr("flows.scan.os.scandir", refuse)
+    monkeypatch.setattr("flows.watching.directory_tree.os.scandir", refuse)
     site.start(scan_seconds=0.1)
     (site.root / "open" / "a.fits").write_bytes(BLOCK)
     assert site.becomes_ready("open/a.fits", within=SOON)
@@ -405,11 +405,11 @@ def test_directory_that_cannot_be_listed_is_reported_once(
 def test_empty_directory_that_a_share_was_mounted_on_is_no_empty_share(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(observers, "_mount_of", lambda root: root)  # it is mounted
+    monkeypatch.setattr(observer, "_mount_of", lambda root: root)  # it is mounted
     watcher = site.start()
     mounts = watcher.health.mounts
     assert mounts == {str(site.root): str(site.root)}
-    monkeypatch.setattr(observers, "_mount_of", lambda _: "/")
+    monkeypatch.setattr(observer, "_mount_of", lambda _: "/")
     shutil.rmtree(site.root)
     site.root.mkdir()
     watcher = site.start(mounts=mounts)
@@ -444,7 +444,7 @@ def test_root_renamed_and_recreated(site: Site) -> None:
 
 
 def test_root_deleted_and_recreated_between_two_looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observers, "RESTART_SECONDS", 0.1)
+    monkeypatch.setattr(observer, "RESTART_SECONDS", 0.1)
     site.start()
     time.sleep(0.2)
     shutil.rmtree(site.root)
@@ -455,7 +455,7 @@ def test_root_deleted_and_recreated_between_two_looks(site: Site, monkeypatch: p
 
 
 def test_dead_observer_is_started_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observers, "RESTART_SECONDS", 0.1)
+    monkeypatch.setattr(observer, "RESTART_SECONDS", 0.1)
     watcher = site.start()
     (root,) = watcher._roots
     assert root._observer is not None
@@ -476,8 +476,8 @@ def test_observer_that_cannot_start_leaves_scanning(
 ) -> None:
     threads = threading.active_count()
     with monkeypatch.context() as patch:
-        patch.setattr(observers, "_identity", lambda _: (1, 2))
-        patch.setattr("flows.watcher._POLLING_SECONDS", 0.2)
+        patch.setattr(observer, "_identity", lambda _: (1, 2))
+        patch.setattr("flows.watching.watcher._POLLING_SECONDS", 0.2)
         watcher = site.start(directories=(site.root / "gone",))
         assert watcher.health.unobserved == (str(site.root / "gone"),)
         assert "cannot be observed (No such file or directory)" in caplog.text
@@ -491,8 +491,8 @@ def test_watch_limit(site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest
     def refuse() -> None:
         raise OSError(24, "inotify instance limit reached")
 
-    monkeypatch.setattr(observers, "Observer", refuse)
-    monkeypatch.setattr("flows.watcher._POLLING_SECONDS", 0.2)
+    monkeypatch.setattr(observer, "Observer", refuse)
+    monkeypatch.setattr("flows.watching.watcher._POLLING_SECONDS", 0.2)
     site.start()
     assert "cannot be observed (inotify instance limit reached)" in caplog.text
     (site.root / "a.fits").write_bytes(BLOCK)
@@ -512,13 +512,13 @@ def test_polling_needs_no_observer(site: Site) -> None:
 
 
 def test_overflow_leads_to_a_scan(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.watcher._OVERFLOW_SECONDS", 0.1)
+    monkeypatch.setattr("flows.watching.watcher._OVERFLOW_SECONDS", 0.1)
     watcher = site.start()
-    monkeypatch.setattr(observers._Handler, "dispatch", lambda *_: None)
+    monkeypatch.setattr(hints._Handler, "dispatch", lambda *_: None)
     (site.root / "lost.fits").write_bytes(BLOCK)
     assert not site.becomes_ready("lost.fits", within=2 * STABLE)
     scanned_at = watcher.health.scanned_at
-    observers.logging.getLogger("watchdog.observers.inotify_c").warning(
+    observer.logging.getLogger("watchdog.observers.inotify_c").warning(
         "Inotify queue overflowed; filesystem events were lost"
     )
     assert site.becomes_ready("lost.fits", within=SOON)
@@ -526,10 +526,10 @@ def test_overflow_leads_to_a_scan(site: Site, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_database_failure_loses_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.watcher._OVERFLOW_SECONDS", 0.1)
+    monkeypatch.setattr("flows.watching.watcher._OVERFLOW_SECONDS", 0.1)
     watcher = site.start()
     with monkeypatch.context() as patch:
-        patch.setattr("flows.watcher.ledger.observe", lambda *_, **__: 1 / 0)
+        patch.setattr("flows.watching.watcher.ledger.observe", lambda *_, **__: 1 / 0)
         (site.root / "a.fits").write_bytes(BLOCK)
         watcher.wait(1)
         with pytest.raises(ZeroDivisionError):

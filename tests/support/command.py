@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from flows.cli import main
+from flows.cli.main import main
 
 
 @dataclass(frozen=True, slots=True)

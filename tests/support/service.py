@@ -26,10 +26,10 @@ from db import listings
 from db.listings import RunOnRecord
 from db.models import File, FileState
 from db.runs import run_inputs
-from flows.home import Home, read_home
-from flows.prefect_password import password_file
+from flows.home.home import Home, read_home
+from flows.prefect_server.password import password_file
 
-COMMAND = (sys.executable, "-m", "flows.cli")
+COMMAND = (sys.executable, "-m", "flows.cli.main")
 
 
 def wait_for(what: Callable[[], Any], *, seconds: float, every: float = 0.1) -> Any:

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from flows.home import open_home
-from flows.pages import show
+from flows.home.home import open_home
+from flows.service.web_server import show
 from tests.support.service import free_port, wait_for
 
 CHROMIUM = Path("/usr/bin/chromium")

@@ -16,9 +16,9 @@ from sqlalchemy import make_url
 
 from ccdcore.fits_io import read_header
 from ccdcore.instrument import FrameType
-from flows.cli import cli
-from flows.prefect_api import prefect_environment
-from flows.settings import Settings, load_settings
+from flows.cli.main import cli
+from flows.config.settings import Settings, load_settings
+from flows.prefect_server.client import prefect_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -56,7 +56,7 @@ def test_units_start_commands_that_there_are(unit: Path) -> None:
     if (program := words[0].removeprefix(INSTALLED)) == "ccdwatch":
         understand(words[1:])
     else:
-        assert (program, words[1:3]) == ("uvicorn", ["--factory", "flows.prefect_server:create_app"])
+        assert (program, words[1:3]) == ("uvicorn", ["--factory", "flows.prefect_server.application:create_app"])
         uvicorn.main.make_context("uvicorn", words[1:])
 
 

@@ -26,7 +26,7 @@ from ccdcore.masters import master_bias, master_dark, master_flat
 from ccdcore.series import SeriesFrame
 from ccdcore.statistics import frame_statistics
 from ccdcore.writing import write_hdulist
-from flows.measurements import bad_pixel_rows
+from flows.products.measurements import bad_pixel_rows
 from tests.support.simulate import spectrum_light, uniform_light
 
 SHAPE = (96, 200)

@@ -108,11 +108,11 @@ def test_a_cache_that_was_cut_short_is_renewed(tmp_path):
 
 
 def test_what_flow_runs_need_is_compiled_before_they_are_forked():
-    import flows.warm
+    import flows.orchestration.preload
     from ccdcore._combine_kernel import combine_floats, combine_integers
     from ccdcore._pair_kernel import fit_templates
 
-    assert flows.warm.combining
+    assert flows.orchestration.preload.combining
     for loop in (combine_integers, combine_floats, fit_templates, group_sums, neighbour_mean):
         assert loop.signatures
 

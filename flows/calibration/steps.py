@@ -1,0 +1,295 @@
+"""What is done to a calibration set: plain functions of ids, in one list.
+
+Each step takes the open home and the id of its run, reads what it needs from the record and from
+files, and records what it made; ids go out, never arrays. Nothing of a run shows before its release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ccdcore.errors import InsufficientDataError, NoLightError
+from ccdcore.instrument import FrameType
+from ccdcore.series import SeriesFrame, with_stand_ins
+from db.kept_masters import product_name
+from db.records import finish_run, record_inputs, record_measurements
+from db.results import RunInput
+from db.runs import get_run, run_masters, run_measurements
+from flows.home.home import Home
+from flows.home.processes import now
+from flows.products.bias import bias_for, measured
+from flows.products.figures import draw_pictures
+from flows.products.measurements import bad_pixel_rows, conditions
+from flows.products.measuring import measure
+from flows.products.publish import publish_mask, publish_master
+from flows.products.references import refresh_references
+from flows.products.trends import judge_trends
+from flows.registration.disagreements import no_exposures
+from flows.runs.inputs import used_frames
+from flows.runs.lacks import NothingMadeError, ProductFailedError, failures, leave_out, producing
+from flows.runs.memory import require_memory
+from flows.runs.plan import frames_of_set
+from flows.runs.verification import GONE, require_unchanged, verify_inputs
+
+if TYPE_CHECKING:
+    from ccdcore.masters import Master
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a calibration.
+
+    Parameters
+    ----------
+    name : str
+        As the Prefect UI shows it.
+    function : callable
+        What it does.
+    is_urgent : bool
+        Whether somebody waits for it; else it leaves the processor to the runs of other sets.
+    is_for_all : bool
+        Whether nothing can be done without it; else its failure is that of its products.
+    """
+
+    name: str
+    function: Callable[[Home, int], list[int]]
+    is_urgent: bool = True
+    is_for_all: bool = False
+
+
+def do(step: Step, home: Home, run_id: int) -> list[int]:
+    """Do a step.
+
+    Raises
+    ------
+    ProductFailedError
+        If a product of it failed, once the others are made.
+    Exception
+        What is no product's own trouble.
+    """
+    if step.is_for_all:
+        return step.function(home, run_id)
+    known, made = len(failures(home, run_id)), []
+    with producing(home, run_id, step.name):
+        made = step.function(home, run_id)
+    if failed := failures(home, run_id)[known:]:
+        raise ProductFailedError("; ".join(f"{one.product}: {one.reason}" for one in failed))
+    return made
+
+
+def judge_frames(home: Home, run_id: int) -> list[int]:
+    """Put on record which frames of the set are used, and why others are left out."""
+    from ccdcore.overscan import believed_overscans
+    from ccdcore.series_health import judge_series
+
+    require_memory(home, run_id)
+    with home.reading() as session:
+        own, from_elsewhere = frames_of_set(session, home.settings, get_run(session, run_id).set_id)
+    there, gone = _on_disk(home, [*own, *from_elsewhere])
+    repeated = no_exposures(home, there)
+    frames, _ = believed_overscans([frame for frame in there if frame.sha256 not in repeated])
+    kept, excluded = judge_series(with_stand_ins(frames))
+    unusable = [*(frame for frame in there if frame.sha256 in repeated), *gone]
+    borrowed = {frame.sha256 for frame in from_elsewhere}
+    reasons = dict.fromkeys((frame.sha256 for frame in gone), GONE) | repeated
+    reasons |= {exclusion.frame.sha256: exclusion.reason for exclusion in excluded}
+    inputs = [
+        RunInput(
+            role=str(frame.info.frame_type),
+            sha256=frame.sha256,
+            path=str(frame.path),
+            excluded=reasons.get(frame.sha256),
+            borrowed=frame.sha256 in borrowed,
+        )
+        for frame in (*kept, *(exclusion.frame for exclusion in excluded), *unusable)
+    ]
+    with home.sessions.begin() as session:
+        record_inputs(session, run_id=run_id, inputs=inputs)
+    verify_inputs(home, run_id)
+    return []
+
+
+def _on_disk(home: Home, frames: Sequence[SeriesFrame]) -> tuple[list[SeriesFrame], list[SeriesFrame]]:
+    """Part frames into those whose file is there, and those whose file is gone, as far as products can do without.
+
+    Raises
+    ------
+    InsufficientDataError
+        If too few of a type are left: earlier results, made of all, are then the better ones.
+    """
+    there = [frame for frame in frames if frame.path.exists()]
+    gone = [frame for frame in frames if not frame.path.exists()]
+    for kind in dict.fromkeys(frame.info.frame_type for frame in gone):
+        lost = [frame for frame in gone if frame.info.frame_type is kind]
+        left = sum(frame.info.frame_type is kind for frame in there)
+        if left < min(left + len(lost), getattr(home.settings.recipes, kind).min_frames):
+            raise InsufficientDataError(
+                f"{len(lost)} of {left + len(lost)} {kind} frames are gone, for example {lost[0].path}: bring them "
+                "back, then type ccdwatch retry with the ID of this run"
+            )
+    return there, gone
+
+
+def make_master_bias(home: Home, run_id: int) -> list[int]:
+    """Combine the biases of the set."""
+    from ccdcore.masters import master_bias
+
+    recipe = home.settings.recipes.bias
+    biases = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
+    made = []
+    with producing(home, run_id, product_name("bias"), biases):
+        if _are_enough("bias", biases, recipe.min_frames):
+            master = master_bias(biases, recipe=recipe, noise_adu=measured(home, run_id, "read_noise_adu"))
+            made.append(publish_master(home, run_id, master, filter_name=None))
+    return made
+
+
+def make_master_dark(home: Home, run_id: int) -> list[int]:
+    """Combine the darks of the set, bias-subtracted and per second."""
+    from ccdcore.masters import master_dark
+
+    recipe = home.settings.recipes.dark
+    darks = used_frames(home, run_id, FrameType.DARK)
+    made = []
+    with producing(home, run_id, product_name("dark"), darks):
+        if _are_enough("dark", darks, recipe.min_frames):
+            bias = bias_for(home, run_id, "dark", darks)
+            noise, gain = measured(home, run_id, "read_noise_adu"), measured(home, run_id, "gain")
+            master = master_dark(darks, bias=bias, recipe=recipe, noise_adu=noise, gain_e_per_adu=gain)
+            made.append(publish_master(home, run_id, master, filter_name=None, bias=bias))
+    return made
+
+
+def make_master_flats(home: Home, run_id: int) -> list[int]:
+    """Combine the flats of the set, one master a filter."""
+    groups: dict[str | None, list[SeriesFrame]] = {}
+    for frame in used_frames(home, run_id, FrameType.FLAT):
+        groups.setdefault(frame.info.filter, []).append(frame)
+    made = []
+    for filter_name, flats in groups.items():
+        product = product_name("flat", filter_name)
+        with producing(home, run_id, product, flats):
+            if _are_enough("flat", flats, home.settings.recipes.flat.min_frames):
+                made.append(_make_master_flat(home, run_id, product, flats))
+    return made
+
+
+def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame]) -> int:
+    """Combine the flats of one filter; its images are gone before those of the next filter are there."""
+    from ccdcore.varying import parted_light
+
+    bias = bias_for(home, run_id, "flat", flats)
+    doubts = list(filter(None, [parted_light(flats, bias)]))
+    master = _flat_of_the_lit(home, run_id, product, flats, bias)
+    return publish_master(home, run_id, master, filter_name=flats[0].info.filter, bias=bias, doubts=doubts)
+
+
+def _flat_of_the_lit(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame], bias: Master) -> Master:
+    """Combine the flats of one filter; those without light are left out where there are enough others."""
+    from ccdcore.masters import master_flat
+
+    recipe = home.settings.recipes.flat
+    noise, gain = measured(home, run_id, "read_noise_adu"), measured(home, run_id, "gain")
+    try:
+        return master_flat(flats, bias=bias, recipe=recipe, noise_adu=noise, gain_e_per_adu=gain)
+    except NoLightError as error:
+        lit = [flat for flat in flats if flat.path not in error.reasons]
+        if len(lit) < recipe.min_frames:
+            raise
+        for flat in flats:
+            if flat.path in error.reasons:
+                leave_out(home, run_id, product, [flat], error.reasons[flat.path])
+    return _flat_of_the_lit(home, run_id, product, lit, bias)
+
+
+def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
+    """Find hot, dead, noisy and non-linear pixels by the masters of the run; count and mask them."""
+    from ccdcore.bad_pixels import find_bad_pixels
+    from ccdcore.master_file import read_master
+
+    biases = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
+    if not biases:
+        return []
+    with home.reading() as session:
+        rows = run_masters(session, run_id)
+    noise = measured(home, run_id, "read_noise_adu")
+    good = [row for row in rows if row.verdict != "bad"]
+
+    def read(kind: str) -> Iterator[Master]:
+        return (read_master(home.path / row.path) for row in good if row.kind == kind)
+
+    bias = next(read("bias"), None)
+    if bias is None or noise is None:
+        lacking = "good master bias" if bias is None else "read noise"
+        raise InsufficientDataError(f"no bad pixels are looked for without a {lacking} of this window")
+    flats = used_frames(home, run_id, FrameType.FLAT)
+    bad = find_bad_pixels(
+        bias,
+        amplifiers=biases[0].amplifiers,
+        read_noise_adu=noise,
+        dark=next(read("dark"), None),
+        flats=read("flat"),
+        flat_frames=flats,
+        step_adu=max(one.step for one in biases[0].statistics),
+    )
+    measurements = bad_pixel_rows(bad, conditions([*biases, *flats], now()))
+    with home.sessions.begin() as session:
+        record_measurements(session, run_id=run_id, measurements=measurements)
+    return [publish_mask(home, run_id, bad)]
+
+
+def release(home: Home, run_id: int) -> list[int]:
+    """Show the run's results to users, in place of older ones of the same set.
+
+    Raises
+    ------
+    ChangedFrameError
+        If a file was touched while the run was at work.
+    NothingMadeError
+        If there are none, since what there might be failed: older results are then the better ones.
+    """
+    require_unchanged(home, run_id)
+    failed = failures(home, run_id)
+    with home.reading() as session:
+        is_anything = run_measurements(session, run_id) or run_masters(session, run_id)
+    if failed and not is_anything:
+        raise NothingMadeError("; ".join(f"{one.product}: {one.reason}" for one in failed))
+    with home.sessions.begin() as session:
+        finish_run(session, run_id=run_id, now=now())
+    with producing(home, run_id, "references"):
+        refresh_references(home)
+    return [run_id]
+
+
+STEPS = (
+    Step("series health", judge_frames, is_for_all=True),
+    Step("gain and read noise", measure),
+    Step("master bias", make_master_bias),
+    Step("master dark", make_master_dark),
+    Step("master flat", make_master_flats),
+    Step("bad pixels", make_bad_pixel_mask),
+    Step("release", release, is_for_all=True),
+    Step("pictures", draw_pictures, is_urgent=False),
+    Step("trends", judge_trends, is_urgent=False),
+)
+"""What is done to a calibration set, in order: each a task for Prefect, a call for the local engine.
+
+Pictures and trends come last: numbers do not wait for them.
+"""
+
+
+def _are_enough(kind: str, frames: Sequence[SeriesFrame], fewest: int) -> bool:
+    """Whether there are frames to make a master of.
+
+    Raises
+    ------
+    InsufficientDataError
+        If there are some, but too few.
+    """
+    if 0 < len(frames) < fewest:
+        raise InsufficientDataError(
+            f"no master {kind}: at least {fewest} are needed, {len(frames)} usable; see [recipes.{kind}] min_frames"
+        )
+    return len(frames) > 0

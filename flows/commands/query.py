@@ -1,0 +1,154 @@
+"""What the listing commands ask the record."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ccdcore.quantities import QUANTITIES
+from db import listings
+from db import masters as masters_on_record
+from db import provenance as origins
+from db import trends as history
+from flows.home.home import read_home
+from flows.home.processes import now
+
+Rows = list[dict[str, Any]]
+
+
+def trends(
+    home: Path,
+    *,
+    quantity: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    plot: Path | None,
+    **which: Any,
+) -> Rows:
+    """Return measurements, oldest first, and draw them where a picture is asked for."""
+    if quantity is not None and quantity not in QUANTITIES:
+        from flows.config.errors import SettingsError
+
+        raise SettingsError(f"there is no quantity {quantity!r}: write one of {', '.join(QUANTITIES)}")
+    with read_home(home).reading() as session:
+        rows = history.trends(session, quantity=quantity, since=_utc(since), until=_utc(until), **which)
+    if plot is not None:
+        _draw(rows, plot)
+    return [row.as_dict() for row in rows]
+
+
+def frames(home: Path, *, since: datetime | None, until: datetime | None, **which: Any) -> Rows:
+    """Return the frames on record, oldest first, and where their files disagree, in words."""
+    from flows.registration.disagreements import in_words, standing_disagreements
+
+    opened = read_home(home)
+    with opened.reading() as session:
+        rows = listings.frames(session, since=_utc(since), until=_utc(until), **which)
+    told = {one.frame_id: in_words(one) for one in standing_disagreements(opened)}
+    return [{**row.as_dict(), "disagreement": told.get(row.id)} for row in rows]
+
+
+def masters(home: Path, *, kind: str | None, **which: Any) -> Rows:
+    """Return the masters on record, in order of observation, their paths whole; masks only where they are asked for."""
+    with read_home(home).reading() as session:
+        rows = [row.as_dict() for row in masters_on_record.masters(session, kind=kind, **which)]
+    return [{**row, "path": str(home / row["path"])} for row in rows if kind or row["kind"] != "mask"]
+
+
+def runs(home: Path, **which: Any) -> Rows:
+    """Return the runs on record, oldest first."""
+    with read_home(home).reading() as session:
+        return [row.as_dict() for row in listings.runs(session, **which)]
+
+
+def write_report(home: Path, instrument: str, *, month: date | None, output: Path | None) -> Path:
+    """Write the report of an instrument on a month, the last whole one if none is given; return where."""
+    from flows.home.output_paths import slug
+    from flows.home.service_address import web_url
+    from web.report import monthly_report
+
+    opened = read_home(home)
+    wanted = month or now().date().replace(day=1) - timedelta(days=1)
+    with opened.reading() as session:
+        page = monthly_report(
+            session, instrument=instrument, month=wanted, base_url=web_url(opened.settings), now=now()
+        )
+    path = output or Path(f"{slug(instrument)}_{wanted:%Y-%m}.html")
+    _write(path, page.encode(), begins=b"<!doctype html>")
+    return path
+
+
+def _write(path: Path, content: bytes, *, begins: bytes) -> None:
+    """Write a file in the place of nothing, or of one of its kind that ccdwatch wrote.
+
+    Raises
+    ------
+    SettingsError
+        If something else has its name, or it cannot be written.
+    """
+    from ccdcore.writing import write_bytes
+    from flows.config.errors import SettingsError
+
+    try:
+        if os.path.lexists(path) and not _is_own(path, begins):
+            raise SettingsError(f"{path}: is there already, and not written by ccdwatch: give another name")
+        write_bytes(path, content)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written: {error.strerror}: give another name") from None
+
+
+def _is_own(path: Path, begins: bytes) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(2048)
+    return start.startswith(begins) and b"ccdwatch" in start
+
+
+def print_provenance(home: Path, identifier: str, *, as_json: bool) -> None:
+    """Print where something came from; the path of a file stands for what its bytes are."""
+    with read_home(home).reading() as session:
+        tree = origins.provenance(session, _sha256_of_path(identifier) or identifier)
+    if as_json:
+        print(json.dumps(tree, indent=2, allow_nan=False))  # noqa: T201 - the command line speaks here
+        return
+    from rich.console import Console
+    from rich.tree import Tree
+
+    top = Tree(identifier)
+    _grow(top, tree)
+    console = Console()
+    Console(width=None if console.is_terminal else 1000, markup=False, highlight=False, emoji=False).print(top)
+
+
+def _sha256_of_path(identifier: str) -> str | None:
+    """Return the SHA-256 of a file's bytes; None of what is no path, or of nothing that is there."""
+    from ccdcore.fits_io import file_sha256
+
+    is_path = os.sep in identifier or Path(identifier).suffix != ""
+    return file_sha256(identifier) if is_path and os.path.isfile(identifier) else None  # noqa: PTH113 - any text is given
+
+
+def _grow(branch: Any, value: Any) -> None:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value, start=1)
+    for name, below in pairs:
+        if isinstance(below, dict | list) and below:
+            _grow(branch.add(str(name)), below)
+        else:
+            branch.add(f"{name}: {below}")
+
+
+def _draw(rows: list[history.TrendRow], path: Path) -> None:
+    from flows.config.errors import SettingsError
+    from flows.products.trends import trend_png
+
+    if len({(row.quantity, row.unit) for row in rows}) != 1:
+        raise SettingsError(f"{path}: a plot shows one quantity: type for example ccdwatch trends gain --plot {path}")
+    _write(path, trend_png(rows), begins=b"\x89PNG\r\n")
+
+
+def _utc(when: datetime | None) -> datetime | None:
+    return when and when.replace(tzinfo=UTC)

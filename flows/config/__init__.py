@@ -1,0 +1,1 @@
+"""What the configuration of a home says: read, checked, and told without its secrets."""

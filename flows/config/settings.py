@@ -1,0 +1,282 @@
+"""Settings: the only reader of the environment and of ``ccdwatch.toml``."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from ccdcore.header import ExposureInfo
+from ccdcore.instrument import Instrument
+from ccdcore.longitude import doubtful_nights
+from ccdcore.recipe import Recipes
+from ccdcore.series import night_of
+from ccdcore.text import one_line
+from flows.config.addresses import database_address, public_address, receiver_address, web_address
+from flows.config.errors import CONFIG_NAME, SettingsError
+from flows.config.instrument_settings import InstrumentSettings, _Strict
+from flows.config.redaction import learn, redact, secrets_of_address
+
+Seconds = Annotated[float, Field(ge=0, le=86400 * 30)]
+
+
+class WatchSettings(_Strict):
+    """``[watch]``: where frames land, and when a file and a set are complete."""
+
+    directories: tuple[Path, ...] = ()
+    quiet_seconds: Seconds = 30
+    stable_seconds: Seconds = 2
+    scan_seconds: Annotated[float, Field(gt=0, le=86400)] = 60
+    settle_seconds: Seconds = 300
+    include: tuple[str, ...] = ("*.fit", "*.fits", "*.fts")
+    polling: bool = False
+    host: Annotated[str, Field(min_length=1)] | None = None
+
+
+class NightSettings(_Strict):
+    """``[nights]``: which frames belong together in time."""
+
+    longitude_deg: Annotated[float, Field(ge=-360, le=360)] | None = None
+    window_nights: Annotated[int, Field(ge=1, le=366)] = 1
+    reach_nights: Annotated[int, Field(ge=0, le=366)] = 7
+
+    def night_of(self, info: ExposureInfo) -> date | None:
+        """Return the night of a frame by this longitude, else its header's, else 0; None for an unknown time."""
+        if info.date_obs is None:
+            return None
+        try:
+            return night_of(info.date_obs, self._longitude_of(info.longitude_deg))
+        except OverflowError:  # a header may say the year 1
+            return None
+
+    def doubts(self, exposures: Iterable[tuple[str, datetime | None, float | None]]) -> list[str]:
+        """Say of which cameras nights are cut amid the frames, as of `ccdcore.longitude.doubtful_nights`.
+
+        Parameters
+        ----------
+        exposures : iterable of tuple
+            Instrument, time, and the header's longitude, of each frame.
+        """
+        times: dict[tuple[str, float], list[datetime]] = {}
+        for instrument, when, longitude_deg in exposures:
+            if when is not None:
+                times.setdefault((instrument, self._longitude_of(longitude_deg)), []).append(when)
+        found = [(key[0], doubtful_nights(some, key[1])) for key, some in sorted(times.items())]
+        return [f"{instrument}: {words}" for instrument, words in found if words]
+
+    def _longitude_of(self, header_deg: float | None) -> float:
+        return next((one for one in (self.longitude_deg, header_deg) if one is not None), 0.0)
+
+
+class DatabaseSettings(_Strict):
+    """``[database]``."""
+
+    url: Annotated[str, AfterValidator(database_address)] = "sqlite:///ccdwatch.db"
+
+
+class PrefectSettings(_Strict):
+    """``[prefect]``: a Prefect server of one's own instead of the one that ``up`` starts, and where steps run."""
+
+    api_url: Annotated[str, AfterValidator(web_address)] | None = None
+    task_runner: Literal["threads", "dask"] = "threads"
+    dask_address: str | None = None
+
+
+class WebSettings(_Strict):
+    """``[web]``: where the pages are, and the address that links to them begin with."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = 4300
+    public_url: Annotated[str, AfterValidator(public_address)] | None = None
+
+
+class NotifySettings(_Strict):
+    """``[notify]``: who is told when a trend changes or leaves its limits, as Apprise writes addresses."""
+
+    urls: tuple[Annotated[str, AfterValidator(receiver_address)], ...] = ()
+
+
+class Settings(_Strict):
+    """Everything that ``ccdwatch.toml`` may say, and the home it belongs to."""
+
+    home: Path
+    watch: WatchSettings = WatchSettings()
+    nights: NightSettings = NightSettings()
+    recipes: Recipes = Recipes()
+    database: DatabaseSettings = DatabaseSettings()
+    prefect: PrefectSettings = PrefectSettings()
+    web: WebSettings = WebSettings()
+    notify: NotifySettings = NotifySettings()
+    instrument: tuple[InstrumentSettings, ...] = ()
+
+    @property
+    def host(self) -> str:
+        """The name that files are on record under; machines that see them under the same paths share it."""
+        return self.watch.host or socket.gethostname()
+
+    @property
+    def database_url(self) -> str:
+        """The SQLAlchemy URL; a relative SQLite path is relative to the home."""
+        prefix = "sqlite:///"
+        url = self.database.url
+        if url.startswith(prefix) and not url.startswith(prefix + "/") and url != prefix:
+            return f"{prefix}{self.home / url[len(prefix) :]}"
+        return url
+
+    @property
+    def database_path(self) -> Path | None:
+        """The file of an SQLite database; None for another kind."""
+        url = self.database_url
+        return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+
+    @cached_property
+    def instruments(self) -> tuple[Instrument, ...]:
+        """The instrument entries, in the order of the file."""
+        return tuple(entry.to_instrument() for entry in self.instrument)
+
+
+def find_home(home: str | None) -> Path:
+    """Return the home: the option, else ``CCDWATCH_HOME``, else ``~/ccdwatch``."""
+    return Path(home or os.environ.get("CCDWATCH_HOME") or "~/ccdwatch").expanduser().absolute()
+
+
+def _learn_secrets(content: Mapping[str, Any]) -> None:
+    """Have hidden, in all that is said from now on, what is secret in a configuration and in the environment."""
+    for section, value in content.items():
+        for address in _texts(value):
+            learn(secrets_of_address(address, is_token=section == "notify"))
+        learn(_told_by_key(section, value))
+    given = [secret for name in _SECRET_NAMES if (secret := os.environ.get(name))]
+    learn([*given, *(secret.partition(":")[2] for secret in given if ":" in secret)])
+    for name in ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
+        learn(secrets_of_address(os.environ.get(name, "")))
+
+
+_PREFECT_SECRETS = ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING")
+_SECRET_NAMES = (*_PREFECT_SECRETS, "PREFECT_API_KEY", "PGPASSWORD")
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every text in a part of a configuration, wherever it was put."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        if isinstance(value, dict):
+            yield from (key for key in value if "://" in key)
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
+
+
+def _told_by_key(key: str, value: object) -> Iterator[str]:
+    """Yield the texts below keys that tell that they are secret, as ``password``, wherever somebody put them."""
+    if isinstance(value, dict):
+        for name, one in value.items():
+            yield from _told_by_key(name, one)
+    elif isinstance(value, str) and any(one in key.lower() for one in ("pass", "pwd", "secret", "token")):
+        yield value
+
+
+def prefect_secret() -> str | None:
+    """Return what the environment gives as the password of Prefect, as its own clients send it; None without."""
+    return next((secret for name in _PREFECT_SECRETS if (secret := os.environ.get(name))), None)
+
+
+def prefect_api_url(settings: Settings) -> str:
+    """Return the address of the Prefect API: the configured one, else the one that `up` hands to its parts.
+
+    Raises
+    ------
+    SettingsError
+        If neither is there.
+    """
+    url = settings.prefect.api_url or os.environ.get("PREFECT_API_URL")
+    if url is None:
+        raise SettingsError(f"{settings.home}: no Prefect server is known: set [prefect] api_url, or type ccdwatch up")
+    return url
+
+
+def load_settings(home: Path, *, watch: tuple[Path, ...] = ()) -> Settings:
+    """Read ``HOME/ccdwatch.toml``, where there is one, and validate it.
+
+    Parameters
+    ----------
+    home : Path
+        The home directory; it need not exist yet.
+    watch : tuple of Path
+        Directories to watch, instead of those of the file.
+
+    Raises
+    ------
+    SettingsError
+        In one line that names the file, the key, what is allowed, and the value where it cannot be a secret.
+    """
+    path = home / CONFIG_NAME
+    content: dict[str, Any] = {}
+    if path.exists():
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{path}: cannot be read as TOML: {error}") from None
+    _learn_secrets(content)
+    if "home" in content:
+        raise SettingsError(f"{path}: unknown key home: give it as --home or CCDWATCH_HOME")
+    if watch:
+        content["watch"] = {**content.get("watch", {}), "directories": [str(directory) for directory in watch]}
+    try:
+        settings = Settings(home=home, **content)
+    except ValidationError as error:
+        raise SettingsError(redact(one_line(f"{path}: {_first_problem(error)}"))) from None
+    directories = tuple((home / d.expanduser()).resolve() for d in settings.watch.directories)
+    return settings.model_copy(update={"watch": settings.watch.model_copy(update={"directories": directories})})
+
+
+_WORDS = {
+    "model_type": "should be a table of keys",
+    "dataclass_type": "should be a table of keys",
+    "dict_type": "should be a table of keys",
+    "tuple_type": "should be a list in brackets; an instrument begins with [[instrument]]",
+    "string_pattern_mismatch": "should be 1 to 48 letters, digits and . _ + -",
+}
+"""What is allowed, where pydantic's words are about Python."""
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Return the first problem pydantic found, as key, value where it may be shown, and what is allowed."""
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+    if problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        return f"unknown key {key}: {_allowed_keys(problem['loc'])}"
+    if problem["type"] == "missing":
+        return f"{key} is missing: give it"
+    allowed = _WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{key} = {problem['input']!r}: {allowed}" if _may_be_shown(problem) else f"{key}: {allowed}"
+
+
+def _may_be_shown(problem: ErrorDetails) -> bool:
+    """Whether a value is no secret for sure: a number, or a text where texts of no secret are asked for.
+
+    One in another place, as a password in place of a port's number, may be anything; so may a table.
+    """
+    if isinstance(problem["input"], str):
+        is_misplaced = problem["type"].endswith(("_type", "_parsing"))
+        return problem["loc"][0] in {"instrument", "recipes"} and not is_misplaced
+    return isinstance(problem["input"], (int, float))
+
+
+def _allowed_keys(location: tuple[int | str, ...]) -> str:
+    """Return the keys that are allowed where an unknown one was met, for the message."""
+    table: type = Settings
+    for part in location[:-1]:
+        annotation = get_type_hints(table).get(str(part))
+        candidates = (annotation, *get_args(annotation))
+        table = next((c for c in candidates if isinstance(c, type) and get_type_hints(c)), table)
+    names = [name for name in get_type_hints(table) if name not in {"home", "model_config"}]
+    return "known keys here are " + ", ".join(names)

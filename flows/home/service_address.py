@@ -1,0 +1,83 @@
+"""Where the service of a home can be reached: ``service.json``, and the addresses of its pages and of Prefect."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from flows.config.redaction import without_credentials
+from flows.config.settings import Settings
+from flows.home.home import Home
+from flows.home.processes import HOST, is_gone
+
+ADDRESS = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """Where the service of a home can be reached: what ``service.json`` holds while it runs."""
+
+    pid: int
+    started: float
+    """As of `flows.home.processes.start_of`."""
+    machine: str
+    prefect_api_url: str
+    prefect_ui_url: str
+    web_url: str
+
+
+def running_service(home: Path) -> RunningService | None:
+    """Return the service that runs on a home, or None."""
+    try:
+        service = RunningService(**json.loads((home / "service.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    # Of another machine, or a container's space of process numbers, nothing can be said, nor is it reached from here.
+    return None if service.machine != HOST or is_gone(service.pid, service.started) else service
+
+
+def web_url(settings: Settings) -> str | None:
+    """Return the address that people reach the pages at: that of the configuration, else of the service that runs."""
+    if settings.web.public_url is not None:
+        return settings.web.public_url.rstrip("/")
+    service = running_service(settings.home)
+    return service.web_url if service else None
+
+
+def _web_url(settings: Settings, host: str, port: int) -> str:
+    """Return the address that people reach the pages at; one that means all addresses is reached at this machine's."""
+    reached = {"0.0.0.0": ADDRESS, "::": "::1"}.get(host, host)
+    shown = f"[{reached}]" if ":" in reached else reached
+    return (settings.web.public_url or f"http://{shown}:{port}").rstrip("/")
+
+
+def _write_service(home: Path, service: RunningService) -> bool:
+    """Say where the service can be reached; return whether there was room for it."""
+    temporary = home / ".service.json.tmp"
+    try:
+        temporary.write_text(json.dumps(asdict(service)), encoding="utf-8")
+        temporary.replace(home / "service.json")
+    except OSError:
+        return False
+    return True
+
+
+def trend_url(base: str, quantity: str, *, instrument: str, amplifier: str | None = None) -> str:
+    """Return the address of the page of a trend."""
+    asked = {"instrument": instrument, "amplifier": amplifier}
+    query = urlencode({name: value for name, value in asked.items() if value is not None})
+    return f"{base.rstrip('/')}/trends/{quote(quantity, safe='')}?{query}"
+
+
+def _prefect_ui_url(home: Home) -> str | None:
+    service = running_service(home.path)
+    api_url = home.settings.prefect.api_url or (service.prefect_api_url if service else None)
+    return api_url and without_credentials(api_url).removesuffix("/api")
+
+
+def _prefect_of(home: Home) -> str | None:
+    """Return the address of a home's Prefect: where its parts run on their own, only the configuration knows it."""
+    service = running_service(home.path)
+    return home.settings.prefect.api_url or (service.prefect_api_url if service else None)

@@ -1,0 +1,1 @@
+"""The Prefect flows, the process that runs them, and what the Prefect UI shows of them."""

@@ -1,0 +1,239 @@
+"""What the Prefect UI shows of a run: its report, as Markdown with the pictures in it."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from urllib.parse import urlencode
+
+from prefect.artifacts import create_markdown_artifact
+
+from ccdcore.header import ExposureInfo
+from ccdcore.plain_files import open_below
+from ccdcore.statistics import FrameStatistics
+from ccdcore.text import number_of
+from db.listings import frames as frames_on_record
+from db.runs import (
+    LackRow,
+    MasterRow,
+    MeasurementRow,
+    RunRow,
+    UsedFrame,
+    get_run,
+    run_inputs,
+    run_lacks,
+    run_masters,
+    run_measurements,
+)
+from flows.calibration.results import verdicts_of
+from flows.home.home import Home
+from flows.home.service_address import web_url
+from flows.runs.lacks import FOR
+from flows.runs.pictures import pictures_of
+
+_PUNCTUATION = re.compile(r"([!-%'-/:;=?@\[-`{-~])")
+"""All of ASCII's but for & < >: a colon or a dot is enough for an address to become a link."""
+MOST_ROWS = 100
+
+
+def text(value: object) -> str:
+    """Return a header value or path as harmless Markdown text: it shows as it is and does nothing."""
+    plain = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    return escape(_PUNCTUATION.sub(r"\\\1", plain), quote=False)
+
+
+def publish_report(home: Home, run_id: int) -> None:
+    """Attach the report of a run to the flow run that is under way."""
+    with home.reading() as session:
+        run = get_run(session, run_id)
+    key = re.sub(r"[^a-z0-9]+", "-", f"report {run.instrument} {run.configuration}".lower()).strip("-")
+    create_markdown_artifact(report(home, run_id), key=key, description=f"{run.instrument} {run.night}")
+
+
+def report(home: Home, run_id: int) -> str:
+    """Return the report of a run: results, pictures, masters, series, and what was left out."""
+    with home.reading() as session:
+        run, inputs = get_run(session, run_id), run_inputs(session, run_id)
+        measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
+        verdicts = verdicts_of(session, run_id)
+        lacks = run_lacks(session, run_id)
+    sections = [
+        f"# {text(run.instrument)} · {run.night} · {text(run.configuration)}",
+        _not_made(lacks),
+        _results(measured, verdicts),
+        *_pictures(home, run_id),
+        _masters(home, masters),
+        _left_out(inputs, lacks),
+        _series(inputs),
+        _links(home, run, measured),
+        f"Run {run.id}, attempt {run.attempt}, digest `{run.digest[:12]}`.",
+    ]
+    return "\n\n".join(section for section in sections if section)
+
+
+def summary(home: Home, run_id: int) -> list[str]:
+    """Return what a run measured and made, a line each, for its log."""
+    with home.reading() as session:
+        measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
+    values = [f"amplifier {row.amplifier}: {row.quantity} {_value(row, 4)} {row.unit}".rstrip() for row in measured]
+    return values + [f"master {row.kind} of {row.n_combined}: {row.path}" for row in masters]
+
+
+def _links(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str:
+    """Return where the pages show this run and the trends that it adds to; nothing where no pages are known."""
+    pages = web_url(home.settings)
+    if pages is None:
+        return ""
+    trends = [
+        f"[trend of the {name.replace('_', ' ')}]({pages}/trends/{name}?{urlencode({'instrument': run.instrument})})"
+        for name in ("gain", "read_noise")
+        if any(row.quantity == name for row in measured)
+    ]
+    return " · ".join([f"[This run with its provenance]({pages}/runs/{run.id})", *trends])
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _value(row: MeasurementRow | None, digits: int = 3) -> str:
+    if row is None:
+        return "–"
+    return f"{row.value:.{digits}f}" + (f" ± {row.uncertainty:.{digits}f}" if row.uncertainty is not None else "")
+
+
+def _results(measured: Sequence[MeasurementRow], verdicts: Mapping[str, str]) -> str:
+    if not measured:
+        return "No gain and no read noise: see the frames left out."
+    rows: list[list[str]] = []
+    ways: dict[str, str] = {}
+    for amplifier in dict.fromkeys(row.amplifier for row in measured if row.quantity == "read_noise_adu"):
+        of = {row.quantity: row for row in measured if row.amplifier == amplifier}
+        gains = [_value(of.get(name), 4) for name in ("gain", "corrected_gain")]
+        values = [*gains, _value(of.get("read_noise")), _value(of.get("read_noise_adu"))]
+        rows.append([text(amplifier), *values, f"**{verdicts[amplifier]}**"])
+        any_of = next(iter(of.values()))
+        why = any_of.details.get("reason")
+        ways[amplifier] = f"method {any_of.method}, {_counts(any_of.details)}" + (f" ({why})" if why else "")
+    header = ["amplifier", "gain (e⁻/ADU)", "without brighter-fatter", "read noise (e⁻)", "read noise (ADU)", "verdict"]
+    alike = len(set(ways.values())) == 1
+    remarks = [way if alike else f"amplifier {amplifier}: {way}" for amplifier, way in ways.items()]
+    bad = [f"{row.value:.0f} of amplifier {row.amplifier}" for row in measured if row.quantity == "bad_pixels"]
+    remarks += [f"bad pixels: {', '.join(bad)}"] if bad else []
+    remarks += [note for row in measured for note in row.details["notes"]]
+    lines = "\n".join(f"* {text(remark)}" for remark in dict.fromkeys(remarks))
+    return "\n\n".join(["## Gain and read noise", _table(header, rows), lines])
+
+
+def _counts(details: Mapping[str, int]) -> str:
+    pairs = number_of(details["n_flat_pairs"], "pair")
+    return f"{details['n_bias']} biases, {details['n_flat']} flats in {pairs}"
+
+
+def _pictures(home: Home, run_id: int) -> list[str]:
+    pictures = []
+    for path in pictures_of(home, run_id):
+        name = path.stem.replace("-", " ")
+        with open_below(home.path, path.relative_to(home.path)) as picture:
+            data = base64.b64encode(picture.read()).decode()
+        pictures.append(f"### {text(name)}\n\n![{text(name)}](data:image/png;base64,{data})")
+    return pictures
+
+
+def _masters(home: Home, masters: Sequence[MasterRow]) -> str:
+    if not masters:
+        return ""
+    header = ["master", "frames", "left out", "mean", "median", "std", "mad", "unit", "verdict"]
+    rows = [
+        [
+            text(f"{row.kind} {row.filter or ''}".strip()),
+            str(row.n_combined),
+            str(row.n_excluded),
+            *(
+                "–" if row.kind == "mask" else f"{row.statistics[name]:.4g}"
+                for name in ("mean", "median", "std", "mad")
+            ),
+            row.unit or "–",
+            f"**{row.verdict}**",
+        ]
+        for row in masters
+    ]
+    remarks = [f"* {row.kind}: {text(row.remark)}" for row in masters if row.remark]
+    files = [f"* {text(home.path / row.path)}" for row in masters]
+    return "\n\n".join(["## Masters", _table(header, rows), "\n".join(remarks + files)])
+
+
+def _not_made(lacks: Sequence[LackRow]) -> str:
+    """Return what there is not, and why: first of all what failed."""
+    ordered = sorted(lacks, key=lambda one: not one.is_failure)
+    rows = [[text(one.product), "**failed**" if one.is_failure else "not made", text(one.reason)] for one in ordered]
+    return "## Not made\n\n" + _table(["product", "", "reason"], rows[:MOST_ROWS]) if rows else ""
+
+
+def _left_out(inputs: Sequence[UsedFrame], lacks: Sequence[LackRow]) -> str:
+    """Return the frames left out of all, or of a product that was made of others."""
+    told = {f"{FOR}{lack.product}" for lack in lacks}
+    rows = [
+        [text(one.frame.path.name), text(one.role), text(one.excluded)]
+        for one in inputs
+        if one.excluded and one.role not in told
+    ]
+    if not rows:
+        return ""
+    return "\n\n".join(["## Left out", _table(["file", "as", "reason"], rows[:MOST_ROWS]), _more(len(rows))])
+
+
+def _series(inputs: Sequence[UsedFrame]) -> str:
+    """Return two narrow tables: what each frame is, and its statistics."""
+    frames = [one for one in inputs if not one.role.startswith("for ")]
+    taken = [[text(one.frame.path.name), _role(one), *_exposure(one.frame.info)] for one in frames]
+    counted = [[text(one.frame.path.name), *_statistics(of)] for one in frames for of in one.frame.statistics]
+    return "\n\n".join(
+        [
+            "## Series",
+            _table(["file", "type", "UTC", "exposure (s)"], taken[:MOST_ROWS]),
+            _more(len(taken)),
+            "### Statistics (ADU)",
+            _table(["file", "amplifier", "min", "max", "median", "level", "noise"], counted[:MOST_ROWS]),
+            _more(len(counted)),
+        ]
+    )
+
+
+def _role(one: UsedFrame) -> str:
+    return one.role + (" (borrowed)" if one.borrowed else "") + (" (left out)" if one.excluded else "")
+
+
+def _exposure(info: ExposureInfo) -> list[str]:
+    when = f"{info.date_obs:%Y-%m-%d %H:%M:%S}" if info.date_obs else "–"
+    return [when, "–" if info.exposure_time_s is None else f"{info.exposure_time_s:g}"]
+
+
+def _statistics(of: FrameStatistics) -> list[str]:
+    numbers = f"{of.minimum:.0f} {of.maximum:.0f} {of.median:.1f} {of.level:.1f} {of.noise:.2f}"
+    return [text(of.amplifier), *numbers.split()]
+
+
+def _more(n_rows: int) -> str:
+    return f"… and {n_rows - MOST_ROWS} more rows" if n_rows > MOST_ROWS else ""
+
+
+def publish_registration(home: Home, *, since: datetime) -> None:
+    """Attach to the flow run that is under way what the frames registered since a time were taken for, and why."""
+    with home.reading() as session:
+        frames = [one for one in frames_on_record(session) if one.registered_at >= since]
+    if not frames:
+        return
+    lines = [
+        f"* {text(Path(one.paths[0]).name if one.paths else one.sha256[:12])}: **{one.frame_type}** of "
+        f"{text(one.instrument)}, by {text(one.frame_type_reason)}"
+        for one in frames[:MOST_ROWS]
+    ]
+    title = f"# {len(frames)} new frame{'s'[: len(frames) != 1]}"
+    content = "\n\n".join([title, "\n".join(lines), _more(len(frames))])
+    create_markdown_artifact(content, key="registered-frames")

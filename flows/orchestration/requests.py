@@ -1,0 +1,60 @@
+"""Runs asked of the Prefect server: by what name, by which key, and what it says became of them."""
+
+from __future__ import annotations
+
+import time
+
+from db.records import abandon_run
+from flows.config.redaction import redact
+from flows.home.home import Home, home_id
+from flows.home.processes import now
+from flows.prefect_server.client import FlowRunState, PrefectApi
+from flows.runs.begin import begin_run
+from flows.runs.plan import Plan, run_name, run_tags
+
+
+def record_stillborn(home: Home, plan: Plan, *, flow_run_id: str, state: FlowRunState | None) -> None:
+    """Put on record that Prefect ended a run before it began, so that the next one is asked for by another key.
+
+    That says nothing of its inputs: its process was killed, the database was away, or the configuration was edited
+    between the request and the run. So it is made again, and is no attempt that failed.
+    """
+    run_id = begin_run(
+        home,
+        set_id=plan.set_id,
+        digest=plan.digest,
+        attempt=plan.attempt,
+        engine="prefect",
+        flow_run_id=flow_run_id,
+    )
+    if run_id is None:
+        return
+    with home.sessions.begin() as session:
+        if state and state.was_cancelled:
+            abandon_run(session, run_id=run_id, now=now(), cancelled=cancelled(run_id, state))
+        else:
+            why = (state.message or state.type.lower()) if state else "Prefect lost it"
+            abandon_run(session, run_id=run_id, now=now(), why=redact(f"ended before it began: {why}"))
+
+
+def cancelled(run_id: int, state: FlowRunState) -> str:
+    """Return what the record says of a run that somebody ended in Prefect."""
+    return f"cancelled: {redact(state.message) or 'in Prefect'}; ccdwatch retry run:{run_id} makes it again"
+
+
+def _run_by_prefect(home: Home, api: PrefectApi, plan: Plan) -> None:
+    flow_run_id = api.submit(
+        "calibrate",
+        name=run_name(plan.instrument, plan.night, plan.configuration),
+        parameters={
+            "home": home_id(home.path.resolve()),  # the service may know it by another link
+            "set_id": plan.set_id,
+            "digest": plan.digest,
+            "attempt": plan.attempt,
+        },
+        tags=run_tags(plan.instrument, plan.night),
+        idempotency_key=f"{home.path}:{plan.key}",
+    )
+    while (state := api.state(flow_run_id)) is not None and not state.is_final:
+        time.sleep(0.3)
+    record_stillborn(home, plan, flow_run_id=flow_run_id, state=state)

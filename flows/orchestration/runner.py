@@ -1,0 +1,160 @@
+"""`serve`: the process that runs flows when the Prefect server schedules them.
+
+A flow run needs a process of its own, so that it can be cancelled and so that a crash takes nothing else
+along. Prefect spawns one and lets it import everything, which costs 4 s and 3 s of processor time a run.
+Here it is forked from a server process that has already imported everything and holds no threads: 0.3 s.
+It ends with the process that asked for it, so that no run goes on unseen when that one is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import multiprocessing
+import os
+import signal
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+from prefect import Flow
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.flow_engine import run_flow_in_subprocess
+from prefect.runner import Runner, _starter_direct
+
+from flows.orchestration.calibrate import calibrate
+from flows.orchestration.ingest import ingest
+from flows.orchestration.slots import SEATS
+from flows.prefect_server.client import DEPLOYMENT, PrefectApi, PrefectUnavailableError
+from flows.prefect_server.password import password_of
+
+PRELOADED = (
+    "alembic.command",
+    "astropy.io.fits",
+    "ccdcore.fits_io",
+    "ccdcore.masters",
+    "ccdcore.photon_transfer",
+    "ccdcore.plots",
+    "ccdcore.series_health",
+    "flows.orchestration.calibrate",
+    "flows.orchestration.ingest",
+    "flows.orchestration.runner",
+    "flows.orchestration.preload",
+    "flows.registration.preload",
+    "prefect.flow_engine",
+    "scipy.stats",
+    "sqlalchemy.dialects.sqlite",
+)
+
+
+LOOK_SECONDS = 10.0
+"""How often it is looked whether the server still knows our flows."""
+
+logger = logging.getLogger(__name__)
+
+
+def serve(home: Path, api_url: str) -> None:
+    """Register our flows with the server and run what it schedules, until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    home : Path
+        The home that the flow runs work on.
+    api_url : str
+        Address of the Prefect API; waited for where it does not answer yet.
+    """
+    _warm_up()
+    with PrefectApi(api_url, password=password_of(home, api_url), patience_seconds=math.inf) as api:
+        _bury(home, api)
+    with patch.object(_starter_direct, "run_flow_in_subprocess", _run_flow_in_forked_process):
+        asyncio.run(_serve(home, api_url))
+
+
+def _bury(home: Path, api: PrefectApi) -> None:
+    """Tell the server that the runs it believes to be under way ended with the process that served them before."""
+    for flow_run_id in api.under_way(home):
+        api.mark_crashed(flow_run_id, "the process that worked on it is gone")
+
+
+async def _serve(home: Path, api_url: str) -> None:
+    # New frames never wait for a calibration, nor one that measures for those that draw.
+    runners = {flow: _runner(limit=limit) for flow, limit in ((ingest, 1), (calibrate, 4 * SEATS))}
+    ids = {flow: await _register(runner, flow) for flow, runner in runners.items()}
+    with PrefectApi(api_url, password=password_of(home, api_url)) as api:
+        await _serve_until_told(runners, _keep_registered(runners, ids, api))
+
+
+async def _serve_until_told(runners: Mapping[Flow[..., Any], Runner], keeping: Awaitable[None]) -> None:
+    serving = asyncio.gather(*(runner.start() for runner in runners.values()), keeping)
+    await asyncio.sleep(0)  # a runner sets its own SIGTERM handler first, which ends in tracebacks; ours comes after
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        return
+
+
+def _runner(*, limit: int) -> Runner:
+    return Runner(name=DEPLOYMENT, limit=limit, pause_on_shutdown=False, query_seconds=0.5)
+
+
+async def _register(runner: Runner, flow: Flow[..., Any]) -> str:
+    return str(await runner.aadd_flow(flow, name=DEPLOYMENT))
+
+
+async def _keep_registered(
+    runners: Mapping[Flow[..., Any], Runner], ids: Mapping[Flow[..., Any], str], api: PrefectApi
+) -> None:
+    """Register our flows anew where the server has lost them: deleted by somebody, or with its whole database."""
+    known = dict(ids)
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        for flow, runner in runners.items():
+            with suppress(PrefectUnavailableError, PrefectHTTPStatusError, httpx.HTTPError):
+                if await asyncio.to_thread(api.deployment_id, flow.name) != known[flow]:
+                    known[flow] = await _register(runner, flow)
+                    logger.warning("Prefect did not know the flow %s any more: it is registered anew", flow.name)
+
+
+def _warm_up() -> None:
+    """Start the server process that flow runs are forked from, and let it import everything now."""
+    multiprocessing.set_forkserver_preload(list(PRELOADED))
+    multiprocessing.get_context("forkserver").Process(target=int).start()
+
+
+class _FlowProcess(ForkServerProcess):
+    """The process of a flow run."""
+
+    def run(self) -> None:
+        """Do the work, and end in the midst of it when the process that asked for it ends."""
+        Thread(target=_end_with_parent, daemon=True).start()
+        super().run()
+
+
+class _Forking(ForkServerContext):
+    Process = _FlowProcess
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def _forking() -> Iterator[None]:
+    with patch.object(multiprocessing, "get_context", return_value=_Forking()):
+        yield
+
+
+def _run_flow_in_forked_process(*args: Any, **options: Any) -> Any:
+    """Do what Prefect's function of the same task does, with a forked process in place of a spawned one."""
+    with _forking():
+        return run_flow_in_subprocess(*args, **options)

@@ -1,0 +1,197 @@
+"""Pictures of a run, as PNG files in the home: what the report and the pages show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccdcore.instrument import FrameType
+from db.runs import MasterRow, MeasurementRow, get_run, run_masters, run_measurements
+from flows.home.home import Home
+from flows.home.output_paths import picture_path
+from flows.products.bias import bias_for
+from flows.runs.inputs import inputs_of_run
+from flows.runs.lacks import producing
+from flows.runs.pictures import folder_to_draw_in
+from flows.runs.verification import require_unchanged
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from matplotlib.figure import Figure
+
+    from ccdcore.photon_transfer import PhotonTransfer
+    from ccdcore.report_page import Images, Spectrum
+
+
+def draw_pictures(home: Home, run_id: int) -> list[int]:
+    """Draw what the report shows: one page of all, each master, histograms, variance against mean, noise spectrum.
+
+    Each picture is drawn on its own: one that fails costs no other.
+    """
+    from ccdcore.plots import variance_against_mean
+    from ccdcore.report_page import noise_spectrum, report_page
+
+    with home.reading() as session:
+        run, measured = get_run(session, run_id), run_measurements(session, run_id)
+        rows = run_masters(session, run_id)
+    with folder_to_draw_in(home, run_id) as folder:
+
+        def draw(name: str, figure: Callable[[], Figure]) -> None:
+            _draw(home, run_id, folder, name, figure)
+
+        images = _draw_masters(home, run_id, [row for row in rows if row.kind != "mask"], draw)
+        if transfers := [one for one in _transfers(measured) if one.curve]:
+            draw("Photon transfer", lambda: variance_against_mean(transfers, title="Variance against mean"))
+        if spectra := _spectra(measured):
+            draw("Noise spectrum", lambda: noise_spectrum(spectra, title="Noise spectrum along the rows"))
+        if measured:
+            draw(
+                "All on one page",
+                lambda: report_page(
+                    title=f"{run.instrument} · {run.configuration} · {run.night}",
+                    table=_table(measured),
+                    images=images,
+                    transfers=transfers,
+                    spectra=spectra,
+                    mask=_mask(home, rows),
+                ),
+            )
+    return []
+
+
+def _draw(home: Home, run_id: int, folder: Path, name: str, figure: Callable[[], Figure]) -> None:
+    from ccdcore.plots import png
+    from ccdcore.writing import write_bytes
+
+    with producing(home, run_id, f"picture {name}"):
+        write_bytes(folder / picture_path(run_id=run_id, name=name).name, png(figure()))
+
+
+def _draw_masters(
+    home: Home, run_id: int, rows: Sequence[MasterRow], draw: Callable[[str, Callable[[], Figure]], None]
+) -> Images | None:
+    """Draw each master beside its first frame, one in memory at a time; return the last for the page of all."""
+    from ccdcore.plots import frame_master_residual, histogram
+
+    last = None
+    for row in rows:
+        title = _title(row)
+        with producing(home, run_id, f"pictures of the {title[0].lower()}{title[1:]}"):
+            last = None  # given away before the next are read
+            last = _images(home, run_id, row)
+            three = partial(frame_master_residual, last.frame, last.master, last.residual)
+            draw(f"{title} frames", partial(three, title=title, unit=last.unit))
+            what = f"{title}: residual of the first frame"
+            draw(f"{title} histogram", partial(histogram, last.residual, title=what, unit=last.unit))
+            del three
+    return last
+
+
+def _images(home: Home, run_id: int, row: MasterRow) -> Images:
+    """Return the first frame of a master, the master, and what is left of the frame."""
+    from ccdcore.fits_io import read_image
+    from ccdcore.master_check import residual
+    from ccdcore.master_file import read_master
+    from ccdcore.report_page import Images
+
+    with home.reading() as session:
+        used = [one for one in inputs_of_run(session, run_id).frames if one.excluded is None]
+    master, title = read_master(home.path / row.path), _title(row)
+    first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)
+    of_kind = [one.frame for one in used if one.role == row.kind]
+    bias = None if row.kind == FrameType.BIAS else bias_for(home, run_id, row.kind, of_kind)
+    left, pixels = residual(first, master, bias=bias), read_image(first.path)
+    require_unchanged(home, run_id)  # nothing is shown that is not on record
+    return Images(title[0].lower() + title[1:], pixels, master.value, left, master.unit)
+
+
+def _mask(home: Home, rows: Sequence[MasterRow]) -> npt.NDArray[Any] | None:
+    from ccdcore.fits_io import read_image
+
+    return next((read_image(home.path / row.path) for row in rows if row.kind == "mask"), None)
+
+
+_COLUMNS = {
+    "gain": "gain (e⁻/ADU)",
+    "read_noise": "read noise (e⁻)",
+    "overscan_read_noise": "overscan (e⁻)",
+    "fixed_pattern_adu": "pattern (ADU)",
+    "row_noise_adu": "rows (ADU)",
+    "pickup_adu": "pick-up (ADU)",
+    "bad_pixels": "bad pixels",
+}
+"""What the table of the page shows."""
+
+
+def _table(measured: Sequence[MeasurementRow]) -> list[list[str]]:
+    """Return the table of the page, without the columns for which there is no value."""
+    of = {(row.amplifier, row.quantity): row for row in measured}
+    shown = [quantity for quantity in _COLUMNS if any(name == quantity for _, name in of)]
+    amplifiers = dict.fromkeys(row.amplifier for row in measured)
+    return [
+        ["amplifier", *(_COLUMNS[quantity] for quantity in shown)],
+        *([amplifier, *(_value(of.get((amplifier, quantity))) for quantity in shown)] for amplifier in amplifiers),
+    ]
+
+
+def _value(row: MeasurementRow | None) -> str:
+    if row is None:
+        return "–"
+    from ccdcore.plots import plus_minus
+
+    return plus_minus(row.value, row.uncertainty)
+
+
+def _spectra(measured: Sequence[MeasurementRow]) -> list[Spectrum]:
+    """Bring back from the record what the picture of the noise spectrum shows."""
+    from ccdcore.report_page import Spectrum
+
+    return [
+        Spectrum(
+            row.amplifier,
+            row.details["spectrum_adu2"],
+            [(one["frequency"], one["rms_adu"]) for one in row.details["lines"] if one["axis"] == "columns"],
+        )
+        for row in measured
+        if row.quantity == "pickup_adu"
+    ]
+
+
+def _title(row: MasterRow) -> str:
+    return f"Master {row.kind}" + (f" {row.filter}" if row.filter else "")
+
+
+def _transfers(measured: Sequence[MeasurementRow]) -> list[PhotonTransfer]:
+    """Bring back from the record what the photon transfer picture shows."""
+    from ccdcore.photon_transfer import PhotonTransfer, PhotonTransferPoint
+
+    found = []
+    for row in (row for row in measured if row.quantity == "gain"):
+        same = {other.quantity: other for other in measured if other.amplifier == row.amplifier}
+        noise, electrons, level = same["read_noise_adu"], same["read_noise"], same["bias_level"]
+        a00 = same.get("a00")
+        found.append(
+            PhotonTransfer(
+                amplifier=row.amplifier,
+                method=row.method,
+                gain_e_per_adu=row.value,
+                gain_uncertainty=row.uncertainty,
+                read_noise_adu=noise.value,
+                read_noise_adu_uncertainty=noise.uncertainty or 0.0,
+                read_noise_e=electrons.value,
+                read_noise_uncertainty=electrons.uncertainty,
+                bias_level_adu=level.value,
+                level_range_adu=row.details["level_range_adu"],
+                n_bias=row.details["n_bias"],
+                n_flat=row.details["n_flat"],
+                n_flat_pairs=row.details["n_flat_pairs"],
+                n_pixels=row.details["n_pixels"],
+                chi2_per_dof=row.details["chi2_per_dof"],
+                a00_per_e=None if a00 is None else a00.value,
+                rejected=tuple(PhotonTransferPoint(*point) for point in row.details.get("rejected", ())),
+                curve=tuple(PhotonTransferPoint(*point) for point in row.details["curve"]),
+            )
+        )
+    return found

@@ -1,0 +1,256 @@
+"""Masters in the home: each file appears whole or not at all, and after its record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from itertools import chain, count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccdcore.instrument import FrameType
+from ccdcore.quantities import Verdict
+from ccdcore.series import SeriesFrame, stand_in_note
+from db.kept_masters import product_name
+from db.records import forget_master, record_master
+from db.results import NewMaster
+from db.runs import MasterRow, MeasurementRow, RunRow, UsedFrame, get_run, run_masters, run_measurements
+from flows.home.home import Home
+from flows.home.output_paths import master_path
+from flows.home.processes import now
+from flows.runs.inputs import Inputs, inputs_of_run
+from flows.runs.lacks import FOR
+
+if TYPE_CHECKING:
+    from astropy.io.fits import HDUList
+
+    from ccdcore.bad_pixels import BadPixels
+    from ccdcore.master import Master
+
+_KEYWORDS = {"gain": ("GAIN", "GAINERR"), "read_noise": ("RDNOISE", "RDNOIERR")}
+"""Quantity → keyword of its value and of its uncertainty; with several amplifiers their numbers are appended."""
+
+_ENOUGH_PIXELS = 2**22
+_STATISTICS = ("npix", "min", "max", "mean", "median", "std", "mad")
+
+
+def publish_master(
+    home: Home,
+    run_id: int,
+    master: Master,
+    *,
+    filter_name: str | None,
+    bias: Master | None = None,
+    doubts: Sequence[str] = (),
+) -> int:
+    """Check a master, write it below the home, record it, and return its id; ``doubts`` are what its maker found."""
+    from ccdcore.master_file import master_hdulist
+
+    with home.reading() as session:
+        run = get_run(session, run_id)
+        measured, made = run_measurements(session, run_id), run_masters(session, run_id)
+        of_run = inputs_of_run(session, run_id)
+    inputs = [one for one in of_run.frames if one.role == master.kind]
+    path = master_path(
+        instrument=run.instrument,
+        night=run.night,
+        kind=master.kind,
+        configuration=run.configuration,
+        filter_name=filter_name,
+        run_id=run_id,
+    )
+    frames = [one.frame for one in inputs if one.excluded is None]
+    remarks = _check(master, frames, reliable(home, measured), bias)
+    doubts = [*doubts, *_doubts(master.kind, measured, next((row for row in made if row.kind == "bias"), None), of_run)]
+    row = NewMaster(
+        kind=master.kind,
+        filter=filter_name,
+        path=path.as_posix(),
+        sha256="",
+        unit=master.unit,
+        n_combined=len(master.inputs),
+        n_excluded=_n_excluded(of_run, master.kind, filter_name),
+        verdict=_verdict(remarks, doubts),
+        valid_from=min((one.date_obs for one in master.inputs if one.date_obs), default=now()),
+        statistics=_statistics(master),
+        remark="; ".join(filter(None, [*doubts, *remarks, stand_ins_of(of_run.frames), *of_run.remarks])) or None,
+    )
+    return _publish(home, run_id, row, master_hdulist(master, _cards(run, measured, filter_name)))
+
+
+def _n_excluded(inputs: Inputs, kind: str, filter_name: str | None) -> int:
+    """Return how many frames were left out of all, or of this master alone; biases and darks have no filter."""
+    roles = kind, FOR + product_name(kind, filter_name)
+    return len(
+        {
+            one.frame.sha256
+            for one in inputs.frames
+            if one.excluded is not None
+            and one.role in roles
+            and (kind != FrameType.FLAT or one.frame.info.filter == filter_name)
+        }
+    )
+
+
+def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
+    """Write a mask of bad pixels below the home, record it as a master of kind ``mask``, and return its id."""
+    from ccdcore.image_table import imstat
+    from ccdcore.master import MaskBit
+    from ccdcore.master_file import mask_hdulist
+
+    with home.reading() as session:
+        run = get_run(session, run_id)
+    path = master_path(
+        instrument=run.instrument,
+        night=run.night,
+        kind="badpixels",
+        configuration=run.configuration,
+        filter_name=None,
+        run_id=run_id,
+    )
+    inside = bad.mask[bad.mask != MaskBit.OUTSIDE].reshape(1, -1)
+    table = imstat([(inside != 0).astype("u1")])
+    row = NewMaster(
+        kind="mask",
+        filter=None,
+        path=path.as_posix(),
+        sha256="",
+        unit="",
+        n_combined=len(bad.inputs),
+        n_excluded=0,
+        verdict="ok",
+        valid_from=min((one.date_obs for one in bad.inputs if one.date_obs), default=now()),
+        statistics={name: float(table[name][0]) for name in _STATISTICS},
+        remark="; ".join(dict.fromkeys(filter(None, map(bad.not_looked_for, bad.counts)))) or None,
+    )
+    return _publish(home, run_id, row, mask_hdulist(bad, _cards(run, [], None)))
+
+
+def _publish(home: Home, run_id: int, row: NewMaster, hdulist: HDUList) -> int:
+    """Write a file, record it, and give it its name in the end: there is no master that no record knows."""
+    from ccdcore.writing import appearing
+
+    home.require_there()
+    path, master_id = _free(home, Path(row.path)), None
+    try:
+        with appearing(home.path / path, hdulist) as sha256, home.sessions.begin() as session:
+            master_id = record_master(session, run_id=run_id, master=replace(row, path=path.as_posix(), sha256=sha256))
+    except OSError:
+        if master_id is not None:
+            with home.sessions.begin() as session:
+                forget_master(session, master_id)
+        raise
+    return master_id
+
+
+def _free(home: Home, path: Path) -> Path:
+    """Return a path that nothing has: numbers of runs come again where an older copy of the database was restored."""
+    names = (path.with_name(f"{path.stem}-{number}.fits") for number in count(2))
+    return next(one for one in chain([path], names) if not os.path.lexists(home.path / one))
+
+
+def stand_ins_of(inputs: Sequence[UsedFrame]) -> str | None:
+    """Say which darks a run used in place of biases; None where it used none."""
+    used = [one.frame for one in inputs if one.role == FrameType.BIAS and one.excluded is None]
+    return stand_in_note(frame for frame in used if frame.info.frame_type is FrameType.DARK)
+
+
+def _check(
+    master: Master, frames: Sequence[SeriesFrame], measured: Sequence[MeasurementRow], bias: Master | None
+) -> tuple[str, ...]:
+    """Hold one frame of the middle of the series against the master."""
+    from ccdcore.master_check import check_master
+
+    used = {one.sha256 for one in master.inputs}
+    held_out = [frame for frame in frames if frame.sha256 in used][len(used) // 2]
+    noise, gain = _mean_of(measured, "read_noise_adu"), _mean_of(measured, "gain")
+    return check_master(master, held_out, bias=bias, noise_adu=noise, gain_e_per_adu=gain)
+
+
+def reliable(home: Home, measured: list[MeasurementRow]) -> list[MeasurementRow]:
+    """Return the measurements that masters may rely on: not those of the textbook pair, which one cosmic ray spoils."""
+    return [] if home.settings.recipes.gain.method == "pair" else measured
+
+
+def _mean_of(measured: Sequence[MeasurementRow], quantity: str) -> float | None:
+    """Return the mean of a quantity over the amplifiers; None where it was not measured."""
+    values = [row.value for row in measured if row.quantity == quantity]
+    return sum(values) / len(values) if values else None
+
+
+def _doubts(kind: str, measured: Sequence[MeasurementRow], own: MasterRow | None, inputs: Inputs) -> list[str]:
+    """Say what was found odd about the frames of a master, and about the biases that were taken off them.
+
+    ``own`` is the run's master bias, where there is one.
+    """
+    from ccdcore.pixel_values import cut_off
+
+    rows = [row for row in measured if row.quantity == "bias_level"]
+    of_flats = _said(rows, [row.details.get("flat_doubts", ()) for row in rows]) if kind == FrameType.FLAT else []
+    if kind != FrameType.BIAS and own is not None:
+        return [*of_flats, *([] if own.verdict == "ok" else [f"its master bias is {own.verdict}: {own.remark}"])]
+    biases = [one.frame for one in inputs.frames if one.role == FrameType.BIAS and one.excluded is None]
+    worst = max((one for frame in biases for one in frame.statistics), key=lambda one: one.cut_fraction, default=None)
+    of_biases = _said(rows, [filter(None, [row.remark]) for row in rows])
+    if not of_biases and worst is not None:
+        of_biases = list(filter(None, [cut_off(worst.cut_fraction, worst.minimum)]))
+    return [*of_flats, *of_biases]
+
+
+def _said(rows: Sequence[MeasurementRow], doubts: Sequence[Iterable[str]]) -> list[str]:
+    """Return what was said of the first amplifier that something was said of, and of how many others there was."""
+    found = {row.amplifier: words for row, said in zip(rows, doubts, strict=True) if (words := "; ".join(said))}
+    if not found or len(rows) == 1:
+        return list(found.values())
+    (name, words), *more = found.items()
+    return [f"amplifier {name}{f' and {len(more)} more' if more else ''}: {words}"]
+
+
+def _verdict(remarks: Sequence[str], doubts: Sequence[str] = ()) -> Verdict:
+    """One odd finding makes a master suspect; with more it is bad, and never becomes the reference.
+
+    Doubts about what it was made of have made it look odd already, or will not: they count for no second finding.
+    """
+    return "bad" if len(remarks) > 1 else "suspect" if remarks or doubts else "ok"
+
+
+def _cards(run: RunRow, measured: Sequence[MeasurementRow], filter_name: str | None) -> dict[str, Any]:
+    cards: dict[str, Any] = {
+        "INSTRUME": run.instrument,
+        "FILTER": filter_name,
+        "CCDCONF": (run.configuration, "read-out configuration"),
+        "CALIBID": (f"run:{run.id}", "see ccdwatch provenance"),
+        "PROCSOFT": "ccdwatch",
+        "PROCVER": version("ccdwatch"),
+    }
+    amplifiers = list(dict.fromkeys(row.amplifier for row in measured))
+    for number, amplifier in enumerate(amplifiers, start=1):
+        suffix = str(number) if len(amplifiers) > 1 else ""
+        if suffix:
+            cards[f"AMPNAM{suffix}"] = (amplifier, "name of the amplifier")
+        for row in measured:
+            if row.amplifier == amplifier and row.quantity in _KEYWORDS:
+                keyword, error = _KEYWORDS[row.quantity]
+                cards[keyword + suffix] = (row.value, f"[{row.unit}] measured {row.quantity.replace('_', ' ')}")
+                cards[error[: 8 - len(suffix)] + suffix] = (row.uncertainty, f"[{row.unit}] its 1-sigma uncertainty")
+    return cards
+
+
+def _statistics(master: Master) -> dict[str, Any]:
+    """Return the numbers that the report and the trends show of a master."""
+    import numpy as np
+
+    from ccdcore.image_table import imstat
+
+    value, good = master.value, master.mask == 0
+    step = max(1, value.size // _ENOUGH_PIXELS)  # some rows of a large one tell its scatter as well as all
+    some = step if good[::step].any() else 1
+    table = imstat([value[::some][good[::some]].reshape(1, -1)], names=[master.kind])
+    found = {name: float(table[name][0]) for name in _STATISTICS}
+    if some == 1 or not good.any():
+        return found
+    of_all = {"npix": good.sum(), "mean": value.mean(where=good, dtype=np.float64)}
+    of_all |= {"min": value.min(where=good, initial=np.inf), "max": value.max(where=good, initial=-np.inf)}
+    return found | {name: float(number) for name, number in of_all.items()}

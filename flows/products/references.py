@@ -1,0 +1,105 @@
+"""``reference/``: the current good master of each kind, under a name that stays."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import secrets
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from ccdcore.errors import FrameReadError
+from ccdcore.fits_io import file_sha256
+from ccdcore.plain_files import open_below
+from db.masters import MasterOnRecord, current_reference, masters
+from flows.home.home import Home
+from flows.home.output_paths import reference_path
+from flows.home.processes import now
+from flows.products.leftovers import GRACE, files_below
+
+logger = logging.getLogger(__name__)
+
+_TEMPORARY = re.compile(r"\.(master_.+\.fits)\.[0-9a-f]{1,8}\.tmp")
+
+
+def refresh_references(home: Home) -> None:
+    """Make ``reference/`` hold the current good master of each kind, each file replaced at once.
+
+    What was put there before goes. It is known by its place and its bytes, which are those of a master that is or was
+    current there; whatever else somebody has put there stays.
+    """
+    home.require_there()
+    # Listed first: what another run puts there now is not in it.
+    found = list(files_below(home.path, "reference"))
+    with home.reading() as session:
+        current, ever = current_reference(session, at=now()), masters(session, superseded=True)
+    been: dict[Path, list[MasterOnRecord]] = defaultdict(list)
+    for one in ever:
+        been[_place(home, one)].append(one)
+    targets = {_place(home, one): home.path / one.path for one in current}
+    for target, source in targets.items():
+        if not _is_plain(home, source) or (target.exists() and target.samefile(source)):
+            continue
+        if os.path.lexists(target) and not _is_one_of(home, target, been[target]):
+            logger.warning("%s was not put there by ccdwatch and stays: move it to another place", target)
+            continue
+        _put(source, target)
+    for path in found:
+        if path not in targets and _is_one_of(home, path, been[_meant_for(path)]) and not _is_new(path, now()):
+            path.unlink(missing_ok=True)
+
+
+def _place(home: Home, one: MasterOnRecord) -> Path:
+    return home.path / reference_path(
+        instrument=one.instrument, kind=one.kind, configuration=one.configuration, filter_name=one.filter
+    )
+
+
+def _is_plain(home: Home, path: Path) -> bool:
+    """Whether a regular file is there, reached by no link."""
+    try:
+        open_below(home.path / "masters", path.relative_to(home.path / "masters")).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _meant_for(path: Path) -> Path:
+    """Return the name that a file has, or was to get when it was cut short."""
+    match = _TEMPORARY.fullmatch(path.name)
+    return path.with_name(match[1]) if match else path
+
+
+def _is_new(path: Path, at: datetime) -> bool:
+    """Whether a temporary file may be in use."""
+    try:
+        return _meant_for(path) != path and path.lstat().st_ctime > (at - GRACE).timestamp()
+    except FileNotFoundError:
+        return True
+
+
+def _is_one_of(home: Home, path: Path, ever: Sequence[MasterOnRecord]) -> bool:
+    """Whether a file is one of these masters: the same file, or one of the same bytes."""
+    if not ever or not path.is_file() or path.is_symlink():
+        return False
+    sources = [home.path / one.path for one in ever]
+    if any(source.exists() and source.samefile(path) for source in sources):
+        return True
+    try:
+        return file_sha256(path) in {one.sha256 for one in ever}
+    except FrameReadError:
+        return False
+
+
+def _put(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.hardlink_to(source)
+    except OSError:  # file systems without hard links
+        shutil.copyfile(source, temporary)
+    temporary.replace(target)

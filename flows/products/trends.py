@@ -1,0 +1,91 @@
+"""What a run adds to the trends: drawn with the new points marked, and told where it is news."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from db.curves import changes
+from db.notices import OFTEN_WATCHED, raise_notices
+from db.runs import get_run, run_measurements
+from db.trends import TrendRow, trends
+from flows.home.home import Home
+from flows.home.processes import now
+from flows.runs.lacks import producing
+from flows.runs.pictures import trend_picture
+
+DRAWN = timedelta(days=730)
+"""How far back pictures of trends look."""
+_MOST_POINTS = 400
+
+
+def judge_trends(home: Home, run_id: int) -> list[int]:
+    """Draw the trends that a run added to, and put on record what people are to be told of them."""
+    from ccdcore.writing import write_bytes
+
+    with home.reading() as session:
+        run = get_run(session, run_id)
+        measured = {row.quantity for row in run_measurements(session, run_id)}
+    with producing(home, run_id, "alerts"), home.sessions.begin() as session:
+        raise_notices(session, run_id=run_id, instrument=run.instrument, configuration=run.configuration, now=now())
+    for quantity in OFTEN_WATCHED:
+        if quantity in measured:
+            with producing(home, run_id, f"picture of the trend of the {quantity.replace('_', ' ')}"):
+                picture = draw_trend(
+                    home, quantity, instrument=run.instrument, configuration=run.configuration, run_id=run_id
+                )
+                home.require_there()
+                place = home.path / trend_picture(run_id, quantity)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                write_bytes(place, picture)
+    return []
+
+
+def draw_trend(home: Home, quantity: str, *, instrument: str, configuration: str, run_id: int | None = None) -> bytes:
+    """Return a picture of the last two years of a quantity as PNG: changes, and a run's points if they are the last."""
+    with home.reading() as session:
+        rows = trends(
+            session, quantity=quantity, instrument=instrument, configuration=configuration, at_most=_MOST_POINTS
+        )
+        found = changes(session, quantity=quantity, instrument=instrument, configuration=configuration)
+    return trend_png(
+        [row for row in rows if row.observed_at >= rows[-1].observed_at - DRAWN],
+        changes=[(one.first_at, f"{one.kind}, amplifier {one.amplifier}") for one in found],
+        run_id=run_id,
+        title=f"{instrument}: {quantity.replace('_', ' ')}",
+    )
+
+
+def trend_png(
+    rows: Sequence[TrendRow],
+    *,
+    changes: Sequence[tuple[datetime, str]] = (),
+    run_id: int | None = None,
+    title: str | None = None,
+) -> bytes:
+    """Return a picture of measurements of one quantity as PNG."""
+    from ccdcore.plots import png, trend
+    from ccdcore.quantities import Limits
+
+    last = rows[-1]
+    instruments = {row.instrument for row in rows}
+    points = [
+        (
+            row.observed_at,
+            row.value,
+            row.uncertainty,
+            row.amplifier if len(instruments) == 1 else f"{row.instrument} {row.amplifier}",
+        )
+        for row in rows
+    ]
+    return png(
+        trend(
+            points,
+            quantity=last.quantity.replace("_", " "),
+            unit=last.unit,
+            limits=Limits(last.limit_min, last.limit_max),
+            title=title,
+            marked=[number for number, row in enumerate(rows) if row.run_id == run_id],
+            changes=changes,
+        )
+    )

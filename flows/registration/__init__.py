@@ -1,0 +1,1 @@
+"""From files to frames on record: read by processes that may die of them."""

@@ -1,0 +1,173 @@
+"""Registration: reads files that are complete and records the frames in them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ccdcore.errors import CcdError, FrameReadError
+from ccdcore.instrument import Instrument
+from db import ledger
+from db.frames import register_frame
+from db.ledger import FileRow
+from db.records import retire_runs_of
+from db.revisions import Source
+from db.statements import batches
+from flows.home.disk import DiskFullError, is_disk_full
+from flows.home.home import Home
+from flows.home.lost_database import is_database_lost
+from flows.home.processes import HOST, is_gone, now, own_start
+from flows.registration.dates import window_of_frame
+from flows.registration.reader_pool import READERS, Readers, ReadingError, require_same
+
+if TYPE_CHECKING:
+    from ccdcore.fits_io import MeasuredFrame
+    from ccdcore.header import ExposureInfo
+
+LEASE = timedelta(minutes=10)
+BATCH = 64
+REST = timedelta(seconds=30)
+"""How long a file that could not be read for reasons of the moment waits before the next try."""
+
+
+def register_files(
+    home: Home,
+    *,
+    file_ids: Collection[int] | None = None,
+    progress: Callable[[int], None] | None = None,
+    prevails: bool = False,
+) -> int:
+    """Register what is ready, or the files given by id; return how many were looked at.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    file_ids : collection of int, optional
+        Files of the ledger to work on now, whatever state they are in; None for all that are ready.
+    progress : callable, optional
+        Told how many files were done since it was last told.
+    prevails : bool
+        Whether what the headers of these files say is in force, whatever others say of the same frames.
+    """
+    owner = f"{HOST}:{os.getpid()}:{own_start()}:{uuid.uuid4().hex[:8]}"
+    looked_at = 0
+    with Readers(home.settings.instruments) as readers, ThreadPoolExecutor(READERS) as threads:
+        for batch in _claims(home, owner, file_ids):
+            readings = [threads.submit(_read, readers, file) for file in batch]
+            # Recorded in the order of the ledger, whichever is read first: the same frames get the same ids.
+            for file, reading in zip(batch, readings, strict=True):
+                _register(home, owner, file, reading, prevails=prevails)
+                looked_at += 1
+                if progress:
+                    progress(1)
+    return looked_at
+
+
+def free_lost_claims(home: Home) -> None:
+    """Offer to others what was claimed by processes of this machine that are gone, without waiting for their leases."""
+    with home.reading() as session:
+        owners = ledger.claimants(session, host=home.settings.host)
+    for owner in owners:
+        machine, pid, started, _ = owner.rsplit(":", 3)
+        if machine == HOST and is_gone(int(pid), float(started)):
+            with home.sessions.begin() as session:
+                ledger.release(session, owner=owner, now=now())
+
+
+def _claims(home: Home, owner: str, file_ids: Collection[int] | None) -> Iterator[list[FileRow]]:
+    """Claim in batches the files given, but for those that somebody works on, or all that are ready."""
+    if file_ids is not None:
+        for some in batches(file_ids, BATCH):
+            with home.sessions.begin() as session:
+                batch = ledger.claim_files(session, some, owner=owner, lease_until=now() + LEASE, now=now())
+            yield batch
+        return
+    while True:
+        with home.sessions.begin() as session:
+            batch = ledger.claim_ready(
+                session, host=home.settings.host, owner=owner, limit=BATCH, lease_until=now() + LEASE, now=now()
+            )
+        if not batch:
+            return
+        yield batch
+
+
+def _register(home: Home, owner: str, file: FileRow, reading: Future[MeasuredFrame], *, prevails: bool) -> None:
+    """Register the frame of one claimed file, or say on the ledger why not, so that the others go on.
+
+    Raises
+    ------
+    DiskFullError
+        If nothing can be recorded.
+    """
+    try:
+        _record(home, owner, file, reading.result(), prevails=prevails)
+    except FrameReadError as error:
+        quiet_at = file.changed_at + timedelta(seconds=home.settings.watch.quiet_seconds)
+        waits = error.incomplete and now() < quiet_at
+        _set_aside(home, owner, file, error.reason, rest_until=quiet_at if waits else None)
+    except CcdError as error:
+        _set_aside(home, owner, file, str(error), rest_until=None)
+    except ReadingError as error:
+        _set_aside(home, owner, file, str(error), rest_until=now() + REST)
+    except Exception as error:
+        if is_disk_full(error):  # no fault of the file: it is claimed again when there is room
+            raise DiskFullError(f"{home.path}: the disk is full: make room; no frame is lost") from error
+        if is_database_lost(error):  # nor is this: it is claimed again as soon as this process has ended
+            raise
+        _set_aside(home, owner, file, f"{type(error).__name__}: {error}", rest_until=now() + REST)
+
+
+def _read(readers: Readers, file: FileRow) -> MeasuredFrame:
+    """Measure a file, and make sure that it is the one on the ledger: complete, and no link to elsewhere."""
+    signature = file.size, file.mtime_ns, file.inode
+    return readers.measure(file.path, check=partial(require_same, file.path, Path(file.root), signature))
+
+
+def _record(home: Home, owner: str, file: FileRow, measured: MeasuredFrame, *, prevails: bool) -> None:
+    nights = home.settings.nights
+    night = nights.night_of(measured.info)
+    first_night, window_nights = window_of_frame(home.settings, measured.info, file.changed_at)
+    with home.sessions.begin() as session:
+        frame_id = register_frame(
+            session,
+            sha256=measured.sha256,
+            former_sha256=measured.former_sha256,
+            shape=measured.shape,
+            info=measured.info,
+            amplifiers=measured.amplifiers,
+            statistics=measured.statistics,
+            instrument=_entry(home, measured.info),
+            night=night,
+            window_first_night=first_night,
+            window_nights=window_nights,
+            identified_with=home.identified_with,
+            joined_at=file.changed_at,
+            now=now(),
+            source=Source(file.id, file.path, measured.file_sha256, says_type=measured.says_type, prevails=prevails),
+        )
+        if first_night is None:
+            retire_runs_of(session, frame_id)
+        ledger.finish(session, file.id, owner=owner, frame_id=frame_id, file_sha256=measured.file_sha256, now=now())
+
+
+def _entry(home: Home, info: ExposureInfo) -> Instrument | None:
+    """Return the instrument entry that named the frame's instrument."""
+    same = [entry for entry in home.settings.instruments if entry.name == info.instrument]
+    return next((entry for entry in same if entry.is_valid_at(info.date_obs)), None)
+
+
+def _set_aside(home: Home, owner: str, file: FileRow, reason: str, *, rest_until: datetime | None) -> None:
+    """Put a file into quarantine, or let it rest before it is tried again."""
+    with home.sessions.begin() as session:
+        if rest_until is None:
+            ledger.quarantine(session, file.id, owner=owner, reason=reason, now=now())
+        else:
+            ledger.return_to_settling(session, file.id, owner=owner, reason=reason, rest_until=rest_until, now=now())

@@ -1,0 +1,83 @@
+"""The pictures of a run, on disk: which there are, and how they appear all at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from db.runs import get_run
+from db.sets import lately_done
+from flows.home.home import Home
+from flows.home.output_paths import picture_path
+from flows.home.processes import HOST, is_gone
+from flows.runs.plan import Plan
+
+_PICTURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\.png|\..+\.png\.[0-9a-f]{8}\.tmp")
+"""Names of pictures (`flows.home.output_paths.picture_path`), and of those that are being written."""
+
+
+def are_drawn(home: Home, run_id: int) -> bool:
+    """Whether all pictures of a run are there, if only in that there are none."""
+    return picture_folder(home, run_id).is_dir()
+
+
+def without_pictures(home: Home, at: datetime) -> list[Plan]:
+    """Return the runs of this machine that were made lately and killed before their pictures were drawn.
+
+    Whoever removes older pictures does not get them back.
+    """
+    with home.reading() as session:
+        done = [run for run in lately_done(session, since=at - timedelta(days=1)) if run.host == HOST]
+        undrawn = [run for run in done if not are_drawn(home, run.id) and is_gone(run.pid, run.pid_started)]
+        runs = [get_run(session, run.id) for run in undrawn]
+    return [Plan(run.set_id, run.instrument, run.night, run.configuration, run.digest, run.attempt) for run in runs]
+
+
+def picture_folder(home: Home, run_id: int) -> Path:
+    """Return where the pictures of a run lie; the folder appears when all of them do."""
+    return (home.path / picture_path(run_id=run_id, name="any")).parent
+
+
+_ORDER = ("photon", "trend", "master", "noise")
+"""What is looked at first: the first words of the names of pictures."""
+
+
+def pictures_of(home: Home, run_id: int) -> list[Path]:
+    """Return the pictures of a run, in the order to show them; no links, which may lead to anything."""
+
+    def place(path: Path) -> tuple[int, str]:
+        first = path.name.partition("-")[0].lower()
+        return _ORDER.index(first) if first in _ORDER else len(_ORDER), path.name
+
+    folder = picture_folder(home, run_id)
+    found = [] if folder.is_symlink() else folder.glob("*.png")
+    return sorted((path for path in found if path.is_file() and not path.is_symlink()), key=place)
+
+
+@contextmanager
+def folder_to_draw_in(home: Home, run_id: int) -> Iterator[Path]:
+    """Give a folder to draw into, and put what is in it in its place at the end; nothing else there is touched."""
+    home.require_there()
+    place = picture_folder(home, run_id)
+    temporary = place.with_name(f".{place.name}.tmp")
+    temporary.mkdir(parents=True, exist_ok=True)
+    if temporary.is_symlink() or place.is_symlink():
+        raise NotADirectoryError(f"{place}: pictures are not drawn through a link: remove it")
+    for half in temporary.iterdir():  # of a process that was killed
+        if _PICTURE.fullmatch(half.name):
+            half.unlink()
+    yield temporary
+    if place.exists():
+        for picture in temporary.iterdir():
+            picture.replace(place / picture.name)
+        temporary.rmdir()
+    else:
+        temporary.rename(place)
+
+
+def trend_picture(run_id: int, quantity: str) -> str:
+    """Return the path below the home of the picture of a trend as it was after a run."""
+    return picture_path(run_id=run_id, name=f"Trend of the {quantity.replace('_', ' ')}").as_posix()

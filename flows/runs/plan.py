@@ -1,0 +1,185 @@
+"""Which products are missing or stale, and which run would make them.
+
+There is no queue: what the record lacks is the queue. A run is known by the digest of all its inputs, so
+that a restart, a late frame, a changed recipe and a server that was away are the same case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from ccdcore.instrument import FrameType
+from ccdcore.series import SeriesFrame
+from db.models import Outcome
+from db.revisions import digest_of, said_of_frame
+from db.runs import RunRow, find_run
+from db.sets import SetSummary, nearest_bias_set, set_frames, set_summaries
+from flows.config.settings import Settings
+from flows.home.disk import says_disk_full
+from flows.home.home import Home
+
+MAX_ATTEMPTS = 3
+"""Runs that fail one after the other on the same inputs before somebody must look at it."""
+CUT_SHORT_AT_ONCE = 5
+"""Attempts after which a run whose process is killed each time, maybe of its own doing, is made again with pauses."""
+LONGEST_PAUSE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run that ought to be made: a set, the digest of its inputs, and which attempt at them it is."""
+
+    set_id: int
+    instrument: str
+    night: date
+    configuration: str
+    digest: str
+    attempt: int
+
+    @property
+    def key(self) -> str:
+        """What makes two requests of one home for this run the same."""
+        return f"{self.set_id}:{self.digest}:a{self.attempt}"
+
+
+def frames_of_set(session: Session, settings: Settings, set_id: int) -> tuple[list[SeriesFrame], list[SeriesFrame]]:
+    """Return the frames of a set, and the biases it borrows from the nearest set where it has none that it needs."""
+    own = set_frames(session, set_id, host=settings.host)
+    types = {frame.info.frame_type for frame in own}
+    if FrameType.BIAS in types or not types & {FrameType.FLAT, FrameType.DARK}:
+        return own, []
+    donor = nearest_bias_set(session, set_id=set_id, reach_nights=settings.nights.reach_nights, host=settings.host)
+    lent = set_frames(session, donor, host=settings.host) if donor is not None else []
+    return own, [frame for frame in lent if frame.info.frame_type is FrameType.BIAS]
+
+
+def inputs_digest(
+    settings: Settings, instrument: str, own: Sequence[SeriesFrame], borrowed: Sequence[SeriesFrame]
+) -> str:
+    """Return the SHA-256 of all that the results of a set depend on; specification limits are not among it."""
+    inputs = {
+        "frames": sorted((frame.sha256, digest_of(said_of_frame(frame))) for frame in own),
+        "borrowed": sorted((frame.sha256, digest_of(said_of_frame(frame))) for frame in borrowed),
+        "recipes": settings.recipes.describe(),
+        "instrument": [entry.digest for entry in settings.instruments if entry.name == instrument],
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def settles_at(summary: SetSummary, settle_seconds: float) -> datetime:
+    """Return when a set is complete: no frame joined it for `settle_seconds`, or three of its intervals."""
+    wait = max(settle_seconds, 3 * (summary.median_interval_s or 0.0))
+    return summary.last_joined_at + timedelta(seconds=wait)
+
+
+def has_passed(since: datetime, pause: timedelta, at: datetime) -> bool:
+    """Whether a pause that began at a time on record is over; one told by a clock that was far ahead is."""
+    return at >= since + pause or since > at + pause
+
+
+def next_attempt(last: RunRow | None, at: datetime) -> int | None:
+    """Return the attempt to make after the last run on the same inputs; None where none is due.
+
+    A run that failed, if only in one product, is tried again after half a minute, then a minute; one that found the
+    disk full, as soon as there is room; one whose process was killed, at once, and after some times with growing
+    pauses; one that other inputs superseded, where the inputs are again what they were (a frame came and went), at
+    once.
+    """
+    if last is None:
+        return 1
+    if last.superseded:
+        return last.attempt + 1
+    has_failed = last.outcome is Outcome.FAILED or last.is_done_in_part
+    if has_failed and says_disk_full(last.message):
+        pause = 10.0
+    elif has_failed and last.attempt < MAX_ATTEMPTS:
+        pause = 30.0 * 2 ** (last.attempt - 1)
+    elif last.outcome is Outcome.ABANDONED:
+        pause = min(30.0 * max(0, last.attempt - CUT_SHORT_AT_ONCE), LONGEST_PAUSE_SECONDS)
+    else:
+        return None
+    # Without a pause no clock is asked: it may have been read before the run was given up.
+    is_due = not pause or (last.ended_at is not None and has_passed(last.ended_at, timedelta(seconds=pause), at))
+    return last.attempt + 1 if is_due else None
+
+
+def plan(
+    session: Session, settings: Settings, summary: SetSummary, at: datetime, *, again_after: Collection[Outcome] = ()
+) -> Plan | None:
+    """Return the run that a set needs now, or None; one whose last attempt ended in one of these ways is made again."""
+    own, borrowed = frames_of_set(session, settings, summary.id)
+    digest = inputs_digest(settings, summary.instrument, own, borrowed)
+    last = find_run(session, set_id=summary.id, digest=digest)
+    attempt = next_attempt(last, at)
+    if attempt is None and last is not None and (last.outcome in again_after or (again_after and last.is_done_in_part)):
+        attempt = last.attempt + 1
+    if attempt is None:
+        return None
+    return Plan(summary.id, summary.instrument, summary.window_first_night, summary.configuration, digest, attempt)
+
+
+def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
+    """Compare what every set should have with what is on record.
+
+    Returns
+    -------
+    list of Plan
+        The runs that are due now.
+    datetime or None
+        When the next set will be complete, where one is waiting for more frames.
+    """
+    settle = home.settings.watch.settle_seconds
+    plans, later = [], []
+    with home.reading() as session:
+        believed = at + timedelta(seconds=settle)
+        for summary in set_summaries(session, host=home.settings.host, believed_until=believed):
+            if not _is_open(summary, at):
+                continue
+            if (complete_at := settles_at(summary, settle)) > at:
+                later.append(complete_at)
+            elif (due := plan(session, home.settings, summary, at)) is not None:
+                plans.append(due)
+    return plans, min(later, default=None)
+
+
+UNDONE = frozenset(Outcome) - {Outcome.DONE}
+
+
+def plans_of(
+    home: Home, set_ids: Collection[int], at: datetime, *, again_after: Collection[Outcome] = UNDONE
+) -> list[Plan]:
+    """Return the runs that these sets need, complete or not, failed or not: for work on request."""
+    with home.reading() as session:
+        summaries = [one for one in set_summaries(session, host=home.settings.host) if one.id in set(set_ids)]
+        found = [plan(session, home.settings, summary, at, again_after=again_after) for summary in summaries]
+    return [one for one in found if one is not None]
+
+
+def _is_open(summary: SetSummary, at: datetime) -> bool:
+    """Whether something may be missing: frames came since the last run, it did not end well, or the set is of now.
+
+    Sets of other times that a new recipe made stale are left for work on request.
+    """
+    last = summary.latest_run
+    if last is None or not last.is_done or summary.last_registered_at >= last.began_at:
+        return True
+    if last.began_at > at:  # by a clock that was ahead: what was registered since seems to be older
+        return True
+    window_end = summary.window_first_night + timedelta(days=summary.window_nights + 1)
+    return window_end >= at.date()
+
+
+def run_name(instrument: str, night: date, configuration: str, *, what: str = "calibrate") -> str:
+    """Name of the flow run that calibrates a set, or draws its pictures."""
+    return f"{what} {instrument} {night.isoformat()} {configuration}"
+
+
+def run_tags(instrument: str, night: date) -> list[str]:
+    """Tags of the flow run that calibrates a set."""
+    return [instrument, night.isoformat()]

@@ -1,0 +1,1 @@
+"""The service of a home: its processes, how they are kept alive, and how they are doing."""

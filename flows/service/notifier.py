@@ -1,0 +1,111 @@
+"""Telling people of trends, through Apprise: what could not be told is told later, and no work waits for it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from threading import Event
+
+from ccdcore.text import one_line
+from db.notices import NoticeOnRecord, notices, record_told
+from db.runs import run_of_measurement
+from flows.home.home import Home
+from flows.home.processes import now
+from flows.home.service_address import trend_url, web_url
+from flows.runs.pictures import trend_picture
+from web.words import sentence
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 10.0
+
+
+def keep_telling(home: Home, stop: Event) -> None:
+    """Tell what there is to tell, until told to stop: for a thread of its own."""
+    while not stop.wait(EVERY_SECONDS):
+        try:
+            tell(home)
+        except Exception:  # whatever a receiver or the database does, the watcher goes on and this is tried again
+            logger.exception("notices could not be sent; they are sent later")
+
+
+def tell(home: Home, *, at: datetime | None = None) -> int:
+    """Tell every receiver of ``[notify] urls`` what it has not been told; return how many notices are done.
+
+    Notices of one camera are one message. A receiver that cannot be reached is tried again later, the others are not
+    told twice.
+    """
+    with home.reading() as session:
+        due = notices(session, due_at=at or now())
+    done = 0
+    for _, group in groupby(sorted(due, key=_camera), key=_camera):
+        done += _tell_of(home, list(group))
+    return done
+
+
+def _camera(notice: NoticeOnRecord) -> tuple[str, str]:
+    return notice.instrument, notice.configuration
+
+
+def _tell_of(home: Home, group: Sequence[NoticeOnRecord]) -> int:
+    receivers = {hashlib.sha256(url.encode()).hexdigest()[:12]: url for url in home.settings.notify.urls}
+    told = {notice.id: dict(notice.told) for notice in group}
+    for key, url in receivers.items():
+        news = [notice for notice in group if key not in notice.told]
+        if news and _send(home, url, news):
+            for notice in news:
+                told[notice.id][key] = now().isoformat()
+    done = 0
+    with home.sessions.begin() as session:
+        for notice in group:
+            is_done = receivers.keys() <= told[notice.id].keys()
+            record_told(session, notice.id, told=told[notice.id], now=now(), is_done=is_done)
+            done += is_done
+    return done
+
+
+def _send(home: Home, url: str, news: Sequence[NoticeOnRecord]) -> bool:
+    """Send one message; return whether it was taken."""
+    import apprise
+
+    receiver = apprise.Apprise()
+    if not receiver.add(url):
+        logger.error("an address of [notify] urls is not understood by Apprise: see ccdwatch doctor")
+        return False
+    pictures = [str(path) for path in _pictures(home, news)]
+    return bool(
+        receiver.notify(
+            title=title_of(news),
+            body=body_of(home, news),
+            body_format=apprise.NotifyFormat.TEXT,
+            attach=pictures or None,
+        )
+    )
+
+
+def title_of(news: Sequence[NoticeOnRecord]) -> str:
+    """Return what a message is about, on one line."""
+    is_well = all(one.kind in {"inside", "back"} for one in news)
+    quantities = ", ".join(dict.fromkeys(one.quantity.replace("_", " ") for one in news))
+    return one_line(f"{news[0].instrument}: {quantities} {'well again' if is_well else 'changed'}")
+
+
+def body_of(home: Home, news: Sequence[NoticeOnRecord]) -> str:
+    """Return a message: a sentence for each notice, and where to look."""
+    lines = [one_line(sentence(one)) for one in news]
+    if base := web_url(home.settings):
+        shown = dict.fromkeys((one.quantity, one.amplifier) for one in news)
+        lines += [trend_url(base, of, instrument=news[0].instrument, amplifier=name) for of, name in shown]
+    return "\n".join(lines)
+
+
+def _pictures(home: Home, news: Iterable[NoticeOnRecord]) -> list[Path]:
+    """Return the pictures of the trends that were drawn when these notices were put on record."""
+    with home.reading() as session:
+        wanted = {(run_of_measurement(session, one.measurement_id), one.quantity): None for one in news}
+    paths = [home.path / trend_picture(run_id, quantity) for run_id, quantity in wanted]
+    return [path for path in paths if path.exists()]

@@ -1,0 +1,72 @@
+"""How `up` sees that one of its parts runs, but does not work: by what it says of itself, or answers."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+
+from flows.prefect_server.client import PrefectApi, PrefectUnavailableError
+from flows.watching.heartbeat import read_heartbeat
+
+HUNG_SECONDS = 180.0
+"""A part that has said nothing for so long hangs, and is started again."""
+BROKEN_SECONDS = 60.0
+"""A server that has answered with errors for so long has lost its database, and makes another one as it starts."""
+_LOOK_SECONDS = 5.0
+
+
+class WatcherVigil:
+    """Listens to the watcher; by a clock that nobody can put right, whatever time its signs of life are of.
+
+    Parameters
+    ----------
+    home : Path
+        Where they are.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._last: datetime | None = None
+        self._heard_at = time.monotonic()
+
+    def is_silent(self) -> bool:
+        """Whether nothing new was heard for long; where nothing ever was, it is not known."""
+        heartbeat = read_heartbeat(self._home)
+        if heartbeat is None or heartbeat.at != self._last:
+            self._last, self._heard_at = heartbeat.at if heartbeat else None, time.monotonic()
+        return time.monotonic() - self._heard_at > HUNG_SECONDS
+
+
+class ServerVigil:
+    """Asks the Prefect server something that it needs its database for.
+
+    Parameters
+    ----------
+    api : PrefectApi
+        Whom to ask; it must not take long to find that there is no answer.
+    """
+
+    def __init__(self, api: PrefectApi) -> None:
+        self._api = api
+        self._next = 0.0
+        self._well_at = time.monotonic()
+        self._patience = HUNG_SECONDS
+
+    def is_broken(self) -> bool:
+        """Whether it has not answered as it should for long."""
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _LOOK_SECONDS
+            try:
+                self._api.deployment_id("ingest")
+                self._well_at = now
+            except PrefectUnavailableError as error:
+                if not error.is_passing:
+                    self._well_at = now
+                self._patience = HUNG_SECONDS if error.status is None else BROKEN_SECONDS
+        return now - self._well_at > self._patience
+
+    def begin_again(self) -> None:
+        """Give it the time to start."""
+        self._well_at = time.monotonic()

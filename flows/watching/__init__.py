@@ -1,0 +1,1 @@
+"""Watched folders: which files are there, and which are complete."""

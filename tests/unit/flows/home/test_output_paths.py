@@ -1,0 +1,83 @@
+"""Names of runs, tags and files: whatever a header says, an output stays in its place."""
+
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from flows.home.output_paths import master_path, picture_path, reference_path, slug
+from flows.runs.plan import run_name, run_tags
+
+NIGHT = date(2022, 9, 19)
+HOSTILE = ("../../etc/passwd", "/etc/passwd", "..", ".", "", "   ", "-rf", ".hidden", "a\0b", "a\nb", "x" * 300, "Ω≈ç")
+
+
+@given(st.text())
+@example("../../x")
+@example(".....")
+def test_a_slug_is_a_plain_name(text: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_+][A-Za-z0-9._+-]{0,47}", slug(text))
+
+
+@pytest.mark.parametrize("text", ["m2-ml", "g#782", "Bessell V", "bin1x1_readtime1e-06"])
+def test_a_slug_keeps_what_it_can(text: str) -> None:
+    assert slug(text) == re.sub(r"[# ]", "-", text)
+
+
+def test_a_slug_of_nothing_is_a_name_too() -> None:
+    assert slug("///") == "unknown"
+
+
+def test_runs_are_named_by_what_they_do() -> None:
+    assert run_name("m2-ml", NIGHT, "bin1x1") == "calibrate m2-ml 2022-09-19 bin1x1"
+    assert run_tags("m2-ml", NIGHT) == ["m2-ml", "2022-09-19"]
+
+
+def test_paths_follow_the_contract() -> None:
+    made = {"instrument": "m2-ml", "kind": "flat", "configuration": "bin1x1"}
+    assert master_path(**made, night=NIGHT, filter_name="V", run_id=7) == Path(
+        "masters/m2-ml/2022-09-19/flat_bin1x1_V_r7.fits"
+    )
+    assert reference_path(**made, filter_name=None) == Path("reference/m2-ml/master_flat_bin1x1.fits")
+    assert picture_path(run_id=7, name="photon transfer") == Path("pictures/r7/photon-transfer.png")
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_no_header_leads_out_of_the_home(hostile: str, tmp_path: Path) -> None:
+    named = {"instrument": hostile, "configuration": hostile, "filter_name": hostile}
+    for below in (
+        master_path(**named, night=NIGHT, kind="flat", run_id=1),
+        reference_path(**named, kind="flat"),
+        picture_path(run_id=1, name=hostile),
+    ):
+        assert not below.is_absolute()
+        assert ".." not in below.parts
+        path = tmp_path / below
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+        assert path.resolve().is_relative_to(tmp_path.resolve())
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+@example("SDSS g'", "SDSS g")
+@example("Hα", "Hβ")
+@example(":", ";")
+@example("x" * 50, "x" * 51)
+def test_masters_of_one_run_do_not_meet_whatever_their_filters_are_called(one: str, two: str) -> None:
+    paths = [
+        master_path(instrument="i", night=NIGHT, kind="flat", configuration="c", filter_name=name, run_id=1)
+        for name in (one, two)
+    ]
+    assert (paths[0] == paths[1]) == (one == two)
+
+
+def test_an_ordinary_name_is_used_as_it_is_and_an_odd_one_marked() -> None:
+    paths = [
+        reference_path(instrument="efosc", kind="flat", configuration="bin2x2", filter_name=name).name
+        for name in ("V", "g#782")
+    ]
+    assert paths[0] == "master_flat_bin2x2_V.fits"
+    assert re.fullmatch(r"master_flat_bin2x2_g-782-[0-9a-f]{4}\.fits", paths[1])

@@ -1,0 +1,121 @@
+"""Readers: what hostile files do to them, and that it harms nobody else."""
+
+import gzip
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from ccdcore.errors import CcdError, FrameReadError
+from ccdcore.fits_io import claimed_bytes, measure_frame
+from ccdcore.fits_structure import SMALL_BYTES
+from flows.registration import reader_pool
+from flows.registration.reader_pool import Readers, ReadingError
+from tests.faults.hostile import PLAIN, TABLE, Hostile
+
+
+@pytest.fixture(scope="module")
+def readers() -> Iterator[Readers]:
+    with Readers(()) as readers:
+        yield readers
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "good.fits"
+    path.write_bytes(PLAIN)
+    return path
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name.replace(" ", "-").replace("/", ""))
+def test_the_table_of_hostile_files(readers: Readers, tmp_path: Path, row: Hostile) -> None:
+    path = tmp_path / "hostile.fits"
+    row.make(path)
+    try:
+        said = readers.measure(path).info.frame_type_reason
+        accepted = True
+    except (CcdError, ReadingError) as error:
+        said, accepted = str(error), False
+    assert accepted is row.accepted
+    assert row.said in said
+    path.unlink()
+
+
+def test_a_reader_measures_what_is_measured_here(readers: Readers, good: Path) -> None:
+    assert readers.measure(good) == measure_frame(good)
+
+
+def test_why_a_file_is_refused_survives_the_way(readers: Readers, good: Path) -> None:
+    os.truncate(good, 5000)
+    with pytest.raises(FrameReadError) as caught:
+        readers.measure(good)
+    assert (caught.value.path, caught.value.incomplete) == (good, True)
+    assert caught.value.reason.startswith("is cut off")
+
+
+def test_a_reader_that_is_killed_costs_one_file(readers: Readers, good: Path) -> None:
+    readers.measure(good)
+    for one in readers._all:
+        if one._process is not None:
+            os.kill(one._process.pid or 0, signal.SIGSEGV)
+    ends = []
+    for _ in range(2 * reader_pool.READERS):
+        try:
+            readers.measure(good)
+        except ReadingError as error:
+            ends.append(str(error))
+    assert ends
+    assert set(ends) == {"ended the process that read it (SIGSEGV)"}
+    assert readers.measure(good).shape == (48, 64)
+
+
+def test_a_reader_that_hangs_is_ended(tmp_path: Path, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no time at all here, so that it need not be kept waiting."""
+    monkeypatch.setattr(reader_pool, "SECONDS", 1e-6)
+    with Readers(()) as readers, pytest.raises(ReadingError, match="could not be read within 0 s"):
+        readers.measure(good)
+
+
+def test_a_reader_that_does_not_answer_is_given_up(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Readers(()) as readers:
+        readers.measure(good)
+        (held,) = [one for one in readers._all if one._process is not None]
+        assert held._process is not None
+        os.kill(held._process.pid or 0, signal.SIGSTOP)  # as the kernel holds one on a folder whose server is gone
+        monkeypatch.setattr(reader_pool, "SECONDS", 0.1)
+        monkeypatch.setattr(reader_pool, "_GRACE_SECONDS", 0.1)
+        ends = []
+        for _ in range(reader_pool.READERS):
+            try:
+                readers.measure(good)
+            except ReadingError as error:
+                ends.append(str(error))
+        assert "could not be read within 0 s" in ends
+        monkeypatch.undo()
+        assert readers.measure(good).shape == (48, 64)
+
+
+@pytest.mark.parametrize("ending", [".fits", ".fits.gz", ".fits.fz"])
+def test_memory_and_time_are_those_of_the_pixels_not_of_what_they_are_compressed_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    pixels = np.full((2048, 2048), 1000, "i2")
+    pixels[::64] += np.arange(2048, dtype="i2") % 7
+    image = fits.CompImageHDU(pixels) if ending.endswith("fz") else fits.PrimaryHDU(pixels)
+    path = tmp_path / f"large{ending}"
+    image.writeto(path)
+    if not ending.endswith("fits"):
+        assert path.stat().st_size < pixels.nbytes / 20
+    monkeypatch.setattr(reader_pool, "MEMORY", 30 * 2**20)  # all of it in little, so that the test is short
+    with Readers(()) as readers:
+        assert readers.measure(path).shape == (2048, 2048)
+
+
+def test_what_a_gzip_claims_beyond_what_it_can_hold_gives_it_no_more_memory(tmp_path: Path) -> None:
+    path = tmp_path / "claims.fits.gz"
+    path.write_bytes(gzip.compress(PLAIN)[:-4] + (2**32 - 1).to_bytes(4, "little"))
+    assert claimed_bytes(path) == SMALL_BYTES

@@ -1,0 +1,151 @@
+"""Rows in every format: what is written is what is read back."""
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from astropy import units as u
+from astropy.table import QTable, Table
+
+from flows.terminal import FORMATS, show
+from tests.support.command import printed
+
+GAIN = {
+    "id": 1,
+    "quantity": "gain",
+    "value": 0.9708123456789012,
+    "uncertainty": 0.004,
+    "unit": "e/ADU",
+    "filter": None,
+    "n_flat": 9,
+    "superseded": False,
+    "limit_min": None,
+    "limit_max": 1.1,
+    "paths": ["/data/a b.fits", "/data/c,d.fits"],
+    "night": "2022-09-19",
+}
+ROWS = [GAIN, {**GAIN, "id": 2, "uncertainty": None, "filter": "g'\"782", "n_flat": None, "superseded": True}]
+
+
+def written(rows: list[dict[str, Any]], format_name: str, columns: tuple[str, ...] = ("id", "value")) -> bytes:
+    out, err = printed(lambda: show(rows, format_name=format_name, columns=columns, empty="nothing here"))
+    assert err == ("" if rows else "nothing here\n")
+    return out
+
+
+def test_json_is_the_rows() -> None:
+    assert json.loads(written(ROWS, "json")) == ROWS
+
+
+def test_json_refuses_what_is_no_number() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        written([{"value": float("nan")}], "json")
+
+
+def from_csv(data: bytes) -> Table:
+    return Table.read(data.decode(), format="ascii.csv")
+
+
+def from_ecsv(data: bytes) -> Table:
+    return QTable.read(data.decode(), format="ascii.ecsv")
+
+
+def from_votable(data: bytes) -> Table:
+    return QTable.read(io.BytesIO(data), format="votable")
+
+
+READERS = {"csv": from_csv, "ecsv": from_ecsv, "votable": from_votable}
+
+
+@pytest.mark.parametrize("format_name", READERS)
+def test_a_table_is_read_back_whole(format_name: str) -> None:
+    table = READERS[format_name](written(ROWS, format_name))
+    assert table.colnames == list(GAIN)
+    for name in ("id", "quantity", "night"):
+        assert list(table[name]) == [row[name] for row in ROWS]
+    assert plain(table["value"]) == [GAIN["value"]] * 2
+    assert json.loads(table["paths"][0]) == GAIN["paths"]
+    assert table["filter"][1] == ROWS[1]["filter"]
+    assert [str(value) for value in table["superseded"]] == ["False", "True"]
+
+
+def plain(column: Any) -> list[float]:
+    return [float(getattr(value, "value", value)) for value in column]
+
+
+@pytest.mark.parametrize("format_name", READERS)
+def test_what_is_not_known_is_masked(format_name: str) -> None:
+    table = READERS[format_name](written(ROWS, format_name))
+    for name, missing in {"uncertainty": 1, "n_flat": 1}.items():
+        assert list(table[name].mask) == [row == missing for row in (0, 1)], name
+    assert table["limit_min"].mask.all()
+
+
+@pytest.mark.parametrize("read", [from_ecsv, from_votable])
+def test_values_of_one_quantity_carry_their_unit(read: Callable[[bytes], Table]) -> None:
+    table = read(written(ROWS, "ecsv" if read is from_ecsv else "votable"))
+    for name in ("value", "uncertainty", "limit_max"):
+        assert str(table[name].unit) == "electron / adu"
+    assert table["id"].unit is None
+
+
+@pytest.mark.parametrize(("unit", "expected"), [("e", u.electron), ("ADU", u.adu), ("e/ADU", u.electron / u.adu)])
+def test_the_units_of_the_record_are_known(unit: str, expected: u.Unit) -> None:
+    assert from_ecsv(written([{**GAIN, "unit": unit}], "ecsv"))["value"].unit == expected
+
+
+def test_values_of_several_quantities_name_their_units_in_a_column() -> None:
+    table = from_ecsv(written([GAIN, {**GAIN, "unit": "e"}], "ecsv"))
+    assert table["value"].unit is None
+    assert list(table["unit"]) == ["e/ADU", "e"]
+
+
+@pytest.mark.parametrize(
+    ("unit", "read"),
+    [
+        ("e/ADU", u.electron / u.adu),
+        ("e", u.electron),
+        ("ADU", u.adu),
+        ("e/s", u.electron / u.s),
+        ("1/e", 1 / u.electron),
+        ("pixels", u.pixel),
+        ("%", u.percent),
+    ],
+)
+def test_any_unit_of_the_record_is_read_back(unit: str, read: u.UnitBase) -> None:
+    table = from_ecsv(written([{**GAIN, "unit": unit}], "ecsv"))
+    assert table["value"].unit == table["limit_max"].unit == read
+
+
+def test_a_unit_that_nobody_knows_is_left_to_its_column() -> None:
+    for unit in ("", "furlongs"):
+        table = from_ecsv(written([{**GAIN, "unit": unit}], "ecsv"))
+        assert table["value"].unit is None
+        assert table["value"][0] == GAIN["value"]
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_no_rows_are_said_on_standard_error(format_name: str) -> None:
+    assert written([], format_name) == {"json": b"[]\n"}.get(format_name, b"")
+
+
+def test_integers_and_floats_may_stand_in_one_column() -> None:
+    rows = [{"mean": 1}, {"mean": 1.5}, {"mean": None}]
+    for format_name, read in READERS.items():
+        assert plain(read(written(rows, format_name))["mean"][:2]) == [1.0, 1.5]
+
+
+def test_the_table_has_the_columns_asked_for_and_lines_stay_lines() -> None:
+    long = "x" * 300
+    text = written([{**GAIN, "filter": long}], "table", ("value", "filter", "limit_min", "paths")).decode()
+    header, rule, row = [line for line in text.splitlines() if line.strip()]
+    assert header.split() == ["value", "filter", "limit", "min", "paths"]
+    assert set(rule) <= {" ", "─"}
+    assert row.split() == ["0.97081", long, "–", "/data/a", "b.fits,", "/data/c,d.fits"]
+
+
+def test_cells_are_shown_as_they_are() -> None:
+    text = written([{"name": "[bold]x[/bold] :smile: \x1b[31m\nnext"}], "table", ("name",)).decode()
+    assert text.strip().splitlines()[-1].strip() == "[bold]x[/bold] :smile:  [31m next"
