@@ -178,10 +178,11 @@ def _processed(top: Path, names: Sequence[str]) -> dict[str, dict[str, list[dict
 
 def _answer(home: Home, folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Register the frames of a folder, make the runs of its sets, and return what stands."""
-    from db import ledger
-    from db.models import FileState, Outcome
-    from db.runs import get_run
-    from db.sets import frames_of_files, set_summaries
+    from db.files import ledger
+    from db.frames.series import frames_of_files
+    from db.runs.runs import get_run
+    from db.runs.sets import set_summaries
+    from db.schema.models import FileState, Outcome
     from flows.calibration.engine import recording_failure
     from flows.calibration.results import standing_results
     from flows.calibration.steps import STEPS, do

@@ -136,7 +136,7 @@ def registration(paths: Sequence[str], times: int) -> dict[str, Any]:
 
 def ledger(paths: Sequence[str], times: int) -> dict[str, Any]:
     """Register files that are ready as the service does: by its readers, with all that is put on record of them."""
-    from db import ledger
+    from db.files import ledger
     from flows.home.home import open_home
     from flows.home.processes import now
     from flows.registration.register import register_files
@@ -157,7 +157,7 @@ def ledger(paths: Sequence[str], times: int) -> dict[str, Any]:
 
 def verification(paths: Sequence[str], times: int) -> dict[str, Any]:
     """Hold the inputs of a run against their hashes on record, as each run does before it reads them."""
-    from db.raw_inputs import raw_inputs
+    from db.files.raw_inputs import raw_inputs
     from flows.commands.process import process
     from flows.home.home import open_home
     from flows.runs.verification import require_unchanged, verify_inputs

@@ -10,7 +10,7 @@ from statistics import median
 
 import httpx
 
-from db.trends import trends
+from db.trends.history import trends
 from flows.home.home import open_home
 from tests.support.long_history import put_history
 from tests.support.service import wait_for

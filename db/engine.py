@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ccdcore.writing import new_file
-from db.base import DatabaseError
+from db.errors import DatabaseError
 from db.sqlite_file import hold_to_file
 
 if TYPE_CHECKING:

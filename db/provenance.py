@@ -16,9 +16,10 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from db.base import Base, UnknownIdError
-from db.models import CalibrationSet, File, Frame, Instrument, Master, Measurement, Run, RunInput
-from db.rows import plain
+from db.errors import UnknownIdError
+from db.schema.base import Base
+from db.schema.models import CalibrationSet, File, Frame, Instrument, Master, Measurement, Run, RunInput
+from db.schema.rows import plain
 
 _HASH_DIGITS = 8
 _SHA256 = re.compile(rf"[0-9a-f]{{{_HASH_DIGITS},64}}")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, cast, get_args
 
 from ccdcore.text import one_line
-from db.tables import FileFormat, written
+from db.export import FileFormat, written
 
 FORMATS = ("table", *get_args(FileFormat))
 

@@ -9,20 +9,22 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from db.base import UnknownIdError
-from db.curves import TrendChange, changes
-from db.listings import FrameOnRecord, Page, RunOnRecord, SetOnRecord, calibration_set
-from db.listings import frames as frames_on_record
-from db.listings import runs as runs_on_record
-from db.masters import MasterOnRecord
-from db.masters import masters as masters_on_record
-from db.overview import Standing
-from db.overview import overview as standings
+from db.errors import UnknownIdError
+from db.export import FileFormat, written
+from db.frames.listing import FrameOnRecord
+from db.frames.listing import frames as frames_on_record
 from db.provenance import provenance as origin
-from db.rows import Row, plain
-from db.tables import FileFormat, written
-from db.trends import TrendRow, measurement
-from db.trends import trends as history
+from db.runs.masters import MasterOnRecord
+from db.runs.masters import masters as masters_on_record
+from db.runs.runs import RunOnRecord
+from db.runs.runs import runs as runs_on_record
+from db.runs.sets import SetOnRecord, calibration_set
+from db.schema.rows import Page, Row, plain
+from db.trends.changes import TrendChange, changes
+from db.trends.history import TrendRow, measurement
+from db.trends.history import trends as history
+from db.trends.overview import Standing
+from db.trends.overview import overview as standings
 from web.asked import Id, Instant, Name, Which
 from web.record import OfRecord, Reading
 

@@ -44,7 +44,7 @@ class Which(BaseModel):
     superseded: bool = False
 
     def asked(self) -> dict[str, Any]:
-        """Return what `db.trends.trends` is asked."""
+        """Return what `db.trends.history.trends` is asked."""
         given = self.model_dump(include=set(Which.model_fields) - {"filter"})
         return {**given, "filter_name": self.filter}
 

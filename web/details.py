@@ -9,15 +9,18 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request, Response
 from sqlalchemy.orm import Session
 
-from db.base import UnknownIdError
-from db.listings import Page, RunOnRecord, calibration_set, frame_statistics
-from db.listings import frames as frames_on_record
-from db.listings import runs as runs_on_record
-from db.masters import MasterOnRecord, masters
+from db.errors import UnknownIdError
+from db.frames.listing import frame_statistics
+from db.frames.listing import frames as frames_on_record
+from db.frames.revisions import Disagreement, disagreements
 from db.provenance import provenance
-from db.revisions import Disagreement, disagreements
-from db.runs import run_lacks
-from db.trends import TrendRow, measured_by, measurement
+from db.runs.lacks import run_lacks
+from db.runs.masters import MasterOnRecord, masters
+from db.runs.runs import RunOnRecord
+from db.runs.runs import runs as runs_on_record
+from db.runs.sets import calibration_set
+from db.schema.rows import Page
+from db.trends.history import TrendRow, measured_by, measurement
 from web import words
 from web.asked import Id
 from web.downloads import frame_is_there, master_is_there

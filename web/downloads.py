@@ -12,8 +12,8 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
 from ccdcore.plain_files import open_below
-from db.base import UnknownIdError
-from db.ledger import files_of_frame
+from db.errors import UnknownIdError
+from db.files.ledger import files_of_frame
 from db.provenance import provenance
 from web.asked import Id
 from web.record import OfRecord, Reading, Record

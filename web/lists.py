@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, Field
 
-from db.listings import Page
-from db.listings import frames as frames_on_record
-from db.listings import runs as runs_on_record
-from db.masters import masters as masters_on_record
+from db.frames.listing import frames as frames_on_record
+from db.runs.masters import masters as masters_on_record
+from db.runs.runs import runs as runs_on_record
+from db.schema.rows import Page
 from web.asked import Instant, Name, field, or_none
 from web.record import OfRecord, Reading
 from web.rendering import page

@@ -11,10 +11,10 @@ from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import GRAVITY
-from db.curves import changes
-from db.overview import series
-from db.trends import TrendRow
-from db.trends import trends as history
+from db.trends.changes import changes
+from db.trends.history import TrendRow
+from db.trends.history import trends as history
+from db.trends.overview import series
 from web.asked import Which
 from web.plots import panels
 from web.record import Reading

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from db.curves import TrendChange
-from db.trends import TrendRow
+from db.trends.changes import TrendChange
+from db.trends.history import TrendRow
 from web import words
 from web.axes import time_range, time_ticks, value_range, value_ticks
 

@@ -14,12 +14,13 @@ from statistics import median
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import gravest
-from db.base import UnknownIdError
-from db.curves import changes
-from db.listings import LeftOut, left_out, runs
-from db.masters import masters
-from db.notices import notices
-from db.trends import TrendRow, trends
+from db.errors import UnknownIdError
+from db.runs.inputs import LeftOut, left_out
+from db.runs.masters import masters
+from db.runs.runs import runs
+from db.trends.changes import changes
+from db.trends.history import TrendRow, trends
+from db.trends.notices import notices
 from web.plots import Panel, panels
 from web.rendering import render
 

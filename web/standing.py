@@ -10,7 +10,7 @@ from itertools import groupby
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import gravest
-from db.overview import Standing, overview
+from db.trends.overview import Standing, overview
 
 _GAIN, _NOISE = ("gain",), ("read_noise", "read_noise_adu")
 

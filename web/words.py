@@ -6,7 +6,7 @@ import math
 from datetime import UTC, date, datetime
 from typing import Any
 
-from db.notices import NoticeOnRecord
+from db.trends.notices import NoticeOnRecord
 
 UNITS = {"e/ADU": "e⁻/ADU", "e": "e⁻", "adu": "ADU", "adu/s": "ADU/s"}
 _QUANTITIES = {"a00": "a₀₀"}

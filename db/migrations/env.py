@@ -2,8 +2,8 @@
 
 from alembic import context
 
-from db import models  # noqa: F401 - the tables must be known to Base
-from db.base import Base
+from db.schema import models  # noqa: F401 - the tables must be known to Base
+from db.schema.base import Base
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -22,9 +22,9 @@ from astropy.io import fits
 from demo import free_port, say
 from getframes import Camera, CameraConfig
 
-from db.curves import conditions, curves, entry_versions
-from db.notices import NoticeOnRecord, notices
-from db.trends import trends
+from db.trends.curves import conditions, curves, entry_versions
+from db.trends.history import trends
+from db.trends.notices import NoticeOnRecord, notices
 from flows.commands.process import process
 from flows.home.home import Home, open_home
 from flows.terminal import progress_bar

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ccdcore.errors import ChangedFrameError
-from db.records import fail_run
+from db.runs.lifecycle import fail_run
 from flows.calibration.steps import STEPS, do
 from flows.config.redaction import redact
 from flows.home.disk import is_disk_full

@@ -10,20 +10,13 @@ from sqlalchemy.orm import Session
 from ccdcore.instrument import FrameType
 from ccdcore.quantities import Verdict
 from ccdcore.series import SeriesFrame
-from db.rows import plain
-from db.runs import (
-    LackRow,
-    MasterRow,
-    MeasurementRow,
-    RunRow,
-    UsedFrame,
-    run_inputs,
-    run_lacks,
-    run_masters,
-    run_measurements,
-    standing_runs,
-)
-from db.trends import measured_by
+from db.runs.inputs import UsedFrame, run_inputs
+from db.runs.lacks import LackRow, run_lacks
+from db.runs.masters import MasterRow, run_masters
+from db.runs.measurements import MeasurementRow, run_measurements
+from db.runs.runs import RunRow, standing_runs
+from db.schema.rows import plain
+from db.trends.history import measured_by
 from flows.home.home import Home
 from flows.runs.lacks import FOR
 from flows.runs.plan import run_name

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from ccdcore.errors import InsufficientDataError, NoLightError
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame, with_stand_ins
-from db.kept_masters import product_name
-from db.records import finish_run, record_inputs, record_measurements
-from db.results import RunInput
-from db.runs import get_run, run_masters, run_measurements
+from db.runs.inputs import NewInput, record_inputs
+from db.runs.kept_masters import product_name
+from db.runs.lifecycle import finish_run
+from db.runs.masters import run_masters
+from db.runs.measurements import record_measurements, run_measurements
+from db.runs.runs import get_run
 from flows.home.home import Home
 from flows.home.processes import now
 from flows.products.bias import bias_for, measured
@@ -96,7 +98,7 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
     reasons = dict.fromkeys((frame.sha256 for frame in gone), GONE) | repeated
     reasons |= {exclusion.frame.sha256: exclusion.reason for exclusion in excluded}
     inputs = [
-        RunInput(
+        NewInput(
             role=str(frame.info.frame_type),
             sha256=frame.sha256,
             path=str(frame.path),

@@ -12,8 +12,9 @@ from typing import Any
 
 from ccdcore.errors import FrameReadError
 from ccdcore.fits_io import file_sha256
-from db import ledger, masters
-from db.rows import Row
+from db.files import ledger
+from db.runs import masters
+from db.schema.rows import Row
 from flows.home.home import Home
 from flows.home.output_paths import reference_path
 from flows.home.processes import now

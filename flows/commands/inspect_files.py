@@ -16,7 +16,7 @@ from ccdcore.frame import FrameHeader
 from ccdcore.geometry import Amplifier, Section
 from ccdcore.image_table import imstat
 from ccdcore.text import one_line
-from db.rows import plain
+from db.schema.rows import plain
 from flows.config.errors import SettingsError
 from flows.config.settings import NightSettings, Settings, load_settings
 from flows.registration.dates import arrival, doubt_about_date

@@ -13,14 +13,15 @@ from typing import Any
 
 from ccdcore.instrument import FrameType
 from ccdcore.text import readable
-from db import ledger
-from db.base import UnknownIdError
-from db.ledger import FileRow, Sighting
-from db.models import FileState, Outcome
-from db.raw_inputs import files_to_read
-from db.revisions import changed_sets
-from db.runs import RunRow, find_run, runs_of
-from db.sets import FileFrame, OpenRun, frames_of_files, open_runs, set_summaries
+from db.errors import UnknownIdError
+from db.files import ledger
+from db.files.ledger import FileRow, Sighting
+from db.files.raw_inputs import files_to_read
+from db.frames.revisions import changed_sets
+from db.frames.series import FileFrame, frames_of_files
+from db.runs.runs import OpenRun, RunRow, find_run, open_runs, runs_of
+from db.runs.sets import set_summaries
+from db.schema.models import FileState, Outcome
 from flows.calibration.engine import run_locally
 from flows.calibration.results import standing_results
 from flows.home.home import Home

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ccdcore.quantities import QUANTITIES
-from db import listings
-from db import masters as masters_on_record
 from db import provenance as origins
-from db import trends as history
+from db.frames import listing
+from db.runs import masters as masters_on_record
+from db.runs import runs as runs_module
+from db.trends import history
 from flows.home.home import read_home
 from flows.home.processes import now
 
@@ -46,7 +47,7 @@ def frames(home: Path, *, since: datetime | None, until: datetime | None, **whic
 
     opened = read_home(home)
     with opened.reading() as session:
-        rows = listings.frames(session, since=_utc(since), until=_utc(until), **which)
+        rows = listing.frames(session, since=_utc(since), until=_utc(until), **which)
     told = {one.frame_id: in_words(one) for one in standing_disagreements(opened)}
     return [{**row.as_dict(), "disagreement": told.get(row.id)} for row in rows]
 
@@ -61,7 +62,7 @@ def masters(home: Path, *, kind: str | None, **which: Any) -> Rows:
 def runs(home: Path, **which: Any) -> Rows:
     """Return the runs on record, oldest first."""
     with read_home(home).reading() as session:
-        return [row.as_dict() for row in listings.runs(session, **which)]
+        return [row.as_dict() for row in runs_module.runs(session, **which)]
 
 
 def write_report(home: Path, instrument: str, *, month: date | None, output: Path | None) -> Path:

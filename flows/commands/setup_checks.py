@@ -19,10 +19,11 @@ from sqlalchemy.exc import DatabaseError as BrokenDatabaseError
 
 from ccdcore.instrument import FrameType, Instrument
 from ccdcore.text import number_of
-from db.base import DatabaseError
 from db.engine import check, make_engine, session_factory
-from db.listings import exposures, frame_shapes
-from db.sets import set_frames, set_summaries
+from db.errors import DatabaseError
+from db.frames.listing import exposures, frame_shapes
+from db.frames.series import set_frames
+from db.runs.sets import set_summaries
 from flows.config.errors import CONFIG_NAME, SettingsError
 from flows.config.settings import Settings, load_settings, prefect_secret
 from flows.home.home import Home

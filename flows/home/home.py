@@ -12,9 +12,9 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from ccdcore.recipe import VERSION
-from db.base import DatabaseError
 from db.engine import make_engine, require_schema, session_factory, upgrade
-from db.entries import sync_instruments
+from db.errors import DatabaseError
+from db.frames.entries import sync_instruments
 from flows.config.errors import SettingsError
 from flows.config.redaction import install
 from flows.config.settings import Settings, find_home, load_settings

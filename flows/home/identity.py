@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from ccdcore.text import number_of
 from ccdcore.writing import write_bytes
 from db.engine import is_blank, session_factory
-from db.homes import HomeOnRecord, home_on_record, record_home
+from db.files.homes import HomeOnRecord, home_on_record, record_home
 from flows.config.errors import SettingsError
 from flows.config.settings import Settings
 from flows.home.output_paths import run_of_master
@@ -110,7 +110,7 @@ def known(settings: Settings, engine: Engine) -> str | None:
 
 
 def _paths(engine: Engine) -> set[str]:
-    from db.runs import master_paths  # which needs numpy: those who only ask are never here
+    from db.runs.masters import master_paths  # which needs numpy: those who only ask are never here
 
     with session_factory(engine, read_only=True)() as session:
         return master_paths(session)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ccdcore.text import number_of
-from db.homes import (
+from db.files.homes import (
     files_by_host,
     files_of_host,
     home_on_record,
@@ -15,7 +15,7 @@ from db.homes import (
     rename_host,
     rename_machine_of_runs,
 )
-from db.ledger import FileRow
+from db.files.ledger import FileRow
 from flows.config.errors import SettingsError
 from flows.home.home import Home
 from flows.home.processes import HOST

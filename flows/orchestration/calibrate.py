@@ -11,9 +11,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from db.models import Outcome
-from db.runs import find_run, get_run
-from db.sets import largest_frames
+from db.runs.runs import find_run, get_run
+from db.runs.sets import largest_frames
+from db.schema.models import Outcome
 from flows.calibration.engine import recording_failure
 from flows.calibration.steps import STEPS, Step, do
 from flows.config.redaction import without_secrets

@@ -16,19 +16,12 @@ from ccdcore.header import ExposureInfo
 from ccdcore.plain_files import open_below
 from ccdcore.statistics import FrameStatistics
 from ccdcore.text import number_of
-from db.listings import frames as frames_on_record
-from db.runs import (
-    LackRow,
-    MasterRow,
-    MeasurementRow,
-    RunRow,
-    UsedFrame,
-    get_run,
-    run_inputs,
-    run_lacks,
-    run_masters,
-    run_measurements,
-)
+from db.frames.listing import frames as frames_on_record
+from db.runs.inputs import UsedFrame, run_inputs
+from db.runs.lacks import LackRow, run_lacks
+from db.runs.masters import MasterRow, run_masters
+from db.runs.measurements import MeasurementRow, run_measurements
+from db.runs.runs import RunRow, get_run
 from flows.calibration.results import verdicts_of
 from flows.home.home import Home
 from flows.home.service_address import web_url

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from db.records import abandon_run
+from db.runs.lifecycle import abandon_run
 from flows.config.redaction import redact
 from flows.home.home import Home, home_id
 from flows.home.processes import now

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from ccdcore.errors import InsufficientDataError
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
-from db.runs import get_run, run_masters, run_measurements
+from db.runs.masters import run_masters
+from db.runs.measurements import run_measurements
+from db.runs.runs import get_run
 from flows.home.home import Home
 from flows.products.publish import reliable
 from flows.runs.inputs import used_frames

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from db.records import PROCESS_GONE, abandon_run
-from db.sets import OpenRun, open_runs
+from db.runs.lifecycle import PROCESS_GONE, abandon_run
+from db.runs.runs import OpenRun, open_runs
 from flows.home.home import Home
 from flows.home.processes import HOST, is_gone, now
 from flows.products.leftovers import remove_leftovers, words_of_unregistered

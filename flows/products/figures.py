@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccdcore.instrument import FrameType
-from db.runs import MasterRow, MeasurementRow, get_run, run_masters, run_measurements
+from db.runs.masters import MasterRow, run_masters
+from db.runs.measurements import MeasurementRow, run_measurements
+from db.runs.runs import get_run
 from flows.home.home import Home
 from flows.home.output_paths import picture_path
 from flows.products.bias import bias_for

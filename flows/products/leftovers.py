@@ -14,9 +14,9 @@ from pathlib import Path
 
 from ccdcore.plain_files import folder_below, open_in
 from ccdcore.text import number_of
-from db.models import Outcome
-from db.records import forget_master
-from db.runs import MasterRow, RunRow, master_paths, run_masters, runs_cut_short, unfinished_runs
+from db.runs.masters import MasterRow, forget_master, master_paths, run_masters
+from db.runs.runs import RunRow, runs_cut_short, unfinished_runs
+from db.schema.models import Outcome
 from flows.home.home import Home
 from flows.home.output_paths import master_folder, run_of_master
 from flows.home.processes import now

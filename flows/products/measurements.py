@@ -9,14 +9,14 @@ from math import hypot
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from db.results import NewMeasurement
+from db.runs.measurements import NewMeasurement
 
 if TYPE_CHECKING:
     from ccdcore.bad_pixels import BadPixels
     from ccdcore.noise import Estimate, NoiseAnatomy
     from ccdcore.photon_transfer import PhotonTransfer
     from ccdcore.series import SeriesFrame
-    from db.sets import GainOnRecord
+    from db.runs.measurements import GainOnRecord
 
 _DETAILS = ("level_range_adu", "n_bias", "n_flat", "n_flat_pairs", "n_pixels", "chi2_per_dof", "notes", "flat_doubts")
 

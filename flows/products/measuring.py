@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
-from db.records import record_measurements
-from db.results import NewMeasurement
-from db.runs import RunRow, get_run
-from db.sets import GainOnRecord, earlier_gains
+from db.runs.measurements import GainOnRecord, NewMeasurement, earlier_gains, record_measurements
+from db.runs.runs import RunRow, get_run
 from flows.home.home import Home
 from flows.home.processes import now
 from flows.products.measurements import (

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from ccdcore.instrument import FrameType
 from ccdcore.quantities import Verdict
 from ccdcore.series import SeriesFrame, stand_in_note
-from db.kept_masters import product_name
-from db.records import forget_master, record_master
-from db.results import NewMaster
-from db.runs import MasterRow, MeasurementRow, RunRow, UsedFrame, get_run, run_masters, run_measurements
+from db.runs.inputs import UsedFrame
+from db.runs.kept_masters import product_name
+from db.runs.masters import MasterRow, NewMaster, forget_master, record_master, run_masters
+from db.runs.measurements import MeasurementRow, run_measurements
+from db.runs.runs import RunRow, get_run
 from flows.home.home import Home
 from flows.home.output_paths import master_path
 from flows.home.processes import now

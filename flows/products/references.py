@@ -15,7 +15,7 @@ from pathlib import Path
 from ccdcore.errors import FrameReadError
 from ccdcore.fits_io import file_sha256
 from ccdcore.plain_files import open_below
-from db.masters import MasterOnRecord, current_reference, masters
+from db.runs.masters import MasterOnRecord, current_reference, masters
 from flows.home.home import Home
 from flows.home.output_paths import reference_path
 from flows.home.processes import now

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from db.curves import changes
-from db.notices import OFTEN_WATCHED, raise_notices
-from db.runs import get_run, run_measurements
-from db.trends import TrendRow, trends
+from db.runs.measurements import run_measurements
+from db.runs.runs import get_run
+from db.trends.changes import changes
+from db.trends.history import TrendRow, trends
+from db.trends.notices import OFTEN_WATCHED, raise_notices
 from flows.home.home import Home
 from flows.home.processes import now
 from flows.runs.lacks import producing

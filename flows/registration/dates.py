@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from ccdcore.header import ExposureInfo
 from ccdcore.series import window_of
-from db.odd_dates import oddly_dated
-from db.spans import span_around
+from db.frames.odd_dates import oddly_dated
+from db.frames.spans import span_around
 from flows.config.settings import Settings
 from flows.home.processes import now
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from ccdcore.series import SeriesFrame
 from ccdcore.text import number_of, one_line
-from db.revisions import Disagreement, Saying, disagreements
+from db.frames.revisions import Disagreement, Saying, disagreements
 from flows.home.home import Home
 
 _WORDS = {

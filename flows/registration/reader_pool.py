@@ -58,7 +58,7 @@ def require_same(path: Path, root: Path, signature: tuple[int, int, int]) -> Non
     if not target.is_relative_to(root.resolve()) and home_above(target) is not None:
         raise FrameReadError(path, "is a link into a home of ccdwatch")
     status = path.stat()
-    if (status.st_size, status.st_mtime_ns, status.st_ino & 2**63 - 1) != signature:  # inode: see `db.ledger`
+    if (status.st_size, status.st_mtime_ns, status.st_ino & 2**63 - 1) != signature:  # inode: see `db.files.ledger`
         raise FrameReadError(path, "changed while it was read", incomplete=True)
 
 

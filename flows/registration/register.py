@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from ccdcore.errors import CcdError, FrameReadError
 from ccdcore.instrument import Instrument
-from db import ledger
-from db.frames import register_frame
-from db.ledger import FileRow
-from db.records import retire_runs_of
-from db.revisions import Source
-from db.statements import batches
+from db.files import ledger
+from db.files.ledger import FileRow
+from db.frames.register import register_frame
+from db.frames.revisions import Source
+from db.runs.lifecycle import retire_runs_of
+from db.schema.upsert import batches
 from flows.home.disk import DiskFullError, is_disk_full
 from flows.home.home import Home
 from flows.home.lost_database import is_database_lost

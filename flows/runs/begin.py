@@ -9,7 +9,7 @@ from importlib.metadata import version
 from platform import python_version
 from typing import Literal
 
-from db.records import claim_run
+from db.runs.lifecycle import claim_run
 from flows.home.home import Home
 from flows.home.processes import HOST, now, own_start
 from flows.runs.plan import frames_of_set, inputs_digest

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
-from db.runs import UsedFrame, run_inputs
+from db.runs.inputs import UsedFrame, run_inputs
 from flows.home.home import Home
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from ccdcore.errors import CcdError, ChangedFrameError, InsufficientDataError, NoLightError
 from ccdcore.series import SeriesFrame
-from db.lacks import record_lack
-from db.records import record_inputs
-from db.results import RunInput
-from db.runs import LackRow, get_run, run_lacks
+from db.runs.inputs import NewInput, record_inputs
+from db.runs.lacks import LackRow, record_lack, run_lacks
+from db.runs.runs import get_run
 from flows.config.redaction import redact
 from flows.home.disk import is_disk_full
 from flows.home.home import Home
@@ -91,7 +90,7 @@ def put_lack(
 def leave_out(home: Home, run_id: int, product: str, frames: Sequence[SeriesFrame], reason: str) -> None:
     """Put on record that these frames are left out of a product, and why."""
     role = f"{FOR}{product}"
-    inputs = [RunInput(role=role, sha256=one.sha256, path=str(one.path), excluded=reason) for one in frames]
+    inputs = [NewInput(role=role, sha256=one.sha256, path=str(one.path), excluded=reason) for one in frames]
     with home.sessions.begin() as session:
         record_inputs(session, run_id=run_id, inputs=inputs)
 

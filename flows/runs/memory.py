@@ -12,10 +12,10 @@ import psutil
 
 from ccdcore.errors import CcdError
 from ccdcore.text import one_line
-from db.models import Outcome
-from db.records import PROCESS_GONE
-from db.runs import RunRow, attempts_at, get_run
-from db.sets import largest_frames
+from db.runs.lifecycle import PROCESS_GONE
+from db.runs.runs import RunRow, attempts_at, get_run
+from db.runs.sets import largest_frames
+from db.schema.models import Outcome
 from flows.home.home import Home
 
 logger = logging.getLogger(__name__)

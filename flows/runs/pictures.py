@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from db.runs import get_run
-from db.sets import lately_done
+from db.runs.runs import get_run, lately_done
 from flows.home.home import Home
 from flows.home.output_paths import picture_path
 from flows.home.processes import HOST, is_gone

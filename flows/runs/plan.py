@@ -16,10 +16,11 @@ from sqlalchemy.orm import Session
 
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
-from db.models import Outcome
-from db.revisions import digest_of, said_of_frame
-from db.runs import RunRow, find_run
-from db.sets import SetSummary, nearest_bias_set, set_frames, set_summaries
+from db.frames.revisions import digest_of, said_of_frame
+from db.frames.series import set_frames
+from db.runs.runs import RunRow, find_run
+from db.runs.sets import SetSummary, nearest_bias_set, set_summaries
+from db.schema.models import Outcome
 from flows.config.settings import Settings
 from flows.home.disk import says_disk_full
 from flows.home.home import Home

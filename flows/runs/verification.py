@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ccdcore.errors import ChangedFrameError, FrameReadError
-from db import ledger
-from db.raw_inputs import RawInput, raw_inputs, record_signatures
+from db.files import ledger
+from db.files.raw_inputs import RawInput, raw_inputs, record_signatures
 from flows.home.home import Home
 from flows.home.processes import now
 from flows.watching.directory_tree import sighting

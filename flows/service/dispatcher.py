@@ -17,10 +17,10 @@ from threading import Event, Thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from ccdcore.text import one_line
-from db import ledger
-from db.models import FileState
-from db.records import fail_run
-from db.sets import OpenRun, open_runs
+from db.files import ledger
+from db.runs.lifecycle import fail_run
+from db.runs.runs import OpenRun, open_runs
+from db.schema.models import FileState
 from flows.config.errors import SettingsError
 from flows.config.redaction import redact
 from flows.home.clock import ClockWatch

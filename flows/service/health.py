@@ -11,13 +11,22 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ccdcore.text import number_of, one_line
-from db import ledger
-from db.ledger import FileRow
-from db.models import FileState
-from db.revisions import Disagreement
-from db.rows import Row
-from db.runs import RunRow, StandingRun, failed_runs, made_with, often_cut_short, unfinished_runs
-from db.sets import OpenRun, largest_frames, open_runs, pixels_of
+from db.files import ledger
+from db.files.ledger import FileRow
+from db.frames.revisions import Disagreement
+from db.runs.runs import (
+    OpenRun,
+    RunRow,
+    StandingRun,
+    failed_runs,
+    made_with,
+    often_cut_short,
+    open_runs,
+    unfinished_runs,
+)
+from db.runs.sets import largest_frames, pixels_of
+from db.schema.models import FileState
+from db.schema.rows import Row
 from flows.config.redaction import redact, redacted, without_credentials
 from flows.config.settings import Settings
 from flows.home.disk import Disk

@@ -11,8 +11,8 @@ from pathlib import Path
 from threading import Event
 
 from ccdcore.text import one_line
-from db.notices import NoticeOnRecord, notices, record_told
-from db.runs import run_of_measurement
+from db.runs.measurements import run_of_measurement
+from db.trends.notices import NoticeOnRecord, notices, record_told
 from flows.home.home import Home
 from flows.home.processes import now
 from flows.home.service_address import trend_url, web_url

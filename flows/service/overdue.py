@@ -15,9 +15,9 @@ from pathlib import Path
 
 import psutil
 
-from db import ledger
-from db.runs import runs_of
-from db.sets import OpenRun, pixels_of
+from db.files import ledger
+from db.runs.runs import OpenRun, runs_of
+from db.runs.sets import pixels_of
 from flows.home.home import Home
 from flows.home.processes import HOST, is_gone
 from flows.orchestration.slots import free_seat_of

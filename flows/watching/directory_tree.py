@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from db.ledger import Sighting
+from db.files.ledger import Sighting
 from flows.home.output_paths import home_above
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from db.rows import plain
+from db.schema.rows import plain
 
 EVERY = timedelta(seconds=5)
 """How often it says so."""

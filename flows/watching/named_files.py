@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccdcore.text import readable
-from db.ledger import Sighting
+from db.files.ledger import Sighting
 from flows.config.errors import SettingsError
 from flows.home.home import Home
 from flows.watching.directory_tree import Tree

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import ledger
-from db.ledger import FileRow, Sighting
+from db.files import ledger
+from db.files.ledger import FileRow, Sighting
 from flows.config.settings import WatchSettings
 from flows.watching.directory_tree import Tree, is_behind_link, is_open_for_writing
 from flows.watching.heartbeat import WatcherHealth

@@ -7,11 +7,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from db.listings import RunOnRecord
-from db.masters import masters
-from db.models import FileState
-from db.sets import open_runs
-from db.trends import trends
+from db.runs.masters import masters
+from db.runs.runs import RunOnRecord, open_runs
+from db.schema.models import FileState
+from db.trends.history import trends
 from flows.products.leftovers import unregistered
 from tests.e2e.conftest import PATIENCE, START_SECONDS
 from tests.support.service import Service, is_alive, kill, wait_for

@@ -14,7 +14,7 @@ from astropy.table import QTable
 from hypothesis import HealthCheck, given, settings
 from playwright.sync_api import Browser
 
-from db.trends import trends
+from db.trends.history import trends
 from flows.home.home import Home, open_home
 from tests.conftest import skip_or_fail
 from tests.support.command import ccdwatch

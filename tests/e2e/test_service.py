@@ -16,10 +16,10 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from db import models
-from db.models import FileState
-from db.runs import made_with
-from db.trends import trends
+from db.runs.runs import made_with
+from db.schema import models
+from db.schema.models import FileState
+from db.trends.history import trends
 from flows.prefect_server.password import password_file
 from tests.e2e.conftest import PATIENCE, START_SECONDS
 from tests.support.service import Service, ccdwatch, free_port, wait_for

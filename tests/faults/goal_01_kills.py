@@ -20,10 +20,10 @@ from sqlalchemy import select
 
 from ccdcore.fits_io import file_sha256
 from db.engine import check
-from db.ledger import claimants
-from db.masters import masters
-from db.models import File, FileState
-from db.sets import open_runs
+from db.files.ledger import claimants
+from db.runs.masters import masters
+from db.runs.runs import open_runs
+from db.schema.models import File, FileState
 from tests.faults.goals import CannotRunError
 from tests.support.service import Service, free_port, kill, wait_for
 from tests.support.simulate import Camera, simple_night

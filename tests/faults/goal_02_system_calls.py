@@ -22,10 +22,9 @@ from sqlalchemy import select
 
 from ccdcore.fits_io import file_sha256, measure_frame
 from db.engine import check
-from db.listings import runs
-from db.masters import masters
-from db.models import File, FileState
-from db.runs import master_paths
+from db.runs.masters import master_paths, masters
+from db.runs.runs import runs
+from db.schema.models import File, FileState
 from flows.commands.process import process
 from flows.home.home import open_home, read_home
 from flows.products.cleanup import sweep

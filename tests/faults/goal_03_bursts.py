@@ -3,7 +3,7 @@
 import signal
 import time
 
-from db.models import FileState
+from db.schema.models import FileState
 from tests.faults.watching import WatchedSite, watched_site
 from tests.support.service import wait_for
 

@@ -17,7 +17,7 @@ from unittest.mock import patch
 from sqlalchemy import select
 from watchdog.observers.inotify_c import InotifyFD
 
-from db.models import File
+from db.schema.models import File
 from flows.home.home import Home, open_home
 from flows.service import dispatcher
 from flows.service.health import condition

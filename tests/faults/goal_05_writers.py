@@ -18,7 +18,7 @@ import numpy as np
 from astropy.io import fits
 from sqlalchemy import select
 
-from db.models import File, FileState
+from db.schema.models import File, FileState
 from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.registration.register import register_files

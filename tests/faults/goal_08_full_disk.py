@@ -14,7 +14,7 @@ from zlib import crc32
 import httpx
 
 from db.engine import check
-from db.models import FileState
+from db.schema.models import FileState
 from flows.home.disk import Disk
 from flows.service.health import condition
 from tests.faults.goals import CannotRunError

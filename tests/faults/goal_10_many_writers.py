@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import numpy as np
 
-from db import ledger
 from db.engine import make_engine, session_factory, upgrade
-from db.ledger import Sighting
+from db.files import ledger
+from db.files.ledger import Sighting
 from flows.home.processes import now
 from tests.faults.databases import databases
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Engine, func, select
 
 from db.engine import backup, check, make_engine, session_factory, upgrade
-from db.models import File, Frame
+from db.schema.models import File, Frame
 from tests.support.on_record import add_frame
 from tests.support.service import wait_for
 

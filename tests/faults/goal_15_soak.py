@@ -15,7 +15,7 @@ from statistics import median
 import psutil
 from sqlalchemy import func, select
 
-from db.models import File, FileState
+from db.schema.models import File, FileState
 from tests.faults.goals import CannotRunError
 from tests.support.service import Service, kill, wait_for
 from tests.support.simulate import Camera, simple_night

@@ -11,8 +11,9 @@ from unittest.mock import patch
 
 from sqlalchemy import delete
 
-from db import models
-from db.records import abandon_run, record_master
+from db.runs.lifecycle import abandon_run
+from db.runs.masters import record_master
+from db.schema import models
 from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.products.cleanup import sweep

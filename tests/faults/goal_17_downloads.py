@@ -13,7 +13,7 @@ from threading import Event, Thread
 import httpx
 from sqlalchemy import select, update
 
-from db.models import File, Master
+from db.schema.models import File, Master
 from flows.commands.process import process
 from flows.home.home import Home, open_home
 from flows.runs.pictures import pictures_of

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from db import ledger
-from db.models import File, FileState
-from db.records import claim_run
-from db.sets import open_runs
+from db.files import ledger
+from db.runs.lifecycle import claim_run
+from db.runs.runs import open_runs
+from db.schema.models import File, FileState
 from flows.home.home import Home, open_home
 from flows.home.processes import HOST, now, own_start
 from flows.products.cleanup import give_up, give_up_lost_runs

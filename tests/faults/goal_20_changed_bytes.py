@@ -15,8 +15,9 @@ from unittest.mock import patch
 import flows.calibration.engine
 from ccdcore.fits_io import file_sha256, read_image
 from ccdcore.identity import pixel_sha256
-from db.raw_inputs import raw_inputs
-from db.runs import run_inputs, standing_runs
+from db.files.raw_inputs import raw_inputs
+from db.runs.inputs import run_inputs
+from db.runs.runs import standing_runs
 from flows.calibration.steps import STEPS
 from flows.commands.process import process, retry
 from flows.home.home import Home, open_home

@@ -15,8 +15,9 @@ import httpx
 from astropy.io import fits
 
 import flows.calibration.engine
-from db import listings
-from db.listings import FrameOnRecord
+from db.frames import listing
+from db.frames.listing import FrameOnRecord
+from db.runs import runs as runs_module
 from flows.calibration.steps import STEPS
 from flows.commands.process import process, retry
 from flows.home.home import Home, open_home
@@ -172,12 +173,12 @@ def _edit(path: Path, **cards: Any) -> None:
 
 def _frames(home: Home) -> list[FrameOnRecord]:
     with home.reading() as session:
-        return listings.frames(session)
+        return listing.frames(session)
 
 
-def _runs(home: Home) -> list[listings.RunOnRecord]:
+def _runs(home: Home) -> list[runs_module.RunOnRecord]:
     with home.reading() as session:
-        return listings.runs(session, superseded=True)
+        return runs_module.runs(session, superseded=True)
 
 
 def _numbers(answer: dict[str, Any]) -> Any:

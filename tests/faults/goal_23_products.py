@@ -18,9 +18,10 @@ from sqlalchemy.exc import OperationalError
 
 from ccdcore.errors import ChangedFrameError
 from ccdcore.quantities import QUANTITIES
-from db.listings import RunOnRecord, runs
-from db.runs import failed_runs, run_masters, run_measurements, standing_runs
-from db.trends import trends
+from db.runs.masters import run_masters
+from db.runs.measurements import run_measurements
+from db.runs.runs import RunOnRecord, failed_runs, runs, standing_runs
+from db.trends.history import trends
 from flows.calibration import engine
 from flows.calibration.steps import STEPS
 from flows.commands.process import process, retry

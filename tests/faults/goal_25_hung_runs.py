@@ -16,8 +16,7 @@ from unittest.mock import patch
 
 import psutil
 
-from db.listings import runs
-from db.sets import open_runs
+from db.runs.runs import open_runs, runs
 from flows.home.home import Home, open_home
 from flows.home.processes import is_gone, now, start_of
 from flows.orchestration import slots

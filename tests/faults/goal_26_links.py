@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from db.models import FileState
+from db.schema.models import FileState
 from flows.commands.setup_checks import Level, findings
 from flows.config.errors import SettingsError
 from flows.service.health import condition

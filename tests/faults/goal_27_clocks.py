@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from unittest.mock import patch
 
-from db import ledger
-from db.records import fail_run, finish_run
+from db.files import ledger
+from db.runs.lifecycle import fail_run, finish_run
 from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.registration.register import LEASE

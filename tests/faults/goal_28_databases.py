@@ -18,9 +18,9 @@ from sqlalchemy import make_url, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from db import ledger
-from db.listings import runs
-from db.models import File, FileState
+from db.files import ledger
+from db.runs.runs import runs
+from db.schema.models import File, FileState
 from flows.calibration.engine import recording_failure
 from flows.home.home import Home, open_home
 from flows.home.processes import now

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from db.runs import made_with
+from db.runs.runs import made_with
 from flows.service.health import condition
 from tests.faults.goals import CannotRunError
 from tests.support.service import Service, wait_for

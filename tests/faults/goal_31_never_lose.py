@@ -18,10 +18,10 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from db import engine as engines
-from db import ledger
 from db.engine import check
-from db.models import File, FileState, Frame
-from db.runs import run_masters
+from db.files import ledger
+from db.runs.masters import run_masters
+from db.schema.models import File, FileState, Frame
 from flows.calibration.engine import run_locally
 from flows.home.home import Home, open_home
 from flows.home.processes import now

@@ -10,9 +10,9 @@ from unittest.mock import patch
 
 from astropy.io import fits
 
-from db.masters import current_reference, masters
-from db.notices import notices
-from db.trends import trends
+from db.runs.masters import current_reference, masters
+from db.trends.history import trends
+from db.trends.notices import notices
 from flows.commands.inspect_files import identified
 from flows.commands.process import process
 from flows.home.home import Home, open_home

@@ -10,9 +10,9 @@ from typing import Any
 
 from astropy.io import fits
 
-from db.masters import current_reference, masters
-from db.runs import run_inputs
-from db.trends import trends
+from db.runs.inputs import run_inputs
+from db.runs.masters import current_reference, masters
+from db.trends.history import trends
 from flows.commands.process import process
 from flows.home.home import open_home
 from flows.home.processes import now

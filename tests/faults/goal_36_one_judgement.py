@@ -6,8 +6,8 @@ import tempfile
 from datetime import date
 from pathlib import Path
 
-from db.overview import overview
-from db.trends import trends
+from db.trends.history import trends
+from db.trends.overview import overview
 from flows.commands.process import process
 from flows.home.home import open_home
 from flows.orchestration.report import report

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 from fastapi.routing import APIRoute
 
-from db.tables import written
+from db.export import written
 from flows.home.home import open_home
 from flows.service.health import condition
 from web.app import make_app

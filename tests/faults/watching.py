@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 from sqlalchemy import func, select, update
 
-from db.models import File, FileState
+from db.schema.models import File, FileState
 from flows.home.home import Home, open_home
 from tests.support.service import COMMAND, kill, wait_for
 

@@ -20,9 +20,9 @@ from prefect.testing.utilities import prefect_test_harness
 from sqlalchemy import select
 
 from ccdcore.fits_io import file_sha256
-from db import ledger
-from db.base import Base
-from db.models import Outcome
+from db.files import ledger
+from db.schema.base import Base
+from db.schema.models import Outcome
 from flows.calibration.steps import STEPS
 from flows.commands.process import process
 from flows.home.home import Home, home_id, open_home

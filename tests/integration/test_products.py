@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from db.listings import runs
+from db.runs.runs import runs
 from flows.calibration.steps import STEPS
 from flows.commands.process import process
 from flows.home.home import open_home

@@ -15,9 +15,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from db import ledger
 from db.engine import make_engine, session_factory, upgrade
-from db.models import File, FileState
+from db.files import ledger
+from db.schema.models import File, FileState
 from flows.config.settings import WatchSettings
 from flows.watching import hints, observer
 from flows.watching.directory_tree import is_open_for_writing

@@ -11,7 +11,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import QUANTITIES
-from db.models import CalibrationSet, Instrument, Measurement, Outcome, Run
+from db.schema.models import CalibrationSet, Instrument, Measurement, Outcome, Run
 
 FIRST = date(2020, 1, 1)
 GAIN, GAIN_UNCERTAINTY, NOISE, NOISE_UNCERTAINTY = 1.5, 0.004, 5.0, 0.02

@@ -11,10 +11,13 @@ from ccdcore.geometry import Amplifier, Section
 from ccdcore.header import ExposureInfo
 from ccdcore.instrument import FrameType
 from ccdcore.statistics import FrameStatistics
-from db import frames, ledger, records
-from db.ledger import Sighting
-from db.models import Frame
-from db.results import NewMaster, NewMeasurement
+from db.files import ledger
+from db.files.ledger import Sighting
+from db.frames import register as frames
+from db.runs import lifecycle
+from db.runs.masters import NewMaster
+from db.runs.measurements import NewMeasurement
+from db.schema.models import Frame
 
 HOST = "dome"
 ROOT = "/data/raw"
@@ -95,7 +98,7 @@ def set_of(session: Session, frame_id: int) -> int:
 
 
 def begin_run(session: Session, set_id: int, *, digest: str = "d1", attempt: int = 1, now: datetime = NOON) -> int:
-    run_id = records.claim_run(
+    run_id = lifecycle.claim_run(
         session,
         set_id=set_id,
         digest=digest,

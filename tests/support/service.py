@@ -22,10 +22,10 @@ import psutil
 from sqlalchemy import select
 
 from ccdcore.instrument import FrameType
-from db import listings
-from db.listings import RunOnRecord
-from db.models import File, FileState
-from db.runs import run_inputs
+from db.runs import runs as runs_module
+from db.runs.inputs import run_inputs
+from db.runs.runs import RunOnRecord
+from db.schema.models import File, FileState
 from flows.home.home import Home, read_home
 from flows.prefect_server.password import password_file
 
@@ -197,7 +197,7 @@ class Service:
     def runs(self, instrument: str) -> list[RunOnRecord]:
         """Return all runs of an instrument, oldest first."""
         with self.on_record.reading() as session:
-            return listings.runs(session, instrument=instrument, superseded=True)
+            return runs_module.runs(session, instrument=instrument, superseded=True)
 
     def frames_used(self, run: RunOnRecord) -> int:
         """Return how many frames a run looked at."""

@@ -13,9 +13,10 @@ from sqlalchemy import Engine, create_engine, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from db.base import Base, DatabaseError
 from db.engine import HEAD, _alembic_config, backup, check, make_engine, require_schema, session_factory, upgrade
-from db.models import File, Frame
+from db.errors import DatabaseError
+from db.schema.base import Base
+from db.schema.models import File, Frame
 from tests.support.on_record import HOST, NOON, add_frame, begin_run, sighting
 
 WRITERS = 4
@@ -169,7 +170,7 @@ def _read_then_write(url: str, barrier: object) -> None:
 
 
 def test_processes_that_read_then_write_never_fail(database_url: str, engine: Engine) -> None:
-    from db import ledger
+    from db.files import ledger
 
     with session_factory(engine).begin() as session:
         ledger.observe(session, [sighting()], host=HOST, now=NOON)

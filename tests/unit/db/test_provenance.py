@@ -6,10 +6,12 @@ import pytest
 from sqlalchemy.orm import Session
 
 from ccdcore.instrument import FrameType, Instrument
-from db.base import UnknownIdError
+from db.errors import UnknownIdError
 from db.provenance import provenance
-from db.records import finish_run, record_inputs, record_master, record_measurements
-from db.results import RunInput
+from db.runs.inputs import NewInput, record_inputs
+from db.runs.lifecycle import finish_run
+from db.runs.masters import record_master
+from db.runs.measurements import record_measurements
 from tests.support.on_record import HOST, NOON, add_frame, begin_run, gain, hash_of, master, set_of
 
 ENTRY = Instrument("m2-ml", match={"HEAD": "DU970P_BV"})
@@ -27,12 +29,12 @@ class Made:
         )
         self.run = begin_run(session, set_of(session, self.bias))
         inputs = [
-            RunInput("bias", hash_of("bias0"), "/data/raw/bias0.fits"),
-            RunInput("bias", hash_of("bias1"), "/data/raw/bias1.fits", borrowed=True),
-            RunInput("bias", hash_of("bias2"), "/data/raw/bias2.fits", excluded="a light leak"),
-            RunInput("flat", hash_of("flat r"), "/data/raw/flat r.fits"),
-            RunInput("flat", hash_of("flat g"), "/data/raw/flat g.fits"),
-            RunInput("for gain", hash_of("flat g"), "/data/raw/flat g.fits", excluded="no pair"),
+            NewInput("bias", hash_of("bias0"), "/data/raw/bias0.fits"),
+            NewInput("bias", hash_of("bias1"), "/data/raw/bias1.fits", borrowed=True),
+            NewInput("bias", hash_of("bias2"), "/data/raw/bias2.fits", excluded="a light leak"),
+            NewInput("flat", hash_of("flat r"), "/data/raw/flat r.fits"),
+            NewInput("flat", hash_of("flat g"), "/data/raw/flat g.fits"),
+            NewInput("for gain", hash_of("flat g"), "/data/raw/flat g.fits", excluded="no pair"),
         ]
         record_inputs(session, run_id=self.run, inputs=inputs)
         (self.gain,) = record_measurements(session, run_id=self.run, measurements=[gain()])
@@ -80,7 +82,7 @@ def test_each_result_names_only_what_went_into_it(session: Session, made: Made) 
 
 def test_a_master_of_another_run_is_followed(session: Session, made: Made) -> None:
     later = begin_run(session, set_of(session, made.bias), digest="d2")
-    record_inputs(session, run_id=later, inputs=[RunInput("bias", master_id=made.bias_master)])
+    record_inputs(session, run_id=later, inputs=[NewInput("bias", master_id=made.bias_master)])
     (used,) = provenance(session, f"run:{later}")["used"]
     assert used["entity"]["id"] == f"master:{made.bias_master}"
     assert used["entity"]["wasGeneratedBy"]["id"] == f"run:{made.run}"

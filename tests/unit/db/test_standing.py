@@ -5,11 +5,11 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from ccdcore.instrument import FrameType
-from db import ledger
-from db.listings import frame_shapes
-from db.models import Frame, Instrument
-from db.records import fail_run, finish_run
-from db.runs import failed_runs, made_with, unfinished_runs
+from db.files import ledger
+from db.frames.listing import frame_shapes
+from db.runs.lifecycle import fail_run, finish_run
+from db.runs.runs import failed_runs, made_with, unfinished_runs
+from db.schema.models import Frame, Instrument
 from tests.support.on_record import HOST, NIGHT, NOON, add_frame, begin_run, set_of, sighting
 
 SECOND = timedelta(seconds=1)

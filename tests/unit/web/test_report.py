@@ -10,11 +10,13 @@ from sqlalchemy.orm import Session
 
 from ccdcore.instrument import Instrument
 from ccdcore.quantities import Limits
-from db.base import UnknownIdError
 from db.engine import make_engine, session_factory, upgrade
-from db.notices import raise_notices
-from db.records import finish_run, record_inputs, record_master, record_measurements
-from db.results import RunInput
+from db.errors import UnknownIdError
+from db.runs.inputs import NewInput, record_inputs
+from db.runs.lifecycle import finish_run
+from db.runs.masters import record_master
+from db.runs.measurements import record_measurements
+from db.trends.notices import raise_notices
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, hash_of, master, set_of
 from web.report import monthly_report
 
@@ -38,7 +40,7 @@ def month_on_record(session: Session) -> None:
         at, name = NOON + (9 + n) * DAY, f"{HOSTILE} {n}"
         frame = add_frame(session, name, entry=ENTRY, night=NIGHT + (9 + n) * DAY, path=f"{n}.fits")
         run_id = begin_run(session, set_of(session, frame))
-        left_out = RunInput("bias", hash_of(name), f"/data/{HOSTILE}.fits", excluded=f"too {HOSTILE} bright")
+        left_out = NewInput("bias", hash_of(name), f"/data/{HOSTILE}.fits", excluded=f"too {HOSTILE} bright")
         record_inputs(session, run_id=run_id, inputs=[left_out])
         values = [
             gain(2.0 if n == 4 else 1.0, observed_at=at),

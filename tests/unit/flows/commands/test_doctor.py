@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
-from db import ledger
-from db.models import File, FileState, Outcome, Run
+from db.files import ledger
+from db.schema.models import File, FileState, Outcome, Run
 from flows.calibration.engine import recording_failure
 from flows.commands import setup_checks
 from flows.commands.doctor import MOST_LINES, doctor, status

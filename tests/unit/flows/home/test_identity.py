@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from db.base import UnknownIdError
 from db.engine import backup
-from db.homes import HomeOnRecord, files_by_host, home_on_record, record_home
+from db.errors import UnknownIdError
+from db.files.homes import HomeOnRecord, files_by_host, home_on_record, record_home
 from flows.cli.db import adopt_home
 from flows.commands.audit import audit
 from flows.commands.process import backfill, process, retry
@@ -31,7 +31,8 @@ from tests.support.simulate import Camera, simple_night
 
 def with_master(home: Home) -> Path:
     """Have a run of a home make a master."""
-    from db.records import finish_run, record_master
+    from db.runs.lifecycle import finish_run
+    from db.runs.masters import record_master
 
     with home.sessions.begin() as session:
         run_id = begin_run(session, set_of(session, add_frame(session, "a")))

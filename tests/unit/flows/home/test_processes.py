@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from db.sets import open_runs
+from db.runs.runs import open_runs
 from flows.commands.process import _make_runs
 from flows.home import processes
 from flows.home.home import open_home

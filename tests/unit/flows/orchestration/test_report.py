@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from ccdcore.instrument import FrameType
-from db.records import finish_run, record_inputs, record_master, record_measurements
-from db.results import RunInput
+from db.runs.inputs import NewInput, record_inputs
+from db.runs.lifecycle import finish_run
+from db.runs.masters import record_master
+from db.runs.measurements import record_measurements
 from flows.home.home import Home, open_home
 from flows.home.output_paths import picture_path
 from flows.orchestration import report as artifacts
@@ -97,7 +99,7 @@ def recorded(home: Home, *, name: str = "plain", frames: int = 2, **changes: Any
             for n in range(frames)
         ]
         run_id = begin_run(session, set_of(session, ids[0]))
-        inputs = [RunInput("bias", hash_of(f"f{n}"), f"/data/raw/{n}{path}", excluded=name) for n in range(frames)]
+        inputs = [NewInput("bias", hash_of(f"f{n}"), f"/data/raw/{n}{path}", excluded=name) for n in range(frames)]
         record_inputs(session, run_id=run_id, inputs=inputs)
         details = {"n_bias": 10, "n_flat": 8, "n_flat_pairs": 4, "notes": [name]}
         amplifier = changes.get("amplifier", name)

@@ -10,9 +10,9 @@ import pytest
 from astropy.io import fits
 from sqlalchemy import delete
 
-from db import models
-from db.records import abandon_run, fail_run, finish_run, record_master
-from db.runs import run_masters
+from db.runs.lifecycle import abandon_run, fail_run, finish_run
+from db.runs.masters import record_master, run_masters
+from db.schema import models
 from flows.commands.audit import audit
 from flows.home.home import Home, open_home
 from flows.home.output_paths import master_path, run_of_master

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ccdcore.photon_transfer import PhotonTransfer
-from db.sets import GainOnRecord
+from db.runs.measurements import GainOnRecord
 from flows.products.measurements import doubt_about_gain, transfer_rows
 
 AT = {"observed_at": datetime(2024, 3, 10, 20, tzinfo=UTC)}

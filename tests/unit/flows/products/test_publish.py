@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from db import ledger
-from db.masters import masters
-from db.models import File, FileState, Run
-from db.records import finish_run, record_master
+from db.files import ledger
+from db.runs.lifecycle import finish_run
+from db.runs.masters import masters, record_master
+from db.schema.models import File, FileState, Run
 from flows.config.settings import Settings
 from flows.home.home import Home, open_home
 from flows.home.processes import is_gone, now, own_start, start_of

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from db import ledger
+from db.files import ledger
 from flows.commands.init import start
 from flows.commands.inspect_files import identified
 from flows.commands.setup_checks import Level, findings

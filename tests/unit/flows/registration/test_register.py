@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from db import ledger
-from db.ledger import FileRow, Sighting
-from db.models import FileState
+from db.files import ledger
+from db.files.ledger import FileRow, Sighting
+from db.schema.models import FileState
 from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.registration.register import register_files

@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from ccdcore.instrument import FrameType
-from db.models import Outcome
-from db.runs import RunRow, get_run
+from db.runs.runs import RunRow, get_run
+from db.schema.models import Outcome
 from flows.calibration.engine import recording_failure, run_locally
 from flows.home.home import Home, open_home
 from flows.home.processes import now

@@ -13,10 +13,10 @@ from sqlalchemy.exc import OperationalError
 
 from ccdcore.instrument import FrameType
 from ccdcore.series import SeriesFrame
-from db.models import Outcome
-from db.records import abandon_run, fail_run, finish_run
-from db.runs import RunRow, find_run
-from db.sets import SetSummary
+from db.runs.lifecycle import abandon_run, fail_run, finish_run
+from db.runs.runs import RunRow, find_run
+from db.runs.sets import SetSummary
+from db.schema.models import Outcome
 from flows.calibration.engine import recording_failure
 from flows.config.settings import Settings
 from flows.home.home import Home, open_home

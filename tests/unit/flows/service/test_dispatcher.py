@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from db.listings import runs
+from db.runs.runs import runs
 from flows.calibration.steps import STEPS
 from flows.commands.process import _Made, process
 from flows.home.home import Home, open_home

@@ -18,9 +18,10 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from ccdcore.instrument import Instrument
 from ccdcore.quantities import Limits
-from db.notices import notices, raise_notices
-from db.records import finish_run, record_measurements
-from db.runs import get_run
+from db.runs.lifecycle import finish_run
+from db.runs.measurements import record_measurements
+from db.runs.runs import get_run
+from db.trends.notices import notices, raise_notices
 from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.home.service_address import trend_url

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from db import ledger
-from db.models import FileState
+from db.files import ledger
+from db.schema.models import FileState
 from flows.commands.process import process
 from flows.config.errors import SettingsError
 from flows.home.home import Home, open_home

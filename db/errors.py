@@ -1,0 +1,11 @@
+"""Errors of the record."""
+
+from __future__ import annotations
+
+
+class DatabaseError(Exception):
+    """The database cannot be used as asked; the message says what to type next."""
+
+
+class UnknownIdError(DatabaseError, LookupError):
+    """An id that names nothing on record, or more than one thing."""

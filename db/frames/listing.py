@@ -1,0 +1,117 @@
+"""What is on record: frames and runs, as lists."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from db.schema.models import File, Frame
+from db.schema.rows import Page, Row
+
+
+@dataclass(frozen=True, slots=True)
+class FrameOnRecord(Row):
+    """A registered frame and the files that hold it (``paths``; none where they were edited since)."""
+
+    id: int
+    sha256: str
+    frame_type: str
+    frame_type_reason: str
+    instrument: str
+    configuration: str
+    night: date | None
+    date_obs: datetime | None
+    exposure_time_s: float | None
+    ccd_temperature_c: float | None
+    filter: str | None
+    n_averaged: int
+    rows: int
+    columns: int
+    registered_at: datetime
+    calibration_set_id: int | None
+    paths: tuple[str, ...]
+
+
+def frames(
+    session: Session,
+    *,
+    instrument: str | None = None,
+    frame_type: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    set_id: int | None = None,
+    page: Page | None = None,
+) -> list[FrameOnRecord]:
+    """Return the frames on record, oldest first; one without a date counts by its arrival.
+
+    Parameters
+    ----------
+    since, until : datetime or None
+        The half-open span of time of observation.
+    set_id : int or None
+        Only those of this set.
+    page : Page or None
+        A part of them, the newest in front.
+    """
+    taken_at = func.coalesce(Frame.date_obs, Frame.joined_at, type_=Frame.joined_at.type)
+    where: list[ColumnElement[bool]] = []
+    if instrument is not None:
+        where.append(Frame.instrument == instrument)
+    if frame_type is not None:
+        where.append(Frame.frame_type == frame_type)
+    if since is not None:
+        where.append(taken_at >= since)
+    if until is not None:
+        where.append(taken_at < until)
+    if set_id is not None:
+        where.append(Frame.calibration_set_id == set_id)
+    columns = [getattr(Frame, name) for name in FrameOnRecord.__dataclass_fields__ if name != "paths"]
+    query = select(*columns).where(*where)
+    if page is None:
+        query = query.order_by(taken_at, Frame.id)
+    else:
+        query = query.order_by(taken_at.desc(), Frame.id.desc()).offset(page.offset).limit(page.size)
+    found = session.execute(query).mappings().all()
+    if page is not None:
+        where = [Frame.id.in_([row["id"] for row in found])]
+    files = select(File.frame_id, File.root, File.relative_path).join(Frame, File.frame_id == Frame.id).where(*where)
+    paths = _paths(session.execute(files.order_by(File.id)))
+    return [FrameOnRecord(paths=tuple(paths[row["id"]]), **row) for row in found]
+
+
+def frame_shapes(
+    session: Session, *, instrument: str, since: datetime | None, until: datetime | None
+) -> dict[tuple[int, int], int]:
+    """Return how many frames of an instrument, observed in a half-open span of time, have (rows, columns)."""
+    where = [Frame.instrument == instrument]
+    if since is not None:
+        where.append(Frame.date_obs >= since)
+    if until is not None:
+        where.append(Frame.date_obs < until)
+    query = select(Frame.rows, Frame.columns, func.count()).where(*where).group_by(Frame.rows, Frame.columns)
+    return {(rows, columns): n for rows, columns, n in session.execute(query.order_by(Frame.rows, Frame.columns))}
+
+
+def exposures(session: Session, *, at_most: int) -> list[tuple[str, datetime | None, float | None]]:
+    """Return instrument, time and the header's longitude of the latest calibration frames."""
+    query = select(Frame.instrument, Frame.date_obs, Frame.longitude_deg).where(Frame.calibration_set_id.is_not(None))
+    return [(name, when, east) for name, when, east in session.execute(query.order_by(Frame.id.desc()).limit(at_most))]
+
+
+def _paths(files: Iterable[tuple[int | None, str, str]]) -> dict[int | None, list[str]]:
+    paths: dict[int | None, list[str]] = defaultdict(list)
+    for frame_id, root, below in files:
+        paths[frame_id].append(str(Path(root) / below))
+    return paths
+
+
+def frame_statistics(session: Session, frame_id: int) -> list[dict[str, Any]]:
+    """Return the statistics of the amplifiers of a frame, in ADU."""
+    return list(session.scalars(select(Frame.statistics).where(Frame.id == frame_id)).one())

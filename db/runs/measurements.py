@@ -1,0 +1,169 @@
+"""Measurements of runs, written and read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ccdcore.quantities import QUANTITIES
+from db.runs.kept_masters import standing
+from db.runs.sets import _span
+from db.schema import models
+from db.schema.models import CalibrationSet, Measurement, Outcome, Run
+from db.schema.rows import column_value, plain
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+
+@dataclass(frozen=True, slots=True)
+class NewMeasurement:
+    """One value of one quantity for one amplifier.
+
+    Parameters
+    ----------
+    quantity : str
+        One of `QUANTITIES`.
+    unit : str
+        Its unit.
+    amplifier : str
+        Its name.
+    value, uncertainty : float, float or None
+        In `unit`; the uncertainty is 1-σ.
+    method : str
+        How it was measured.
+    observed_at : datetime
+        Mean time of its inputs.
+    filter : str or None
+        Where it holds for one filter only.
+    ccd_temperature_c : float or None
+        Mean temperature of its inputs.
+    details : mapping
+        Level range, n_bias, n_flat, n_flat_pairs, n_pixels, chi2_per_dof, notes: plain JSON values.
+    remark : str or None
+        What is odd about it.
+
+    Raises
+    ------
+    ValueError
+        If the value is not finite, or there is no such quantity.
+    """
+
+    quantity: str
+    unit: str
+    amplifier: str
+    value: float
+    uncertainty: float | None
+    method: str
+    observed_at: datetime
+    filter: str | None = None
+    ccd_temperature_c: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    remark: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.quantity not in QUANTITIES:  # whoever asks for all of them asks for these
+            raise ValueError(f"there is no quantity {self.quantity!r}: add it to QUANTITIES")
+        if not math.isfinite(self.value):
+            raise ValueError(
+                f"{self.quantity} of amplifier {self.amplifier} is {self.value}: record finite values only"
+            )
+
+
+LONGEST_REMARK = 600
+"""Characters: the remark is in an index, and PostgreSQL takes no entry of an index above 2.7 kB."""
+
+
+def record_measurements(session: Session, *, run_id: int, measurements: Sequence[NewMeasurement]) -> list[int]:
+    """Record the values a run measured; return their ids, in order.
+
+    They are tied to the version of the instrument's entry that the set's frames were read with.
+    """
+    frame, run = models.Frame, models.Run
+    entry_version = (
+        select(frame.instrument_id)
+        .join(run, run.calibration_set_id == frame.calibration_set_id)
+        .where(run.id == run_id)
+        .order_by(frame.id.desc())
+        .limit(1)
+    )
+    instrument_id = session.scalars(entry_version).one()
+    rows = []
+    for one in measurements:
+        fields = {name: column_value(getattr(one, name)) for name in one.__dataclass_fields__}
+        fields["details"] = plain(one.details)
+        fields["remark"] = fields["remark"] and fields["remark"][:LONGEST_REMARK]
+        fields |= {name: one.details.get(name) for name in ("n_bias", "n_flat", "n_flat_pairs")}
+        rows.append(models.Measurement(run_id=run_id, instrument_id=instrument_id, **fields))
+    session.add_all(rows)
+    session.flush()
+    return [row.id for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasurementRow:
+    """One value that a run measured."""
+
+    id: int
+    quantity: str
+    unit: str
+    amplifier: str
+    value: float
+    uncertainty: float | None
+    method: str
+    observed_at: datetime
+    details: dict[str, Any]
+    remark: str | None
+
+
+def run_of_measurement(session: Session, measurement_id: int) -> int:
+    """Return the run that made a measurement."""
+    return session.scalars(select(Measurement.run_id).where(Measurement.id == measurement_id)).one()
+
+
+def run_measurements(session: Session, run_id: int) -> list[MeasurementRow]:
+    """Return what a run measured, in the order it was recorded."""
+    columns = [getattr(Measurement, name) for name in MeasurementRow.__dataclass_fields__]
+    query = select(*columns).where(Measurement.run_id == run_id).order_by(Measurement.id)
+    return [MeasurementRow(*row) for row in session.execute(query)]
+
+
+@dataclass(frozen=True, slots=True)
+class GainOnRecord:
+    """A gain measured before, in electrons per ADU."""
+
+    measurement_id: int
+    gain_e_per_adu: float
+    gain_uncertainty: float | None
+    observed_at: datetime
+
+
+def earlier_gains(
+    session: Session, *, instrument: str, configuration: str, amplifier: str, before: datetime, most: int
+) -> list[GainOnRecord]:
+    """Return the last gains on record that were observed before a time, with the entry that holds then, last first."""
+    since, _ = _span(session, instrument, before)
+    query = (
+        select(Measurement.id, Measurement.value, Measurement.uncertainty, Measurement.observed_at)
+        .join(Run, Measurement.run_id == Run.id)
+        .join(CalibrationSet)
+        .where(
+            Measurement.quantity == "gain",
+            Measurement.amplifier == amplifier,
+            Measurement.observed_at < before,
+            *([] if since is None else [Measurement.observed_at >= since]),
+            Run.outcome == Outcome.DONE,
+            standing(session),
+            CalibrationSet.instrument == instrument,
+            CalibrationSet.configuration == configuration,
+        )
+        .order_by(Measurement.observed_at.desc(), Measurement.id.desc())
+        .limit(most)
+    )
+    return [GainOnRecord(*row) for row in session.execute(query)]

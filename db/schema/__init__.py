@@ -1,0 +1,1 @@
+"""The tables, and how rows are written and read."""
