@@ -19,9 +19,9 @@ from astropy.io import fits
 from rich.progress import Progress
 
 from benchmarks.accuracy_cases import A00, RAMP, TRAPS, Case, Row, cases
-from ccdcore.combining import combine
-from ccdcore.geometry import Amplifier, Section
-from ccdcore.photon_transfer import measure_gain
+from ccdcore.cards.sections import Amplifier, Section
+from ccdcore.combining.combine import combine
+from ccdcore.photon_transfer.measure import measure_gain
 
 NAMES = {
     "pair": "textbook pair",

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from getframes import CameraConfig, SensorType
 
-from ccdcore.photon_transfer import PhotonTransfer, measure_gain
+from ccdcore.photon_transfer.measure import PhotonTransfer, measure_gain
 from tests.support.simulate import Camera, bias_pixels, expose, moved, spectrum_light, uniform_light
 
 Method = Literal["auto", "pair", "binned", "ptc"]

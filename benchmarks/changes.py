@@ -1,4 +1,4 @@
-"""Prints how often the control chart of `ccdcore.changes` errs on simulated series, as a Markdown table.
+"""Prints how often the control chart of `ccdcore.trends.control_chart` errs on simulated series, as a Markdown table.
 
 Each series has one value a night for two years, normal about a true level, with 0.5 % scatter.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore.changes import Course, follow
+from ccdcore.trends.control_chart import Course, follow
 
 NIGHTS = 730
 SCATTER = 0.005

@@ -30,7 +30,7 @@ def best_of(times: int, function: Callable[[], object]) -> list[float]:
 
 def whole_job(paths: Sequence[str], times: int, threads: str = "0") -> dict[str, Any]:
     """Combine files: the first call apart, which compiles or loads what was compiled."""
-    from ccdcore.combining import combine
+    from ccdcore.combining.combine import combine
 
     cold = best_of(1, lambda: combine(paths, threads=int(threads) or None))
     return {"cold": cold[0], "seconds": best_of(times, lambda: combine(paths, threads=int(threads) or None))}
@@ -38,8 +38,8 @@ def whole_job(paths: Sequence[str], times: int, threads: str = "0") -> dict[str,
 
 def engine(paths: Sequence[str], times: int) -> dict[str, Any]:
     """Combine arrays that are in memory."""
-    from ccdcore.combining import combine
-    from ccdcore.fits_io import read_image
+    from ccdcore.combining.combine import combine
+    from ccdcore.io.read import read_image
 
     stack = [read_image(path) for path in paths]
     combine(stack)
@@ -48,7 +48,7 @@ def engine(paths: Sequence[str], times: int) -> dict[str, Any]:
 
 def scaled(paths: Sequence[str], times: int) -> dict[str, Any]:
     """Combine files that are scaled, as flats are."""
-    from ccdcore.combining import combine
+    from ccdcore.combining.combine import combine
 
     scale = np.linspace(0.5, 1.5, len(paths))
     combine(paths[:2])
@@ -58,8 +58,8 @@ def scaled(paths: Sequence[str], times: int) -> dict[str, Any]:
 
 def masked(paths: Sequence[str], times: int) -> dict[str, Any]:
     """Combine arrays of which one pixel in a hundred is masked."""
-    from ccdcore.combining import combine
-    from ccdcore.fits_io import read_image
+    from ccdcore.combining.combine import combine
+    from ccdcore.io.read import read_image
 
     bad = np.random.default_rng(1).random(read_image(paths[0]).shape) < 0.01
     stack = [np.ma.MaskedArray(read_image(path), bad) for path in paths]
@@ -116,14 +116,14 @@ def ccdproc_combine(paths: Sequence[str], times: int, spelling: str) -> dict[str
             result[:] = [ccdproc.combine(list(paths), unit="adu", sigma_clip=True, **limits, **how)]
 
     seconds = best_of(times, run)
-    from ccdcore.combining import combine
+    from ccdcore.combining.combine import combine
 
     return {"seconds": seconds, "difference": float(np.abs(combine(paths).value - result[0].data).max())}
 
 
 def registration(paths: Sequence[str], times: int) -> dict[str, Any]:
     """Read frames with all that is put on record of them."""
-    from ccdcore.fits_io import measure_frame
+    from ccdcore.io.read import measure_frame
 
     measure_frame(paths[0])
 
@@ -180,7 +180,7 @@ def verification(paths: Sequence[str], times: int) -> dict[str, Any]:
 
 def gain(paths: Sequence[str], times: int) -> dict[str, Any]:
     """Measure gain and read noise of two biases and two flats."""
-    from ccdcore.photon_transfer import measure_gain
+    from ccdcore.photon_transfer.measure import measure_gain
 
     measure_gain(paths[:2], paths[2:4])
     return {"seconds": best_of(times, lambda: measure_gain(paths[:2], paths[2:4]))}
@@ -191,7 +191,7 @@ def clipping(paths: Sequence[str], times: int) -> dict[str, Any]:
 
     Neither files nor repeats are used.
     """
-    from ccdcore.combining import combine
+    from ccdcore.combining.combine import combine
 
     found = {}
     for n in (3, 5, 10, 20, 30):

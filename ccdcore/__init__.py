@@ -6,22 +6,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ccdcore.combining import combine
-    from ccdcore.directory import inventory
-    from ccdcore.fits_io import read_frame
-    from ccdcore.image_table import imstat
-    from ccdcore.masters import master_bias, master_dark, master_flat
-    from ccdcore.photon_transfer import measure_gain
+    from ccdcore.combining.combine import combine
+    from ccdcore.frames.imstat import imstat
+    from ccdcore.io.inventory import inventory
+    from ccdcore.io.read import read_frame
+    from ccdcore.masters.build import master_bias, master_dark, master_flat
+    from ccdcore.photon_transfer.measure import measure_gain
 
 _HOMES = {
-    "combine": "ccdcore.combining",
-    "imstat": "ccdcore.image_table",
-    "inventory": "ccdcore.directory",
-    "master_bias": "ccdcore.masters",
-    "master_dark": "ccdcore.masters",
-    "master_flat": "ccdcore.masters",
-    "measure_gain": "ccdcore.photon_transfer",
-    "read_frame": "ccdcore.fits_io",
+    "combine": "ccdcore.combining.combine",
+    "imstat": "ccdcore.frames.imstat",
+    "inventory": "ccdcore.io.inventory",
+    "master_bias": "ccdcore.masters.build",
+    "master_dark": "ccdcore.masters.build",
+    "master_flat": "ccdcore.masters.build",
+    "measure_gain": "ccdcore.photon_transfer.measure",
+    "read_frame": "ccdcore.io.read",
 }
 
 __all__ = [

@@ -47,7 +47,7 @@ class ChangedFrameError(CcdError):
     path : Path
         The file.
     expected : str
-        SHA-256 of the bytes on record (`ccdcore.fits_io.file_sha256`); ``""`` where there is none any more.
+        SHA-256 of the bytes on record (`ccdcore.io.plain_files.file_sha256`); ``""`` where there is none any more.
     found : str
         SHA-256 of the bytes that are there, or in words what is wrong.
     """

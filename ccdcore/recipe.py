@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
-from ccdcore.geometry import Section
+from ccdcore.cards.sections import Section
 
 VERSION = 4
 """Raised whenever the code of a recipe changes its results, so that older results are known to be stale."""

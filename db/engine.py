@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, m
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session, sessionmaker
 
-from ccdcore.writing import new_file
+from ccdcore.io.write import new_file
 from db.errors import DatabaseError
 from db.sqlite_file import hold_to_file
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
-from ccdcore.plain_files import open_below
+from ccdcore.io.plain_files import open_below
 from db.errors import UnknownIdError
 from db.files.ledger import files_of_frame
 from db.provenance import provenance

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, text
 
-from ccdcore.comparable import ALIKE, SAME, Sign, of_shape
+from ccdcore.headers.comparable import ALIKE, SAME, Sign, of_shape
 from db.schema.models import CalibrationSet, Frame
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from ccdcore.header import ExposureInfo
+    from ccdcore.headers.identify import ExposureInfo
 
 
 def in_its_configuration(

@@ -15,7 +15,7 @@ from db.schema.upsert import insert
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from ccdcore.instrument import Instrument
+    from ccdcore.headers.instrument import Instrument
 
 
 def sync_instruments(session: Session, instruments: Sequence[Instrument], *, now: datetime) -> None:

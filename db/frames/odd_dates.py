@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import FrameType
+from ccdcore.headers.instrument import FrameType
 from db.schema.models import File, Frame
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select, update
 
-from ccdcore.comparable import Sign, of_shape
-from ccdcore.instrument import FrameType, Instrument
+from ccdcore.headers.comparable import Sign, of_shape
+from ccdcore.headers.instrument import FrameType, Instrument
 from db.frames.comparable import in_its_configuration
 from db.frames.entries import entry_values
 from db.frames.revisions import amplifier_rows, comes_into_force, completed, said_of
@@ -24,9 +24,9 @@ from db.schema.upsert import insert
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from ccdcore.geometry import Amplifier
-    from ccdcore.header import ExposureInfo
-    from ccdcore.statistics import FrameStatistics
+    from ccdcore.cards.sections import Amplifier
+    from ccdcore.frames.frame import FrameStatistics
+    from ccdcore.headers.identify import ExposureInfo
     from db.frames.revisions import Source
 
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import or_, select, update
 
-from ccdcore.header import ExposureInfo
-from ccdcore.instrument import FrameType
+from ccdcore.headers.identify import ExposureInfo
+from ccdcore.headers.instrument import FrameType
 from db.schema.models import CalibrationSet, File, FileState, Frame, HeaderRevision, Run, RunInput
 from db.schema.rows import plain
 from db.schema.upsert import batches
@@ -27,8 +27,8 @@ from db.schema.upsert import batches
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from ccdcore.geometry import Amplifier
-    from ccdcore.series import SeriesFrame
+    from ccdcore.cards.sections import Amplifier
+    from ccdcore.frames.frame import SeriesFrame
 
 _MATTERS = (*(field.name for field in fields(ExposureInfo) if not field.name.endswith("_reason")), "amplifiers")
 _UNSAID = (None, "unknown")

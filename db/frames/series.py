@@ -12,11 +12,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ccdcore.geometry import Amplifier, Section
-from ccdcore.header import ExposureInfo
-from ccdcore.instrument import FrameType
-from ccdcore.series import SeriesFrame
-from ccdcore.statistics import FrameStatistics
+from ccdcore.cards.sections import Amplifier, Section
+from ccdcore.frames.frame import FrameStatistics, SeriesFrame
+from ccdcore.headers.identify import ExposureInfo
+from ccdcore.headers.instrument import FrameType
 from db.schema.models import File, FileState, Frame
 from db.schema.upsert import batches
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ccdcore.series import SeriesFrame
+from ccdcore.frames.frame import SeriesFrame
 from db.frames.series import series_frame
 from db.schema import models
 from db.schema.models import CalibrationSet, Frame, Outcome, Run, RunInput

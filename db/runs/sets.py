@@ -12,7 +12,7 @@ from statistics import median
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from ccdcore.instrument import FrameType
+from ccdcore.headers.instrument import FrameType
 from db.files.homes import on_disk
 from db.frames.spans import boundaries, span_around
 from db.schema.models import CalibrationSet, Frame, Outcome, Run

@@ -17,7 +17,7 @@ from db.schema.upsert import batches
 from db.trends.curves import MEASUREMENT, RUN, SET, Curve, conditions, curves, entry_versions
 
 if TYPE_CHECKING:
-    from ccdcore.changes import Change
+    from ccdcore.trends.control_chart import Change
 
 
 @dataclass(frozen=True, slots=True)

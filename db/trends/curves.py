@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ccdcore.changes import Course
+    from ccdcore.trends.control_chart import Course
 
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
@@ -61,8 +61,8 @@ class Curve:
     specs: Mapping[int, Mapping[str, Any]]
 
     def course(self) -> Course:
-        """Return what each value was expected to be, the outliers and the changes (`ccdcore.changes`)."""
-        from ccdcore.changes import follow
+        """Return what each value was expected to be, the outliers and the changes (`ccdcore.trends.control_chart`)."""
+        from ccdcore.trends.control_chart import follow
 
         return follow(self.values, self.uncertainties, self.temperatures)
 

@@ -112,7 +112,7 @@ def trends(
         Whether to show also what newer runs took the place of.
     at_most : int or None
         For a plot: about how many points of each curve (instrument, configuration, amplifier, filter, quantity) to
-        return. Every outlier and all that is ``bad`` is among them, whatever their number (`ccdcore.thinning`).
+        return. Every outlier and all that is ``bad`` is among them, whatever their number (`ccdcore.trends.thinning`).
     """
     entries = entry_versions(session, instrument)
     which = {"quantity": quantity, "amplifier": amplifier, "configuration": configuration, "filter": filter_name}
@@ -264,7 +264,7 @@ def _thinned(curve: Curve, at_most: int) -> list[int]:
     """Return the ids of the measurements of a curve that a plot must show."""
     import numpy as np
 
-    from ccdcore.thinning import thinned
+    from ccdcore.trends.thinning import thinned
 
     is_bad = np.zeros(curve.ids.size, bool)
     for entry, spec in curve.specs.items():

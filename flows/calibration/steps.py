@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ccdcore.errors import InsufficientDataError, NoLightError
-from ccdcore.instrument import FrameType
-from ccdcore.series import SeriesFrame, with_stand_ins
+from ccdcore.frames.frame import SeriesFrame
+from ccdcore.frames.series import with_stand_ins
+from ccdcore.headers.instrument import FrameType
 from db.runs.inputs import NewInput, record_inputs
 from db.runs.kept_masters import product_name
 from db.runs.lifecycle import finish_run
@@ -36,7 +37,7 @@ from flows.runs.plan import frames_of_set
 from flows.runs.verification import GONE, require_unchanged, verify_inputs
 
 if TYPE_CHECKING:
-    from ccdcore.masters import Master
+    from ccdcore.masters.build import Master
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,8 @@ def do(step: Step, home: Home, run_id: int) -> list[int]:
 
 def judge_frames(home: Home, run_id: int) -> list[int]:
     """Put on record which frames of the set are used, and why others are left out."""
-    from ccdcore.overscan import believed_overscans
-    from ccdcore.series_health import judge_series
+    from ccdcore.frames.series_health import judge_series
+    from ccdcore.reduction.overscan import believed_overscans
 
     require_memory(home, run_id)
     with home.reading() as session:
@@ -136,7 +137,7 @@ def _on_disk(home: Home, frames: Sequence[SeriesFrame]) -> tuple[list[SeriesFram
 
 def make_master_bias(home: Home, run_id: int) -> list[int]:
     """Combine the biases of the set."""
-    from ccdcore.masters import master_bias
+    from ccdcore.masters.build import master_bias
 
     recipe = home.settings.recipes.bias
     biases = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
@@ -150,7 +151,7 @@ def make_master_bias(home: Home, run_id: int) -> list[int]:
 
 def make_master_dark(home: Home, run_id: int) -> list[int]:
     """Combine the darks of the set, bias-subtracted and per second."""
-    from ccdcore.masters import master_dark
+    from ccdcore.masters.build import master_dark
 
     recipe = home.settings.recipes.dark
     darks = used_frames(home, run_id, FrameType.DARK)
@@ -180,7 +181,7 @@ def make_master_flats(home: Home, run_id: int) -> list[int]:
 
 def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame]) -> int:
     """Combine the flats of one filter; its images are gone before those of the next filter are there."""
-    from ccdcore.varying import parted_light
+    from ccdcore.masters.varying import parted_light
 
     bias = bias_for(home, run_id, "flat", flats)
     doubts = list(filter(None, [parted_light(flats, bias)]))
@@ -190,7 +191,7 @@ def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[Ser
 
 def _flat_of_the_lit(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame], bias: Master) -> Master:
     """Combine the flats of one filter; those without light are left out where there are enough others."""
-    from ccdcore.masters import master_flat
+    from ccdcore.masters.build import master_flat
 
     recipe = home.settings.recipes.flat
     noise, gain = measured(home, run_id, "read_noise_adu"), measured(home, run_id, "gain")
@@ -208,8 +209,8 @@ def _flat_of_the_lit(home: Home, run_id: int, product: str, flats: Sequence[Seri
 
 def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
     """Find hot, dead, noisy and non-linear pixels by the masters of the run; count and mask them."""
-    from ccdcore.bad_pixels import find_bad_pixels
-    from ccdcore.master_file import read_master
+    from ccdcore.masters.bad_pixels import find_bad_pixels
+    from ccdcore.masters.file import read_master
 
     biases = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
     if not biases:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ccdcore.errors import FrameReadError
-from ccdcore.fits_io import file_sha256
+from ccdcore.io.plain_files import file_sha256
 from db.files import ledger
 from db.runs import masters
 from db.schema.rows import Row

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ccdcore.combining import combine
+from ccdcore.combining.combine import combine
 from ccdcore.errors import InsufficientDataError
-from ccdcore.fits_io import read_frame
-from ccdcore.frame import Frame
-from ccdcore.master import MaskBit, Master, MasterInput
-from ccdcore.master_file import master_hdulist
-from ccdcore.writing import write_hdulist
+from ccdcore.frames.frame import Frame
+from ccdcore.io.read import read_frame
+from ccdcore.io.write import write_hdulist
+from ccdcore.masters.file import master_hdulist
+from ccdcore.reduction.master import MaskBit, Master, MasterInput
 from flows.config.errors import SettingsError
 from flows.config.settings import load_settings
 from flows.terminal import progress_bar

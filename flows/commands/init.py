@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ccdcore.errors import FrameReadError
-from ccdcore.fits_io import read_header
-from ccdcore.instrument import FrameType
+from ccdcore.headers.instrument import FrameType
+from ccdcore.io.read import read_header
+from ccdcore.io.write import new_file
 from ccdcore.text import number_of, one_line
-from ccdcore.writing import new_file
 from flows.commands.inspect_files import UNREADABLE, frame_files
 from flows.config.errors import CONFIG_NAME, SettingsError
 from flows.config.settings import NightSettings, Settings

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
+from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.errors import CcdError, FrameReadError
-from ccdcore.fits_io import read_frame, read_header
-from ccdcore.frame import FrameHeader
-from ccdcore.geometry import Amplifier, Section
-from ccdcore.image_table import imstat
+from ccdcore.frames.frame import FrameHeader
+from ccdcore.frames.imstat import imstat
+from ccdcore.io.read import read_frame, read_header
 from ccdcore.text import one_line
 from db.schema.rows import plain
 from flows.config.errors import SettingsError

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ccdcore.instrument import FrameType
+from ccdcore.headers.instrument import FrameType
 from ccdcore.text import readable
 from db.errors import UnknownIdError
 from db.files import ledger

@@ -90,7 +90,7 @@ def _write(path: Path, content: bytes, *, begins: bytes) -> None:
     SettingsError
         If something else has its name, or it cannot be written.
     """
-    from ccdcore.writing import write_bytes
+    from ccdcore.io.write import write_bytes
     from flows.config.errors import SettingsError
 
     try:
@@ -127,7 +127,7 @@ def print_provenance(home: Path, identifier: str, *, as_json: bool) -> None:
 
 def _sha256_of_path(identifier: str) -> str | None:
     """Return the SHA-256 of a file's bytes; None of what is no path, or of nothing that is there."""
-    from ccdcore.fits_io import file_sha256
+    from ccdcore.io.plain_files import file_sha256
 
     is_path = os.sep in identifier or Path(identifier).suffix != ""
     return file_sha256(identifier) if is_path and os.path.isfile(identifier) else None  # noqa: PTH113 - any text is given

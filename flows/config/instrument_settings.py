@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.errors import CcdError
-from ccdcore.geometry import Amplifier, Section
-from ccdcore.instrument import FrameRule, FrameType, Instrument
+from ccdcore.headers.instrument import FrameRule, FrameType, Instrument
 from ccdcore.quantities import Limits
 
 

@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from ccdcore.header import ExposureInfo
-from ccdcore.instrument import Instrument
-from ccdcore.longitude import doubtful_nights
+from ccdcore.cards.longitude import doubtful_nights
+from ccdcore.frames.nights import night_of
+from ccdcore.headers.identify import ExposureInfo
+from ccdcore.headers.instrument import Instrument
 from ccdcore.recipe import Recipes
-from ccdcore.series import night_of
 from ccdcore.text import one_line
 from flows.config.addresses import database_address, public_address, receiver_address, web_address
 from flows.config.errors import CONFIG_NAME, SettingsError
@@ -58,7 +58,7 @@ class NightSettings(_Strict):
             return None
 
     def doubts(self, exposures: Iterable[tuple[str, datetime | None, float | None]]) -> list[str]:
-        """Say of which cameras nights are cut amid the frames, as of `ccdcore.longitude.doubtful_nights`.
+        """Say of which cameras nights are cut amid the frames, as of `ccdcore.cards.longitude.doubtful_nights`.
 
         Parameters
         ----------

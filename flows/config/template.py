@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccdcore.cards import find, number, slug
-from ccdcore.dialects import KEYWORDS
-from ccdcore.frame import FrameHeader
-from ccdcore.header import ExposureInfo
-from ccdcore.instrument import FrameType
+from ccdcore.cards.dialects import KEYWORDS
+from ccdcore.cards.times import moment
+from ccdcore.cards.values import find, number, slug
+from ccdcore.frames.frame import FrameHeader
+from ccdcore.headers.identify import ExposureInfo
+from ccdcore.headers.instrument import FrameType
 from ccdcore.text import number_of, one_line
-from ccdcore.times import moment
 from flows.config.errors import CONFIG_NAME
 
 _GENERAL = """\

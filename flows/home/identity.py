@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from ccdcore.io.write import write_bytes
 from ccdcore.text import number_of
-from ccdcore.writing import write_bytes
 from db.engine import is_blank, session_factory
 from db.files.homes import HomeOnRecord, home_on_record, record_home
 from flows.config.errors import SettingsError

@@ -39,7 +39,7 @@ def master_folder(instrument: str, night: date) -> Path:
 
 
 _OF_RUN = re.compile(r"(?P<hidden>\.)?.+_r(?P<run>\d{1,9})(-\d+)?\.fits(?(hidden)\.[0-9a-f]{8}\.tmp)")
-"""Names of masters, and of those that are being written (`ccdcore.writing`)."""
+"""Names of masters, and of those that are being written (`ccdcore.io.write`)."""
 
 
 def run_of_master(name: str) -> int | None:

@@ -3,8 +3,10 @@
 Where the compiled code can be kept on disk that is done once a machine and version; where it cannot, once a service.
 """
 
-from ccdcore import changes, combining, photon_transfer
+from ccdcore.combining import combine
+from ccdcore.photon_transfer import measure
+from ccdcore.trends import control_chart
 
-combining.warm_up()
-changes.warm_up()
-photon_transfer.warm_up()
+combine.warm_up()
+control_chart.warm_up()
+measure.warm_up()

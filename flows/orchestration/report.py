@@ -12,9 +12,9 @@ from urllib.parse import urlencode
 
 from prefect.artifacts import create_markdown_artifact
 
-from ccdcore.header import ExposureInfo
-from ccdcore.plain_files import open_below
-from ccdcore.statistics import FrameStatistics
+from ccdcore.frames.frame import FrameStatistics
+from ccdcore.headers.identify import ExposureInfo
+from ccdcore.io.plain_files import open_below
 from ccdcore.text import number_of
 from db.frames.listing import frames as frames_on_record
 from db.runs.inputs import UsedFrame, run_inputs

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ccdcore.errors import InsufficientDataError
-from ccdcore.instrument import FrameType
-from ccdcore.series import SeriesFrame
+from ccdcore.frames.frame import SeriesFrame
+from ccdcore.headers.instrument import FrameType
 from db.runs.masters import run_masters
 from db.runs.measurements import run_measurements
 from db.runs.runs import get_run
@@ -17,7 +17,7 @@ from flows.products.publish import reliable
 from flows.runs.inputs import used_frames
 
 if TYPE_CHECKING:
-    from ccdcore.masters import Master
+    from ccdcore.masters.build import Master
 
 
 def bias_for(home: Home, run_id: int, kind: str, frames: Sequence[SeriesFrame]) -> Master:
@@ -28,9 +28,9 @@ def bias_for(home: Home, run_id: int, kind: str, frames: Sequence[SeriesFrame]) 
     InsufficientDataError
         If there are none, or none of the temperature of the frames.
     """
-    from ccdcore.master_file import read_master
-    from ccdcore.masters import master_bias
-    from ccdcore.series_health import temperature_gap
+    from ccdcore.frames.series_health import temperature_gap
+    from ccdcore.masters.build import master_bias
+    from ccdcore.masters.file import read_master
 
     biases = used_frames(home, run_id, FrameType.BIAS)
     if gap := temperature_gap(biases, frames):

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ccdcore.plain_files import folder_below, open_in
+from ccdcore.io.plain_files import folder_below, open_in
 from ccdcore.text import number_of
 from db.runs.masters import MasterRow, forget_master, master_paths, run_masters
 from db.runs.runs import RunRow, runs_cut_short, unfinished_runs

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from db.runs.measurements import NewMeasurement
 
 if TYPE_CHECKING:
-    from ccdcore.bad_pixels import BadPixels
-    from ccdcore.noise import Estimate, NoiseAnatomy
-    from ccdcore.photon_transfer import PhotonTransfer
-    from ccdcore.series import SeriesFrame
+    from ccdcore.frames.frame import SeriesFrame
+    from ccdcore.masters.bad_pixels import BadPixels
+    from ccdcore.noise.anatomy import Estimate, NoiseAnatomy
+    from ccdcore.photon_transfer.measure import PhotonTransfer
     from db.runs.measurements import GainOnRecord
 
 _DETAILS = ("level_range_adu", "n_bias", "n_flat", "n_flat_pairs", "n_pixels", "chi2_per_dof", "notes", "flat_doubts")
@@ -104,7 +104,7 @@ def doubt_about_gain(
 
     Its own doubts, the temperatures of its frames, the header's claim, and the last gains on record, last first.
     """
-    from ccdcore.series_health import temperature_gap
+    from ccdcore.frames.series_health import temperature_gap
 
     if result.gain_e_per_adu is None:
         return "; ".join([*result.bias_doubts, *result.doubts]) or None

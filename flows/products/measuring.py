@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ccdcore.instrument import FrameType
-from ccdcore.series import SeriesFrame
+from ccdcore.frames.frame import SeriesFrame
+from ccdcore.headers.instrument import FrameType
 from db.runs.measurements import GainOnRecord, NewMeasurement, earlier_gains, record_measurements
 from db.runs.runs import RunRow, get_run
 from flows.home.home import Home
@@ -27,8 +27,8 @@ from flows.runs.lacks import in_short, leave_out, producing, put_lack
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-    from ccdcore.noise import NoiseAnatomy
-    from ccdcore.photon_transfer import PhotonTransfer
+    from ccdcore.noise.anatomy import NoiseAnatomy
+    from ccdcore.photon_transfer.measure import PhotonTransfer
 
 _HELD_AGAINST = 5
 """Earlier gains that one is compared with."""
@@ -36,8 +36,8 @@ _HELD_AGAINST = 5
 
 def measure(home: Home, run_id: int) -> list[int]:
     """Measure gain, read noise and the parts of the noise, of every amplifier."""
-    from ccdcore.noise import measure_noise
-    from ccdcore.photon_transfer import measure_gain
+    from ccdcore.noise.anatomy import measure_noise
+    from ccdcore.photon_transfer.measure import measure_gain
 
     biases, flats = used_frames(home, run_id, FrameType.BIAS), used_frames(home, run_id, FrameType.FLAT)
     own = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
@@ -97,7 +97,7 @@ def _record_results(
     biases: Sequence[SeriesFrame],
     frames: Sequence[SeriesFrame],
 ) -> list[int]:
-    from ccdcore.noise import overscan_read_noise
+    from ccdcore.noise.anatomy import overscan_read_noise
 
     if not results and not noises:
         return []

@@ -10,9 +10,10 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdcore.instrument import FrameType
+from ccdcore.frames.frame import SeriesFrame
+from ccdcore.frames.series import stand_in_note
+from ccdcore.headers.instrument import FrameType
 from ccdcore.quantities import Verdict
-from ccdcore.series import SeriesFrame, stand_in_note
 from db.runs.inputs import UsedFrame
 from db.runs.kept_masters import product_name
 from db.runs.masters import MasterRow, NewMaster, forget_master, record_master, run_masters
@@ -27,8 +28,8 @@ from flows.runs.lacks import FOR
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
 
-    from ccdcore.bad_pixels import BadPixels
-    from ccdcore.master import Master
+    from ccdcore.masters.bad_pixels import BadPixels
+    from ccdcore.reduction.master import Master
 
 _KEYWORDS = {"gain": ("GAIN", "GAINERR"), "read_noise": ("RDNOISE", "RDNOIERR")}
 """Quantity → keyword of its value and of its uncertainty; with several amplifiers their numbers are appended."""
@@ -47,7 +48,7 @@ def publish_master(
     doubts: Sequence[str] = (),
 ) -> int:
     """Check a master, write it below the home, record it, and return its id; ``doubts`` are what its maker found."""
-    from ccdcore.master_file import master_hdulist
+    from ccdcore.masters.file import master_hdulist
 
     with home.reading() as session:
         run = get_run(session, run_id)
@@ -97,9 +98,9 @@ def _n_excluded(inputs: Inputs, kind: str, filter_name: str | None) -> int:
 
 def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
     """Write a mask of bad pixels below the home, record it as a master of kind ``mask``, and return its id."""
-    from ccdcore.image_table import imstat
-    from ccdcore.master import MaskBit
-    from ccdcore.master_file import mask_hdulist
+    from ccdcore.frames.imstat import imstat
+    from ccdcore.masters.file import mask_hdulist
+    from ccdcore.reduction.master import MaskBit
 
     with home.reading() as session:
         run = get_run(session, run_id)
@@ -131,7 +132,7 @@ def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
 
 def _publish(home: Home, run_id: int, row: NewMaster, hdulist: HDUList) -> int:
     """Write a file, record it, and give it its name in the end: there is no master that no record knows."""
-    from ccdcore.writing import appearing
+    from ccdcore.io.write import appearing
 
     home.require_there()
     path, master_id = _free(home, Path(row.path)), None
@@ -162,7 +163,7 @@ def _check(
     master: Master, frames: Sequence[SeriesFrame], measured: Sequence[MeasurementRow], bias: Master | None
 ) -> tuple[str, ...]:
     """Hold one frame of the middle of the series against the master."""
-    from ccdcore.master_check import check_master
+    from ccdcore.masters.check import check_master
 
     used = {one.sha256 for one in master.inputs}
     held_out = [frame for frame in frames if frame.sha256 in used][len(used) // 2]
@@ -186,7 +187,7 @@ def _doubts(kind: str, measured: Sequence[MeasurementRow], own: MasterRow | None
 
     ``own`` is the run's master bias, where there is one.
     """
-    from ccdcore.pixel_values import cut_off
+    from ccdcore.numerics.pixel_values import cut_off
 
     rows = [row for row in measured if row.quantity == "bias_level"]
     of_flats = _said(rows, [row.details.get("flat_doubts", ()) for row in rows]) if kind == FrameType.FLAT else []
@@ -243,7 +244,7 @@ def _statistics(master: Master) -> dict[str, Any]:
     """Return the numbers that the report and the trends show of a master."""
     import numpy as np
 
-    from ccdcore.image_table import imstat
+    from ccdcore.frames.imstat import imstat
 
     value, good = master.value, master.mask == 0
     step = max(1, value.size // _ENOUGH_PIXELS)  # some rows of a large one tell its scatter as well as all

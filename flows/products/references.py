@@ -13,8 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ccdcore.errors import FrameReadError
-from ccdcore.fits_io import file_sha256
-from ccdcore.plain_files import open_below
+from ccdcore.io.plain_files import file_sha256, open_below
 from db.runs.masters import MasterOnRecord, current_reference, masters
 from flows.home.home import Home
 from flows.home.output_paths import reference_path

@@ -22,7 +22,7 @@ _MOST_POINTS = 400
 
 def judge_trends(home: Home, run_id: int) -> list[int]:
     """Draw the trends that a run added to, and put on record what people are to be told of them."""
-    from ccdcore.writing import write_bytes
+    from ccdcore.io.write import write_bytes
 
     with home.reading() as session:
         run = get_run(session, run_id)
@@ -65,7 +65,8 @@ def trend_png(
     title: str | None = None,
 ) -> bytes:
     """Return a picture of measurements of one quantity as PNG."""
-    from ccdcore.plots import png, trend
+    from ccdcore.figures.style import png
+    from ccdcore.figures.trend import trend
     from ccdcore.quantities import Limits
 
     last = rows[-1]

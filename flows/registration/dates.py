@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ccdcore.header import ExposureInfo
-from ccdcore.series import window_of
+from ccdcore.frames.nights import window_of
+from ccdcore.headers.identify import ExposureInfo
 from db.frames.odd_dates import oddly_dated
 from db.frames.spans import span_around
 from flows.config.settings import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ccdcore.series import SeriesFrame
+from ccdcore.frames.frame import SeriesFrame
 from ccdcore.text import number_of, one_line
 from db.frames.revisions import Disagreement, Saying, disagreements
 from flows.home.home import Home

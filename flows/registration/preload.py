@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ccdcore import fits_io  # noqa: F401 - to have it
-from ccdcore.statistics import Histogram
+from ccdcore.io import read  # noqa: F401 - to have it
+from ccdcore.numerics.histogram import Histogram
 
 for kind in (np.uint16, np.int16, np.int32):
     Histogram.of(np.zeros(2, kind))

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import psutil
 
 from ccdcore.errors import CcdError, FrameReadError
-from ccdcore.instrument import Instrument
+from ccdcore.headers.instrument import Instrument
 from flows.home.output_paths import home_above
 
 if TYPE_CHECKING:
-    from ccdcore.fits_io import MeasuredFrame
+    from ccdcore.io.read import MeasuredFrame
 
 Found = TypeVar("Found")
 
@@ -89,7 +89,7 @@ class Readers:
             reader.stop()
 
     def measure(self, path: Path, *, check: Callable[[], None] = _take_as_is) -> MeasuredFrame:
-        """Do what `ccdcore.fits_io.measure_frame` does, within limits of time and memory.
+        """Do what `ccdcore.io.read.measure_frame` does, within limits of time and memory.
 
         Parameters
         ----------
@@ -204,15 +204,15 @@ def _allow(memory: int, seconds: float) -> None:
 
 def _bytes_to_read(path: Path) -> int:
     """Return how many bytes a file has when decompressed, as far as it can have as many."""
-    from ccdcore.fits_io import claimed_bytes
-    from ccdcore.fits_structure import MAX_RATIO, SMALL_BYTES
+    from ccdcore.io.stream import claimed_bytes
+    from ccdcore.io.structure import MAX_RATIO, SMALL_BYTES
 
     on_disk = path.stat().st_blocks * 512
     return max(on_disk, min(claimed_bytes(path), max(SMALL_BYTES, MAX_RATIO * on_disk)))
 
 
 def _measured(path: Path, instruments: Sequence[Instrument], check: Callable[[], None]) -> MeasuredFrame:
-    from ccdcore.fits_io import measure_frame
+    from ccdcore.io.read import measure_frame
 
     check()
     measured = measure_frame(path, instruments=instruments)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccdcore.errors import CcdError, FrameReadError
-from ccdcore.instrument import Instrument
+from ccdcore.headers.instrument import Instrument
 from db.files import ledger
 from db.files.ledger import FileRow
 from db.frames.register import register_frame
@@ -27,8 +27,8 @@ from flows.registration.dates import window_of_frame
 from flows.registration.reader_pool import READERS, Readers, ReadingError, require_same
 
 if TYPE_CHECKING:
-    from ccdcore.fits_io import MeasuredFrame
-    from ccdcore.header import ExposureInfo
+    from ccdcore.headers.identify import ExposureInfo
+    from ccdcore.io.read import MeasuredFrame
 
 LEASE = timedelta(minutes=10)
 BATCH = 64

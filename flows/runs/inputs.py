@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import FrameType
-from ccdcore.series import SeriesFrame
+from ccdcore.frames.frame import SeriesFrame
+from ccdcore.headers.instrument import FrameType
 from db.runs.inputs import UsedFrame, run_inputs
 from flows.home.home import Home
 
@@ -22,7 +22,7 @@ class Inputs:
 
 def inputs_of_run(session: Session, run_id: int) -> Inputs:
     """Return what a run works on."""
-    from ccdcore.overscan import believed_overscans
+    from ccdcore.reduction.overscan import believed_overscans
 
     recorded = run_inputs(session, run_id)
     frames, remarks = believed_overscans([one.frame for one in recorded])

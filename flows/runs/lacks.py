@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ccdcore.errors import CcdError, ChangedFrameError, InsufficientDataError, NoLightError
-from ccdcore.series import SeriesFrame
+from ccdcore.frames.frame import SeriesFrame
 from db.runs.inputs import NewInput, record_inputs
 from db.runs.lacks import LackRow, record_lack, run_lacks
 from db.runs.runs import get_run

@@ -14,8 +14,8 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import FrameType
-from ccdcore.series import SeriesFrame
+from ccdcore.frames.frame import SeriesFrame
+from ccdcore.headers.instrument import FrameType
 from db.frames.revisions import digest_of, said_of_frame
 from db.frames.series import set_frames
 from db.runs.runs import RunRow, find_run

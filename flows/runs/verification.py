@@ -65,7 +65,7 @@ def changed_input(home: Home, run_id: int) -> ChangedFrameError | None:
 
 def _look(one: RawInput) -> str | ChangedFrameError:
     """Return the signature of a file whose bytes are those on record."""
-    from ccdcore.fits_io import file_sha256
+    from ccdcore.io.plain_files import file_sha256
 
     before = _signature(one.path)
     try:

@@ -18,7 +18,7 @@ from threading import Event, Thread
 import psutil
 from sqlalchemy import select
 
-from ccdcore.fits_io import file_sha256
+from ccdcore.io.plain_files import file_sha256
 from db.engine import check
 from db.files.ledger import claimants
 from db.runs.masters import masters

@@ -20,7 +20,8 @@ from unittest.mock import patch
 
 from sqlalchemy import select
 
-from ccdcore.fits_io import file_sha256, measure_frame
+from ccdcore.io.plain_files import file_sha256
+from ccdcore.io.read import measure_frame
 from db.engine import check
 from db.runs.masters import master_paths, masters
 from db.runs.runs import runs

@@ -13,8 +13,8 @@ import numpy as np
 import psutil
 
 from ccdcore.errors import CcdError
-from ccdcore.fits_io import preflight
-from ccdcore.identity import pixel_sha256
+from ccdcore.io.digest import pixel_sha256
+from ccdcore.io.stream import preflight
 from flows.registration.reader_pool import Readers, ReadingError
 from tests.faults.hostile import PIXELS, SEEDS, TABLE, Hostile, mutant
 

@@ -13,8 +13,9 @@ from typing import Any
 from unittest.mock import patch
 
 import flows.calibration.engine
-from ccdcore.fits_io import file_sha256, read_image
-from ccdcore.identity import pixel_sha256
+from ccdcore.io.digest import pixel_sha256
+from ccdcore.io.plain_files import file_sha256
+from ccdcore.io.read import read_image
 from db.files.raw_inputs import raw_inputs
 from db.runs.inputs import run_inputs
 from db.runs.runs import standing_runs

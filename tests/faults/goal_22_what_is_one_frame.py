@@ -18,7 +18,7 @@ from astropy.io import fits
 from sqlalchemy import text
 
 import flows.calibration.engine
-from ccdcore.identity import former_sha256, pixel_sha256
+from ccdcore.io.digest import former_sha256, pixel_sha256
 from db.frames import listing
 from db.frames.listing import FrameOnRecord
 from flows.calibration.steps import STEPS

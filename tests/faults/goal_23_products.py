@@ -33,17 +33,17 @@ from flows.service.health import health
 from tests.support.simulate import simple_night
 
 NUMBERS = {
-    "gain": "ccdcore.photon_transfer.measure_gain",
-    "parts of the noise": "ccdcore.noise.measure_noise",
-    "master bias": "ccdcore.masters.master_bias",
-    "master dark": "ccdcore.masters.master_dark",
-    "master flat V": "ccdcore.masters.master_flat",
-    "bad pixels": "ccdcore.bad_pixels.find_bad_pixels",
+    "gain": "ccdcore.photon_transfer.measure.measure_gain",
+    "parts of the noise": "ccdcore.noise.anatomy.measure_noise",
+    "master bias": "ccdcore.masters.build.master_bias",
+    "master dark": "ccdcore.masters.build.master_dark",
+    "master flat V": "ccdcore.masters.build.master_flat",
+    "bad pixels": "ccdcore.masters.bad_pixels.find_bad_pixels",
     "references": "flows.calibration.steps.refresh_references",
 }
 """Product → what makes it."""
 DRAWN = {
-    "picture All on one page": "ccdcore.report_page.report_page",
+    "picture All on one page": "ccdcore.figures.report_page.report_page",
     "alerts": "flows.products.trends.raise_notices",
     "picture of the trend of the gain": "flows.products.trends.draw_trend",
 }

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from ccdcore.fits_io import read_frame
-from ccdcore.masters import check_master, master_bias, master_flat
+from ccdcore.io.read import read_frame
+from ccdcore.masters.build import check_master, master_bias, master_flat
 
 SHAPE, N_FRAMES = (6388, 9576), 3
 LARGEST_GIB = 2.9

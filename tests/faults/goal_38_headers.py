@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from ccdcore.header import ExposureInfo, identify
-from ccdcore.instrument import FrameType
-from ccdcore.series import night_of
+from ccdcore.frames.nights import night_of
+from ccdcore.headers.identify import ExposureInfo, identify
+from ccdcore.headers.instrument import FrameType
 
 TYPES = {
     FrameType.BIAS: ("Bias Frame", "ZERO", "bias", "Offset", "BiasImage", "BIAS_FRAME", "zeroframe"),

@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import TaskRunFilter
 from prefect.testing.utilities import prefect_test_harness
 from sqlalchemy import select
 
-from ccdcore.fits_io import file_sha256
+from ccdcore.io.plain_files import file_sha256
 from db.files import ledger
 from db.schema.base import Base
 from db.schema.models import Outcome
@@ -208,7 +208,7 @@ def test_a_product_that_fails_costs_no_other_and_shows_in_prefect(
     def fail(*_: object, **__: object) -> None:
         raise IndexError("what nobody foresaw")
 
-    for of in ("ccdcore.masters.master_flat", "ccdcore.report_page.report_page"):
+    for of in ("ccdcore.masters.build.master_flat", "ccdcore.figures.report_page.report_page"):
         monkeypatch.setattr(of, fail)
     home = open_home(tmp_path / "home")
     state = run(home, ingested(home, night.paths[0].parent))

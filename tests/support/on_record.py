@@ -7,10 +7,10 @@ from hashlib import sha256
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ccdcore.geometry import Amplifier, Section
-from ccdcore.header import ExposureInfo
-from ccdcore.instrument import FrameType
-from ccdcore.statistics import FrameStatistics
+from ccdcore.cards.sections import Amplifier, Section
+from ccdcore.frames.frame import FrameStatistics
+from ccdcore.headers.identify import ExposureInfo
+from ccdcore.headers.instrument import FrameType
 from db.files import ledger
 from db.files.ledger import Sighting
 from db.frames import register as frames

@@ -21,7 +21,7 @@ import httpx
 import psutil
 from sqlalchemy import select
 
-from ccdcore.instrument import FrameType
+from ccdcore.headers.instrument import FrameType
 from db.runs import runs as runs_module
 from db.runs.inputs import run_inputs
 from db.runs.runs import RunOnRecord

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from astropy.io import fits
 from scipy.ndimage import convolve, shift
 
-from ccdcore.geometry import Amplifier, Section
+from ccdcore.cards.sections import Amplifier, Section
 
 Cards = Mapping[str, Any]
 FloatImage = npt.NDArray[np.float64]

@@ -14,8 +14,8 @@ import uvicorn
 import yaml
 from sqlalchemy import make_url
 
-from ccdcore.fits_io import read_header
-from ccdcore.instrument import FrameType
+from ccdcore.headers.instrument import FrameType
+from ccdcore.io.read import read_header
 from flows.cli.main import cli
 from flows.config.settings import Settings, load_settings
 from flows.prefect_server.client import prefect_environment

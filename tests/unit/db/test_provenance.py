@@ -5,7 +5,7 @@ import json
 import pytest
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import FrameType, Instrument
+from ccdcore.headers.instrument import FrameType, Instrument
 from db.errors import UnknownIdError
 from db.provenance import provenance
 from db.runs.inputs import NewInput, record_inputs

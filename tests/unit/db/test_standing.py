@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import FrameType
+from ccdcore.headers.instrument import FrameType
 from db.files import ledger
 from db.frames.listing import frame_shapes
 from db.runs.lifecycle import fail_run, finish_run

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import Instrument
+from ccdcore.headers.instrument import Instrument
 from ccdcore.quantities import Limits
 from db.engine import make_engine, session_factory, upgrade
 from db.errors import UnknownIdError

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import FrameType
+from ccdcore.headers.instrument import FrameType
 from db.schema import models
 from tests.support.on_record import NIGHT, register
 

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from ccdcore.header import ExposureInfo
-from ccdcore.instrument import FrameType, Instrument
+from ccdcore.headers.identify import ExposureInfo
+from ccdcore.headers.instrument import FrameType, Instrument
 from ccdcore.quantities import Limits
 from db.frames.entries import sync_instruments
 from db.frames.series import set_frames

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import FrameType
+from ccdcore.headers.instrument import FrameType
 from db.frames.listing import frames
 from db.runs.lacks import record_lack
 from db.runs.lifecycle import fail_run, finish_run

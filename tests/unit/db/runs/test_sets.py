@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import FrameType
+from ccdcore.headers.instrument import FrameType
 from db.files import ledger
 from db.frames.series import frames_of_files, set_frames
 from db.runs.inputs import NewInput, record_inputs, run_inputs

@@ -6,7 +6,7 @@ from datetime import timedelta
 import numpy as np
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import Instrument
+from ccdcore.headers.instrument import Instrument
 from db.runs.lifecycle import finish_run
 from db.runs.measurements import record_measurements
 from db.trends.changes import changes

@@ -11,7 +11,7 @@ from astropy.table import QTable
 from sqlalchemy import insert
 from sqlalchemy.orm import Session, sessionmaker
 
-from ccdcore.instrument import Instrument
+from ccdcore.headers.instrument import Instrument
 from ccdcore.quantities import Limits, judge, limits_of
 from db.errors import DatabaseError
 from db.frames.entries import sync_instruments

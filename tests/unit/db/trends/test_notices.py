@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
-from ccdcore.instrument import Instrument
+from ccdcore.headers.instrument import Instrument
 from ccdcore.quantities import Limits
 from db.runs.lifecycle import finish_run
 from db.runs.measurements import record_measurements

@@ -12,8 +12,8 @@ import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 
-from ccdcore.combining import combine
-from ccdcore.master_file import read_master
+from ccdcore.combining.combine import combine
+from ccdcore.masters.file import read_master
 from tests.support.command import ccdwatch
 
 
@@ -133,7 +133,7 @@ flows.cli.main()
 FUNCTION = (
     PAUSE
     + """
-from ccdcore.combining import combine
+from ccdcore.combining.combine import combine
 combine(sys.argv[1:], progress=pause, memory_limit=1)
 """
 )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ccdcore.errors import SectionError
-from ccdcore.fits_io import read_image
-from ccdcore.image_table import MAD_TO_SIGMA
+from ccdcore.frames.imstat import MAD_TO_SIGMA
+from ccdcore.io.read import read_image
 from flows.commands.inspect_files import identified, image_statistics
 from flows.config.errors import SettingsError
 from tests.support.simulate import SeriesTruth, notebook_series, simple_night, standard_cards, write_frame

@@ -7,8 +7,8 @@ from typing import get_args
 
 import pytest
 
-from ccdcore.geometry import Amplifier, Section
-from ccdcore.instrument import FrameRule, FrameType
+from ccdcore.cards.sections import Amplifier, Section
+from ccdcore.headers.instrument import FrameRule, FrameType
 from ccdcore.quantities import QUANTITIES, Limits
 from flows.config.errors import SettingsError
 from flows.config.instrument_settings import SpecField

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from ccdcore.instrument import FrameType
+from ccdcore.headers.instrument import FrameType
 from db.runs.inputs import NewInput, record_inputs
 from db.runs.lifecycle import finish_run
 from db.runs.masters import record_master

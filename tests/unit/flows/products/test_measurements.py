@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ccdcore.photon_transfer import PhotonTransfer
+from ccdcore.photon_transfer.measure import PhotonTransfer
 from db.runs.measurements import GainOnRecord
 from flows.products.measurements import doubt_about_gain, transfer_rows
 

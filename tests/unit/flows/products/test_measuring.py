@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ccdcore.photon_transfer import measure_gain
+from ccdcore.photon_transfer.measure import measure_gain
 from flows.products.measuring import why_no_gain
 from flows.runs.lacks import in_short
 

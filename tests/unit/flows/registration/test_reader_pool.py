@@ -11,8 +11,9 @@ import pytest
 from astropy.io import fits
 
 from ccdcore.errors import CcdError, FrameReadError
-from ccdcore.fits_io import claimed_bytes, measure_frame
-from ccdcore.fits_structure import SMALL_BYTES
+from ccdcore.io.read import measure_frame
+from ccdcore.io.stream import claimed_bytes
+from ccdcore.io.structure import SMALL_BYTES
 from flows.registration import reader_pool
 from flows.registration.reader_pool import Readers, ReadingError
 from tests.faults.hostile import PLAIN, TABLE, Hostile

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ccdcore.instrument import FrameType
+from ccdcore.headers.instrument import FrameType
 from db.runs.runs import RunRow, get_run
 from db.schema.models import Outcome
 from flows.calibration.engine import recording_failure, run_locally

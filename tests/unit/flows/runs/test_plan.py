@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from ccdcore.instrument import FrameType
-from ccdcore.series import SeriesFrame
+from ccdcore.frames.frame import SeriesFrame
+from ccdcore.headers.instrument import FrameType
 from db.runs.lifecycle import abandon_run, fail_run, finish_run
 from db.runs.runs import RunRow, find_run
 from db.runs.sets import SetSummary

@@ -16,7 +16,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from ccdcore.instrument import Instrument
+from ccdcore.headers.instrument import Instrument
 from ccdcore.quantities import Limits
 from db.runs.lifecycle import finish_run
 from db.runs.measurements import record_measurements

@@ -1,0 +1,1 @@
+"""What cards of headers say: values, times, sections, in the dialects of many cameras."""

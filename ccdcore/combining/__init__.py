@@ -1,0 +1,1 @@
+"""Stacks of frames, clipped and averaged."""

@@ -1,0 +1,1 @@
+"""Pictures of frames, measurements and trends; a report as one page."""

@@ -1,0 +1,1 @@
+"""What two flats of the same light differ by."""

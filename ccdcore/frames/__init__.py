@@ -1,0 +1,1 @@
+"""A frame and its statistics; series of frames and their health."""

@@ -1,0 +1,145 @@
+"""Amplifiers as header cards give them: where the light is, and the overscan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from ccdcore.cards.dialects import BIAS_SECTIONS, DATA_SECTIONS, ESO_OUTPUT, NO_SECTION
+from ccdcore.cards.sections import Amplifier, Section
+from ccdcore.cards.values import Cards, count
+from ccdcore.errors import SectionError
+
+_KEYWORD = re.compile(rf"({'|'.join((*DATA_SECTIONS, *BIAS_SECTIONS))})(\d{{0,2}}|[A-H])")
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One image of a frame: its name, its cards, its rows and columns, and the columns of the frame before it."""
+
+    name: str
+    cards: Cards
+    shape: tuple[int, int]
+    columns_before: int = 0
+
+
+def header_amplifiers(units: Sequence[Unit]) -> tuple[tuple[Amplifier, ...], str]:
+    """Read the amplifiers of a frame from its header.
+
+    DATASEC, else TRIMSEC, and BIASSEC, or DSEC, else TSEC, and BSEC (IRAF), each
+    of them with a number or letter where one image has several amplifiers.
+    Sections are those of the image, binned as it is. Where they do not
+    fit it, or contradict each other, the whole image is the amplifier.
+    What ESO's cards say is told and not used.
+
+    Parameters
+    ----------
+    units : sequence of Unit
+        The images that stand side by side in the frame; each is one amplifier or more.
+
+    Returns
+    -------
+    tuple of Amplifier
+        At least one for each unit, in the pixels of the whole frame.
+    str
+        The evidence, in words: the cards, or why they are not believed.
+    """
+    found = [_of_unit(unit) for unit in units]
+    reasons = dict.fromkeys(
+        f"extension {unit.name}: {reason}" if len({other for _, other in found}) > 1 else reason
+        for unit, (_, reason) in zip(units, found, strict=True)
+    )
+    several = [f"{len(units)} image extensions"] if len(units) > 1 else []
+    return tuple(amplifier for each, _ in found for amplifier in each), "; ".join([*several, *reasons])
+
+
+def _of_unit(unit: Unit) -> tuple[list[Amplifier], str]:
+    whole = [_placed(Amplifier(unit.name, Section.whole(unit.shape)), unit)]
+    sections = _section_cards(unit.cards)
+    if not sections:
+        return whole, f"the whole image: {_eso_overscan(unit) or 'no header card names a section'}"
+    in_order = sorted(sections.items(), key=lambda item: (len(item[0]), item[0]))
+    try:
+        amplifiers = [_amplifier(unit, suffix, of, alone=len(sections) == 1) for suffix, of in in_order]
+        _require_disjoint(amplifiers)
+    except SectionError as error:
+        return whole, f"the whole image: {error}"
+    used = [_first(of, names) for names in (DATA_SECTIONS, BIAS_SECTIONS) for _, of in in_order]
+    return [_placed(amplifier, unit) for amplifier in amplifiers], ", ".join(filter(None, used))
+
+
+def _eso_overscan(unit: Unit) -> str | None:
+    """Return in words the overscan that ESO's cards announce; None where there are none that add up to the image.
+
+    ESO counts the columns and rows before and after the light. Where they really are is another matter: EFOSC2's
+    stand at the other side, so that nothing is taken from these cards.
+    """
+    rows, columns = unit.shape
+    words = ("NX", "NY", "PRSCX", "OVSCX", "PRSCY", "OVSCY")
+    nx, ny, left, right, below, above = (count(unit.cards.get(ESO_OUTPUT.format(word))) or 0 for word in words)
+    if (left + nx + right, below + ny + above) != (columns, rows) or (nx, ny) == (columns, rows):
+        return None
+    margins = {"first": (left, below), "last": (right, above)}
+    said = [
+        f"the {which} {n} {of}"
+        for which, both in margins.items()
+        for n, of in zip(both, ("columns", "rows"), strict=True)
+        if n
+    ]
+    return (
+        f"{' and '.join(said)} are overscan, says {ESO_OUTPUT.format('…')}, often wrongly: "
+        "to use them, name them as amplifiers of an entry"
+    )
+
+
+def _section_cards(cards: Cards) -> dict[str, dict[str, str]]:
+    """Return the section cards by the number or letter of their amplifier; numbered ones win over one for all."""
+    found: dict[str, dict[str, str]] = {}
+    for keyword, value in cards.items():
+        match = _KEYWORD.fullmatch(keyword)
+        if match and re.sub(r"\s", "", str(value)).lower() not in NO_SECTION:
+            found.setdefault(match[2], {})[keyword] = str(value)
+    numbered = {suffix: of for suffix, of in found.items() if suffix and _first(of, DATA_SECTIONS)}
+    return numbered or {suffix: of for suffix, of in found.items() if not suffix}
+
+
+def _first(cards: Cards, names: Sequence[str]) -> str | None:
+    return next((word for name in names for word in cards if word.startswith(name)), None)
+
+
+def _amplifier(unit: Unit, suffix: str, cards: dict[str, str], *, alone: bool) -> Amplifier:
+    light, overscan = _first(cards, DATA_SECTIONS), _first(cards, BIAS_SECTIONS)
+    if light is None:
+        raise SectionError(f"{overscan} = {cards[overscan or '']!r} stands without a DATASEC")
+    name = unit.name if alone else suffix if unit.name == "1" else f"{unit.name}-{suffix}"
+    data = _fitting(unit, light, cards[light])
+    return Amplifier(name, data, None if overscan is None else _fitting(unit, overscan, cards[overscan]))
+
+
+def _fitting(unit: Unit, keyword: str, value: str) -> Section:
+    try:
+        section = Section.parse(value)
+    except SectionError as error:
+        raise SectionError(f"{keyword}: {error}") from error
+    if not section.fits(unit.shape):
+        rows, columns = unit.shape
+        raise SectionError(
+            f"{keyword} = {value!r} does not fit its {columns} columns and {rows} rows (in pixels before binning?)"
+        )
+    return section
+
+
+def _require_disjoint(amplifiers: Sequence[Amplifier]) -> None:
+    """Refuse sections that claim the same pixels; amplifiers may share an overscan."""
+    light = [amplifier.data for amplifier in amplifiers]
+    overscans = {amplifier.overscan for amplifier in amplifiers if amplifier.overscan is not None}
+    for one, two in [*combinations(light, 2), *((data, overscan) for data in light for overscan in overscans)]:
+        if one.overlaps(two):
+            raise SectionError(f"its header's sections {one} and {two} overlap")
+
+
+def _placed(amplifier: Amplifier, unit: Unit) -> Amplifier:
+    moved = amplifier.overscan and amplifier.overscan.moved(unit.columns_before)
+    return replace(amplifier, data=amplifier.data.moved(unit.columns_before), overscan=moved)

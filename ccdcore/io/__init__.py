@@ -1,0 +1,1 @@
+"""FITS files, read without trust and written whole."""

@@ -1,0 +1,156 @@
+"""The pixels of plain FITS files, read run by run from where they lie."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdcore.errors import FrameReadError
+from ccdcore.io.plain_files import file_errors
+from ccdcore.io.read import read_image
+from ccdcore.io.stream import is_zipped, opened
+from ccdcore.io.structure import primary_header
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPixels:
+    """The pixels of a plain file, which lie in it as they are: any run of them can be read without the others.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    shape : tuple of int
+        Rows and columns.
+    stored : dtype
+        Their type in the file, big-endian.
+    zero : int
+        What is added to each (BZERO of unsigned integers).
+    offset : int
+        Where they begin, in bytes.
+    signature : tuple of int
+        The file's number, size and time of change: another one is another file, or one that was written to.
+    unit : str or None
+        What BUNIT says of the values, in small letters.
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    stored: np.dtype[Any]
+    zero: int
+    offset: int
+    signature: tuple[int, ...]
+    unit: str | None = None
+
+    @property
+    def name(self) -> str:
+        """How messages call the frame."""
+        return str(self.path)
+
+    @property
+    def mask(self) -> None:
+        """All pixels are to be used."""
+        return
+
+    def __getitem__(self, rows: slice) -> npt.NDArray[Any]:
+        """Return some rows as numbers, of the type that `ccdcore.io.read.read_image` returns; no others are read.
+
+        Raises
+        ------
+        FrameReadError
+            As of `read`.
+        """
+        chosen, columns = range(self.shape[0])[rows], self.shape[1]
+        stored = np.empty((len(chosen), columns), self.stored)
+        if chosen.step == 1:
+            self.read(chosen.start * columns, stored.reshape(-1))
+        else:
+            for row, into in zip(chosen, stored, strict=True):
+                self.read(row * columns, into)
+        native = stored.astype(self.stored.newbyteorder("="))
+        if self.zero == 0:
+            return native
+        unsigned = native.view(f"u{native.itemsize}")
+        unsigned ^= unsigned.dtype.type(self.zero)  # is to add it, in whole numbers without a sign
+        return unsigned
+
+    def read(self, start: int, into: npt.NDArray[Any]) -> None:
+        """Fill an array with the pixels from number ``start`` on.
+
+        Raises
+        ------
+        FrameReadError
+            If the file is gone, cannot be read, or is not the one it was.
+        """
+        with file_errors(self.path):
+            # This is done for each file and strip: an open file object would take longer than what is read.
+            file = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                self._read(file, self.offset + start * self.stored.itemsize, into.view(np.uint8).data)
+            finally:
+                os.close(file)
+
+    def _read(self, file: int, position: int, into: memoryview) -> None:
+        if _signature(file) != self.signature:
+            raise FrameReadError(self.path, "changed while it was read: try again", incomplete=True)
+        if not fill(into, file, position):
+            raise FrameReadError(self.path, "was cut off while it was read: try again", incomplete=True)
+
+    def image(self) -> npt.NDArray[Any]:
+        """Return the whole image, as `read_image` does, with its checksums verified."""
+        return read_image(self.path)
+
+
+def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
+    """Find the pixels of a plain file without reading them.
+
+    None where they must be decoded: of gzip and fpack, of several image extensions, of other than 16-bit and 32-bit
+    integers and floating-point numbers, scaled or with BLANK. No checksum is verified, which needs all of the bytes:
+    what must know that they are those that were registered hashes the file first, and compares its signature after.
+
+    Raises
+    ------
+    FrameReadError
+        If it is not a complete FITS file.
+    """
+    path = Path(path)
+    if is_zipped(path):
+        return None
+    with opened(path) as (stream, _):
+        if not isinstance(stream, io.BufferedReader):
+            return None
+        signature = _signature(stream.fileno())
+        header, offset = primary_header(stream, path)
+    lengths = [int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1)]
+    shape = [length for length in lengths if length != 1]
+    number = {"16": ">i2", "32": ">i4", "-32": ">f4", "-64": ">f8"}.get(header["BITPIX"])
+    if number is None or len(shape) != 2 or 0 in shape or "BLANK" in header:
+        return None
+    unsigned = {">i2": 2**15, ">i4": 2**31}.get(number, 0)
+    try:
+        scale, zero = float(header.get("BSCALE", "1")), float(header.get("BZERO", "0"))
+    except ValueError:
+        return None
+    unit = header.get("BUNIT", "'adu'")
+    if scale != 1 or zero not in {0, unsigned} or not unit.endswith("'"):  # a unit with a / is read with the pixels
+        return None
+    shown = unit.strip("' ").lower()
+    return StoredPixels(path, (shape[0], shape[1]), np.dtype(number), int(zero), offset, signature, shown)
+
+
+def fill(into: memoryview, file: int, position: int) -> bool:
+    """Fill a buffer from a place in an open file, no call reads more than 2 GiB of; False where it ends before."""
+    while into and (n := os.preadv(file, [into], position)):
+        into, position = into[n:], position + n
+    return not into
+
+
+def _signature(file: int) -> tuple[int, ...]:
+    status = os.fstat(file)
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

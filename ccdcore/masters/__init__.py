@@ -1,0 +1,1 @@
+"""Master biases, darks and flats, their checks and files; bad pixels."""

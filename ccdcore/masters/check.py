@@ -1,0 +1,234 @@
+"""The independent check of a master before it is released."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdcore.masters.pattern_check import pattern_remarks
+from ccdcore.masters.stack import common_variance, rounding_variance, some_rows
+from ccdcore.numerics.histogram import Histogram
+from ccdcore.reduction.master import MaskBit, Master
+from ccdcore.reduction.reduce import CalibrationFrame, ReducedPixels, exposure_time
+
+Image = npt.NDArray[Any]
+
+MOST_WITHOUT_DATA = 0.01
+"""Fraction of the data sections that may have no value."""
+
+MOST_REJECTED = 0.02
+"""Fraction of one frame's pixels that may be clipped: cosmic rays take less than a tenth of it."""
+
+STARS, MOST_STARS = 3.0, 0.1
+"""A flat may lose this many times what most flats of its series lose to stars that move; but no more than so much."""
+
+WIDTH_RANGE = 0.7, 1.4
+"""How far a scatter may be from the expected one."""
+
+MUCH_ROUNDED = 3.0
+"""Variance of the read noise over that of rounding, below which pixels may well repeat one value: there is no least
+scatter."""
+
+LARGEST_OFFSET = 0.5
+"""How far a frame may lie from the master, in units of its noise in one pixel."""
+
+_ROWS_AT_A_TIME = 64
+_ENOUGH_PIXELS = 2**20
+"""For the scatter of a master and of a frame: some tens of bytes are held for each."""
+
+
+def residual(
+    frame: CalibrationFrame, master: Master, *, bias: Master | None = None, dark: Master | None = None
+) -> Image:
+    """Return a frame, reduced and scaled as the master's inputs are, minus the master.
+
+    Parameters
+    ----------
+    frame : Frame or SeriesFrame
+        A raw frame of the master's kind.
+    master : Master
+        What is subtracted.
+    bias, dark : Master, optional
+        Removed from the frame first: those that the master was made with.
+
+    Returns
+    -------
+    ndarray of float32, shape (rows, columns)
+        In the master's unit; NaN where the master is masked.
+    """
+    reduced = ReducedPixels.opened(frame, bias, dark)
+    scale = _scale(reduced, master)
+    difference: Image = np.empty(master.value.shape, np.float32)
+    for start in range(0, len(difference), _ROWS_AT_A_TIME):
+        rows = slice(start, start + _ROWS_AT_A_TIME)
+        difference[rows] = _difference(reduced, scale, master, rows)
+    return difference
+
+
+def _difference(reduced: ReducedPixels, scale: float, master: Master, rows: slice) -> Image:
+    """Return some rows of the `residual`."""
+    difference: Image = np.multiply(reduced[rows], scale, dtype=np.float32, casting="unsafe")
+    difference -= master.value[rows]
+    difference[master.mask[rows] != 0] = np.nan
+    return difference
+
+
+def check_master(
+    master: Master,
+    frame: CalibrationFrame,
+    *,
+    bias: Master | None = None,
+    dark: Master | None = None,
+    noise_adu: float | None = None,
+    gain_e_per_adu: float | None = None,
+) -> tuple[str, ...]:
+    """Judge a master by its mask, its rejections, its noise and one frame.
+
+    The frame is held out: where it is one of the master's inputs, its own share
+    is taken out of the residual, whose scatter must be that of one frame.
+
+    Parameters
+    ----------
+    master : Master
+        The master.
+    frame : Frame or SeriesFrame
+        One of its inputs, or another frame of the same light.
+    bias, dark : Master, optional
+        Those that the master was made with.
+    noise_adu, gain_e_per_adu : float, optional
+        Read noise (ADU) and gain (e⁻/ADU), when the master's uncertainty is to be compared with them.
+
+    Returns
+    -------
+    tuple of str
+        What is wrong, in words; empty when nothing is.
+    """
+    remarks = [*_mask_remarks(master), *_rejection_remarks(master)]
+    (rows,) = some_rows(master.value.shape, _ENOUGH_PIXELS)
+    reduced = ReducedPixels.opened(frame, bias, dark)
+    difference = _difference(reduced, _scale(reduced, master), master, rows)
+    whole, master = master, _part(master, rows)
+    variance, usable = _variance(master, bias, dark, rows)
+    if not usable.any():
+        return (f"no pixel of this master {master.kind} has a usable value",)
+    rounding = rounding_variance([frame])
+    is_hidden = noise_adu is not None and noise_adu**2 < MUCH_ROUNDED * rounding
+    least = 0.0 if is_hidden and master.kind == "bias" else WIDTH_RANGE[0]
+    expected = None
+    if noise_adu is not None and (gain_e_per_adu is not None or master.kind == "bias"):
+        expected = _expected_variance(master, noise_adu**2 + rounding, gain_e_per_adu)
+        remarks += _noise_remarks(master, variance, usable, expected, noise_adu, least)
+    if master.kind == "flat":
+        remarks += pattern_remarks(whole, lambda band: _variance(_part(whole, band), bias, dark, band), expected)
+    return (*remarks, *_frame_remarks(master, variance, usable, frame, difference, least))
+
+
+def _variance(
+    master: Master, bias: Master | None, dark: Master | None, rows: slice
+) -> tuple[Image, npt.NDArray[np.bool_]]:
+    """Return the variance of some rows of a master, less that of what was subtracted, and where it tells."""
+    variance = np.square(master.uncertainty, dtype=np.float64)
+    variance -= common_variance(master.inputs, bias, dark, rows)
+    usable = master.good & np.isfinite(variance) & (variance > 0) & (master.n_used > 1)
+    return variance, usable
+
+
+def _part(master: Master, rows: slice) -> Master:
+    """Return some rows of a master."""
+    images = {name: getattr(master, name)[rows] for name in ("value", "uncertainty", "mask", "n_used")}
+    return replace(master, **images)
+
+
+def _mask_remarks(master: Master) -> list[str]:
+    found = Histogram.of(master.mask)
+    bits, counts = found.values.astype(int), found.counts
+    inside = (bits & MaskBit.OUTSIDE) == 0
+    empty = counts[inside & ((bits & MaskBit.NO_DATA) != 0)].sum() / max(counts[inside].sum(), 1)
+    return [f"{empty:.1%} of the pixels have no value in any frame"] if empty > MOST_WITHOUT_DATA else []
+
+
+def _rejection_remarks(master: Master) -> list[str]:
+    """Name the frames that lost more pixels than cosmic rays take, and than most of the others.
+
+    Stars that move between the flats of a twilight are in all of them; nothing is left of them in the master.
+    """
+    rejected = [entry.rejected_fraction for entry in master.inputs]
+    stars = STARS * median(rejected) if master.kind == "flat" else 0.0
+    changed = ", or the pattern changed (condensation that dried, dust that moved)" if master.kind == "flat" else ""
+    return [
+        f"{entry.path}: {entry.rejected_fraction:.1%} of its pixels were rejected: it does not belong to this "
+        f"series{changed}"
+        for entry in master.inputs
+        if entry.rejected_fraction > min(max(MOST_REJECTED, stars), MOST_STARS)
+    ]
+
+
+def _expected_variance(master: Master, dark_variance: float, gain_e_per_adu: float | None) -> tuple[float, float]:
+    """Return the variance that the noise model gives one value without light, and for each unit of the value."""
+    scales = np.array([entry.scale for entry in master.inputs])
+    photons = 0.0 if master.kind == "bias" or gain_e_per_adu is None else float(scales.mean()) / gain_e_per_adu
+    return dark_variance * float(np.mean(scales**2)), photons
+
+
+def _noise_remarks(
+    master: Master, variance: Image, usable: Image, expected: tuple[float, float], noise_adu: float, least: float
+) -> list[str]:
+    """Compare the scatter with σ/√N of the noise model."""
+    model = expected[0] + expected[1] * np.fmax(master.value[usable], 0)
+    ratio = float(np.median(np.sqrt(variance[usable] * master.n_used[usable] / model)))
+    if least < ratio < WIDTH_RANGE[1]:
+        return []
+    return [
+        f"its uncertainty is {ratio:.2f} times what a read noise of {noise_adu:.2f} ADU and "
+        f"{len(master.inputs)} frames give"
+    ]
+
+
+def _frame_remarks(
+    master: Master, variance: Image, usable: Image, frame: CalibrationFrame, difference: Image, least: float
+) -> list[str]:
+    """Compare one frame with the others: its residual in units of the noise expected of it."""
+    n, share = master.n_used[usable].astype(np.float64), _variance_share(frame, master)
+    # With the variance u² of the mean, that of one value of this frame is ρnu²; an input is part of the mean.
+    is_input = any(entry.sha256 == frame.sha256 for entry in master.inputs)
+    pulls = difference[usable] / np.sqrt(variance[usable] * (share * (n - 2 if is_input else n) + 1))
+    pulls = pulls[np.isfinite(pulls)]
+    if pulls.size == 0:
+        return [f"{frame.path}: it has no pixel to compare the master with"]
+    centre = float(np.median(pulls))
+    width = float(np.std(pulls[np.abs(pulls - centre) < 5]))
+    remarks = []
+    if abs(centre) > LARGEST_OFFSET:
+        level = float(np.nanmedian(difference[usable]))
+        remarks.append(
+            f"{frame.path}: it lies {level:+.3g} {master.unit} from the master, {centre:+.1f} σ of one pixel"
+        )
+    if not least < width < WIDTH_RANGE[1]:
+        remarks.append(f"{frame.path}: its residual scatters {width:.2f} times as much as the others' noise allows")
+    return remarks
+
+
+def _variance_share(frame: CalibrationFrame, master: Master) -> float:
+    """Return the variance of this frame's scaled values over the mean of all: s for photon noise, s² for read noise."""
+    scales = np.array([entry.scale for entry in master.inputs])
+    own = next((entry.scale for entry in master.inputs if entry.sha256 == frame.sha256), float(scales.mean()))
+    power = {"bias": 0, "dark": 2, "flat": 1}[master.kind]
+    return float(own**power / np.mean(scales**power))
+
+
+def _scale(frame: ReducedPixels, master: Master) -> float:
+    """Return what brings a frame to the master's unit; a flat's own level is found on the master."""
+    if master.kind == "bias":
+        return 1.0
+    if master.kind == "dark":
+        return 1 / exposure_time(frame.frame)
+    (rows,) = some_rows(frame.shape)
+    good = master.mask[rows] == 0
+    ratio = frame[rows][good] / master.value[rows][good]
+    ratio = ratio[np.isfinite(ratio)]
+    level = float(np.median(ratio)) if ratio.size else np.nan
+    return 1 / level if level > 0 else np.nan

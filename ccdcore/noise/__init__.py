@@ -1,0 +1,1 @@
+"""The noise of biases, and pairs of exposures in general."""

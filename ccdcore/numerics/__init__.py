@@ -1,0 +1,1 @@
+"""Histograms, robust statistics, and how inner loops are compiled."""

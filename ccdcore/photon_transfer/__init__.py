@@ -1,0 +1,1 @@
+"""Gain and read noise by photon transfer."""

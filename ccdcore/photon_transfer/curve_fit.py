@@ -1,0 +1,220 @@
+"""Gain from photon transfer points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf, sqrt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ccdcore.flat_pairs.flat_pair import PairPoints
+from ccdcore.noise.bias_series import BiasNoise
+from ccdcore.numerics.robust import widening
+
+SMALLEST_SLOPE = 1e-4
+"""Variance per signal, in ADU, below which there is no shot noise (a gain of 10 000 e⁻/ADU)."""
+
+Array = npt.NDArray[np.float64]
+
+_BEND_SIGMA = 3.0
+_BEND_RANGE = 5.0
+_PARAMETERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Slope of C = (μ + c) · slope + B in 1/gain, its 1-σ uncertainty with B known exactly, ∂slope/∂B, and χ²."""
+
+    slope: float
+    uncertainty: float
+    by_bias: float
+    chi2: float
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFit:
+    """Gain in e⁻/ADU, its 1-σ uncertainty and reduced χ²; a₀₀ in 1/e⁻ and its uncertainty where the curve bends."""
+
+    gain: float
+    uncertainty: float
+    chi2_per_dof: float | None
+    bend: tuple[float, float] | None = None
+
+    def variance(self, signal: Array, bias_variance: float) -> Array:
+        """Return the variance of one frame in ADU² at some signals in ADU."""
+        return bias_variance + signal * curvature(signal * self.gain, self.bend[0] if self.bend else 0.0) / self.gain
+
+
+def straight_line(points: Sequence[PairPoints], bias_variance: float, level_uncertainty: float = 0.0) -> Line:
+    """Fit a straight line through the bias variance, weighted by the variance the noise model predicts.
+
+    Parameters
+    ----------
+    points : sequence of PairPoints
+        Of all pairs. Without any point the slope is 0 with infinite uncertainty.
+    bias_variance : float
+        Variance at no light, in ADU².
+    level_uncertainty : float
+        1-σ prior, in ADU, of the offset c of all signals: the bias level under a
+        flat is not that of a bias. 0 for no offset.
+    """
+    mean, variance, sigma = joined(points)
+    excess = variance - bias_variance
+    design = np.stack([mean, np.ones_like(mean)]) / sigma
+    normal = design @ design.T
+    if normal[0, 0] == 0:
+        return Line(0.0, inf, 0.0, 0.0)
+    slope = float(design[0] @ (excess / sigma)) / float(normal[0, 0])
+    if level_uncertainty > 0:
+        normal[1, 1] += 1 / (level_uncertainty * slope) ** 2  # the fit's second parameter is c · slope
+        covariance = np.linalg.inv(normal)
+    else:
+        covariance = np.diag([1 / normal[0, 0], 0.0])
+    slope, rise = covariance @ design @ (excess / sigma)
+    chi2 = float(np.sum(((excess - slope * mean - rise) / sigma) ** 2))
+    by_bias = -float(covariance[0] @ design @ (1 / sigma))
+    return Line(float(slope), float(np.sqrt(covariance[0, 0])), by_bias, chi2)
+
+
+def fit_curve(points: Sequence[PairPoints], noise: BiasNoise, overlap: float, level_uncertainty: float) -> TransferFit:
+    """Fit a straight line, or eq. 16 of Astier et al. 2019 where the curve bends down significantly.
+
+    A bend is told from a slope only where the signals span a factor of five.
+    A bend upwards is no brighter-fatter effect, so it stays a misfit.
+
+    Parameters
+    ----------
+    points : sequence of PairPoints
+        Of all pairs.
+    noise : BiasNoise
+        Variance at no light.
+    overlap : float
+        How much the variance of a mean grows by pairs that share a frame.
+    level_uncertainty : float
+        1-σ prior of the offset of all signals, in ADU.
+    """
+    line = straight_line(points, noise.variance, level_uncertainty)
+    n = sum(p.mean.size for p in points)
+    if wide(points):
+        curve = fit_bend(points, noise, overlap, level_uncertainty)
+        if curve.bend is not None and curve.bend[0] < -_BEND_SIGMA * curve.bend[1]:
+            return curve
+    statistical = line.uncertainty**2 * overlap * widening(line.chi2, n - 2)
+    of_slope = sqrt(statistical + (line.by_bias * noise.uncertainty) ** 2)
+    return TransferFit(1 / line.slope, of_slope / line.slope**2, line.chi2 / (n - 2) if n > 2 else None)
+
+
+def wide(points: Sequence[PairPoints]) -> bool:
+    """Whether the signals span so much that a bend can be told from a slope."""
+    signals = np.concatenate([p.mean for p in points])
+    return bool(np.quantile(signals, 0.1) * _BEND_RANGE < signals.max())
+
+
+def fit_bend(
+    points: Sequence[PairPoints],
+    noise: BiasNoise,
+    overlap: float,
+    level_uncertainty: float,
+) -> TransferFit:
+    """Fit eq. 16 of Astier et al. 2019: gain, a₀₀, the variance at no light, and the offset of all signals.
+
+    The last two are known beforehand, from the biases: they are observations like the others.
+
+    Parameters
+    ----------
+    points, noise, overlap, level_uncertainty
+        As in `fit_curve`.
+    """
+    from scipy.optimize import least_squares
+
+    mean, variance, sigma = joined(points)
+    model_variance = np.concatenate([p.model_variance for p in points])
+    start = 1 / max(straight_line(points, noise.variance).slope, SMALLEST_SLOPE)
+    scale = float(np.abs(mean).max())
+
+    # All parameters near one: slope · gain, the bend a₀₀ μ g at the highest signal, the deviations from what is known.
+    def curve(parameters: Array) -> Array:
+        slope, bend, offset, base = parameters
+        light = mean + offset * level_uncertainty
+        growth = curvature(light, bend / scale)
+        return np.asarray(light * slope / start * growth + noise.variance + base * noise.uncertainty)
+
+    def deviations(parameters: Array) -> Array:
+        predicted = curve(parameters)
+        # The scatter of a variance is in proportion to the variance that there is, not to that of a straight line.
+        return np.append((variance - predicted) / (sigma * spread), parameters[2:])
+
+    spread: Any = 1.0
+    solution = np.array([1.0, -0.01, 0.0, 0.0])
+    for _ in range(2):
+        found = least_squares(deviations, solution, method="lm")
+        solution = found.x
+        spread = np.clip(curve(solution) / model_variance, 0.3, 3.0)
+    found = least_squares(deviations, solution, method="lm")
+    covariance = np.linalg.pinv(found.jac.T @ found.jac)
+    slope, bend = found.x[:2]
+    chi2, dof = float(np.sum(deviations(found.x) ** 2)), mean.size - 2
+    of_slope, of_bend = np.sqrt(np.diag(covariance)[:2] * overlap * widening(chi2, dof))
+    to_a00 = slope / (start * scale)
+    return TransferFit(
+        gain=float(start / slope),
+        uncertainty=float(start / slope**2 * of_slope),
+        chi2_per_dof=chi2 / dof if dof > 0 else None,
+        bend=(float(bend * to_a00), float(of_bend * abs(to_a00))),
+    )
+
+
+def misfit(points: Sequence[PairPoints], fit: TransferFit, noise: BiasNoise, level_uncertainty: float) -> float:
+    """Return by how much, relative, the noise of light scatters about a curve beyond what chance makes; 0 where it may.
+
+    Where the fit has no bend, that of the best bent curve counts: brighter-fatter is no misfit.
+    """
+    mean, variance, sigma = joined(points)
+    # Where light makes the noise: elsewhere that of the read-out, and the level of the bias, are in it.
+    sigma = np.hypot(sigma, level_uncertainty / fit.gain)
+    lit = mean > noise.variance * fit.gain
+    if lit.sum() <= _PARAMETERS:
+        return 0.0
+    bent = fit if fit.bend else fit_bend(points, noise, 1.0, 1.0)
+    chi2, weight = inf, 1.0
+    for curve in (fit, bent):
+        light = curve.variance(mean, noise.variance) - noise.variance
+        of_curve = float(np.sum((((variance - noise.variance - light) / sigma)[lit]) ** 2))
+        if of_curve < chi2:
+            chi2, weight = of_curve, float(np.sum((light / sigma)[lit] ** 2))
+    dof = int(lit.sum()) - _PARAMETERS
+    return 0.0 if widening(chi2, dof) == 1 else sqrt((chi2 - dof) / weight)
+
+
+def growth(points: Sequence[PairPoints], fit: TransferFit, noise: BiasNoise) -> tuple[float, float]:
+    """Return d ln(V/μ)/d ln μ of the noise of light V from pixels to pixels of other light μ, and its uncertainty.
+
+    0 of photons; −0.3 at most by brighter-fatter. At full well signals bunch up, and noise collapses over a few per
+    cent of light. The uncertainty is infinite where there is no range of light.
+    """
+    mean, variance, sigma = joined(points)
+    lit = mean > noise.variance * fit.gain
+    mean, variance, sigma = mean[lit], variance[lit], sigma[lit]
+    if mean.size <= _PARAMETERS:
+        return 0.0, inf
+    weight = (mean / (fit.gain * sigma)) ** 2
+    steps = np.log(mean) - np.average(np.log(mean), weights=weight)
+    norm = float(weight @ steps**2)
+    if norm == 0:
+        return 0.0, inf
+    return float((weight * steps) @ ((variance - noise.variance) * fit.gain / mean)) / norm, norm**-0.5
+
+
+def curvature(electrons: Array, a00: float) -> Array:
+    """Return [exp(2 a₀₀ N) − 1]/(2 a₀₀ N), the variance over that of photons alone; 1 for a₀₀ = 0."""
+    exponent = np.clip(2 * a00 * electrons, -50, 50)
+    straight = np.abs(exponent) < 1e-9
+    return np.where(straight, 1.0, np.expm1(exponent) / np.where(straight, 1.0, exponent))
+
+
+def joined(points: Sequence[PairPoints]) -> tuple[Array, ...]:
+    """Return mean, variance and uncertainty of the points of all pairs."""
+    return tuple(np.concatenate([getattr(p, name) for p in points]) for name in ("mean", "variance", "uncertainty"))

@@ -1,0 +1,266 @@
+"""The result of a photon transfer measurement, of what its biases and flats have shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import hypot
+
+import numpy as np
+
+from ccdcore.flat_pairs.flat_pair import PairPoints
+from ccdcore.noise.bias_series import BiasSeries
+from ccdcore.photon_transfer.curve_fit import TransferFit, growth, misfit
+from ccdcore.photon_transfer.flat_series import FlatSeries
+from ccdcore.photon_transfer.ramp import FEWEST_LEVELS, LEAST_RANGE, Ramp, is_ramp, n_levels, nonlinearity
+from ccdcore.photon_transfer.result import PhotonTransfer, PhotonTransferPoint
+
+_CURVE_POINTS = 24
+_POOR_FIT = 3.0
+_SIGNIFICANT = 3.0
+_MANY_REJECTED = 0.05
+_CERTAIN, _MUCH_BENT = 4.0, 0.02
+_MUCH_OFF, _SURELY_OFF = 0.02, 0.03
+"""Departure from a straight line against the exposure time; a lamp that drifts by 1 % makes 2 %."""
+
+_HIDDEN = 0.05
+"""Part of the gain that may be off by cosmic rays too faint to be told from noise, from which on it is doubtful."""
+
+_COLLAPSES, _SURELY = -2.0, 4.0
+"""Growth of noise over light with the light, and σ of it, that only signals which bunch up at a limit make."""
+
+_MOST_CHARGE = 5e5
+"""Electrons; the largest pixels hold fewer."""
+
+_BAD_FIT = 0.03
+"""Scatter of the noise about the curve, relative and beyond what chance makes, that makes a gain doubtful."""
+
+
+def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: Sequence[str]) -> PhotonTransfer:
+    read_noise, read_noise_uncertainty = flats.noise.read_noise
+    steps = "whole ADU" if biases.step == 1 else f"steps of {biases.step:g} ADU"
+    is_hidden = read_noise <= 3 * read_noise_uncertainty
+    hidden = f"the read noise is hidden by rounding to {steps}" if is_hidden else None
+    mixed = biases.two_kinds(), flats.two_kinds() if flats.pairs else None
+    result = PhotonTransfer(
+        amplifier=biases.amplifier.name,
+        method="bias only",
+        gain_e_per_adu=None,
+        gain_uncertainty=None,
+        read_noise_adu=read_noise,
+        read_noise_adu_uncertainty=read_noise_uncertainty,
+        read_noise_e=None,
+        read_noise_uncertainty=None,
+        bias_level_adu=biases.level,
+        level_range_adu=None,
+        n_bias=biases.n_frames,
+        n_flat=0,
+        n_flat_pairs=0,
+        n_pixels=0,
+        notes=(*notes, *biases.remarks, *flats.remarks, *filter(None, [biases.blank, hidden])),
+        bias_doubts=tuple(filter(None, [mixed[0] or flats.averaged_biases, *biases.doubts])),
+    )
+    if any(mixed) or not flats.pairs:
+        return _of_flats(result, mixed[1:])
+    result = _of_flats(result, [flats.averaged, flats.of_another_kind(biases)])
+    levels = [pair.level for pair in flats.pairs]
+    if method == "ptc" and not is_ramp(levels):
+        return replace(
+            result, notes=(*result.notes, f"no gain: method ptc needs a ramp of light levels, {_not(levels)}")
+        )
+    if method == "ptc" or (method == "auto" and is_ramp(levels)):
+        ramp = flats.fit_ramp()
+        off = nonlinearity(ramp.used)
+        notes = result.notes
+        if off is not None and off > _MUCH_OFF:
+            notes += (f"the signal departs by {100 * off:.1f} % from a straight line against the exposure time",)
+        result = replace(result, method="ptc", turn_off_adu=ramp.turn_off_adu, nonlinearity=off, notes=notes)
+        reason = f"{n_levels(levels)} light levels from {min(levels):.0f} to {max(levels):.0f} ADU make a curve"
+    else:
+        ramp = Ramp(flats.fit(), tuple(flats.pairs))
+        result = replace(result, method="binned")
+        reason = f"no ramp of light levels, {_not(levels)}"
+    return _with_gain(result, ramp, flats, reason if method == "auto" else f"method {method} was asked for")
+
+
+def _not(levels: Sequence[float]) -> str:
+    n, low, high = n_levels(levels), f"{min(levels):.0f}", f"{max(levels):.0f}"
+    there = f"is one, {low} ADU" if n == 1 else f"are {n} from {low} to {high} ADU"
+    return f"{FEWEST_LEVELS} or more that span a factor of {LEAST_RANGE:.0f}: there {there}"
+
+
+def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: str) -> PhotonTransfer:
+    """Add what follows from the flats."""
+    fit, points = ramp.fit, [pair.points for pair in ramp.used]
+    means = np.concatenate([of.mean for of in points])
+    read_noise = result.read_noise_adu
+    systematic, corrected, of_corrected = _free_of_brighter_fatter(ramp, flats)
+    doubts = (*_fit_doubts(ramp, flats), *_bounds_doubts(ramp, flats))
+    return replace(
+        result,
+        gain_e_per_adu=fit.gain,
+        gain_uncertainty=fit.uncertainty,
+        gain_systematic_uncertainty=systematic,
+        gain_corrected_e_per_adu=corrected,
+        gain_corrected_uncertainty=of_corrected,
+        a00_per_e=fit.bend and fit.bend[0],
+        a00_uncertainty=fit.bend and fit.bend[1],
+        read_noise_e=fit.gain * read_noise,
+        read_noise_uncertainty=hypot(fit.gain * result.read_noise_adu_uncertainty, read_noise * fit.uncertainty),
+        level_range_adu=(float(means.min()), float(means.max())),
+        n_flat=len({number for pair in ramp.used for number in pair.numbers}),
+        n_flat_pairs=len(points),
+        n_pixels=int(points[0].n_pixels.sum()),
+        chi2_per_dof=fit.chi2_per_dof,
+        reason=reason,
+        curve=_curve(points),
+        rejected=tuple(_one_point(pair.points) for pair in flats.pairs if pair.name in ramp.left_out),
+        notes=(
+            *result.notes,
+            *(f"pair {name} left out: {why}" for name, why in ramp.left_out.items()),
+            *_fit_notes(ramp, flats),
+        ),
+        doubts=(*result.doubts, *doubts, *_hidden_doubts(ramp, flats)),
+        flat_doubts=(*result.flat_doubts, *doubts),
+    )
+
+
+def _of_flats(result: PhotonTransfer, said: Sequence[str | None]) -> PhotonTransfer:
+    """Add what speaks against the gain and against a master flat."""
+    doubts = tuple(filter(None, said))
+    return replace(result, doubts=(*result.doubts, *doubts), flat_doubts=(*result.flat_doubts, *doubts))
+
+
+def _free_of_brighter_fatter(ramp: Ramp, flats: FlatSeries) -> tuple[float, float, float]:
+    """Return the systematic uncertainty of the gain, the gain without the brighter-fatter effect, and its uncertainty.
+
+    Where the fit has no bend, that of neighbours' covariances or of a fit with a bend, whichever is known better.
+    """
+    fit, points = ramp.fit, [pair.points for pair in ramp.used]
+    hidden = flats.faint_cosmic_rays(points)
+    if fit.bend is not None:
+        return fit.gain * hidden, fit.gain, hypot(fit.uncertainty, fit.gain * hidden)
+    share, of_share = flats.neighbour_share(points)
+    corrected = fit.gain / (1 + share)
+    uncertainty = hypot(fit.uncertainty, corrected * of_share) / (1 + share)
+    if (bent := flats.bent()) is not None and bent.uncertainty < uncertainty:
+        corrected, uncertainty = bent.gain, bent.uncertainty
+    uncertainty = hypot(uncertainty, corrected * hidden)
+    return hypot(fit.gain - corrected, uncertainty), corrected, uncertainty
+
+
+def _fit_notes(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
+    fit, points = ramp.fit, [pair.points for pair in ramp.used]
+    if fit.bend is not None and fit.bend[0] < -_SIGNIFICANT * fit.bend[1]:
+        words = {
+            True: "brighter-fatter effect",
+            None: "brighter-fatter effect, or a response that is not linear: the noise of neighbours does not tell",
+        }
+        cause = flats.is_brighter_fatter(ramp.used, fit)
+        if cause or (cause is None and not _is_surely_off(ramp)):
+            yield f"the curve bends, {_bend(fit)} ({words[cause]}): the gain is that in the limit of little light"
+    if _is_poor(fit) and misfit(points, fit, flats.noise, flats.level_uncertainty) <= _BAD_FIT:
+        yield (
+            f"the points scatter more than their noise (chi2/dof = {fit.chi2_per_dof:.1f}): "
+            "the light pattern moved between flats, or the camera is not linear; the uncertainty is widened"
+        )
+    rejected = max(p.rejected_fraction for p in points)
+    if rejected > _MANY_REJECTED:
+        yield (
+            f"{100 * rejected:.0f} % of the pixels of a pair were left out as outliers or their neighbours: "
+            "many cosmic rays, or a light pattern that moved between flats"
+        )
+
+
+def _fit_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
+    """Say what the points do that no camera does whose charge is proportional to its light."""
+    fit, points = ramp.fit, [pair.points for pair in ramp.used]
+    if fit.bend is not None and abs(fit.bend[0]) > _SIGNIFICANT * fit.bend[1]:
+        highest = max(float(of.mean.max()) for of in points) * fit.gain
+        if fit.bend[0] > _CERTAIN * fit.bend[1] and fit.bend[0] * highest > _MUCH_BENT:
+            yield (
+                f"the noise grows faster than the light, {_bend(fit)}: the response is not linear (a merge of two "
+                "read-outs, a correction), or flats of two gain settings are mixed"
+            )
+        cause = flats.is_brighter_fatter(ramp.used, fit)
+        if fit.bend[0] < 0 and cause is None and _is_surely_off(ramp):
+            yield (
+                f"the noise grows more slowly than the light, {_bend(fit)}, and the signal is not in proportion to the "
+                "exposure time: the response is not linear (near full well, or a merge of two read-outs)"
+            )
+        if fit.bend[0] < 0 and cause is False:
+            yield (
+                f"the noise grows more slowly than the light, {_bend(fit)}, and neighbours do not share it, as the "
+                "brighter-fatter effect would make them: the response is not linear (near full well, or a merge of two "
+                "read-outs)"
+            )
+    if _is_poor(fit) and (off := misfit(points, fit, flats.noise, flats.level_uncertainty)) > _BAD_FIT:
+        yield (
+            f"the noise is off the curve by {100 * off:.0f} % (chi2/dof = {fit.chi2_per_dof or 0:.0f}): two gain "
+            "settings or read modes in one set, a response that is not linear, or a light pattern that moved"
+        )
+
+
+def _hidden_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
+    """Say where the gain is less certain than its scatter; a master is free of stars and cosmic rays."""
+    if (hidden := flats.faint_cosmic_rays([pair.points for pair in ramp.used])) > _HIDDEN:
+        yield (
+            f"the gain may be off by {100 * hidden:.0f} %: what differs between flats besides noise, as stars that "
+            "move or many cosmic rays, goes on below what can be told from noise"
+        )
+    if smooth := flats.smooth_share([pair.points for pair in ramp.used]):
+        yield (
+            f"about {100 * smooth:.0f} % of what is taken for noise is smooth, shared with neighbours on all sides: a "
+            "pattern that moved between flats (stars, clouds), or frames that were smoothed or resampled"
+        )
+
+
+def _bounds_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
+    """Say where the light is at full well: noise that collapses, or charges that no pixel holds."""
+    points = [pair.points for pair in ramp.used]
+    slope, uncertainty = growth(points, ramp.fit, flats.noise)
+    if slope < min(_COLLAPSES, -_SURELY * uncertainty):
+        yield (
+            "where there is more light there is less noise: the light is at full well, where noise collapses and the "
+            "gain comes out too high (expose less)"
+        )
+    charge = ramp.fit.gain * max(pair.level for pair in ramp.used)
+    if charge > _MOST_CHARGE:
+        yield (
+            f"with this gain the flats hold {charge / 1000:.0f} 000 electrons a pixel, more than pixels can: their "
+            "light is at full well, where noise collapses (expose less), or they are averages"
+        )
+
+
+def _is_surely_off(ramp: Ramp) -> bool:
+    return (nonlinearity(ramp.used) or 0.0) > _SURELY_OFF
+
+
+def _is_poor(fit: TransferFit) -> bool:
+    return fit.chi2_per_dof is not None and fit.chi2_per_dof > _POOR_FIT
+
+
+def _bend(fit: TransferFit) -> str:
+    a00, uncertainty = fit.bend or (0.0, 0.0)
+    return f"a00 = ({a00:.2e} ± {uncertainty:.0e}) per electron"
+
+
+def _curve(points: Sequence[PairPoints]) -> tuple[PhotonTransferPoint, ...]:
+    """Average the points of all pairs in groups of similar signal."""
+    mean, variance, uncertainty, n_pixels = (
+        np.concatenate([getattr(p, name) for p in points]) for name in ("mean", "variance", "uncertainty", "n_pixels")
+    )
+    groups = np.array_split(np.argsort(mean), min(_CURVE_POINTS, mean.size))
+    curve = []
+    for group in groups:
+        weight = 1 / uncertainty[group] ** 2
+        level, spread = (float(weight @ values[group] / weight.sum()) for values in (mean, variance))
+        curve.append(PhotonTransferPoint(level, spread, float(weight.sum() ** -0.5), int(n_pixels[group].sum())))
+    return tuple(curve)
+
+
+def _one_point(points: PairPoints) -> PhotonTransferPoint:
+    weight = (points.mean / points.uncertainty) ** 2
+    level, spread = (float(weight @ values / weight.sum()) for values in (points.mean, points.variance))
+    uncertainty = float(np.sqrt(weight**2 @ points.uncertainty**2) / weight.sum())
+    return PhotonTransferPoint(level, spread, uncertainty, int(points.n_pixels.sum()))

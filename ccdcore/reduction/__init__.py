@@ -1,0 +1,1 @@
+"""Frames with overscan, bias and dark removed; and what a master is."""

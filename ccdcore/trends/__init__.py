@@ -1,0 +1,1 @@
+"""Control charts of what was measured, and series thinned for drawing."""
