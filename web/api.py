@@ -25,8 +25,8 @@ from db.trends.history import TrendRow, measurement
 from db.trends.history import trends as history
 from db.trends.overview import Standing
 from db.trends.overview import overview as standings
-from web.asked import Id, Instant, Name, Which
-from web.record import OfRecord, Reading
+from web.dependencies import OfRecord, Reading
+from web.parameters import Id, Instant, Name, Which
 
 _TYPES = {"json": "application/json", "csv": "text/csv", "ecsv": "text/csv", "votable": "application/x-votable+xml"}
 _ENDINGS = {"votable": "xml"}

@@ -28,7 +28,7 @@ from db.trends.notices import NoticeOnRecord, notices
 from flows.commands.process import process
 from flows.home.home import Home, open_home
 from flows.terminal import progress_bar
-from web.words import sentence
+from web.formatting import sentence
 
 NIGHTS, APART = 53, timedelta(weeks=2)
 SWAPPED, DISTURBED = 24, 43

@@ -69,7 +69,7 @@ def write_report(home: Path, instrument: str, *, month: date | None, output: Pat
     """Write the report of an instrument on a month, the last whole one if none is given; return where."""
     from flows.home.output_paths import slug
     from flows.home.service_address import web_url
-    from web.report import monthly_report
+    from web.pages.monthly_report import monthly_report
 
     opened = read_home(home)
     wanted = month or now().date().replace(day=1) - timedelta(days=1)

@@ -17,7 +17,7 @@ from flows.home.home import Home
 from flows.home.processes import now
 from flows.home.service_address import trend_url, web_url
 from flows.runs.pictures import trend_picture
-from web.words import sentence
+from web.formatting import sentence
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from flows.prefect_server.password import LOOPBACK
 from flows.runs.pictures import pictures_of
 from flows.service.health import condition
 from web.app import make_app
-from web.record import Record
+from web.dependencies import Record
 
 
 def show(home: Home, host: str, port: int, stop: Event) -> None:

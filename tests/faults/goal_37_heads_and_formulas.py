@@ -16,7 +16,7 @@ from db.export import written
 from flows.home.home import open_home
 from flows.service.health import condition
 from web.app import make_app
-from web.record import Record
+from web.dependencies import Record
 
 FORMULAS = ("=HYPERLINK(A1)", "+1+cmd", "-2+3", "@SUM(A1)", "\t=1", "=1\n=2", "＝1", " =1", "-", "=")
 HARMLESS = ("V", "a=b", "", "2022-09-19", "-5", "-1.5e-3", "+4", "bias, dark", "'=1")

@@ -15,8 +15,8 @@ from ccdcore.io.plain_files import open_below
 from db.errors import UnknownIdError
 from db.files.ledger import files_of_frame
 from db.provenance import provenance
-from web.asked import Id
-from web.record import OfRecord, Reading, Record
+from web.dependencies import OfRecord, Reading, Record
+from web.parameters import Id
 
 router = APIRouter()
 

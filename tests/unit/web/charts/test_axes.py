@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.axes import time_range, time_ticks, value_range, value_ticks
+from web.charts.axes import time_range, time_ticks, value_range, value_ticks
 
 FINITE = st.floats(-1e6, 1e6)
 TIMES = st.integers(0, 3 * 10**9).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))

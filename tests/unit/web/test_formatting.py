@@ -4,8 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from web import words
-from web.rendering import link
+from web import formatting
+from web.templating import link
 
 
 @pytest.mark.parametrize(
@@ -23,19 +23,20 @@ from web.rendering import link
     ],
 )
 def test_a_value_has_two_digits_of_its_uncertainty(value: float | None, uncertainty: float | None, text: str) -> None:
-    assert words.measured(value, uncertainty) == text
+    assert formatting.measured(value, uncertainty) == text
 
 
 @pytest.mark.parametrize(
     ("low", "high", "text"), [(0.9, 1.1, "0.9 – 1.1"), (None, 3.0, "≤ 3"), (1.5, None, "≥ 1.5"), (None, None, "none")]
 )
 def test_limits_are_a_span(low: float | None, high: float | None, text: str) -> None:
-    assert words.limits(low, high) == text
+    assert formatting.limits(low, high) == text
 
 
 def test_details_have_names_and_units() -> None:
     assert [
-        words.detail(name, "e/ADU") for name in ("n_flat_pairs", "level_range_adu", "systematic_uncertainty", "x_y")
+        formatting.detail(name, "e/ADU")
+        for name in ("n_flat_pairs", "level_range_adu", "systematic_uncertainty", "x_y")
     ] == [
         "pairs of flats",
         "level range (ADU)",
@@ -45,7 +46,7 @@ def test_details_have_names_and_units() -> None:
 
 
 def test_names_lose_their_unit() -> None:
-    assert [words.quantity(name) for name in ("read_noise_adu", "bias_level", "gain")] == [
+    assert [formatting.quantity(name) for name in ("read_noise_adu", "bias_level", "gain")] == [
         "read noise",
         "bias level",
         "gain",
@@ -54,7 +55,7 @@ def test_names_lose_their_unit() -> None:
 
 def test_times_are_utc_to_the_minute() -> None:
     at = datetime(2022, 9, 19, 23, 4, 59, tzinfo=UTC)
-    assert [words.when(one) for one in (at, at.isoformat(), date(2022, 9, 19), None)] == [
+    assert [formatting.when(one) for one in (at, at.isoformat(), date(2022, 9, 19), None)] == [
         "2022-09-19 23:04",
         "2022-09-19 23:04",
         "2022-09-19",

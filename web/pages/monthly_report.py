@@ -21,8 +21,8 @@ from db.runs.runs import runs
 from db.trends.changes import changes
 from db.trends.history import TrendRow, trends
 from db.trends.notices import notices
-from web.plots import Panel, panels
-from web.rendering import render
+from web.charts.trend_panels import Panel, panels
+from web.templating import render
 
 DRAWN = ("gain", "read_noise")
 """Quantities that are drawn, and stand in the table; the others are in the appendix."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from web import words
+from web import formatting
 
 WIDTH, HEIGHT = 190, 46
 _GAP_ACROSS, _GAP_DOWN, _MARGIN = 64, 14, 2
@@ -97,8 +97,8 @@ def result_node(kind: str, key: int, title: str, detail: str) -> Node:
 def _add_result(graph: Graph, tree: Tree, *, into: str | None) -> None:
     kind, _, number = tree["id"].partition(":")
     if kind == "measurement":
-        value = words.measured(tree["value"], tree["uncertainty"])
-        title, detail = words.quantity(tree["quantity"]), f"{value} {words.unit(tree['unit'])}"
+        value = formatting.measured(tree["value"], tree["uncertainty"])
+        title, detail = formatting.quantity(tree["quantity"]), f"{value} {formatting.unit(tree['unit'])}"
     else:
         title, detail = " ".join(filter(None, (tree["kind"], tree["filter"]))), tree["verdict"]
     graph.add(result_node(kind, int(number), title, detail), into=into)

@@ -21,13 +21,13 @@ from db.runs.runs import runs as runs_on_record
 from db.runs.sets import calibration_set
 from db.schema.rows import Page
 from db.trends.history import TrendRow, measured_by, measurement
-from web import words
-from web.asked import Id
-from web.downloads import frame_is_there, master_is_there
-from web.graph import Node, provenance_graph, result_node
-from web.record import OfRecord, Reading, Record
-from web.rendering import page
-from web.standing import by_instrument
+from web import formatting
+from web.charts.provenance_graph import Node, provenance_graph, result_node
+from web.dependencies import OfRecord, Reading, Record
+from web.instrument_status import by_instrument
+from web.pages.downloads import frame_is_there, master_is_there
+from web.parameters import Id
+from web.templating import page
 
 router = APIRouter()
 
@@ -51,7 +51,7 @@ def one_measurement(request: Request, session: Reading, record: OfRecord, key: I
     tree = of_record(session, f"measurement:{key}")
     assert row is not None  # what has a provenance is on record
     details = {
-        words.detail(name, row.unit): _in_words(one)
+        formatting.detail(name, row.unit): _in_words(one)
         for name, one in tree["details"].items()
         if name not in _HIDDEN and _is_plain(one)
     }
@@ -74,7 +74,7 @@ def _is_plain(value: Any) -> bool:
 def _in_words(value: Any) -> str:
     if isinstance(value, list):
         return " – ".join(map(_in_words, value))
-    return words.measured(value) if isinstance(value, float) else str(value)
+    return formatting.measured(value) if isinstance(value, float) else str(value)
 
 
 @router.get("/runs/{key}")
@@ -105,7 +105,7 @@ def one_run(request: Request, session: Reading, record: OfRecord, key: Id) -> Re
 def _made(rows: Sequence[TrendRow], made: Sequence[MasterOnRecord]) -> list[Node]:
     """Return what a run made, its measurements together."""
     by_quantity = dict.fromkeys(row.quantity for row in rows)
-    names = [words.quantity(name) for name in by_quantity]
+    names = [formatting.quantity(name) for name in by_quantity]
     detail = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
     nodes = [Node("measured", "measurement", f"{len(rows)} measurements", detail, "#measured")] if rows else []
     titles = [(one, " ".join(filter(None, (f"master {one.kind}", one.filter)))) for one in made]

@@ -10,9 +10,9 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ccdcore.text import readable
-from web import words
-from web.asked import field as asked_field
-from web.plots import series_name, spark
+from web import formatting
+from web.charts.trend_panels import series_name, spark
+from web.parameters import field as asked_field
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
@@ -37,9 +37,9 @@ _TEMPLATES = Environment(
 )
 _TEMPLATES.globals |= {"link": link, "spark": spark, "series_name": series_name}
 _TEMPLATES.filters |= {
-    "unit": words.unit,
-    "quantity": words.quantity,
-    "when": words.when,
+    "unit": formatting.unit,
+    "quantity": formatting.quantity,
+    "when": formatting.when,
     "field": asked_field,
 }
-_TEMPLATES.globals |= {"measured": words.measured, "limits": words.limits, "sentence": words.sentence}
+_TEMPLATES.globals |= {"measured": formatting.measured, "limits": formatting.limits, "sentence": formatting.sentence}

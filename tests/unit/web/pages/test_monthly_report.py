@@ -18,7 +18,7 @@ from db.runs.masters import record_master
 from db.runs.measurements import record_measurements
 from db.trends.notices import raise_notices
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, hash_of, master, set_of
-from web.report import monthly_report
+from web.pages.monthly_report import monthly_report
 
 DAY = timedelta(days=1)
 HOSTILE = "<script>alert('&')</script>"

@@ -3,7 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-from web.graph import HEIGHT, WIDTH, Node, provenance_graph
+from web.charts.provenance_graph import HEIGHT, WIDTH, Node, provenance_graph
 
 
 def used(role: str, key: int, **changes: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ import numpy as np
 
 from db.trends.changes import TrendChange
 from db.trends.history import TrendRow
-from web import words
-from web.axes import time_range, time_ticks, value_range, value_ticks
+from web import formatting
+from web.charts.axes import time_range, time_ticks, value_range, value_ticks
 
 TALL, LOW = 320, 168
 """Height of a panel that stands alone, and of one among others, in pixels."""
@@ -160,7 +160,7 @@ def label(row: TrendRow) -> str:
     frames = ", ".join(f"{n} {name}" for n, name in counts if n is not None)
     parts = (
         f"night {row.night}",
-        f"{words.measured(row.value, row.uncertainty)} {words.unit(row.unit)}",
+        f"{formatting.measured(row.value, row.uncertainty)} {formatting.unit(row.unit)}",
         frames,
         f"run {row.run_id}",
         row.verdict + (f": {row.remark}" if row.remark else ""),

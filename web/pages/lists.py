@@ -12,9 +12,9 @@ from db.frames.listing import frames as frames_on_record
 from db.runs.masters import masters as masters_on_record
 from db.runs.runs import runs as runs_on_record
 from db.schema.rows import Page
-from web.asked import Instant, Name, field, or_none
-from web.record import OfRecord, Reading
-from web.rendering import page
+from web.dependencies import OfRecord, Reading
+from web.parameters import Instant, Name, field, or_none
+from web.templating import page
 
 router = APIRouter()
 

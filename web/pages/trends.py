@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,16 +9,14 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from ccdcore.quantities import GRAVITY
 from db.trends.changes import changes
 from db.trends.history import TrendRow
 from db.trends.history import trends as history
 from db.trends.overview import series
-from web.asked import Which
-from web.plots import panels
-from web.record import Reading
-from web.rendering import page
-from web.standing import by_instrument
+from web.charts.trend_panels import panels
+from web.dependencies import Reading
+from web.parameters import Which
+from web.templating import page
 
 router = APIRouter()
 
@@ -27,22 +24,6 @@ LAST_ROWS = 12
 MOST_PANELS = 24
 AT_MOST = 800
 """Points of one panel: about one for each pixel across."""
-
-
-@router.get("/")
-def overview(request: Request, session: Reading) -> Response:
-    """Every instrument and amplifier."""
-    instruments = by_instrument(session)
-    lines = [line for instrument in instruments for line in instrument.lines]
-    return page(
-        request,
-        "overview.html",
-        instruments=instruments,
-        counts=Counter(line.verdict for line in lines),
-        troubled=sorted(
-            (line for line in lines if line.verdict in {"bad", "suspect"}), key=lambda line: GRAVITY.index(line.verdict)
-        ),
-    )
 
 
 class Shown(Which):

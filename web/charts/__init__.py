@@ -1,0 +1,1 @@
+"""Plots and graphs, as the templates draw them."""
