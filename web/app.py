@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web import api
 from web.dependencies import Record
-from web.pages import details, downloads, lists, trends
+from web.pages import details, downloads, lists, overview, trends
 from web.templating import page, render
 
 # The style is part of each page, a request less before there is something to see; it is known by its hash.
@@ -57,7 +57,7 @@ def make_app(record: Record, *, names: Sequence[str] = ("*",)) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     app.state.record = record
-    for router in (trends.router, lists.router, details.router, downloads.router):
+    for router in (overview.router, trends.router, lists.router, details.router, downloads.router):
         app.include_router(router, include_in_schema=False)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")

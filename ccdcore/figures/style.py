@@ -1,4 +1,4 @@
-"""Pictures for reports: frame, master and residual; histogram; photon transfer; trend.
+"""What all pictures share: colours and marks, sizes, labels; and their bytes as PNG.
 
 Every function returns a matplotlib `Figure` of its own, so that they may run in any thread; `png` gives its bytes.
 """

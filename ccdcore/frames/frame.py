@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from ccdcore.cards.sections import Amplifier
 from ccdcore.cards.values import Cards
 from ccdcore.headers.identify import ExposureInfo
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +49,7 @@ class Frame:
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        rows, columns = np.shape(self.data)
+        rows, columns = self.data.shape
         return rows, columns
 
 
@@ -110,7 +110,8 @@ class FrameStatistics:
     overscan_noise : float or None
         Read noise of the overscan section (`overscan_noise`), where it has two rows.
     n_averaged : int
-        Exposures that its pixels show to be averages of (`ccdcore.numerics.pixel_values.averages_of`); 1 of a raw frame.
+        Exposures that its pixels show to be averages of
+        (`ccdcore.numerics.pixel_values.averages_of`); 1 of a raw frame.
     step : float
         Distance of the values that pixels can have (`ccdcore.numerics.pixel_values.grid_step`); 0 of continuous ones.
     cut_fraction : float

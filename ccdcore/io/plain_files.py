@@ -89,6 +89,7 @@ def file_errors(path: Path) -> Iterator[None]:
 
 
 def regular_file(path: Path) -> io.BufferedReader:
+    """Open a regular file, which a link may lead to; anything else, or one too long, is a FrameReadError."""
     # A FIFO must not make us wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     status = os.fstat(descriptor)

@@ -30,7 +30,10 @@ _MODEL_MAY_BE_OFF = 1.3
 _PIXELS_AT_A_TIME, _LEAST_ROWS = 2**20, 64
 _LEVELS = 24
 _PRIOR = 4
-"""Degrees of freedom of the noise model in a master's uncertainty (`ccdcore.combining.combine.PRIOR_DEGREES_OF_FREEDOM`)."""
+"""Degrees of freedom of the noise model in a master's uncertainty.
+
+As `ccdcore.combining.combine.PRIOR_DEGREES_OF_FREEDOM`.
+"""
 
 
 def pattern_remarks(

@@ -47,7 +47,8 @@ def varying_cards(
     Parameters
     ----------
     headers : sequence of mapping
-        The cards of each frame, as of `ccdcore.frames.frame.FrameHeader`; of frames that ought to be alike, such as biases.
+        The cards of each frame, as of `ccdcore.frames.frame.FrameHeader`; of frames that ought to be alike, such as
+        biases.
     ignored : sequence of str
         Keywords, in capitals, that are known to vary.
     few : int

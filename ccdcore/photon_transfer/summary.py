@@ -37,6 +37,19 @@ _BAD_FIT = 0.03
 
 
 def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: Sequence[str]) -> PhotonTransfer:
+    """Return gain and read noise of one amplifier, with what makes them doubtful, of its biases and flats.
+
+    Parameters
+    ----------
+    biases : BiasSeries
+        The biases of the amplifier.
+    flats : FlatSeries
+        Its flats, of which pairs were made.
+    method : str
+        How the curve is fitted: ``auto``, ``pair``, ``binned`` or ``ptc``.
+    notes : sequence of str
+        What was noticed so far.
+    """
     read_noise, read_noise_uncertainty = flats.noise.read_noise
     steps = "whole ADU" if biases.step == 1 else f"steps of {biases.step:g} ADU"
     is_hidden = read_noise <= 3 * read_noise_uncertainty

@@ -168,8 +168,8 @@ def data_sections(frame: CalibrationFrame, rows: slice = slice(None)) -> npt.NDA
 def saturation_limits(frame: CalibrationFrame) -> tuple[float, ...]:
     """Return the value at which the pixels of each amplifier saturate; infinite where none of the frame's does.
 
-    It is found from the frame: many pixels share its largest value (`ccdcore.numerics.histogram.Histogram.pile_up`). A bias
-    has none.
+    It is found from the frame: many pixels share its largest value
+    (`ccdcore.numerics.histogram.Histogram.pile_up`). A bias has none.
     """
     if frame.info.frame_type is FrameType.BIAS:
         return (np.inf,) * len(frame.amplifiers)
@@ -180,6 +180,13 @@ def saturation_limits(frame: CalibrationFrame) -> tuple[float, ...]:
 
 
 def exposure_time(frame: CalibrationFrame) -> float:
+    """Return the exposure time of a dark, in seconds.
+
+    Raises
+    ------
+    InsufficientDataError
+        If its header gives none, or one that is not above 0.
+    """
     exposure = frame.info.exposure_time_s
     if exposure is None or not exposure > 0:
         raise InsufficientDataError(

@@ -37,7 +37,9 @@ LONGEST_WORK_SECONDS = 4.0
 """Were work always killed as it begins, nothing would ever be done until the last kill."""
 RECOVERY_SECONDS = 600.0
 
-WITHOUT_LONG_PAUSES = "from flows import cli, parts; parts.LONGEST_PAUSE_SECONDS = 1.0; cli.main()"
+WITHOUT_LONG_PAUSES = (
+    "from flows.cli import main; from flows.service import supervisor as s; s.LONGEST_PAUSE_SECONDS = 1.0; main.main()"
+)
 """`up` starts what is killed every few seconds ever more slowly; there are hours enough, but not that many."""
 
 

@@ -110,7 +110,9 @@ def test_the_environment_file_says_what_the_program_says() -> None:
 def test_the_environment_that_may_be_set_is_read() -> None:
     lines = (DEPLOY / "systemd" / "ccdwatch.env").read_text().splitlines()
     optional = {line[1:].partition("=")[0] for line in lines if re.match(r"#[A-Z_]+=", line)}
-    read_by_us = set(re.findall(r'"((?:CCDWATCH|PREFECT)_\w+)"', (ROOT / "flows" / "settings.py").read_text()))
+    read_by_us = set(
+        re.findall(r'"((?:CCDWATCH|PREFECT)_\w+)"', (ROOT / "flows" / "config" / "settings.py").read_text())
+    )
     assert optional - read_by_us == {"PGPASSWORD"}  # the database's own
 
 

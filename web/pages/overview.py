@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 
 from ccdcore.quantities import GRAVITY
 from web.dependencies import Reading
 from web.instrument_status import by_instrument
-from web.pages.trends import router
 from web.templating import page
+
+router = APIRouter()
 
 
 @router.get("/")

@@ -1,4 +1,4 @@
-"""The pages for people."""
+"""Pages of trends: the history of a quantity, and where it changed."""
 
 from __future__ import annotations
 
