@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
+from db.engine import backup as copy_to
+from db.engine import check as problems_of
+from db.engine import make_engine
+from db.engine import upgrade as bring_up_to_date
 from flows.cli.options import home_option, say
+from flows.config.settings import load_settings
+from flows.home.home import open_home, read_home
+from flows.home.identity import adopt as tie
+from flows.home.renaming import rename_files
 
 
 @click.group()
@@ -29,8 +37,6 @@ def upgrade(home: Path) -> None:
     Example:
       ccdwatch db upgrade
     """
-    from flows.home.home import open_home
-
     say(f"{open_home(home).engine.url.render_as_string()}: the schema is up to date")
 
 
@@ -43,9 +49,6 @@ def check(home: Path) -> None:
     Example:
       ccdwatch db check
     """
-    from db.engine import check as problems_of
-    from flows.home.home import read_home
-
     problems = problems_of(read_home(home).engine)
     say("\n".join(problems) or "the database is well")
     sys.exit(1 if problems else 0)
@@ -61,9 +64,6 @@ def backup(target: Path, home: Path) -> None:
     Example:
       ccdwatch db backup /backup/ccdwatch.db
     """
-    from db.engine import backup as copy_to
-    from flows.home.home import read_home
-
     copy_to(read_home(home).engine, target.absolute())
     say(f"{target}: written")
 
@@ -82,11 +82,6 @@ def adopt(home: Path) -> None:
 
 def adopt_home(home: Path) -> str:
     """Tie a home and the database of its configuration to each other; return the address of the database."""
-    from db.engine import make_engine
-    from db.engine import upgrade as bring_up_to_date
-    from flows.config.settings import load_settings
-    from flows.home.identity import adopt as tie
-
     settings = load_settings(home)
     engine = make_engine(settings.database_url)
     try:
@@ -107,8 +102,5 @@ def rename_host(old: str, home: Path) -> None:
     Example:
       ccdwatch db rename-host dome-pc
     """
-    from flows.home.home import open_home
-    from flows.home.renaming import rename_files
-
     for line in rename_files(open_home(home), old):
         say(line)

@@ -9,10 +9,14 @@ from typing import Any, TypeVar
 import click
 
 from flows.config.redaction import redact
+from flows.terminal import FORMATS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+FORMAT = click.option(
+    "--format", "format_name", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
+)
 
 
 class ClipSigma(click.ParamType):  # type: ignore[type-arg]
@@ -43,7 +47,7 @@ def home_option(function: F) -> F:
 
 
 def _find_home(value: str | None) -> Path:
-    from flows.config.settings import find_home
+    from flows.config.settings import find_home  # `--help` needs no settings
 
     return find_home(value)
 

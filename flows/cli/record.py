@@ -1,65 +1,21 @@
-"""The commands that print tables: of files, and of what is on record."""
+"""What is on record: `trends`, `frames`, `masters`, `runs`, `provenance`, `report`."""
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ccdcore.text import number_of
-from flows.cli.options import PATHS, home_option, say
-from flows.terminal import FORMATS, show
+from flows.cli.options import FORMAT, home_option, say
+from flows.commands import query
+from flows.terminal import show
 
-FORMAT = click.option(
-    "--format", "format_name", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
-)
 SINCE = click.option("--since", type=click.DateTime(), help="Only what was observed from this time (UTC) on.")
 UNTIL = click.option("--until", type=click.DateTime(), help="Only what was observed before this time (UTC).")
 INSTRUMENT = click.option("--instrument", help="Only this instrument.")
 SUPERSEDED = click.option("--superseded", is_flag=True, help="Also what newer results took the place of.")
-
-
-@click.command()
-@PATHS
-@home_option
-@FORMAT
-def identify(paths: tuple[Path, ...], home: Path, format_name: str) -> None:
-    """Say what each frame is, and why it was taken so.
-
-    \b
-    Example:
-      ccdwatch identify bias_001.fits --format json
-    """
-    from flows.commands.inspect_files import identified
-
-    rows, failed = identified(home, paths)
-    columns = ("file", "type", "because", "instrument", "configuration", "amplifiers", "night")
-    show(rows, format_name=format_name, columns=columns, empty="no files")
-    sys.exit(1 if failed else 0)
-
-
-@click.command()
-@PATHS
-@home_option
-@click.option("--fmt", default=".3f", show_default=True, help="Format of the numbers in the table.")
-@click.option("--region", metavar="SECTION", help="Only these pixels: [x1:x2,y1:y2].")
-@FORMAT
-def imstat(paths: tuple[Path, ...], home: Path, fmt: str, region: str | None, format_name: str) -> None:
-    """Print statistics of images.
-
-    \b
-    Example:
-      ccdwatch imstat flat_*.fits --region "[100:200,1:50]"
-    """
-    from flows.commands.inspect_files import image_statistics
-
-    rows, failed = image_statistics(home, paths, fmt=fmt if format_name == "table" else None, region=region)
-    columns = ("file", "npix", "min", "max", "mean", "median", "mode", "std", "mad", "unit")
-    show(rows, format_name=format_name, columns=columns, empty="no files")
-    sys.exit(1 if failed else 0)
 
 
 @click.command()
@@ -90,8 +46,6 @@ def trends(
     Example:
       ccdwatch trends gain --since 2022-01-01 --plot gain.png
     """
-    from flows.commands import query
-
     rows = query.trends(home, quantity=quantity, since=since, until=until, plot=plot, **which)
     columns = (
         "id",
@@ -127,8 +81,6 @@ def frames(home: Path, format_name: str, **which: Any) -> None:
     Example:
       ccdwatch frames --type flat --format csv
     """
-    from flows.commands import query
-
     columns = (
         "id",
         "night",
@@ -161,8 +113,6 @@ def masters(home: Path, format_name: str, **which: Any) -> None:
     Example:
       ccdwatch masters --kind flat
     """
-    from flows.commands import query
-
     columns = (
         "master_id",
         "night",
@@ -190,8 +140,6 @@ def runs(home: Path, format_name: str, **which: Any) -> None:
     Example:
       ccdwatch runs --format json
     """
-    from flows.commands import query
-
     columns = ("id", "night", "instrument", "configuration", "outcome", "message", "engine", "began_at", "ended_at")
     show(query.runs(home, **which), format_name=format_name, columns=columns, empty="no runs on record")
 
@@ -216,35 +164,7 @@ def provenance(identifier: str, home: Path, format_name: str) -> None:
       ccdwatch provenance master:3
       ccdwatch provenance reference/CAM/master_bias_bin1x1.fits
     """
-    from flows.commands import query
-
     query.print_provenance(home, identifier, as_json=format_name == "json")
-
-
-@click.command()
-@home_option
-@FORMAT
-def audit(home: Path, format_name: str) -> None:
-    """Hold raw files, masters and references against the record, by their SHA-256; status 1 where they differ.
-
-    \b
-    Example:
-      ccdwatch audit --format json
-    """
-    from flows.commands.audit import audit as hold_against
-    from flows.home.home import read_home
-    from flows.home.renaming import words_of_others, words_of_renamed
-    from flows.terminal import progress_bar
-
-    opened = read_home(home)
-    renamed = words_of_renamed(opened)
-    for line in renamed or words_of_others(opened):
-        say(line)
-    with progress_bar() as progress:
-        rows, n_files = hold_against(opened, progress=progress)
-    columns = ("finding", "kind", "id", "path")
-    show(rows, format_name=format_name, columns=columns, empty=f"{number_of(n_files, 'file')}, all as on record")
-    sys.exit(1 if rows or renamed else 0)
 
 
 @click.command()
@@ -265,9 +185,4 @@ def report(instrument: str, home: Path, month: datetime | None, output: Path | N
     Example:
       ccdwatch report m2-ml --month 2026-10
     """
-    from flows.commands import query
-
     say(f"{query.write_report(home, instrument, month=month and month.date(), output=output)}: written")
-
-
-COMMANDS = (identify, imstat, trends, frames, masters, runs, provenance, audit, report)

@@ -34,8 +34,9 @@ def understand(words: list[str]) -> None:
     """Let click read the words after ``ccdwatch``; nothing is run."""
     command: click.Command = cli
     while isinstance(command, click.Group):
-        command = command.commands[words[0]]
-        words = words[1:]
+        found = command.get_command(click.Context(command), words[0])
+        assert found is not None, f"there is no command {words[0]}"
+        command, words = found, words[1:]
     command.make_context(command.name, list(words))
 
 

@@ -25,7 +25,10 @@ RECORD = ("trends", "frames", "masters", "runs")
 
 def commands(group: click.Group, *above: str) -> list[tuple[str, ...]]:
     found = [above]
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         found += commands(command, *above, name) if isinstance(command, click.Group) else [(*above, name)]
     return found
 
@@ -109,11 +112,19 @@ def test_every_command_explains_itself_with_an_example(words: tuple[str, ...]) -
 def test_every_option_of_every_command_is_explained(words: tuple[str, ...]) -> None:
     command: Any = main.cli
     for word in words:
-        command = command.commands[word]
+        command = command.get_command(click.Context(command), word)
     for parameter in command.params:
         assert isinstance(parameter, click.Argument) or parameter.help, f"{words} {parameter.name}"
     if not isinstance(command, click.Group):
         assert "--home" in {option for parameter in command.params for option in parameter.opts}
+
+
+def test_the_list_of_commands_says_what_each_command_says() -> None:
+    context = click.Context(main.cli)
+    for name, (_, line) in main.COMMANDS.items():
+        command = main.cli.get_command(context, name)
+        assert command is not None
+        assert (command.help or "").partition("\n")[0] == line
 
 
 def test_the_version_is_said() -> None:
