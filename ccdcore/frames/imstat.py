@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from astropy.table import QTable
 
 from ccdcore.cards.sections import Section, cut
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.frame import Frame
-
-if TYPE_CHECKING:
-    from astropy.table import QTable
 
 MAD_TO_SIGMA = 1.482602218505602
 """σ of a normal distribution over its median absolute deviation, 1/Φ⁻¹(3/4)."""
@@ -54,8 +52,6 @@ def imstat(
     InsufficientDataError
         If an image is not two-dimensional or has no finite pixel.
     """
-    from astropy.table import QTable
-
     if names is None:
         names = [image.path.name if isinstance(image, Frame) else str(i + 1) for i, image in enumerate(images)]
     section = Section.parse(region) if isinstance(region, str) else region

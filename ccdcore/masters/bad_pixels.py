@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import minimum_filter
+from scipy.special import chdtri
 
 from ccdcore.cards.sections import Amplifier, cut
 from ccdcore.frames.colour_pattern import by_plane, plane_levels
@@ -191,8 +193,6 @@ def _hot(image: Image, noise: float) -> Image:
 
 def _noisy(bias: Master, amplifier: Amplifier, noise: float) -> Image | None:
     """Return the pixels whose values scatter too much, from u² = [4σ² + Σ(x − x̄)²]/[(n + 3) n] of the master."""
-    from scipy.special import chdtri
-
     n_frames = len(bias.inputs)
     if n_frames < _FEWEST_FOR_NOISE:
         return None
@@ -250,8 +250,6 @@ def _surroundings(image: Image) -> Iterator[tuple[slice, Image, Image]]:
 
     Both are NaN where a box has no value; the scatter is infinite next to boxes of less than half of its median.
     """
-    from scipy.ndimage import minimum_filter
-
     rows, columns = (np.linspace(0, n, max(1, n // BOX) + 1).astype(int) for n in image.shape)
     middle, scatter = (np.full((rows.size - 1, columns.size - 1), np.nan, np.float32) for _ in range(2))
     for number, (low, high) in enumerate(pairwise(rows)):

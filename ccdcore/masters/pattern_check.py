@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import chdtri
 
 from ccdcore.reduction.master import Master
 
@@ -74,8 +75,6 @@ def _scatters(
     variance: Image, n_used: Image, value: Image, looked_at: Image, expected: tuple[float, float] | None
 ) -> Image:
     """Return which pixels scatter more than noise and those of the same light do, too much for chance."""
-    from scipy.special import chdtri
-
     n, light = n_used[looked_at].astype(np.float64), value[looked_at]
     # u² = [4σ² + Σ(x − x̄)²]/[(n + 3) n], with a sum of squares that is χ² of n − 1 degrees of freedom times σ².
     squares = variance[looked_at] * n * (n + _PRIOR - 1)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import binary_dilation
 
 from ccdcore.noise.frame_noise import noise_asymmetry, some_rows
 from ccdcore.noise.odd_frames import Sorted, Split, frame_levels, frame_means, sort_out
@@ -47,8 +48,6 @@ def _still(difference: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
 
     These are no part of the detector: a quadrant that is not read, a margin that a program filled.
     """
-    from scipy.ndimage import binary_dilation
-
     rows, columns = difference.shape
     moves = difference != 0
     blocks = moves[: rows - rows % _BLOCK, : columns - columns % _BLOCK]

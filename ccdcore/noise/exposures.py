@@ -18,6 +18,7 @@ from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.errors import InsufficientDataError, SectionError
 from ccdcore.frames.frame import Frame, SeriesFrame
 from ccdcore.headers.identify import ExposureInfo
+from ccdcore.io.read import read_frame, read_header, read_image
 
 Image = Frame | SeriesFrame | Path | str | npt.NDArray[Any]
 
@@ -167,8 +168,6 @@ def _light(image: Image) -> float:
 def _about(image: Image) -> ExposureInfo | None:
     """Return what is known of a frame before its pixels are read."""
     if isinstance(image, (str, Path)):
-        from ccdcore.io.read import read_header
-
         return read_header(image).info
     return image.info if isinstance(image, (Frame, SeriesFrame)) else None
 
@@ -203,12 +202,8 @@ def _found(numbered: tuple[int, Image], kind: str) -> Exposure:
     number, image = numbered
     name = name_of(image, number, kind)
     if isinstance(image, SeriesFrame):
-        from ccdcore.io.read import read_image
-
         return Exposure(number, name, read_image(image.path), image.info, image.amplifiers)
     if isinstance(image, (str, Path)):
-        from ccdcore.io.read import read_frame
-
         image = read_frame(Path(image))
     if isinstance(image, Frame):
         return Exposure(number, name, image.data, image.info, image.amplifiers)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import uniform_filter1d
 
 _APART = 2
 """Pixels; beside each other are two colours where there is a mosaic of them."""
@@ -39,8 +40,6 @@ def at_equal_light(
     first: npt.NDArray[Any], second: npt.NDArray[Any], noise: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return two flats, each times what makes their light the same along the rows; ``noise`` is the σ of the sum."""
-    from scipy.ndimage import uniform_filter1d
-
     ratio = uniform_filter1d(np.nan_to_num(first - second), _LAMP_PIXELS)
     ratio /= np.maximum(uniform_filter1d(np.nan_to_num(first + second), _LAMP_PIXELS), _OUTLIER * noise)
     return first * (1 - ratio), second * (1 + ratio)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse.csgraph import connected_components
 
 Array = npt.NDArray[np.float64]
 
@@ -92,8 +93,6 @@ def frame_means(pairs: Sequence[tuple[int, int]], values: Array, errors: Array, 
 
     Three frames that make three pairs have one solution. Where there is none (two frames, one pair), both share alike.
     """
-    from scipy.sparse.csgraph import connected_components
-
     kept = [k for k, (one, two) in enumerate(pairs) if one not in without and two not in without]
     used = [pairs[k] for k in kept]
     numbers, design = _design(used, 0.5)

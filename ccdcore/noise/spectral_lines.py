@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.fft import rfft
+from scipy.ndimage import median_filter
+from scipy.special import gammainccinv, gammaincinv
 
 Array = npt.NDArray[np.float64]
 
@@ -63,8 +66,6 @@ class PowerSpectrum:
 
     def add(self, difference: npt.NDArray[np.float32]) -> None:
         """Take in the rows of the difference of two frames."""
-        from scipy.fft import rfft
-
         self._length = difference.shape[1]
         window = _hann(self._length)
         for start in range(0, len(difference), _ROWS_AT_A_TIME):
@@ -118,17 +119,12 @@ class PowerSpectrum:
 
     def _continuum(self) -> Array:
         """Return the power without lines: a running median."""
-        from scipy.ndimage import median_filter
-        from scipy.special import gammaincinv
-
         power, n = self.power, self._n_rows
         median = median_filter(power, min(_CONTINUUM_BINS, power.size), mode="reflect")
         continuum: Array = median * (n / gammaincinv(n, 0.5))
         return continuum
 
     def _threshold(self, overlap: float) -> float:
-        from scipy.special import gammainccinv
-
         n = max(self._n_rows / overlap, 1)
         return float(gammainccinv(n, _FALSE_ALARMS / max(self.power.size, 1))) / n
 

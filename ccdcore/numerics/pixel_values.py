@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, ndtri
 
 Values = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -124,8 +125,6 @@ def cut_fraction(values: Values, counts: Counts, step: float) -> float:
     seen, up to the bulk, says what there would be below. A pile-up must be there too; at 0, where unsigned numbers
     end, that may be less steep.
     """
-    from scipy.special import ndtr, ndtri
-
     n = int(counts.sum())
     if (
         step == 0

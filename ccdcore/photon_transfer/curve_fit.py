@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import least_squares
 
 from ccdcore.flat_pairs.flat_pair import PairPoints
 from ccdcore.noise.bias_series import BiasNoise
@@ -128,8 +129,6 @@ def fit_bend(
     points, noise, overlap, level_uncertainty
         As in `fit_curve`.
     """
-    from scipy.optimize import least_squares
-
     mean, variance, sigma = joined(points)
     model_variance = np.concatenate([p.model_variance for p in points])
     start = 1 / max(straight_line(points, noise.variance).slope, SMALLEST_SLOPE)

@@ -9,6 +9,7 @@ from pathlib import Path
 from ccdcore.cards.electron_multiplication import excess_noise
 from ccdcore.frames.frame import Frame, SeriesFrame
 from ccdcore.headers.identify import NO_ADU
+from ccdcore.io.read import read_header
 from ccdcore.noise.exposures import Image
 from ccdcore.photon_transfer.result import PhotonTransfer
 
@@ -35,8 +36,6 @@ def with_header_doubts(result: PhotonTransfer, biases: Sequence[Image], flats: S
 
 def _excess_noise(flats: Sequence[Image]) -> str | None:
     """Say what electron multiplication does to the gain, by the header of the first flat; None where it is not on."""
-    from ccdcore.io.read import read_header
-
     for image in flats:
         path = image.path if isinstance(image, Frame | SeriesFrame) else image
         if isinstance(path, str | Path) and Path(path).exists():

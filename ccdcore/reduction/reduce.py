@@ -13,6 +13,8 @@ from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.frame import Frame, SeriesFrame
 from ccdcore.frames.statistics import overscan_level
 from ccdcore.headers.instrument import FrameType
+from ccdcore.io.read import read_image
+from ccdcore.io.stored_pixels import stored_pixels
 from ccdcore.numerics.histogram import Histogram
 from ccdcore.reduction.master import Master
 
@@ -48,8 +50,6 @@ def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: M
     FrameReadError
         If the file cannot be read.
     """
-    from ccdcore.io.read import read_image
-
     raw = frame.data if isinstance(frame, Frame) else read_image(frame.path)
     return ReducedPixels.of(frame, raw, bias, dark)[:]
 
@@ -85,9 +85,6 @@ class ReducedPixels:
     @classmethod
     def opened(cls, frame: CalibrationFrame, bias: Master | None, dark: Master | None) -> ReducedPixels:
         """Open a frame: plain files are not read before some rows are asked for."""
-        from ccdcore.io.read import read_image
-        from ccdcore.io.stored_pixels import stored_pixels
-
         raw = frame.data if isinstance(frame, Frame) else stored_pixels(frame.path) or read_image(frame.path)
         return cls.of(frame, raw, bias, dark)
 

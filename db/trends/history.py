@@ -15,7 +15,9 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import Limits, Verdict, judge, limits_of
+from db.engine import make_engine, require_schema, session_factory
 from db.errors import DatabaseError
+from db.export import to_table
 from db.runs.kept_masters import kept_measurements
 from db.schema.models import CalibrationSet, Measurement, Run
 from db.schema.rows import Row
@@ -149,9 +151,6 @@ def read_trends(database: str | Path, quantity: str, **which: Any) -> QTable:
     """
     from astropy.table import QTable
     from astropy.time import Time
-
-    from db.engine import make_engine, require_schema, session_factory
-    from db.export import to_table
 
     address = str(database)
     if "://" not in address:

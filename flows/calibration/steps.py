@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 from ccdcore.errors import InsufficientDataError, NoLightError
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.frames.series import with_stand_ins
+from ccdcore.frames.series_health import judge_series
 from ccdcore.headers.instrument import FrameType
+from ccdcore.masters.bad_pixels import find_bad_pixels
+from ccdcore.masters.build import master_bias, master_dark, master_flat
+from ccdcore.masters.file import read_master
+from ccdcore.masters.varying import parted_light
+from ccdcore.reduction.overscan import believed_overscans
 from db.runs.inputs import NewInput, record_inputs
 from db.runs.kept_masters import product_name
 from db.runs.lifecycle import finish_run
@@ -84,9 +90,6 @@ def do(step: Step, home: Home, run_id: int) -> list[int]:
 
 def judge_frames(home: Home, run_id: int) -> list[int]:
     """Put on record which frames of the set are used, and why others are left out."""
-    from ccdcore.frames.series_health import judge_series
-    from ccdcore.reduction.overscan import believed_overscans
-
     require_memory(home, run_id)
     with home.reading() as session:
         own, from_elsewhere = frames_of_set(session, home.settings, get_run(session, run_id).set_id)
@@ -137,8 +140,6 @@ def _on_disk(home: Home, frames: Sequence[SeriesFrame]) -> tuple[list[SeriesFram
 
 def make_master_bias(home: Home, run_id: int) -> list[int]:
     """Combine the biases of the set."""
-    from ccdcore.masters.build import master_bias
-
     recipe = home.settings.recipes.bias
     biases = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
     made = []
@@ -151,8 +152,6 @@ def make_master_bias(home: Home, run_id: int) -> list[int]:
 
 def make_master_dark(home: Home, run_id: int) -> list[int]:
     """Combine the darks of the set, bias-subtracted and per second."""
-    from ccdcore.masters.build import master_dark
-
     recipe = home.settings.recipes.dark
     darks = used_frames(home, run_id, FrameType.DARK)
     made = []
@@ -181,8 +180,6 @@ def make_master_flats(home: Home, run_id: int) -> list[int]:
 
 def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame]) -> int:
     """Combine the flats of one filter; its images are gone before those of the next filter are there."""
-    from ccdcore.masters.varying import parted_light
-
     bias = bias_for(home, run_id, "flat", flats)
     doubts = list(filter(None, [parted_light(flats, bias)]))
     master = _flat_of_the_lit(home, run_id, product, flats, bias)
@@ -191,8 +188,6 @@ def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[Ser
 
 def _flat_of_the_lit(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame], bias: Master) -> Master:
     """Combine the flats of one filter; those without light are left out where there are enough others."""
-    from ccdcore.masters.build import master_flat
-
     recipe = home.settings.recipes.flat
     noise, gain = measured(home, run_id, "read_noise_adu"), measured(home, run_id, "gain")
     try:
@@ -209,9 +204,6 @@ def _flat_of_the_lit(home: Home, run_id: int, product: str, flats: Sequence[Seri
 
 def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
     """Find hot, dead, noisy and non-linear pixels by the masters of the run; count and mask them."""
-    from ccdcore.masters.bad_pixels import find_bad_pixels
-    from ccdcore.masters.file import read_master
-
     biases = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
     if not biases:
         return []

@@ -8,14 +8,20 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ccdcore.io.plain_files import file_sha256
+from ccdcore.io.write import write_bytes
 from ccdcore.quantities import QUANTITIES
 from db import provenance as origins
 from db.frames import listing
 from db.runs import masters as masters_on_record
 from db.runs import runs as runs_module
 from db.trends import history
+from flows.config.errors import SettingsError
 from flows.home.home import read_home
+from flows.home.output_paths import slug
 from flows.home.processes import now
+from flows.home.service_address import web_url
+from flows.registration.disagreements import in_words, standing_disagreements
 
 Rows = list[dict[str, Any]]
 
@@ -31,8 +37,6 @@ def trends(
 ) -> Rows:
     """Return measurements, oldest first, and draw them where a picture is asked for."""
     if quantity is not None and quantity not in QUANTITIES:
-        from flows.config.errors import SettingsError
-
         raise SettingsError(f"there is no quantity {quantity!r}: write one of {', '.join(QUANTITIES)}")
     with read_home(home).reading() as session:
         rows = history.trends(session, quantity=quantity, since=_utc(since), until=_utc(until), **which)
@@ -43,8 +47,6 @@ def trends(
 
 def frames(home: Path, *, since: datetime | None, until: datetime | None, **which: Any) -> Rows:
     """Return the frames on record, oldest first, and where their files disagree, in words."""
-    from flows.registration.disagreements import in_words, standing_disagreements
-
     opened = read_home(home)
     with opened.reading() as session:
         rows = listing.frames(session, since=_utc(since), until=_utc(until), **which)
@@ -67,8 +69,6 @@ def runs(home: Path, **which: Any) -> Rows:
 
 def write_report(home: Path, instrument: str, *, month: date | None, output: Path | None) -> Path:
     """Write the report of an instrument on a month, the last whole one if none is given; return where."""
-    from flows.home.output_paths import slug
-    from flows.home.service_address import web_url
     from web.pages.monthly_report import monthly_report
 
     opened = read_home(home)
@@ -90,9 +90,6 @@ def _write(path: Path, content: bytes, *, begins: bytes) -> None:
     SettingsError
         If something else has its name, or it cannot be written.
     """
-    from ccdcore.io.write import write_bytes
-    from flows.config.errors import SettingsError
-
     try:
         if os.path.lexists(path) and not _is_own(path, begins):
             raise SettingsError(f"{path}: is there already, and not written by ccdwatch: give another name")
@@ -127,8 +124,6 @@ def print_provenance(home: Path, identifier: str, *, as_json: bool) -> None:
 
 def _sha256_of_path(identifier: str) -> str | None:
     """Return the SHA-256 of a file's bytes; None of what is no path, or of nothing that is there."""
-    from ccdcore.io.plain_files import file_sha256
-
     is_path = os.sep in identifier or Path(identifier).suffix != ""
     return file_sha256(identifier) if is_path and os.path.isfile(identifier) else None  # noqa: PTH113 - any text is given
 
@@ -143,7 +138,6 @@ def _grow(branch: Any, value: Any) -> None:
 
 
 def _draw(rows: list[history.TrendRow], path: Path) -> None:
-    from flows.config.errors import SettingsError
     from flows.products.trends import trend_png
 
     if len({(row.quantity, row.unit) for row in rows}) != 1:

@@ -17,7 +17,9 @@ from packaging.requirements import Requirement
 from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError as BrokenDatabaseError
 
+from ccdcore.headers.comparable import partly_told
 from ccdcore.headers.instrument import FrameType, Instrument
+from ccdcore.reduction.overscan import believed_overscans
 from ccdcore.text import number_of
 from db.engine import check, make_engine, session_factory
 from db.errors import DatabaseError
@@ -197,9 +199,6 @@ def _overscans(engine: Engine, settings: Settings) -> Iterator[Finding]:
 
     Tell too where its serial number stands on some of them only.
     """
-    from ccdcore.headers.comparable import partly_told
-    from ccdcore.reduction.overscan import believed_overscans
-
     unlit = {FrameType.BIAS, FrameType.DARK}
     with session_factory(engine, read_only=True)() as session:
         latest = {

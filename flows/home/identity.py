@@ -15,6 +15,7 @@ from ccdcore.io.write import write_bytes
 from ccdcore.text import number_of
 from db.engine import is_blank, session_factory
 from db.files.homes import HomeOnRecord, home_on_record, record_home
+from db.runs.masters import master_paths
 from flows.config.errors import SettingsError
 from flows.config.settings import Settings
 from flows.home.output_paths import run_of_master
@@ -110,8 +111,6 @@ def known(settings: Settings, engine: Engine) -> str | None:
 
 
 def _paths(engine: Engine) -> set[str]:
-    from db.runs.masters import master_paths  # which needs numpy: those who only ask are never here
-
     with session_factory(engine, read_only=True)() as session:
         return master_paths(session)
 

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.frame import SeriesFrame
+from ccdcore.frames.series_health import temperature_gap
 from ccdcore.headers.instrument import FrameType
+from ccdcore.masters.build import master_bias
+from ccdcore.masters.file import read_master
 from db.runs.masters import run_masters
 from db.runs.measurements import run_measurements
 from db.runs.runs import get_run
@@ -28,10 +31,6 @@ def bias_for(home: Home, run_id: int, kind: str, frames: Sequence[SeriesFrame]) 
     InsufficientDataError
         If there are none, or none of the temperature of the frames.
     """
-    from ccdcore.frames.series_health import temperature_gap
-    from ccdcore.masters.build import master_bias
-    from ccdcore.masters.file import read_master
-
     biases = used_frames(home, run_id, FrameType.BIAS)
     if gap := temperature_gap(biases, frames):
         raise InsufficientDataError(f"no master {kind} with biases of another temperature: {gap}")

@@ -7,7 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ccdcore.figures.images import frame_master_residual, histogram
+from ccdcore.figures.report_page import Images, Spectrum, noise_spectrum, report_page
+from ccdcore.figures.style import plus_minus, png
+from ccdcore.figures.transfer_curve import variance_against_mean
 from ccdcore.headers.instrument import FrameType
+from ccdcore.io.read import read_image
+from ccdcore.io.write import write_bytes
+from ccdcore.masters.check import residual
+from ccdcore.masters.file import read_master
+from ccdcore.photon_transfer.measure import PhotonTransfer, PhotonTransferPoint
 from db.runs.masters import MasterRow, run_masters
 from db.runs.measurements import MeasurementRow, run_measurements
 from db.runs.runs import get_run
@@ -23,18 +32,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.figure import Figure
 
-    from ccdcore.figures.report_page import Images, Spectrum
-    from ccdcore.photon_transfer.measure import PhotonTransfer
-
 
 def draw_pictures(home: Home, run_id: int) -> list[int]:
     """Draw what the report shows: one page of all, each master, histograms, variance against mean, noise spectrum.
 
     Each picture is drawn on its own: one that fails costs no other.
     """
-    from ccdcore.figures.report_page import noise_spectrum, report_page
-    from ccdcore.figures.transfer_curve import variance_against_mean
-
     with home.reading() as session:
         run, measured = get_run(session, run_id), run_measurements(session, run_id)
         rows = run_masters(session, run_id)
@@ -64,9 +67,6 @@ def draw_pictures(home: Home, run_id: int) -> list[int]:
 
 
 def _draw(home: Home, run_id: int, folder: Path, name: str, figure: Callable[[], Figure]) -> None:
-    from ccdcore.figures.style import png
-    from ccdcore.io.write import write_bytes
-
     with producing(home, run_id, f"picture {name}"):
         write_bytes(folder / picture_path(run_id=run_id, name=name).name, png(figure()))
 
@@ -75,8 +75,6 @@ def _draw_masters(
     home: Home, run_id: int, rows: Sequence[MasterRow], draw: Callable[[str, Callable[[], Figure]], None]
 ) -> Images | None:
     """Draw each master beside its first frame, one in memory at a time; return the last for the page of all."""
-    from ccdcore.figures.images import frame_master_residual, histogram
-
     last = None
     for row in rows:
         title = _title(row)
@@ -93,11 +91,6 @@ def _draw_masters(
 
 def _images(home: Home, run_id: int, row: MasterRow) -> Images:
     """Return the first frame of a master, the master, and what is left of the frame."""
-    from ccdcore.figures.report_page import Images
-    from ccdcore.io.read import read_image
-    from ccdcore.masters.check import residual
-    from ccdcore.masters.file import read_master
-
     with home.reading() as session:
         used = [one for one in inputs_of_run(session, run_id).frames if one.excluded is None]
     master, title = read_master(home.path / row.path), _title(row)
@@ -110,8 +103,6 @@ def _images(home: Home, run_id: int, row: MasterRow) -> Images:
 
 
 def _mask(home: Home, rows: Sequence[MasterRow]) -> npt.NDArray[Any] | None:
-    from ccdcore.io.read import read_image
-
     return next((read_image(home.path / row.path) for row in rows if row.kind == "mask"), None)
 
 
@@ -141,15 +132,12 @@ def _table(measured: Sequence[MeasurementRow]) -> list[list[str]]:
 def _value(row: MeasurementRow | None) -> str:
     if row is None:
         return "–"
-    from ccdcore.figures.style import plus_minus
 
     return plus_minus(row.value, row.uncertainty)
 
 
 def _spectra(measured: Sequence[MeasurementRow]) -> list[Spectrum]:
     """Bring back from the record what the picture of the noise spectrum shows."""
-    from ccdcore.figures.report_page import Spectrum
-
     return [
         Spectrum(
             row.amplifier,
@@ -167,8 +155,6 @@ def _title(row: MasterRow) -> str:
 
 def _transfers(measured: Sequence[MeasurementRow]) -> list[PhotonTransfer]:
     """Bring back from the record what the photon transfer picture shows."""
-    from ccdcore.photon_transfer.measure import PhotonTransfer, PhotonTransferPoint
-
     found = []
     for row in (row for row in measured if row.quantity == "gain"):
         same = {other.quantity: other for other in measured if other.amplifier == row.amplifier}

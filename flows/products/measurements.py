@@ -9,6 +9,7 @@ from math import hypot
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
+from ccdcore.frames.series_health import temperature_gap
 from db.runs.measurements import NewMeasurement
 
 if TYPE_CHECKING:
@@ -104,8 +105,6 @@ def doubt_about_gain(
 
     Its own doubts, the temperatures of its frames, the header's claim, and the last gains on record, last first.
     """
-    from ccdcore.frames.series_health import temperature_gap
-
     if result.gain_e_per_adu is None:
         return "; ".join([*result.bias_doubts, *result.doubts]) or None
     claims = {claim for frame in flats if (claim := frame.info.header_gain_e_per_adu)}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.headers.instrument import FrameType
+from ccdcore.noise.anatomy import measure_noise, overscan_read_noise
+from ccdcore.photon_transfer.measure import measure_gain
 from db.runs.measurements import GainOnRecord, NewMeasurement, earlier_gains, record_measurements
 from db.runs.runs import RunRow, get_run
 from flows.home.home import Home
@@ -36,9 +38,6 @@ _HELD_AGAINST = 5
 
 def measure(home: Home, run_id: int) -> list[int]:
     """Measure gain, read noise and the parts of the noise, of every amplifier."""
-    from ccdcore.noise.anatomy import measure_noise
-    from ccdcore.photon_transfer.measure import measure_gain
-
     biases, flats = used_frames(home, run_id, FrameType.BIAS), used_frames(home, run_id, FrameType.FLAT)
     own = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
     if not biases and not flats:
@@ -97,8 +96,6 @@ def _record_results(
     biases: Sequence[SeriesFrame],
     frames: Sequence[SeriesFrame],
 ) -> list[int]:
-    from ccdcore.noise.anatomy import overscan_read_noise
-
     if not results and not noises:
         return []
     common, overscans = conditions(frames, now()), overscan_read_noise(frames)

@@ -10,10 +10,18 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ccdcore.frames.frame import SeriesFrame
+from ccdcore.frames.imstat import imstat
 from ccdcore.frames.series import stand_in_note
 from ccdcore.headers.instrument import FrameType
+from ccdcore.io.write import appearing
+from ccdcore.masters.check import check_master
+from ccdcore.masters.file import mask_hdulist, master_hdulist
+from ccdcore.numerics.pixel_values import cut_off
 from ccdcore.quantities import Verdict
+from ccdcore.reduction.master import MaskBit
 from db.runs.inputs import UsedFrame
 from db.runs.kept_masters import product_name
 from db.runs.masters import MasterRow, NewMaster, forget_master, record_master, run_masters
@@ -48,8 +56,6 @@ def publish_master(
     doubts: Sequence[str] = (),
 ) -> int:
     """Check a master, write it below the home, record it, and return its id; ``doubts`` are what its maker found."""
-    from ccdcore.masters.file import master_hdulist
-
     with home.reading() as session:
         run = get_run(session, run_id)
         measured, made = run_measurements(session, run_id), run_masters(session, run_id)
@@ -98,10 +104,6 @@ def _n_excluded(inputs: Inputs, kind: str, filter_name: str | None) -> int:
 
 def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
     """Write a mask of bad pixels below the home, record it as a master of kind ``mask``, and return its id."""
-    from ccdcore.frames.imstat import imstat
-    from ccdcore.masters.file import mask_hdulist
-    from ccdcore.reduction.master import MaskBit
-
     with home.reading() as session:
         run = get_run(session, run_id)
     path = master_path(
@@ -132,8 +134,6 @@ def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
 
 def _publish(home: Home, run_id: int, row: NewMaster, hdulist: HDUList) -> int:
     """Write a file, record it, and give it its name in the end: there is no master that no record knows."""
-    from ccdcore.io.write import appearing
-
     home.require_there()
     path, master_id = _free(home, Path(row.path)), None
     try:
@@ -163,8 +163,6 @@ def _check(
     master: Master, frames: Sequence[SeriesFrame], measured: Sequence[MeasurementRow], bias: Master | None
 ) -> tuple[str, ...]:
     """Hold one frame of the middle of the series against the master."""
-    from ccdcore.masters.check import check_master
-
     used = {one.sha256 for one in master.inputs}
     held_out = [frame for frame in frames if frame.sha256 in used][len(used) // 2]
     noise, gain = _mean_of(measured, "read_noise_adu"), _mean_of(measured, "gain")
@@ -187,8 +185,6 @@ def _doubts(kind: str, measured: Sequence[MeasurementRow], own: MasterRow | None
 
     ``own`` is the run's master bias, where there is one.
     """
-    from ccdcore.numerics.pixel_values import cut_off
-
     rows = [row for row in measured if row.quantity == "bias_level"]
     of_flats = _said(rows, [row.details.get("flat_doubts", ()) for row in rows]) if kind == FrameType.FLAT else []
     if kind != FrameType.BIAS and own is not None:
@@ -242,10 +238,6 @@ def _cards(run: RunRow, measured: Sequence[MeasurementRow], filter_name: str | N
 
 def _statistics(master: Master) -> dict[str, Any]:
     """Return the numbers that the report and the trends show of a master."""
-    import numpy as np
-
-    from ccdcore.frames.imstat import imstat
-
     value, good = master.value, master.mask == 0
     step = max(1, value.size // _ENOUGH_PIXELS)  # some rows of a large one tell its scatter as well as all
     some = step if good[::step].any() else 1

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from ccdcore.figures.style import png
+from ccdcore.figures.trend import trend
+from ccdcore.io.write import write_bytes
+from ccdcore.quantities import Limits
 from db.runs.measurements import run_measurements
 from db.runs.runs import get_run
 from db.trends.changes import changes
@@ -22,8 +26,6 @@ _MOST_POINTS = 400
 
 def judge_trends(home: Home, run_id: int) -> list[int]:
     """Draw the trends that a run added to, and put on record what people are to be told of them."""
-    from ccdcore.io.write import write_bytes
-
     with home.reading() as session:
         run = get_run(session, run_id)
         measured = {row.quantity for row in run_measurements(session, run_id)}
@@ -65,10 +67,6 @@ def trend_png(
     title: str | None = None,
 ) -> bytes:
     """Return a picture of measurements of one quantity as PNG."""
-    from ccdcore.figures.style import png
-    from ccdcore.figures.trend import trend
-    from ccdcore.quantities import Limits
-
     last = rows[-1]
     instruments = {row.instrument for row in rows}
     points = [

@@ -22,6 +22,8 @@ import psutil
 
 from ccdcore.errors import CcdError, FrameReadError
 from ccdcore.headers.instrument import Instrument
+from ccdcore.io.stream import claimed_bytes
+from ccdcore.io.structure import MAX_RATIO, SMALL_BYTES
 from flows.home.output_paths import home_above
 
 if TYPE_CHECKING:
@@ -204,9 +206,6 @@ def _allow(memory: int, seconds: float) -> None:
 
 def _bytes_to_read(path: Path) -> int:
     """Return how many bytes a file has when decompressed, as far as it can have as many."""
-    from ccdcore.io.stream import claimed_bytes
-    from ccdcore.io.structure import MAX_RATIO, SMALL_BYTES
-
     on_disk = path.stat().st_blocks * 512
     return max(on_disk, min(claimed_bytes(path), max(SMALL_BYTES, MAX_RATIO * on_disk)))
 

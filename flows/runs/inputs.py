@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.headers.instrument import FrameType
+from ccdcore.reduction.overscan import believed_overscans
 from db.runs.inputs import UsedFrame, run_inputs
 from flows.home.home import Home
 
@@ -22,8 +23,6 @@ class Inputs:
 
 def inputs_of_run(session: Session, run_id: int) -> Inputs:
     """Return what a run works on."""
-    from ccdcore.reduction.overscan import believed_overscans
-
     recorded = run_inputs(session, run_id)
     frames, remarks = believed_overscans([one.frame for one in recorded])
     return Inputs(tuple(replace(one, frame=frame) for one, frame in zip(recorded, frames, strict=True)), remarks)

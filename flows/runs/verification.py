@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ccdcore.errors import ChangedFrameError, FrameReadError
+from ccdcore.io.plain_files import file_sha256
 from db.files import ledger
 from db.files.raw_inputs import RawInput, raw_inputs, record_signatures
 from flows.home.home import Home
@@ -65,8 +66,6 @@ def changed_input(home: Home, run_id: int) -> ChangedFrameError | None:
 
 def _look(one: RawInput) -> str | ChangedFrameError:
     """Return the signature of a file whose bytes are those on record."""
-    from ccdcore.io.plain_files import file_sha256
-
     before = _signature(one.path)
     try:
         found = file_sha256(one.path)

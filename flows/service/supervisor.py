@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -139,6 +140,4 @@ def _is_alive(process: psutil.Process) -> bool:
 def _end_with_parent() -> None:
     """Ask Linux to end this child at once when `up` itself is killed: the next `up` finds its port free."""
     if sys.platform == "linux":
-        import ctypes
-
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
