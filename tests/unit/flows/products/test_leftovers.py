@@ -19,10 +19,10 @@ from flows.home.output_paths import master_path, run_of_master
 from flows.home.processes import now
 from flows.products import publish
 from flows.products.cleanup import sweep
-from flows.products.figures import _folder
 from flows.products.leftovers import GRACE, unregistered
 from flows.products.publish import _publish
 from flows.products.references import refresh_references
+from flows.runs.pictures import folder_to_draw_in
 from tests.support import on_record
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, set_of
 
@@ -234,7 +234,7 @@ def test_pictures_are_drawn_beside_what_somebody_put_there(home: Home) -> None:
     half.mkdir()
     for path in (place / "notes.txt", place / "Old.png", half / "Half.png", half / ".Half.png.0a1b2c3d.tmp"):
         path.write_text("x")
-    with _folder(home, 7) as folder:
+    with folder_to_draw_in(home, 7) as folder:
         assert list(folder.iterdir()) == []
         (folder / "New.png").write_text("x")
     assert {path.name for path in place.iterdir()} == {"notes.txt", "Old.png", "New.png"}
@@ -248,7 +248,7 @@ def test_pictures_are_not_drawn_through_a_link(home: Home, tmp_path: Path) -> No
     for name in (".r7.tmp", "r7"):
         link = home.path / "pictures" / name
         link.symlink_to(tmp_path / "album")
-        with pytest.raises(NotADirectoryError, match="through a link"), _folder(home, 7):
+        with pytest.raises(NotADirectoryError, match="through a link"), folder_to_draw_in(home, 7):
             pass
         link.unlink()
     assert (tmp_path / "album/Photon-transfer.png").read_text() == "mine"

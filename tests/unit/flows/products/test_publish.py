@@ -18,7 +18,8 @@ from flows.home.home import Home, open_home
 from flows.home.processes import is_gone, now, own_start, start_of
 from flows.products import cleanup, publish
 from flows.products.cleanup import give_up_lost_runs, sweep
-from flows.products.publish import refresh_references, reliable
+from flows.products.publish import reliable
+from flows.products.references import refresh_references
 from flows.registration import register
 from tests.support import on_record
 from tests.support.on_record import NOON, add_frame, begin_run, set_of, sighting
