@@ -24,8 +24,8 @@ LARGEST_LOG = 10 * 2**20
 
 
 @dataclass
-class Part:
-    """One supervised process: started again when it ends, after a pause that doubles up to half a minute.
+class SupervisedProcess:
+    """A process that is started again when it ends, after a pause that doubles up to half a minute.
 
     One that has run for longer than that begins with the shortest pause again.
 
@@ -84,7 +84,7 @@ class Part:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C reaches `up` alone, which then stops its parts in order
+                start_new_session=True,  # Ctrl-C reaches `up` alone, which then stops its processes in order
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - `up` has no threads
             )
 
@@ -98,17 +98,17 @@ class Part:
             return Path(os.devnull).open("ab")
 
 
-def stop(parts: Sequence[Part]) -> None:
-    """End every part and all that it started: politely, and after a few seconds for good.
+def stop(processes: Sequence[SupervisedProcess]) -> None:
+    """End every process and all that it started: politely, and after a few seconds for good.
 
-    The first part is the one that the others need: it ends after them, and so hears how they ended.
+    The first one is the one that the others need: it ends after them, and so hears how they ended.
     """
-    _end(parts[1:])
-    _end(parts[:1])
+    _end(processes[1:])
+    _end(processes[:1])
 
 
-def _end(parts: Sequence[Part]) -> None:
-    running = [part.process for part in parts if part.process is not None]
+def _end(processes: Sequence[SupervisedProcess]) -> None:
+    running = [one.process for one in processes if one.process is not None]
     family: set[psutil.Process] = set()
     for process in running:
         with suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""`up`: the whole service of a home on one machine; `watch`, `serve` and `web`: its parts."""
+"""`up`: the whole service of a home on one machine; `watch`, `serve` and `web`: its processes one by one."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def up(path: Path, directories: tuple[Path, ...], *, port: int, web_port: int | 
         for line in [*words_of_renamed(home), *sweep(home)]:
             say(line)
         service = _service(settings, port, web_port)
-        running = _parts(home, settings, settings.prefect.api_url or service.prefect_api_url, web_port, directories)
+        running = _processes(home, settings, settings.prefect.api_url or service.prefect_api_url, web_port, directories)
         try:
             _supervise(home, service, running, stop=stop, say=say)
         finally:
@@ -197,9 +197,9 @@ def _service(settings: Settings, port: int, web_port: int) -> RunningService:
     return RunningService(os.getpid(), own_start(), HOST, shown, shown.removesuffix("/api"), web_url)
 
 
-def _parts(
+def _processes(
     opened: Home, settings: Settings, api_url: str, web_port: int, directories: tuple[Path, ...]
-) -> list[supervisor.Part]:
+) -> list[supervisor.SupervisedProcess]:
     home = settings.home
     # The server uses a thread for each connection; with an arena for each thread, glibc's memory never comes back.
     allocator = {"MALLOC_ARENA_MAX": "2"}
@@ -219,7 +219,7 @@ def _parts(
         factory = ["uvicorn", "--factory", "flows.prefect_server.application:create_app", "--log-level", "warning"]
         commands = {"server": [*factory, "--host", ADDRESS, "--port", port], **commands}
     return [
-        supervisor.Part(name, [sys.executable, "-m", *words], environment, logs / f"{name}.log")
+        supervisor.SupervisedProcess(name, [sys.executable, "-m", *words], environment, logs / f"{name}.log")
         for name, words in commands.items()
     ]
 
@@ -229,7 +229,9 @@ def _home_variables(home: Home) -> dict[str, str]:
     return {"CCDWATCH_HOME": str(home.path), MARK_VARIABLE: home.mark or ""}
 
 
-def _supervise(home: Home, service: RunningService, running: list[supervisor.Part], *, stop: Event, say: Say) -> None:
+def _supervise(
+    home: Home, service: RunningService, running: list[supervisor.SupervisedProcess], *, stop: Event, say: Say
+) -> None:
     began = time.monotonic()
     ready = False
     away_at: float | None = None
@@ -246,12 +248,12 @@ def _supervise(home: Home, service: RunningService, running: list[supervisor.Par
             if away_at is not None and time.monotonic() - away_at > HUNG_SECONDS:
                 away_at = None
             may_wait = not ready and time.monotonic() - began < PAGES_WAIT_SECONDS
-            for part in running:
-                if part.name == "web" and part.process is None and may_wait:
+            for one in running:
+                if one.name == "web" and one.process is None and may_wait:
                     continue
                 if away_at is None:
-                    _end_idle(part, watcher, server if ready else None, say)
-                part.keep_alive(say)
+                    _end_idle(one, watcher, server if ready else None, say)
+                one.keep_alive(say)
             if not ready and api.is_ready() and _write_service(home.path, service):
                 ready = True
                 took = f"{time.monotonic() - began:.1f} s"
@@ -260,10 +262,12 @@ def _supervise(home: Home, service: RunningService, running: list[supervisor.Par
                     say(f"the Prefect UI asks once for its password: it is in {password_file(home.path)}")
 
 
-def _end_idle(part: supervisor.Part, watcher: WatcherVigil, server: ServerVigil | None, say: Say) -> None:
-    """End a part that runs but does not work, so that it is started again."""
-    if part.name == "watch" and part.runs_for > HUNG_SECONDS and watcher.is_silent():
-        part.kill(say, f"has said nothing for {HUNG_SECONDS:g} s")
-    if part.name == "server" and server is not None and server.is_broken():
-        part.kill(say, "does not answer, or only with errors,")
+def _end_idle(
+    process: supervisor.SupervisedProcess, watcher: WatcherVigil, server: ServerVigil | None, say: Say
+) -> None:
+    """End a process that runs but does not work, so that it is started again."""
+    if process.name == "watch" and process.runs_for > HUNG_SECONDS and watcher.is_silent():
+        process.kill(say, f"has said nothing for {HUNG_SECONDS:g} s")
+    if process.name == "server" and server is not None and server.is_broken():
+        process.kill(say, "does not answer, or only with errors,")
         server.begin_again()

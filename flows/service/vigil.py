@@ -1,4 +1,4 @@
-"""How `up` sees that one of its parts runs, but does not work: by what it says of itself, or answers."""
+"""How `up` sees that one of its processes runs, but does not work: by what it says of itself, or answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flows.prefect_server.client import PrefectApi, PrefectUnavailableError
 from flows.watching.heartbeat import read_heartbeat
 
 HUNG_SECONDS = 180.0
-"""A part that has said nothing for so long hangs, and is started again."""
+"""A process that has said nothing for so long hangs, and is started again."""
 BROKEN_SECONDS = 60.0
 """A server that has answered with errors for so long has lost its database, and makes another one as it starts."""
 _LOOK_SECONDS = 5.0

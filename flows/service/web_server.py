@@ -36,7 +36,7 @@ def show(home: Home, host: str, port: int, stop: Event) -> None:
         timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
-    # In a thread of its own it leaves the signals to us: the process then ends with status 0, as the other parts do.
+    # In a thread of its own it leaves the signals to us: the process then ends with status 0, as the others do.
     thread = Thread(target=server.run, name="pages")
     thread.start()
     while thread.is_alive() and not stop.wait(0.5):

@@ -18,8 +18,10 @@ from tests.support.service import wait_for
 WELL = WatcherHealth(scanned_at=None, missing=(), unobserved=(), unreadable=(), mounts={}, settling=0)
 
 
-def sleeper(log: Path) -> supervisor.Part:
-    return supervisor.Part("sleeper", [sys.executable, "-c", "import time; time.sleep(600)"], dict(os.environ), log)
+def sleeper(log: Path) -> supervisor.SupervisedProcess:
+    return supervisor.SupervisedProcess(
+        "sleeper", [sys.executable, "-c", "import time; time.sleep(600)"], dict(os.environ), log
+    )
 
 
 def test_a_part_that_is_killed_is_started_again(tmp_path: Path) -> None:
