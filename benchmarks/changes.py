@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore.trends.control_chart import Course, follow
+from ccdcore.trends.control_chart import ControlChart, follow
 
 NIGHTS = 730
 SCATTER = 0.005
@@ -67,7 +67,7 @@ CASES = (
 
 def false_alarms(case: Case, seeds: int) -> float:
     """Return the changes a year that are found where there are none."""
-    found = sum(len(_course(case, seed).changes) for seed in range(seeds))
+    found = sum(len(_chart(case, seed).changes) for seed in range(seeds))
     return found / seeds / NIGHTS * 365
 
 
@@ -76,12 +76,12 @@ def nights_to_find(case: Case, seeds: int, *, step: float = 0.0, drift: float = 
     taken = []
     for seed in range(seeds):
         at = int(np.random.default_rng((seed, 1)).integers(40, 365))
-        course = _course(case, seed, step=step, at=at, drift=drift)
-        taken.append(next((one.found - at + 1 for one in course.changes if one.found >= at), np.inf))
+        chart = _chart(case, seed, step=step, at=at, drift=drift)
+        taken.append(next((one.found - at + 1 for one in chart.changes if one.found >= at), np.inf))
     return np.array(taken)
 
 
-def _course(case: Case, seed: int, **changes: float) -> Course:
+def _chart(case: Case, seed: int, **changes: float) -> ControlChart:
     return follow(*case.series(np.random.default_rng(seed), **changes))  # type: ignore[arg-type]
 
 

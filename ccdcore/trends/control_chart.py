@@ -69,7 +69,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class ControlChart:
     """What a series was expected to be, and where it was not.
 
     Parameters
@@ -97,7 +97,7 @@ class Course:
     slope_uncertainty: float
 
 
-def follow(values: Floats, uncertainties: Floats, temperatures: Floats | None = None) -> Course:
+def follow(values: Floats, uncertainties: Floats, temperatures: Floats | None = None) -> ControlChart:
     """Follow a series in order of time, and find where it changes.
 
     Parameters
@@ -109,7 +109,7 @@ def follow(values: Floats, uncertainties: Floats, temperatures: Floats | None = 
 
     Returns
     -------
-    Course
+    ControlChart
 
     Notes
     -----
@@ -136,7 +136,7 @@ def follow(values: Floats, uncertainties: Floats, temperatures: Floats | None = 
         in_change[first : at + 1] = True
     outliers = np.flatnonzero((np.abs(pulls) > OUTLYING) & ~in_change)
     slope = (float(state[1]), float(np.sqrt(state[4]))) if np.isfinite(known).any() else (0.0, float("nan"))
-    return Course(expected, scatter, pulls, tuple(changes), tuple(outliers.tolist()), *slope)
+    return ControlChart(expected, scatter, pulls, tuple(changes), tuple(outliers.tolist()), *slope)
 
 
 def warm_up() -> None:

@@ -85,7 +85,7 @@ def changes(
     which = {"quantity": quantity, "amplifier": amplifier, "configuration": configuration, "filter": filter_name}
     where = conditions(session, which, entries=entries if instrument else None)
     of = curves(session, entries, where, known=which)
-    found = [(curve, change) for curve in of for change in curve.course().changes]
+    found = [(curve, change) for curve in of for change in curve.chart().changes]
     return changes_on_record(session, found)
 
 

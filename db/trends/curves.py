@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ccdcore.trends.control_chart import Course
+    from ccdcore.trends.control_chart import ControlChart
 
     Floats = npt.NDArray[np.float64]
     Integers = npt.NDArray[np.int64]
@@ -60,7 +60,7 @@ class Curve:
     temperatures: Floats
     specs: Mapping[int, Mapping[str, Any]]
 
-    def course(self) -> Course:
+    def chart(self) -> ControlChart:
         """Return what each value was expected to be, the outliers and the changes (`ccdcore.trends.control_chart`)."""
         from ccdcore.trends.control_chart import follow
 

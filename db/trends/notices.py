@@ -144,10 +144,10 @@ def _about_limits(
 def _about_changes(
     session: Session, curve: Curve, earlier: list[NoticeOnRecord], *, is_outside: NoticeOnRecord | None
 ) -> dict[str, Any] | None:
-    course = curve.course().changes
-    if not course or course[-1].found != curve.ids.size - 1:
+    found = curve.chart().changes
+    if not found or found[-1].found != curve.ids.size - 1:
         return None
-    (change,) = changes_on_record(session, [(curve, course[-1])])
+    (change,) = changes_on_record(session, [(curve, found[-1])])
     told = [one for one in earlier if one.kind in {"step", "drift", "back"}]
     if told and told[-1].observed_at >= change.first_at:
         return None  # the same change, measured again

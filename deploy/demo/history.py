@@ -155,8 +155,8 @@ def tell_what_was_found(home: Home, nights: Sequence[Night]) -> list[NoticeOnRec
     for notice in found:
         print(f"  on    {night_of(notice)}  {sentence(notice)}")
     for curve in noises:
-        course = curve.course()
-        per_kelvin, error = (100 * one / 5.0 for one in (course.slope, course.slope_uncertainty))
+        chart = curve.chart()
+        per_kelvin, error = (100 * one / 5.0 for one in (chart.slope, chart.slope_uncertainty))
         print(f"  always            read noise of amplifier {curve.amplifier} follows the temperature by", end=" ")
         print(f"{per_kelvin:.2f} ± {error:.2f} %/K")
     return found

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.changes import CASES, false_alarms, nights_to_find
-from ccdcore.trends.control_chart import LEARNING, Course, follow
+from ccdcore.trends.control_chart import LEARNING, ControlChart, follow
 
 SCATTER = 0.005
 
@@ -15,7 +15,7 @@ def series(rng: np.random.Generator, n: int = 200, *, step: float = 0.0, at: int
     return 1 + step * (np.arange(n) >= at) + rng.normal(0, SCATTER, n)
 
 
-def followed(values: np.ndarray, claimed: float = SCATTER, **others: np.ndarray) -> Course:
+def followed(values: np.ndarray, claimed: float = SCATTER, **others: np.ndarray) -> ControlChart:
     return follow(values, np.full(values.size, claimed), **others)
 
 
@@ -33,8 +33,8 @@ def test_a_step_of_two_per_cent_is_found_within_three_nights() -> None:
 
 @given(seed=st.integers(0, 2**32 - 1), sign=st.sampled_from([-1, 1]), at=st.integers(30, 150))
 def test_a_large_step_is_measured_where_it_is(seed: int, sign: int, at: int) -> None:
-    course = followed(series(np.random.default_rng(seed), step=0.05 * sign, at=at))
-    change = next(one for one in course.changes if one.found >= at)
+    chart = followed(series(np.random.default_rng(seed), step=0.05 * sign, at=at))
+    change = next(one for one in chart.changes if one.found >= at)
     assert change.kind == "step"
     assert (change.first, change.found) == (at, at + 2)
     assert change.size == pytest.approx(0.05 * sign, abs=6 * change.uncertainty)
@@ -54,9 +54,9 @@ def test_later_values_change_nothing_that_was_found(seed: int, n: int) -> None:
 @given(factor=st.floats(1e-6, 1e6), offset=st.floats(-10, 10))
 def test_the_unit_does_not_matter(factor: float, offset: float) -> None:
     values = series(np.random.default_rng(3), step=-0.03, at=120)
-    course, scaled = followed(values), followed(values * factor, SCATTER * factor)
-    assert [one.first for one in scaled.changes] == [one.first for one in course.changes] == [120]
-    assert scaled.changes[0].size == pytest.approx(course.changes[0].size * factor, rel=1e-6)
+    chart, scaled = followed(values), followed(values * factor, SCATTER * factor)
+    assert [one.first for one in scaled.changes] == [one.first for one in chart.changes] == [120]
+    assert scaled.changes[0].size == pytest.approx(chart.changes[0].size * factor, rel=1e-6)
     warm = followed(values, temperatures=np.full(values.size, offset))
     assert [one.first for one in warm.changes] == [120]
 
@@ -64,9 +64,9 @@ def test_the_unit_does_not_matter(factor: float, offset: float) -> None:
 def test_bad_nights_are_marked_and_are_no_step() -> None:
     values = series(np.random.default_rng(5))
     values[[60, 61, 150]] += 0.1
-    course = followed(values)
-    assert (course.changes, course.outliers) == ((), (60, 61, 150))
-    assert course.pulls[60] > 15
+    chart = followed(values)
+    assert (chart.changes, chart.outliers) == ((), (60, 61, 150))
+    assert chart.pulls[60] > 15
 
 
 def test_a_level_that_follows_the_temperature_has_not_changed() -> None:
@@ -74,10 +74,10 @@ def test_a_level_that_follows_the_temperature_has_not_changed() -> None:
     warmth = 5 * np.sin(np.arange(400) / 60) + rng.normal(0, 0.05, 400)
     warmth[300:] += 20  # the cooler gave up
     values = series(rng, 400) + 0.002 * warmth
-    course = followed(values, temperatures=warmth - 80)
-    assert course.changes == ()
-    assert course.slope == pytest.approx(0.002, abs=5 * course.slope_uncertainty)
-    assert course.slope_uncertainty < 2e-4
+    chart = followed(values, temperatures=warmth - 80)
+    assert chart.changes == ()
+    assert chart.slope == pytest.approx(0.002, abs=5 * chart.slope_uncertainty)
+    assert chart.slope_uncertainty < 2e-4
     without = followed(values)
     assert without.changes[-1].first == 300
     assert np.isnan(without.changes[-1].temperature_change)
@@ -94,10 +94,10 @@ def test_a_step_says_how_much_warmer_it_was() -> None:
 
 def test_a_ramp_is_a_drift() -> None:
     ramp = np.maximum(0, np.arange(300) - 100) * 0.1 * SCATTER
-    course = followed(series(np.random.default_rng(8), 300) + ramp)
-    assert {one.kind for one in course.changes} == {"drift"}
-    assert 90 <= course.changes[0].first <= 130
-    assert course.changes[-1].after == pytest.approx(1 + ramp[-1], abs=0.02)
+    chart = followed(series(np.random.default_rng(8), 300) + ramp)
+    assert {one.kind for one in chart.changes} == {"drift"}
+    assert 90 <= chart.changes[0].first <= 130
+    assert chart.changes[-1].after == pytest.approx(1 + ramp[-1], abs=0.02)
 
 
 def test_two_steps_the_same_way_are_two() -> None:
@@ -107,14 +107,14 @@ def test_two_steps_the_same_way_are_two() -> None:
 
 def test_without_uncertainties_the_scatter_counts() -> None:
     values = series(np.random.default_rng(9), step=0.03, at=100)
-    course = follow(values, np.full(values.size, np.nan))
-    assert [one.first for one in course.changes] == [100]
-    assert course.scatter[90] == pytest.approx(SCATTER, rel=0.3)
+    chart = follow(values, np.full(values.size, np.nan))
+    assert [one.first for one in chart.changes] == [100]
+    assert chart.scatter[90] == pytest.approx(SCATTER, rel=0.3)
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, LEARNING, LEARNING + 1])
 def test_short_and_constant_series_say_nothing(n: int) -> None:
     for claimed in (SCATTER, 0.0, np.nan):
-        course = followed(np.ones(n), claimed)
-        assert (course.changes, course.outliers) == ((), ())
-        assert np.array_equal(course.pulls, np.zeros(n))
+        chart = followed(np.ones(n), claimed)
+        assert (chart.changes, chart.outliers) == ((), ())
+        assert np.array_equal(chart.pulls, np.zeros(n))
