@@ -23,8 +23,8 @@ from db.schema.rows import Page, Row, plain
 from db.trends.changes import TrendChange, changes
 from db.trends.history import TrendRow, measurement
 from db.trends.history import trends as history
-from db.trends.overview import Standing
-from db.trends.overview import overview as standings
+from db.trends.overview import AmplifierStatus
+from db.trends.overview import overview as status_of_amplifiers
 from web.dependencies import OfRecord, Reading
 from web.parameters import Id, Instant, Name, Which
 
@@ -81,10 +81,10 @@ class _History(Which):
     format: FileFormat = "json"
 
 
-@router.get("/overview", tags=["measurements"], response_model=list[Standing])
+@router.get("/overview", tags=["measurements"], response_model=list[AmplifierStatus])
 def overview(session: Reading) -> Response:
     """How gain and read noise of every amplifier stand: latest values, verdicts, recent history."""
-    return _rows(standings(session, quantities=_MEASURED))
+    return _rows(status_of_amplifiers(session, quantities=_MEASURED))
 
 
 @router.get("/trends/{quantity}", tags=["measurements"], response_model=list[TrendRow], responses=_AS_TABLE)

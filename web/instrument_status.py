@@ -10,7 +10,7 @@ from itertools import groupby
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import gravest
-from db.trends.overview import Standing, overview
+from db.trends.overview import AmplifierStatus, overview
 
 _GAIN, _NOISE = ("gain",), ("read_noise", "read_noise_adu")
 
@@ -22,11 +22,11 @@ class AmplifierLine:
     instrument: str
     configuration: str
     amplifier: str
-    gain: Standing | None
-    read_noise: Standing | None
+    gain: AmplifierStatus | None
+    read_noise: AmplifierStatus | None
 
     @property
-    def known(self) -> list[Standing]:
+    def known(self) -> list[AmplifierStatus]:
         """What was measured."""
         return [one for one in (self.gain, self.read_noise) if one is not None]
 
@@ -47,7 +47,7 @@ class AmplifierLine:
 
 
 @dataclass(frozen=True, slots=True)
-class InstrumentStanding:
+class InstrumentStatus:
     """One instrument and its amplifiers."""
 
     name: str
@@ -64,7 +64,7 @@ class InstrumentStanding:
         return max(line.night for line in self.lines)
 
 
-def by_instrument(session: Session, *, instrument: str | None = None) -> list[InstrumentStanding]:
+def by_instrument(session: Session, *, instrument: str | None = None) -> list[InstrumentStatus]:
     """Return how the instruments stand, by name."""
     found = overview(session, quantities=(*_GAIN, *_NOISE), instrument=instrument)
     lines = [
@@ -74,10 +74,10 @@ def by_instrument(session: Session, *, instrument: str | None = None) -> list[In
             for key, rows in groupby(found, key=lambda one: (one.instrument, one.configuration, one.amplifier))
         )
     ]
-    return [InstrumentStanding(name, list(group)) for name, group in groupby(lines, key=lambda line: line.instrument)]
+    return [InstrumentStatus(name, list(group)) for name, group in groupby(lines, key=lambda line: line.instrument)]
 
 
-def _newest(rows: Sequence[Standing], quantities: Sequence[str]) -> Standing | None:
+def _newest(rows: Sequence[AmplifierStatus], quantities: Sequence[str]) -> AmplifierStatus | None:
     """Return the newest of some quantities, the first named where several are as new."""
     found = [one for name in quantities for one in rows if one.quantity == name]
     return max(found, key=lambda one: one.observed_at, default=None)

@@ -24,7 +24,7 @@ LAST = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Standing(Row):
+class AmplifierStatus(Row):
     """How one quantity of one amplifier stands.
 
     Parameters
@@ -69,7 +69,7 @@ class Standing(Row):
     recent: tuple[float, ...]
 
 
-def overview(session: Session, *, quantities: Collection[str], instrument: str | None = None) -> list[Standing]:
+def overview(session: Session, *, quantities: Collection[str], instrument: str | None = None) -> list[AmplifierStatus]:
     """Return how the amplifiers stand that were measured in the recent windows of their camera and configuration.
 
     Parameters
@@ -81,7 +81,7 @@ def overview(session: Session, *, quantities: Collection[str], instrument: str |
 
     Returns
     -------
-    list of Standing
+    list of AmplifierStatus
         By instrument, configuration, amplifier, filter and quantity.
     """
     found = session.connection().execute(_query(session, quantities, instrument)).all()
@@ -92,7 +92,7 @@ def overview(session: Session, *, quantities: Collection[str], instrument: str |
     for name, key, spec in session.execute(select(Instrument.name, Instrument.id, Instrument.spec)):
         specs[name][key] = spec
     ordered = sorted(of_series.items(), key=lambda item: tuple(map(str, item[0])))
-    return [_standing(rows, specs[rows[0].instrument]) for _, rows in ordered]
+    return [_status(rows, specs[rows[0].instrument]) for _, rows in ordered]
 
 
 def _query(session: Session, quantities: Collection[str], instrument: str | None) -> Select[Any]:
@@ -146,7 +146,7 @@ def _of_recent_sets(session: Session, windows: int, instrument: str | None = Non
     return [Run.calibration_set_id.in_(recent), Run.outcome == Outcome.DONE, standing(session)]
 
 
-def _standing(rows: Sequence[Any], specs: Mapping[int, Mapping[str, Any]]) -> Standing:
+def _status(rows: Sequence[Any], specs: Mapping[int, Mapping[str, Any]]) -> AmplifierStatus:
     latest = rows[-1]
     limits = {key: limits_of(spec, quantity=latest.quantity, unit=latest.unit) for key, spec in specs.items()}
 
@@ -155,7 +155,7 @@ def _standing(rows: Sequence[Any], specs: Mapping[int, Mapping[str, Any]]) -> St
 
     now = verdict(latest)
     *_, first_alike = takewhile(lambda row: verdict(row) == now, reversed(rows))
-    return Standing(
+    return AmplifierStatus(
         instrument=latest.instrument,
         configuration=latest.configuration,
         amplifier=latest.amplifier,
