@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ccdcore.cards.values import Cards, Several, number
+from ccdcore.cards.values import Cards, RepeatedCard, number
 
 _GAIN = re.compile(
     r"(^|[ ._-])(EM[ ._-]?(CCD|REAL|CAL)?[ ._-]?(GAIN|GAI|GN)|EMREALGN|EMCALGN|GAIN[ ._-]?EM"
@@ -28,7 +28,7 @@ def multiplication(cards: Cards) -> str | None:
     gains = {
         name: gain
         for name, value in cards.items()
-        if _GAIN.search(name) and not isinstance(value, Several) and (gain := number(value)) is not None
+        if _GAIN.search(name) and not isinstance(value, RepeatedCard) and (gain := number(value)) is not None
     }
     for name, gain in gains.items():
         if gain > 1:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 from ccdcore.cards.dialects import MID_EXPOSURE, TIME_SCALES, UTC_KEYWORDS
-from ccdcore.cards.values import Cards, Several, number
+from ccdcore.cards.values import Cards, RepeatedCard, number
 
 _MJD_ZERO = datetime.fromisoformat("1858-11-17")
 _JD_OF_MJD_ZERO = 2_400_000.5
@@ -98,7 +98,7 @@ def moment(
             when, odd = _read(cards, keyword, times)
         except _UnreadableError as error:
             is_spoilt = True
-            if not isinstance(cards[keyword], Several):  # which is said of any card
+            if not isinstance(cards[keyword], RepeatedCard):  # which is said of any card
                 words.append(f"{said}{_scale(cards)} cannot be used{error}")
             continue
         if is_of_file:
@@ -125,7 +125,7 @@ def _scale(cards: Cards) -> str:
 
 def _read(cards: Cards, keyword: str, times: Sequence[str]) -> tuple[datetime, list[str]]:
     value, odd = cards[keyword], list[str]()
-    if isinstance(value, Several):
+    if isinstance(value, RepeatedCard):
         raise _UnreadableError
     if keyword.startswith(("MJD", "JD")):
         found = _from_julian(number(value), modified=keyword.startswith("MJD"))

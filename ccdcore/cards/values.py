@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import SupportsFloat, TypeVar
 
 Cards = Mapping[str, object]
-"""Keyword in capitals (ESO's without ``HIERARCH``) → value, as astropy gives it, or `Several`."""
+"""Keyword in capitals (ESO's without ``HIERARCH``) → value, as astropy gives it, or `RepeatedCard`."""
 
 _T = TypeVar("_T")
 _SLUG_LENGTH = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Several:
+class RepeatedCard:
     """Different values of a keyword that stands in one header more than once: nobody can say which holds."""
 
     values: tuple[object, ...]
@@ -34,7 +34,7 @@ def key(keyword: str) -> str:
 def find(cards: Cards, keywords: Iterable[str], convert: Callable[[object], _T | None]) -> tuple[str, _T] | None:
     """Return the first keyword whose value is one, and accepted by ``convert``, with the converted value."""
     for keyword in keywords:
-        if keyword not in cards or isinstance(cards[keyword], Several):
+        if keyword not in cards or isinstance(cards[keyword], RepeatedCard):
             continue
         if (value := convert(cards[keyword])) is not None:
             return keyword, value

@@ -16,8 +16,8 @@ _KEYWORD = re.compile(rf"({'|'.join((*DATA_SECTIONS, *BIAS_SECTIONS))})(\d{{0,2}
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """One image of a frame: its name, its cards, its rows and columns, and the columns of the frame before it."""
+class ImageHdu:
+    """One image HDU of a frame: its name, its cards, its rows and columns, and the columns of the frame before it."""
 
     name: str
     cards: Cards
@@ -25,7 +25,7 @@ class Unit:
     columns_before: int = 0
 
 
-def header_amplifiers(units: Sequence[Unit]) -> tuple[tuple[Amplifier, ...], str]:
+def header_amplifiers(images: Sequence[ImageHdu]) -> tuple[tuple[Amplifier, ...], str]:
     """Read the amplifiers of a frame from its header.
 
     DATASEC, else TRIMSEC, and BIASSEC, or DSEC, else TSEC, and BSEC (IRAF), each
@@ -36,49 +36,49 @@ def header_amplifiers(units: Sequence[Unit]) -> tuple[tuple[Amplifier, ...], str
 
     Parameters
     ----------
-    units : sequence of Unit
+    images : sequence of ImageHdu
         The images that stand side by side in the frame; each is one amplifier or more.
 
     Returns
     -------
     tuple of Amplifier
-        At least one for each unit, in the pixels of the whole frame.
+        At least one for each image, in the pixels of the whole frame.
     str
         The evidence, in words: the cards, or why they are not believed.
     """
-    found = [_of_unit(unit) for unit in units]
+    found = [_of_image(image) for image in images]
     reasons = dict.fromkeys(
-        f"extension {unit.name}: {reason}" if len({other for _, other in found}) > 1 else reason
-        for unit, (_, reason) in zip(units, found, strict=True)
+        f"extension {image.name}: {reason}" if len({other for _, other in found}) > 1 else reason
+        for image, (_, reason) in zip(images, found, strict=True)
     )
-    several = [f"{len(units)} image extensions"] if len(units) > 1 else []
+    several = [f"{len(images)} image extensions"] if len(images) > 1 else []
     return tuple(amplifier for each, _ in found for amplifier in each), "; ".join([*several, *reasons])
 
 
-def _of_unit(unit: Unit) -> tuple[list[Amplifier], str]:
-    whole = [_placed(Amplifier(unit.name, Section.whole(unit.shape)), unit)]
-    sections = _section_cards(unit.cards)
+def _of_image(image: ImageHdu) -> tuple[list[Amplifier], str]:
+    whole = [_placed(Amplifier(image.name, Section.whole(image.shape)), image)]
+    sections = _section_cards(image.cards)
     if not sections:
-        return whole, f"the whole image: {_eso_overscan(unit) or 'no header card names a section'}"
+        return whole, f"the whole image: {_eso_overscan(image) or 'no header card names a section'}"
     in_order = sorted(sections.items(), key=lambda item: (len(item[0]), item[0]))
     try:
-        amplifiers = [_amplifier(unit, suffix, of, alone=len(sections) == 1) for suffix, of in in_order]
+        amplifiers = [_amplifier(image, suffix, of, alone=len(sections) == 1) for suffix, of in in_order]
         _require_disjoint(amplifiers)
     except SectionError as error:
         return whole, f"the whole image: {error}"
     used = [_first(of, names) for names in (DATA_SECTIONS, BIAS_SECTIONS) for _, of in in_order]
-    return [_placed(amplifier, unit) for amplifier in amplifiers], ", ".join(filter(None, used))
+    return [_placed(amplifier, image) for amplifier in amplifiers], ", ".join(filter(None, used))
 
 
-def _eso_overscan(unit: Unit) -> str | None:
+def _eso_overscan(image: ImageHdu) -> str | None:
     """Return in words the overscan that ESO's cards announce; None where there are none that add up to the image.
 
     ESO counts the columns and rows before and after the light. Where they really are is another matter: EFOSC2's
     stand at the other side, so that nothing is taken from these cards.
     """
-    rows, columns = unit.shape
+    rows, columns = image.shape
     words = ("NX", "NY", "PRSCX", "OVSCX", "PRSCY", "OVSCY")
-    nx, ny, left, right, below, above = (count(unit.cards.get(ESO_OUTPUT.format(word))) or 0 for word in words)
+    nx, ny, left, right, below, above = (count(image.cards.get(ESO_OUTPUT.format(word))) or 0 for word in words)
     if (left + nx + right, below + ny + above) != (columns, rows) or (nx, ny) == (columns, rows):
         return None
     margins = {"first": (left, below), "last": (right, above)}
@@ -109,22 +109,22 @@ def _first(cards: Cards, names: Sequence[str]) -> str | None:
     return next((word for name in names for word in cards if word.startswith(name)), None)
 
 
-def _amplifier(unit: Unit, suffix: str, cards: dict[str, str], *, alone: bool) -> Amplifier:
+def _amplifier(image: ImageHdu, suffix: str, cards: dict[str, str], *, alone: bool) -> Amplifier:
     light, overscan = _first(cards, DATA_SECTIONS), _first(cards, BIAS_SECTIONS)
     if light is None:
         raise SectionError(f"{overscan} = {cards[overscan or '']!r} stands without a DATASEC")
-    name = unit.name if alone else suffix if unit.name == "1" else f"{unit.name}-{suffix}"
-    data = _fitting(unit, light, cards[light])
-    return Amplifier(name, data, None if overscan is None else _fitting(unit, overscan, cards[overscan]))
+    name = image.name if alone else suffix if image.name == "1" else f"{image.name}-{suffix}"
+    data = _fitting(image, light, cards[light])
+    return Amplifier(name, data, None if overscan is None else _fitting(image, overscan, cards[overscan]))
 
 
-def _fitting(unit: Unit, keyword: str, value: str) -> Section:
+def _fitting(image: ImageHdu, keyword: str, value: str) -> Section:
     try:
         section = Section.parse(value)
     except SectionError as error:
         raise SectionError(f"{keyword}: {error}") from error
-    if not section.fits(unit.shape):
-        rows, columns = unit.shape
+    if not section.fits(image.shape):
+        rows, columns = image.shape
         raise SectionError(
             f"{keyword} = {value!r} does not fit its {columns} columns and {rows} rows (in pixels before binning?)"
         )
@@ -140,6 +140,6 @@ def _require_disjoint(amplifiers: Sequence[Amplifier]) -> None:
             raise SectionError(f"its header's sections {one} and {two} overlap")
 
 
-def _placed(amplifier: Amplifier, unit: Unit) -> Amplifier:
-    moved = amplifier.overscan and amplifier.overscan.moved(unit.columns_before)
-    return replace(amplifier, data=amplifier.data.moved(unit.columns_before), overscan=moved)
+def _placed(amplifier: Amplifier, image: ImageHdu) -> Amplifier:
+    moved = amplifier.overscan and amplifier.overscan.moved(image.columns_before)
+    return replace(amplifier, data=amplifier.data.moved(image.columns_before), overscan=moved)

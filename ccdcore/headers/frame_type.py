@@ -26,7 +26,7 @@ from ccdcore.cards.dialects import (
     TYPE_CARD_WORDS,
     TYPE_CODES,
 )
-from ccdcore.cards.values import Cards, Several, key, number
+from ccdcore.cards.values import Cards, RepeatedCard, key, number
 from ccdcore.headers.instrument import FrameRule, FrameType, Instrument
 
 _LONGEST_BIAS_S = 0.1
@@ -163,7 +163,7 @@ def _type_cards(cards: Cards) -> Iterator[_Claim]:
 
 def _values(cards: Cards, keyword: str) -> tuple[object, ...]:
     value = cards.get(keyword, "")
-    return value.values if isinstance(value, Several) else (value,)
+    return value.values if isinstance(value, RepeatedCard) else (value,)
 
 
 def _decoded(keyword: str, value: object) -> str:

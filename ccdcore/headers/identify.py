@@ -11,7 +11,7 @@ from typing import TypeVar
 from ccdcore.cards.dialects import AVERAGE_WORDS, FILTER_WHEELS, KEYWORDS, OPEN_FILTERS, UNIT_S
 from ccdcore.cards.longitude import site_longitude
 from ccdcore.cards.times import Moment, moment
-from ccdcore.cards.values import Cards, Several, count, find, key, number, slug, text, value_of
+from ccdcore.cards.values import Cards, RepeatedCard, count, find, key, number, slug, text, value_of
 from ccdcore.headers.frame_type import classify, holds
 from ccdcore.headers.instrument import FrameRule, FrameType, Instrument
 from ccdcore.headers.readout_configuration import configuration_slug, gain_is_a_setting, serial_numbers
@@ -172,7 +172,9 @@ def _value(cards: Cards, name: str, convert: Callable[[object], _T | None], entr
 
 def _doubts(cards: Cards, found: dict[str, object], entry: Instrument | None) -> Iterator[str]:
     """Say which cards could not be used, in words."""
-    repeated = {word for name in KEYWORDS for word in _keywords(name, entry) if isinstance(cards.get(word), Several)}
+    repeated = {
+        word for name in KEYWORDS for word in _keywords(name, entry) if isinstance(cards.get(word), RepeatedCard)
+    }
     for keyword in sorted(repeated):
         yield f"{keyword} stands more than once, as {cards[keyword]}"
     for name, value in found.items():

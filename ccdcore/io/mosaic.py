@@ -15,9 +15,9 @@ from astropy.io import fits
 
 from ccdcore.cards.dialects import COMPANIONS, KEYWORDS
 from ccdcore.cards.longitude import counts_to_the_west
-from ccdcore.cards.values import Cards, Several, number
+from ccdcore.cards.values import Cards, RepeatedCard, number
 from ccdcore.errors import FrameReadError
-from ccdcore.headers.amplifiers import Unit
+from ccdcore.headers.amplifiers import ImageHdu
 
 _AXES = ("rows", "columns")
 _NAMED = 12
@@ -52,7 +52,7 @@ class Mosaic:
         return self.shapes[0][0], sum(columns for _, columns in self.shapes)
 
     @property
-    def images(self) -> tuple[Unit, ...]:
+    def images(self) -> tuple[ImageHdu, ...]:
         """What is known of each unit, named by EXTNAME where those tell them apart, else by number.
 
         Section cards of a mosaic are those of its extensions; the primary's are of the whole detector.
@@ -62,7 +62,7 @@ class Mosaic:
             names = [str(index) for index in range(1, len(names) + 1)]
         cards = [self.cards] if len(names) == 1 else [_values(unit.header) for unit in self.units]
         before = np.cumsum([0, *(columns for _, columns in self.shapes)]).tolist()
-        return tuple(Unit(*of) for of in zip(names, cards, self.shapes, before[:-1], strict=True))
+        return tuple(ImageHdu(*of) for of in zip(names, cards, self.shapes, before[:-1], strict=True))
 
     def pixels(self) -> npt.NDArray[Any]:
         """Decode the pixels, in their physical type and native byte order."""
@@ -170,4 +170,4 @@ def _values(header: fits.Header) -> dict[str, object]:
         known = values.setdefault(card.keyword.upper(), [])
         if value not in known:
             known.append(value)
-    return {keyword: each[0] if len(each) == 1 else Several(tuple(each)) for keyword, each in values.items()}
+    return {keyword: each[0] if len(each) == 1 else RepeatedCard(tuple(each)) for keyword, each in values.items()}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore.cards.values import Cards, Several, number
+from ccdcore.cards.values import Cards, RepeatedCard, number
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.frames.series import in_time_order
 from ccdcore.io.read import read_header
@@ -80,7 +80,7 @@ Groups = tuple[tuple[int, ...], ...]
 
 def _plain(value: object) -> float | str | None:
     """Return a value that compares the same however it is written."""
-    if value is None or isinstance(value, Several):
+    if value is None or isinstance(value, RepeatedCard):
         return None if value is None else str(value)
     numeric = number(value)
     return numeric if numeric is not None else str(value).strip()

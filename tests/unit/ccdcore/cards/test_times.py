@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ccdcore.cards.dialects import KEYWORDS
 from ccdcore.cards.times import moment
-from ccdcore.cards.values import Several
+from ccdcore.cards.values import RepeatedCard
 from ccdcore.headers.identify import find_instrument, identify
 from ccdcore.headers.instrument import Instrument
 
@@ -68,7 +68,7 @@ def test_odd_ends_of_days_and_minutes(spelt, when):
         ("9999-12-31T24:00:00", ""),
         ("0001-01-01T00:00:00+12:00", ""),
         ("1970-01-01T00:12:00", ": its clock was not set"),
-        (Several(("2014-05-21", "2014-05-22")), None),
+        (RepeatedCard(("2014-05-21", "2014-05-22")), None),
     ],
 )
 def test_what_cannot_be_read_for_sure_is_said_and_never_replaced_by_the_date_of_the_file(spelt, why):

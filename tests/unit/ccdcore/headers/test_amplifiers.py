@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccdcore.cards.sections import Amplifier, Section
-from ccdcore.headers.amplifiers import Unit, header_amplifiers
+from ccdcore.headers.amplifiers import ImageHdu, header_amplifiers
 from ccdcore.headers.instrument import Instrument
 from ccdcore.io.read import read_frame, read_header
 from ccdcore.masters.build import master_bias
@@ -118,7 +118,7 @@ def described(amplifiers: tuple[Amplifier, ...]) -> list[tuple[str, str, str | N
 @pytest.mark.parametrize("name", HEADERS)
 def test_amplifiers_and_their_reason(name: str) -> None:
     cards, expected, reason = HEADERS[name]
-    amplifiers, because = header_amplifiers([Unit("1", cards, SHAPE)])
+    amplifiers, because = header_amplifiers([ImageHdu("1", cards, SHAPE)])
     assert described(amplifiers) == expected
     assert because.startswith(reason)
 
@@ -136,7 +136,7 @@ sections = st.builds(
     )
 )
 def test_no_section_card_is_believed_that_does_not_fit(cards: dict[str, object]) -> None:
-    amplifiers, because = header_amplifiers([Unit("1", cards, SHAPE)])
+    amplifiers, because = header_amplifiers([ImageHdu("1", cards, SHAPE)])
     assert amplifiers
     assert because
     for one in amplifiers:
@@ -168,7 +168,7 @@ def test_each_extension_of_a_mosaic_has_its_sections_in_its_place(tmp_path: Path
 
 def test_two_amplifiers_in_each_extension_are_named_by_both() -> None:
     cards = {"DATASECA": "[1:50,1:64]", "DATASECB": "[51:100,1:64]"}
-    amplifiers, because = header_amplifiers([Unit("N1", cards, SHAPE), Unit("N2", cards, SHAPE, 120)])
+    amplifiers, because = header_amplifiers([ImageHdu("N1", cards, SHAPE), ImageHdu("N2", cards, SHAPE, 120)])
     assert [(one.name, str(one.data)) for one in amplifiers][1:3] == [
         ("N1-B", "[51:100,1:64]"),
         ("N2-A", "[121:170,1:64]"),

@@ -27,7 +27,7 @@ from ccdcore.cards.dialects import (
     WINDOW_RECTANGLES,
 )
 from ccdcore.cards.times import moment
-from ccdcore.cards.values import Several, count, number, slug
+from ccdcore.cards.values import RepeatedCard, count, number, slug
 from ccdcore.headers.identify import ExposureInfo, find_instrument, identify
 from ccdcore.headers.instrument import FrameRule, FrameType, Instrument
 
@@ -385,7 +385,7 @@ def test_one_field(cards, field, value):
         ({"DATE-OBS": "2022-01-26T19:03:08", "TIMESYS": "UTC approximate"}, "2022-01-26T19:03:08"),
         ({"DATE-OBS": "2022-01-26T19:03:08", "TIMESYS": ""}, "2022-01-26T19:03:08"),
         ({"DATE-OBS": "2022-01-26T19:03:08", "TIMESYS": "LOCAL"}, None),
-        ({"DATE-OBS": Several(("2022-01-26", "2022-01-27"))}, None),
+        ({"DATE-OBS": RepeatedCard(("2022-01-26", "2022-01-27"))}, None),
         ({"DATE-OBS": "0000-00-00T00:00:00"}, None),
         ({"DATE-OBS": 20220126}, "2022-01-26T00:00:00"),
         ({"MJD-OBS": -1e300}, None),
@@ -400,8 +400,8 @@ def test_begin_of_the_exposure(cards, expected):
 @pytest.mark.parametrize(
     ("cards", "doubt"),
     [
-        ({"EXPTIME": Several((3.0, 5.0))}, "EXPTIME stands more than once, as 3.0 and 5.0"),
-        ({"FILTER": Several(("V", "R"))}, "FILTER stands more than once, as 'V' and 'R'"),
+        ({"EXPTIME": RepeatedCard((3.0, 5.0))}, "EXPTIME stands more than once, as 3.0 and 5.0"),
+        ({"FILTER": RepeatedCard(("V", "R"))}, "FILTER stands more than once, as 'V' and 'R'"),
         ({"EXPTIME": "3 s"}, "EXPTIME = '3 s' cannot be used"),
         ({"DATE-OBS": "24/01/12"}, "DATE-OBS = '24/01/12' cannot be used"),
         ({"DATE-OBS": "2022-01-26T19:03:08", "TIMESYS": "local"}, "(TIMESYS = 'local') cannot be used"),
@@ -416,11 +416,11 @@ def test_cards_that_cannot_be_used_are_said(cards, doubt):
 
 
 def test_a_card_that_stands_twice_gives_way_to_one_that_stands_once():
-    assert info({"EXPTIME": Several((3.0, 5.0)), "EXPOSURE": 5.0}).exposure_time_s == 5.0
+    assert info({"EXPTIME": RepeatedCard((3.0, 5.0)), "EXPOSURE": 5.0}).exposure_time_s == 5.0
 
 
 def test_two_types_in_one_header_are_unclear():
-    found = info({"IMAGETYP": Several(("flat", "bias"))})
+    found = info({"IMAGETYP": RepeatedCard(("flat", "bias"))})
     assert found.frame_type == "other"
     assert found.frame_type_reason.startswith("unclear: IMAGETYP = 'flat' but IMAGETYP = 'bias'")
 
@@ -501,7 +501,7 @@ CHOSEN = (
         st.sampled_from([keyword for keywords in (*KEYWORDS.values(), *BINNING, CHOSEN) for keyword in keywords]),
         st.one_of(
             *(st.text(), st.floats(), st.integers(), st.booleans(), st.none(), st.complex_numbers()),
-            st.builds(Several, st.tuples(st.text(), st.floats())),
+            st.builds(RepeatedCard, st.tuples(st.text(), st.floats())),
         ),
     )
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ccdcore.cards.values import Several
+from ccdcore.cards.values import RepeatedCard
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.frames.statistics import frame_statistics
 from ccdcore.io.read import read_frame
@@ -56,7 +56,7 @@ def test_what_counts_or_measures_or_tells_the_time_parts_nothing():
 
 def test_a_card_that_stands_twice_and_frames_without_cards_do_no_harm():
     assert varying_cards([]) == {}
-    assert varying_cards([{"A": Several((1, 2))}, {"A": 1}, {"A": 1}]) == {"A": ("1 and 2", 1.0, 1.0)}
+    assert varying_cards([{"A": RepeatedCard((1, 2))}, {"A": 1}, {"A": 1}]) == {"A": ("1 and 2", 1.0, 1.0)}
     assert varying_cards([{"A": 1}, {"A": 2}]) == {}, "two frames part into nothing but themselves"
 
 
