@@ -19,7 +19,8 @@ from db.runs.lacks import record_lack
 from db.runs.lifecycle import finish_run
 from db.runs.measurements import NewMeasurement, earlier_gains, record_measurements
 from db.schema import models
-from db.trends.history import read_trends, trends
+from db.trends import read_trends
+from db.trends.history import trends
 from db.trends.overview import overview
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, set_of
 
