@@ -20,9 +20,6 @@ from ccdcore.text import readable
 from db.schema.models import File, FileState, Frame
 from db.schema.upsert import batches, insert
 
-MAX_TRIES = 3
-"""How often a file is read in vain before it is put into quarantine."""
-
 LONGEST_LEASE = timedelta(hours=1)
 _PRIME = 1_000_003
 """Sums of what is taken by this modulus fit into a database's integers."""
@@ -326,15 +323,15 @@ def quarantine(session: Session, file_id: int, *, owner: str | None, reason: str
 
 
 def return_to_settling(
-    session: Session, file_id: int, *, owner: str, reason: str, rest_until: datetime, now: datetime
+    session: Session, file_id: int, *, owner: str, reason: str, rest_until: datetime, most: int, now: datetime
 ) -> bool:
     """Let a file wait for more bytes or better times, not ready again before ``rest_until``.
 
-    After `MAX_TRIES` it is put into quarantine instead. A claim that ran out is no try: whatever ended its owner,
+    After ``most`` tries it is put into quarantine instead. A claim that ran out is no try: whatever ended its owner,
     it was not known to be this file.
     """
-    is_last = File.tries + 1 >= MAX_TRIES
-    given_up = f"given up after {MAX_TRIES} tries; {reason}; when the cause is gone, type ccdwatch retry file:{file_id}"
+    is_last = File.tries + 1 >= most
+    given_up = f"given up after {most} tries; {reason}; when the cause is gone, type ccdwatch retry file:{file_id}"
     return _settle(
         session,
         file_id,

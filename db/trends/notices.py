@@ -23,7 +23,6 @@ NEWS_FOR = timedelta(days=30)
 """What was observed longer ago is put on record and told to nobody: it is history."""
 _SAME = 3.0
 """A level is where it was before, within so many σ."""
-_LONGEST_PAUSE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +74,25 @@ class NoticeOnRecord(Row):
     next_try_at: datetime | None
 
 
-def notices(session: Session, *, instrument: str | None = None, due_at: datetime | None = None) -> list[NoticeOnRecord]:
-    """Return the notices, oldest first: all, or the news that is to be told by a time."""
+def notices(
+    session: Session,
+    *,
+    instrument: str | None = None,
+    due_at: datetime | None = None,
+    believed_until: datetime | None = None,
+) -> list[NoticeOnRecord]:
+    """Return the notices, oldest first: all, or the news that is to be told by a time.
+
+    One that is to be told after ``believed_until`` is told now: a clock that was ahead said so.
+    """
     columns = [getattr(Notice, name) for name in NoticeOnRecord.__dataclass_fields__]
     query = select(*columns).order_by(Notice.id)
     if instrument is not None:
         query = query.where(Notice.instrument == instrument)
     if due_at is not None:
-        # A time farther before us than the longest pause was told by a clock that was ahead.
-        is_due = or_(Notice.next_try_at <= due_at, Notice.next_try_at > due_at + _LONGEST_PAUSE)
+        is_due = Notice.next_try_at <= due_at
+        if believed_until is not None:
+            is_due = or_(is_due, Notice.next_try_at > believed_until)
         query = query.where(is_due, Notice.raised_at > due_at - NEWS_FOR)
     return [NoticeOnRecord(*row) for row in session.execute(query)]
 
@@ -191,9 +200,8 @@ def _put(session: Session, curve: Curve, values: dict[str, Any], *, now: datetim
     return len(session.scalars(statement.on_conflict_do_nothing().returning(Notice.id)).all())
 
 
-def record_told(session: Session, notice_id: int, *, told: dict[str, Any], now: datetime, is_done: bool) -> None:
-    """Record who was told of a notice; where somebody could not be, it is tried again after a pause that doubles."""
-    tries = session.scalars(select(Notice.tries).where(Notice.id == notice_id)).one()
-    pause = min(timedelta(seconds=30) * 2 ** min(tries, 10), _LONGEST_PAUSE)
-    values = {"told": told, "next_try_at": None if is_done else now + pause, "tries": tries + (not is_done)}
+def record_told(session: Session, notice_id: int, *, told: dict[str, Any], next_try_at: datetime | None) -> None:
+    """Record who was told of a notice, and when it is tried again where somebody could not be; None where all were."""
+    tries = Notice.tries + int(next_try_at is not None)
+    values = {"told": told, "next_try_at": next_try_at, "tries": tries}
     session.execute(update(Notice).where(Notice.id == notice_id).values(**values))

@@ -33,11 +33,11 @@ from flows.prefect_server.password import password_of
 from flows.products.cleanup import give_up_lost_runs
 from flows.registration.dates import doubt_about_date
 from flows.registration.register import free_lost_claims, register_files
+from flows.retries import PATIENCE_S
 from flows.runs.plan import UNDONE, Plan, plans_of, run_name, settles_at
 from flows.watching.directory_tree import sighting
 from flows.watching.named_files import find_files
 
-PATIENCE_SECONDS = 60.0
 """How long a service's Prefect may be away: it is started again where it ends."""
 
 Progress = Callable[[str, int, int], None]
@@ -253,7 +253,7 @@ def _make_runs(
         if service is not None:
             url = home.settings.prefect.api_url or service.prefect_api_url
             password = password_of(home.path, url)
-            with PrefectApi(url, password=password, patience_seconds=PATIENCE_SECONDS) as api:
+            with PrefectApi(url, password=password, patience_seconds=PATIENCE_S) as api:
                 _run_by_prefect(home, api, plan)
         else:
             run_locally(home, plan, progress=partial(_say_step, progress, name, number, len(plans)))
@@ -290,7 +290,7 @@ def _wait_for_others(home: Home, set_ids: Collection[int]) -> None:
 
     Of those elsewhere nothing can be seen, so that they are waited for a minute only.
     """
-    end = time.monotonic() + PATIENCE_SECONDS
+    end = time.monotonic() + PATIENCE_S
     give_up_lost_runs(home)
     while _others_are_at_work(home, set_ids) or (_elsewhere(home, set_ids) and time.monotonic() < end):
         time.sleep(0.3)

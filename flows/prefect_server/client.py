@@ -14,13 +14,12 @@ import httpx
 
 from flows.config.redaction import redact, without_credentials
 from flows.home.home import is_of_home
+from flows.retries import PREFECT_PAUSE_S
 
 DEPLOYMENT = "ccdwatch"
 """Name of the deployment of each of our flows."""
 
 PREFECT_AWAY = "Prefect does not answer"
-
-_PAUSE_SECONDS = 0.5
 
 FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
@@ -226,7 +225,7 @@ class PrefectApi:
                 self._deployments.clear()  # a new server has new ids
                 if not error.is_passing or time.monotonic() >= end:
                     raise
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(PREFECT_PAUSE_S)
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
         try:

@@ -25,6 +25,7 @@ from flows.home.lost_database import is_database_lost
 from flows.home.processes import HOST, is_gone, now, own_start
 from flows.registration.dates import window_of_frame
 from flows.registration.reader_pool import READERS, Readers, ReadingError, require_same
+from flows.retries import FILE_REST, FILE_TRIES
 
 if TYPE_CHECKING:
     from ccdcore.headers.identify import ExposureInfo
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 LEASE = timedelta(minutes=10)
 BATCH = 64
-REST = timedelta(seconds=30)
-"""How long a file that could not be read for reasons of the moment waits before the next try."""
 
 
 def register_files(
@@ -116,13 +115,13 @@ def _register(home: Home, owner: str, file: FileRow, reading: Future[MeasuredFra
     except CcdError as error:
         _set_aside(home, owner, file, str(error), rest_until=None)
     except ReadingError as error:
-        _set_aside(home, owner, file, str(error), rest_until=now() + REST)
+        _set_aside(home, owner, file, str(error), rest_until=now() + FILE_REST)
     except Exception as error:
         if is_disk_full(error):  # no fault of the file: it is claimed again when there is room
             raise DiskFullError(f"{home.path}: the disk is full: make room; no frame is lost") from error
         if is_database_lost(error):  # nor is this: it is claimed again as soon as this process has ended
             raise
-        _set_aside(home, owner, file, f"{type(error).__name__}: {error}", rest_until=now() + REST)
+        _set_aside(home, owner, file, f"{type(error).__name__}: {error}", rest_until=now() + FILE_REST)
 
 
 def _read(readers: Readers, file: FileRow) -> MeasuredFrame:
@@ -170,4 +169,6 @@ def _set_aside(home: Home, owner: str, file: FileRow, reason: str, *, rest_until
         if rest_until is None:
             ledger.quarantine(session, file.id, owner=owner, reason=reason, now=now())
         else:
-            ledger.return_to_settling(session, file.id, owner=owner, reason=reason, rest_until=rest_until, now=now())
+            ledger.return_to_settling(
+                session, file.id, owner=owner, reason=reason, rest_until=rest_until, most=FILE_TRIES, now=now()
+            )

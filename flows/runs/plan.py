@@ -24,12 +24,7 @@ from db.schema.models import Outcome
 from flows.config.settings import Settings
 from flows.home.disk import says_disk_full
 from flows.home.home import Home
-
-MAX_ATTEMPTS = 3
-"""Runs that fail one after the other on the same inputs before somebody must look at it."""
-CUT_SHORT_AT_ONCE = 5
-"""Attempts after which a run whose process is killed each time, maybe of its own doing, is made again with pauses."""
-LONGEST_PAUSE_SECONDS = 3600.0
+from flows.retries import CUT_SHORT_RUN, DISK_FULL_S, FAILED_RUN, RUN_ATTEMPTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +93,11 @@ def next_attempt(last: RunRow | None, at: datetime) -> int | None:
         return last.attempt + 1
     has_failed = last.outcome is Outcome.FAILED or last.is_done_in_part
     if has_failed and says_disk_full(last.message):
-        pause = 10.0
-    elif has_failed and last.attempt < MAX_ATTEMPTS:
-        pause = 30.0 * 2 ** (last.attempt - 1)
+        pause = DISK_FULL_S
+    elif has_failed and last.attempt < RUN_ATTEMPTS:
+        pause = FAILED_RUN.after(last.attempt)
     elif last.outcome is Outcome.ABANDONED:
-        pause = min(30.0 * max(0, last.attempt - CUT_SHORT_AT_ONCE), LONGEST_PAUSE_SECONDS)
+        pause = CUT_SHORT_RUN.after(last.attempt)
     else:
         return None
     # Without a pause no clock is asked: it may have been read before the run was given up.

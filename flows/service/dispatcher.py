@@ -35,6 +35,7 @@ from flows.prefect_server.password import password_of
 from flows.products.cleanup import give_up, is_lost
 from flows.products.leftovers import GRACE, remove_leftovers
 from flows.registration.register import free_lost_claims
+from flows.retries import ASK_AGAIN_AFTER
 from flows.runs.pictures import without_pictures
 from flows.runs.plan import Plan, reconcile, run_name, run_tags
 from flows.service.notifier import keep_telling
@@ -46,7 +47,6 @@ logger = logging.getLogger(__name__)
 
 RECONCILE_EVERY = timedelta(seconds=30)
 BUSY_RECONCILE = timedelta(seconds=2)
-ASK_AGAIN_AFTER = timedelta(seconds=60)
 LONGEST_WAIT = 1.0
 LOOK_SECONDS = 3.0
 """How often it is looked whether the configuration was edited."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from threading import Event
@@ -16,6 +16,7 @@ from db.trends.notices import NoticeOnRecord, notices, record_told
 from flows.home.home import Home
 from flows.home.processes import now
 from flows.home.service_address import trend_url, web_url
+from flows.retries import NOTICE
 from flows.runs.pictures import trend_picture
 from web.formatting import sentence
 
@@ -39,8 +40,9 @@ def tell(home: Home, *, at: datetime | None = None) -> int:
     Notices of one camera are one message. A receiver that cannot be reached is tried again later, the others are not
     told twice.
     """
+    at = at or now()
     with home.reading() as session:
-        due = notices(session, due_at=at or now())
+        due = notices(session, due_at=at, believed_until=at + timedelta(seconds=NOTICE.longest_s))
     done = 0
     for _, group in groupby(sorted(due, key=_camera), key=_camera):
         done += _tell_of(home, list(group))
@@ -63,7 +65,8 @@ def _tell_of(home: Home, group: Sequence[NoticeOnRecord]) -> int:
     with home.sessions.begin() as session:
         for notice in group:
             is_done = receivers.keys() <= told[notice.id].keys()
-            record_told(session, notice.id, told=told[notice.id], now=now(), is_done=is_done)
+            pause = timedelta(seconds=NOTICE.after(notice.tries + 1))
+            record_told(session, notice.id, told=told[notice.id], next_try_at=None if is_done else now() + pause)
             done += is_done
     return done
 

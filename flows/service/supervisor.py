@@ -16,18 +16,16 @@ from typing import BinaryIO
 
 import psutil
 
+from flows.retries import PROCESS
+
 STOP_SECONDS = 4.0
 KILL_SECONDS = 1.0
-SHORTEST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
 LARGEST_LOG = 10 * 2**20
 
 
 @dataclass
 class SupervisedProcess:
-    """A process that is started again when it ends, after a pause that doubles up to half a minute.
-
-    One that has run for longer than that begins with the shortest pause again.
+    """A process that is started again when it ends, after the pauses of `flows.retries.PROCESS`.
 
     Parameters
     ----------
@@ -46,7 +44,7 @@ class SupervisedProcess:
     environment: Mapping[str, str]
     log: Path
     process: subprocess.Popen[bytes] | None = None
-    _pause: float = SHORTEST_PAUSE_SECONDS
+    _failures: int = 0
     _start_at: float = 0.0
 
     @property
@@ -59,12 +57,12 @@ class SupervisedProcess:
         now = time.monotonic()
         if self.process is not None and self.process.poll() is not None:
             status = self.process.returncode
-            if now - self._start_at > LONGEST_PAUSE_SECONDS:  # it was well
-                self._pause = SHORTEST_PAUSE_SECONDS
-            say(f"{self.name} ended with status {status}; started again in {self._pause:g} s: see {self.log}")
+            was_well = now - self._start_at > PROCESS.longest_s
+            self._failures = 1 if was_well else self._failures + 1
+            pause = PROCESS.after(self._failures)
+            say(f"{self.name} ended with status {status}; started again in {pause:g} s: see {self.log}")
             self.process = None
-            self._start_at = now + self._pause
-            self._pause = min(2 * self._pause, LONGEST_PAUSE_SECONDS)
+            self._start_at = now + pause
         if self.process is None and now >= self._start_at:
             self._start()
 

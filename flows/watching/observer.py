@@ -20,17 +20,13 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
+from flows.retries import OBSERVER
 from flows.watching.directory_tree import Tree
 from flows.watching.hints import HintBox, Hints, _Handler
 from flows.watching.liveness_probe import Canary
 
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver
-
-RESTART_SECONDS = 10.0
-"""Time between two starts of an observer of the same root; it doubles while starting does not help."""
-
-LONGEST_RESTART_SECONDS = 600.0
 
 ANNOUNCED_WITHIN_SECONDS = 15.0
 """How long after a scan has found a file its event may come."""
@@ -82,7 +78,7 @@ class ObservedRoot:
         self._observer: BaseObserver | None = None
         self._identity: tuple[int, int] | None = None
         self._next_start = 0.0
-        self._pause = RESTART_SECONDS
+        self._starts_in_vain = 0
         self._unannounced: dict[str, float] = {}
         self._missed_at: float | None = None
 
@@ -126,7 +122,7 @@ class ObservedRoot:
         if identity is None:
             logger.warning("%r is not there, or not mounted; it is watched again as soon as it is", self.tree.root)
             return False
-        self._pause = RESTART_SECONDS
+        self._starts_in_vain = 0
         self._start()
         return True
 
@@ -176,11 +172,11 @@ class ObservedRoot:
             raise ObserverHangsError(f"the observer of {self.tree.root} hangs")
 
     def _start(self) -> None:
-        """Start an observer; the next one after a pause, which doubles where that does not help."""
+        """Start an observer; the next one after a pause, a longer one where that does not help."""
         if self._canary is None:
             return
-        self._next_start = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, LONGEST_RESTART_SECONDS)
+        self._starts_in_vain += 1
+        self._next_start = time.monotonic() + OBSERVER.after(self._starts_in_vain)
         self._unannounced.clear()
         observer = None
         try:
@@ -201,7 +197,7 @@ class ObservedRoot:
         """Take note of the events that came, or were lost as everybody knows."""
         mine = [path for some in (hints.files, hints.directories) for path, tree in some.items() if tree is self.tree]
         if mine and (self._missed_at is None or time.monotonic() > self._missed_at + DEAF_SECONDS):
-            self._missed_at, self._pause = None, RESTART_SECONDS
+            self._missed_at, self._starts_in_vain = None, 0
         if hints.overflow:
             self._unannounced.clear()
         for path in [path for path in self._unannounced if _is_told(path, hints)]:

@@ -38,7 +38,8 @@ LONGEST_WORK_SECONDS = 4.0
 RECOVERY_SECONDS = 600.0
 
 WITHOUT_LONG_PAUSES = (
-    "from flows.cli import main; from flows.service import supervisor as s; s.LONGEST_PAUSE_SECONDS = 1.0; main.main()"
+    "from flows.cli import main; from flows.retries import Pauses; from flows.service import supervisor as s; "
+    "s.PROCESS = Pauses(0.5, 1.0); main.main()"
 )
 """`up` starts what is killed every few seconds ever more slowly; there are hours enough, but not that many."""
 

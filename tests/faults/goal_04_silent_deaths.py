@@ -19,6 +19,7 @@ from watchdog.observers.inotify_c import InotifyFD
 
 from db.schema.models import File
 from flows.home.home import Home, open_home
+from flows.retries import Pauses
 from flows.service import dispatcher
 from flows.service.health import condition
 from flows.watching import heartbeat, hints, liveness_probe
@@ -36,7 +37,7 @@ QUICK = {
     (heartbeat, "EVERY"): timedelta(seconds=0.2),
     (observers, "ANNOUNCED_WITHIN_SECONDS"): 0.5,
     (observers, "DEAF_SECONDS"): 0.5,
-    (observers, "RESTART_SECONDS"): 0.5,
+    (observers, "OBSERVER"): Pauses(0.5, 600.0),
     (observers, "_STOP_SECONDS"): 0.5,
 }
 """Waiting times of the short version."""

@@ -21,8 +21,9 @@ from flows.home.home import Home, open_home
 from flows.home.processes import is_gone, now, start_of
 from flows.orchestration import slots
 from flows.orchestration.slots import seat
+from flows.retries import RUN_ATTEMPTS
 from flows.runs.begin import begin_run
-from flows.runs.plan import MAX_ATTEMPTS, Plan, reconcile
+from flows.runs.plan import Plan, reconcile
 from flows.service import overdue
 from flows.service.dispatcher import Dispatcher
 from flows.service.health import condition
@@ -177,7 +178,7 @@ def _in_full() -> str:
     return (
         f"{slots.SEATS} runs stopped on all {slots.SEATS} seats: told after {seconds:.0f} s, another night done "
         f"{done:.0f} s after it landed, the stopped ones ended, on record as such, and done at the 2nd of "
-        f"{MAX_ATTEMPTS} attempts"
+        f"{RUN_ATTEMPTS} attempts"
     )
 
 

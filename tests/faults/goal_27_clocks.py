@@ -40,7 +40,7 @@ def a_file_rests(home: Home, wrong: datetime) -> None:
     with home.sessions.begin() as session:
         ledger.claim_files(session, [1], owner="w", lease_until=wrong + LEASE, now=wrong)
         rest = wrong + timedelta(seconds=30)
-        ledger.return_to_settling(session, 1, owner="w", reason="no", rest_until=rest, now=wrong)
+        ledger.return_to_settling(session, 1, owner="w", reason="no", rest_until=rest, most=3, now=wrong)
 
 
 def files_are_claimed(home: Home, wrong: datetime) -> None:

@@ -26,8 +26,9 @@ from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.registration import register
 from flows.registration.register import register_files
+from flows.retries import RUN_ATTEMPTS
 from flows.runs.begin import begin_run
-from flows.runs.plan import MAX_ATTEMPTS, reconcile
+from flows.runs.plan import reconcile
 from flows.watching.directory_tree import sighting
 from flows.watching.watcher import Watcher
 from tests.faults.databases import empty
@@ -135,7 +136,7 @@ def _lose_it_in_the_midst(directory: Path, url: str) -> int:
     simple_night(frames, n_bias=2, n_flat=0)
     with _home_on(directory, url) as home:
         _lose_it_while_registering(home, frames)
-        for attempt in range(1, MAX_ATTEMPTS + 2):
+        for attempt in range(1, RUN_ATTEMPTS + 2):
             ((plan,), _) = reconcile(home, now())
             assert plan.attempt == attempt, f"attempt {attempt} is not due"
             run_id = begin_run(
@@ -148,7 +149,7 @@ def _lose_it_in_the_midst(directory: Path, url: str) -> int:
             outcomes = {one.outcome for one in runs(session, superseded=True)}
         assert outcomes == {"abandoned"}, outcomes
         assert len(reconcile(home, now())[0]) == 1
-    return MAX_ATTEMPTS + 1
+    return RUN_ATTEMPTS + 1
 
 
 def _end_connection(session: Session) -> None:

@@ -19,6 +19,7 @@ from db.engine import make_engine, session_factory, upgrade
 from db.files import ledger
 from db.schema.models import File, FileState
 from flows.config.settings import WatchSettings
+from flows.retries import Pauses
 from flows.watching import hints, observer
 from flows.watching.directory_tree import is_open_for_writing
 from flows.watching.watcher import Watcher
@@ -290,7 +291,7 @@ def test_file_sent_back_is_ready_again_after_its_rest(site: Site, monkeypatch: p
     rest_until = now + timedelta(seconds=1)
     with site.sessions.begin() as session:
         (row,) = ledger.claim_ready(session, host=HOST, owner="me", limit=1, lease_until=rest_until, now=now)
-        ledger.return_to_settling(session, row.id, owner="me", reason="half", rest_until=rest_until, now=now)
+        ledger.return_to_settling(session, row.id, owner="me", reason="half", rest_until=rest_until, most=3, now=now)
     assert not site.becomes_ready("half.fits", within=0.8)
     assert site.becomes_ready("half.fits", within=SOON)
 
@@ -444,7 +445,7 @@ def test_root_renamed_and_recreated(site: Site) -> None:
 
 
 def test_root_deleted_and_recreated_between_two_looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observer, "RESTART_SECONDS", 0.1)
+    monkeypatch.setattr(observer, "OBSERVER", Pauses(0.1, 600.0))
     site.start()
     time.sleep(0.2)
     shutil.rmtree(site.root)
@@ -455,7 +456,7 @@ def test_root_deleted_and_recreated_between_two_looks(site: Site, monkeypatch: p
 
 
 def test_dead_observer_is_started_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observer, "RESTART_SECONDS", 0.1)
+    monkeypatch.setattr(observer, "OBSERVER", Pauses(0.1, 600.0))
     watcher = site.start()
     (root,) = watcher._roots
     assert root._observer is not None

@@ -20,6 +20,8 @@ from db.files.ledger import FileRow, Sighting
 from db.schema.models import File, FileState
 from tests.support.on_record import HOST, NOON, add_frame, hash_of, register, sighting
 
+MAX_TRIES = 3
+
 SECOND = timedelta(seconds=1)
 LEASE = timedelta(minutes=5)
 
@@ -110,7 +112,7 @@ def test_a_claim_is_for_files_of_this_host(session: Session) -> None:
 
 def test_an_expired_claim_is_taken_over_and_is_no_try(session: Session, ready: int) -> None:
     now = NOON
-    for number in range(2 * ledger.MAX_TRIES):
+    for number in range(2 * MAX_TRIES):
         (file,) = claim(session, owner=f"w{number}", now=now)
         assert (file.id, file.tries) == (ready, 0)
         assert claim(session, owner="late", now=now + LEASE - SECOND) == []
@@ -128,13 +130,13 @@ def test_who_lost_a_file_is_not_heard(session: Session, ready: int) -> None:
 
 def test_a_file_rests_between_its_tries_and_is_given_up_at_last(session: Session, ready: int) -> None:
     now = NOON
-    for number in range(1, ledger.MAX_TRIES + 1):
+    for number in range(1, MAX_TRIES + 1):
         claim(session, now=now)
-        rest = {"reason": "half a frame", "rest_until": now + 2 * SECOND}
+        rest = {"reason": "half a frame", "rest_until": now + 2 * SECOND, "most": MAX_TRIES}
         assert ledger.return_to_settling(session, ready, owner="w1", now=now, **rest)  # type: ignore[arg-type]
         assert ledger.mark_ready(session, [ready], now=now + SECOND) == 0
         now += 2 * SECOND
-        assert ledger.mark_ready(session, [ready], now=now) == (number < ledger.MAX_TRIES)
+        assert ledger.mark_ready(session, [ready], now=now) == (number < MAX_TRIES)
     row = session.scalars(select(File)).one()
     assert (row.state, row.claimed_by, row.lease_until) == (FileState.QUARANTINED, None, None)
     assert row.reason == (
@@ -301,7 +303,7 @@ class LedgerLife(RuleBasedStateMachine):
     def claims_and_states_agree(self) -> None:
         row = self.row()
         assert (row.state is FileState.CLAIMED) == (row.claimed_by is not None)
-        assert row.tries < ledger.MAX_TRIES or row.state is not FileState.READY
+        assert row.tries < MAX_TRIES or row.state is not FileState.READY
         assert row.state is not FileState.QUARANTINED or row.reason
         assert row.state is not FileState.DONE or (row.frame_id, row.file_sha256) == (self.frame, "f" * 64)
 
@@ -320,7 +322,9 @@ class LedgerLife(RuleBasedStateMachine):
         if end == "quarantined":
             return ledger.quarantine(session, self.id, owner=owner, reason="bad", now=now)
         rest = now + timedelta(seconds=10)
-        return ledger.return_to_settling(session, self.id, owner=owner, reason="half", rest_until=rest, now=now)
+        return ledger.return_to_settling(
+            session, self.id, owner=owner, reason="half", rest_until=rest, most=MAX_TRIES, now=now
+        )
 
 
 def test_the_ledger_follows_the_life_of_a_file() -> None:

@@ -13,7 +13,7 @@ from db.runs.measurements import record_measurements
 from db.trends.notices import NEWS_FOR, notices, raise_notices, record_told
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, set_of
 
-DAY = timedelta(days=1)
+DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
 SIGMA = 0.005
 LIMITED = Instrument("m2-ml", spec={"gain_e_per_adu": Limits(0.9, 1.1)})
 
@@ -91,16 +91,21 @@ def test_history_is_on_record_and_told_to_nobody(session: Session) -> None:
     assert notices(session, instrument="nobody") == []
 
 
-def test_what_could_not_be_told_is_tried_again_after_growing_pauses(session: Session) -> None:
+def test_what_could_not_be_told_is_tried_again_at_its_time(session: Session) -> None:
     Nights(session, LIMITED).add(2.0)
     (one,) = notices(session, due_at=NOON)
-    pauses = []
-    for _ in range(9):
-        record_told(session, one.id, told={"a": "x"}, now=NOON, is_done=False)
-        (one,) = notices(session)
-        assert one.next_try_at is not None
-        pauses.append((one.next_try_at - NOON).total_seconds())
-    assert pauses == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
-    assert (one.told, one.tries) == ({"a": "x"}, 9)
-    record_told(session, one.id, told={"a": "x"}, now=NOON, is_done=True)
+    for _ in range(2):
+        record_told(session, one.id, told={"a": "x"}, next_try_at=NOON + HOUR)
+    assert notices(session, due_at=NOON + HOUR - SECOND) == []
+    (one,) = notices(session, due_at=NOON + HOUR)
+    assert (one.told, one.tries) == ({"a": "x"}, 2)
+    record_told(session, one.id, told={"a": "x"}, next_try_at=None)
     assert notices(session, due_at=NOON + DAY) == []
+
+
+def test_a_time_told_by_a_clock_that_was_ahead_is_not_waited_for(session: Session) -> None:
+    Nights(session, LIMITED).add(2.0)
+    (one,) = notices(session, due_at=NOON)
+    record_told(session, one.id, told={}, next_try_at=NOON + DAY)
+    assert notices(session, due_at=NOON, believed_until=NOON + DAY) == []
+    assert len(notices(session, due_at=NOON, believed_until=NOON + HOUR)) == 1

@@ -89,7 +89,7 @@ def test_a_run_in_a_container_is_left_alone_and_named(tmp_path: Path, monkeypatc
         set_id = set_of(session, add_frame(session, "a"))
         run_id = begin_run(session, set_id, now=now())
     assert give_up_lost_runs(home) == []
-    monkeypatch.setattr("flows.commands.process.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("flows.commands.process.PATIENCE_S", 0.1)
     (failed,) = _make_runs(home, {set_id}, lambda *_: None).failed
     assert failed["path"] == f"run {run_id}"
     assert "is under way on" in failed["reason"]

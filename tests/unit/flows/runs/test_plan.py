@@ -23,8 +23,9 @@ from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.orchestration.requests import record_stillborn
 from flows.prefect_server.client import FlowRunState
+from flows.retries import RUN_ATTEMPTS
 from flows.runs.begin import begin_run
-from flows.runs.plan import MAX_ATTEMPTS, Plan, inputs_digest, next_attempt, plans_of, reconcile, settles_at
+from flows.runs.plan import Plan, inputs_digest, next_attempt, plans_of, reconcile, settles_at
 from tests.support import on_record
 from tests.support.on_record import NOON, add_frame, hash_of, set_of
 
@@ -101,7 +102,7 @@ def test_a_failed_run_is_tried_again_after_a_while(attempt: int, wait: int) -> N
 
 
 def test_after_some_failures_somebody_must_look() -> None:
-    assert next_attempt(run(Outcome.FAILED, attempt=MAX_ATTEMPTS), LATER) is None
+    assert next_attempt(run(Outcome.FAILED, attempt=RUN_ATTEMPTS), LATER) is None
 
 
 def test_a_run_that_found_the_disk_full_is_made_again_for_ever() -> None:
@@ -261,14 +262,14 @@ def test_a_run_asked_for_before_more_frames_came_is_not_made(home: Home) -> None
 
 def test_failures_are_tried_again_a_few_times_and_on_request_always(home: Home) -> None:
     set_id = record(home, "b1", "b2")
-    for attempt in range(1, MAX_ATTEMPTS + 1):
+    for attempt in range(1, RUN_ATTEMPTS + 1):
         at = LATER + attempt * timedelta(hours=1)
         ((plan,), _) = reconcile(home, at)
         assert plan.attempt == attempt
         end(home, begin(home, plan), fail_run, message="no")
         assert reconcile(home, LATER + SECOND) == ([], None)
     assert reconcile(home, LATER + timedelta(days=1)) == ([], None)
-    assert [one.attempt for one in plans_of(home, [set_id], LATER)] == [MAX_ATTEMPTS + 1]
+    assert [one.attempt for one in plans_of(home, [set_id], LATER)] == [RUN_ATTEMPTS + 1]
 
 
 def test_a_run_that_was_cut_short_is_asked_for_again(home: Home) -> None:
@@ -315,7 +316,7 @@ def test_one_set_that_was_asked_for_leaves_the_others_alone(home: Home) -> None:
 def test_a_run_that_ended_before_it_began_is_no_attempt_that_failed(home: Home, state: str) -> None:
     """The configuration was edited before it began, the database was away, its process killed."""
     record(home, "b1", "b2")
-    for attempt in range(1, MAX_ATTEMPTS + 3):
+    for attempt in range(1, RUN_ATTEMPTS + 3):
         ((plan,), _) = reconcile(home, now() + timedelta(hours=1))
         assert plan.attempt == attempt
         record_stillborn(home, plan, flow_run_id="f1", state=FlowRunState(state, "no"))
@@ -323,7 +324,7 @@ def test_a_run_that_ended_before_it_began_is_no_attempt_that_failed(home: Home, 
 
 def test_a_run_that_lost_its_database_is_no_attempt_that_failed(home: Home) -> None:
     record(home, "b1", "b2")
-    for _ in range(MAX_ATTEMPTS + 1):
+    for _ in range(RUN_ATTEMPTS + 1):
         ((plan,), _) = reconcile(home, now() + timedelta(hours=1))
         run_id = begin(home, plan)
         assert run_id is not None
@@ -332,5 +333,5 @@ def test_a_run_that_lost_its_database_is_no_attempt_that_failed(home: Home) -> N
     with home.reading() as session:
         last = find_run(session, set_id=plan.set_id, digest=plan.digest)
     assert last is not None
-    assert (last.outcome, last.attempt) == (Outcome.ABANDONED, MAX_ATTEMPTS + 1)
+    assert (last.outcome, last.attempt) == (Outcome.ABANDONED, RUN_ATTEMPTS + 1)
     assert (last.message or "").startswith("the database went away: OperationalError: ")

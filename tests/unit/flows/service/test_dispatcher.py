@@ -12,7 +12,7 @@ from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.prefect_server.client import FlowRunState
 from flows.products.figures import draw_pictures
-from flows.runs import plan as reconcile
+from flows.runs import begin
 from flows.runs.begin import begin_run
 from flows.runs.pictures import without_pictures
 from flows.runs.plan import plans_of
@@ -50,7 +50,7 @@ def under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setattr("flows.commands.process._make_runs", lambda *_: _Made())
     process(home, [tmp_path / "frames"])
     (plan,) = plans_of(home, range(10), now())
-    monkeypatch.setattr(reconcile, "HOST", "worker-2")
+    monkeypatch.setattr(begin, "HOST", "worker-2")
     begin_run(home, set_id=plan.set_id, digest=plan.digest, attempt=1, engine="prefect", flow_run_id="f1")
     return home
 
