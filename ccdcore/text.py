@@ -2,6 +2,40 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
+_UNITS: Mapping[str, str] = {"e/ADU": "e⁻/ADU", "e": "e⁻", "adu": "ADU", "adu/s": "ADU/s"}
+"""Units as they are on record → as people write them, where that is not the same."""
+_MOST_DECIMALS = 6
+"""Smaller uncertainties are written as powers of ten."""
+
+
+def unit_text(unit: str) -> str:
+    """Return a unit of the record as people write it."""
+    return _UNITS.get(unit, unit)
+
+
+def value_text(value: float | None, uncertainty: float | None = None, *, is_change: bool = False) -> str:
+    """Write a value with two digits of its uncertainty; with five digits where there is none.
+
+    Parameters
+    ----------
+    value, uncertainty : float or None
+        In the same unit; the uncertainty is 1-σ.
+    is_change : bool
+        Whether it is a difference, which has a sign.
+    """
+    if value is None:
+        return "–"
+    sign = "+" if is_change else ""
+    if not uncertainty or not math.isfinite(uncertainty):
+        return f"{value:{sign}.5g}"
+    decimals = max(0, 1 - math.floor(math.log10(uncertainty)))
+    if decimals > _MOST_DECIMALS:
+        return f"{f'{value:{sign}.2e}' if value else '0'} ± {uncertainty:.1e}"
+    return f"{value:{sign}.{decimals}f} ± {uncertainty:.{decimals}f}"
+
 
 def one_line(text: object) -> str:
     """Return a header value, path or message as text that a terminal or a comment can bear: one line, no controls."""

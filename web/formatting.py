@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, date, datetime
 from typing import Any
 
+from ccdcore.text import unit_text, value_text
 from db.trends.notices import NoticeOnRecord
 
-UNITS = {"e/ADU": "e⁻/ADU", "e": "e⁻", "adu": "ADU", "adu/s": "ADU/s"}
 _QUANTITIES = {"a00": "a₀₀"}
 """What is not the name with spaces."""
 _DETAILS = {
@@ -21,11 +20,6 @@ _DETAILS = {
 _UNIT_AT_THE_END = ("_adu", "_e")
 
 
-def unit(text: str) -> str:
-    """Return a unit as people write it."""
-    return UNITS.get(text, text)
-
-
 def quantity(name: str) -> str:
     """Return the name of a quantity in words."""
     ending = next((one for one in _UNIT_AT_THE_END if name.endswith(one)), "")
@@ -35,22 +29,10 @@ def quantity(name: str) -> str:
 def detail(name: str, of: str) -> str:
     """Return the name of a detail of a measurement with its unit; uncertainties have that of the measurement (`of`)."""
     if name.endswith("uncertainty"):
-        return f"{name.replace('_', ' ')} ({unit(of)})"
+        return f"{name.replace('_', ' ')} ({unit_text(of)})"
     if name.endswith("_adu"):
         return f"{quantity(name)} (ADU)"
     return _DETAILS.get(name, name.replace("_", " "))
-
-
-def measured(value: float | None, uncertainty: float | None = None) -> str:
-    """Write a value with two digits of its uncertainty; with five digits where there is none."""
-    if value is None:
-        return "–"
-    if not uncertainty or not math.isfinite(uncertainty):
-        return f"{value:.5g}"
-    digits = max(0, 1 - math.floor(math.log10(uncertainty)))
-    if digits > 6:
-        return f"{f'{value:.2e}' if value else '0'} ± {uncertainty:.1e}"
-    return f"{value:.{digits}f} ± {uncertainty:.{digits}f}"
 
 
 def when(time: datetime | date | str | None) -> str:
@@ -76,13 +58,13 @@ def sentence(notice: NoticeOnRecord) -> str:
     of = f"{quantity(notice.quantity)} of amplifier {notice.amplifier}" + (
         f", {notice.filter}" if notice.filter else ""
     )
-    since = f"{notice.since:%Y-%m-%d}"
+    since, unit = f"{notice.since:%Y-%m-%d}", unit_text(notice.unit)
     if notice.kind in {"outside", "inside"}:
         where = "inside its limits again" if notice.kind == "inside" else "outside its limits"
         admitted = limits(notice.details["limit_min"], notice.details["limit_max"])
-        return f"{of} is {where} ({admitted}): {notice.after:.5g} {unit(notice.unit)} on {since}."
+        return f"{of} is {where} ({admitted}): {value_text(notice.after)} {unit} on {since}."
     what = {"step": "stepped", "drift": "drifts", "back": "is back where it was before"}[notice.kind]
-    size = f"{_size(notice)}, {notice.before:.5g} → {notice.after:.5g} {unit(notice.unit)}{_with(notice.details)}"
+    size = f"{_size(notice)}, {value_text(notice.before)} → {value_text(notice.after)} {unit}{_with(notice.details)}"
     return f"{of} {what} since {since}: {size}."
 
 
@@ -90,8 +72,9 @@ def _size(notice: NoticeOnRecord) -> str:
     before, error = notice.before or 0.0, notice.details["uncertainty"]
     size = notice.after - before
     if before == 0.0:
-        return f"{size:+.3g} ± {error:.1g}"
-    return f"{100 * size / abs(before):+.2f} ± {100 * error / abs(before):.2f} %"
+        return value_text(size, error, is_change=True)
+    percent = 100 / abs(before)
+    return f"{value_text(percent * size, percent * error, is_change=True)} %"
 
 
 def _with(details: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ccdcore.text import readable
+from ccdcore.text import readable, unit_text, value_text
 from web import formatting
 from web.charts.trend_panels import series_name, spark
 from web.parameters import field as asked_field
@@ -37,9 +37,9 @@ _TEMPLATES = Environment(
 )
 _TEMPLATES.globals |= {"link": link, "spark": spark, "series_name": series_name}
 _TEMPLATES.filters |= {
-    "unit": formatting.unit,
+    "unit": unit_text,
     "quantity": formatting.quantity,
     "when": formatting.when,
     "field": asked_field,
 }
-_TEMPLATES.globals |= {"measured": formatting.measured, "limits": formatting.limits, "sentence": formatting.sentence}
+_TEMPLATES.globals |= {"value_text": value_text, "limits": formatting.limits, "sentence": formatting.sentence}

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from ccdcore.figures.style import _DPI, _ENOUGH, _UNIT_LABELS, _WIDTH, COLOURS, Image, _label, _say
+from ccdcore.figures.style import _DPI, _ENOUGH, _WIDTH, COLOURS, Image, _label, _say, _scale
 from ccdcore.figures.thumbnails import block_of, shown_cells
 
 _MASKED = "#BBD7EA"
@@ -60,9 +60,7 @@ def frame_master_residual(
             extent=(0.5, columns + 0.5, 0.5, rows + 0.5),
         )
         axis.set_title(name if np.isfinite(small).all() else f"{name} (masked pixels blue)", fontsize="medium")
-        bar = figure.colorbar(
-            shown, ax=axis, label=_UNIT_LABELS.get(of, of), orientation="vertical" if wide else "horizontal"
-        )
+        bar = figure.colorbar(shown, ax=axis, label=_scale(of), orientation="vertical" if wide else "horizontal")
         bar.ax.ticklabel_format(axis="y" if wide else "x", useOffset=False)
         bar.ax.locator_params(nbins=4)
     note = "" if blocks == (1, 1) else f", each cell the mean of {blocks[1]} × {blocks[0]}"

@@ -6,7 +6,6 @@ Every function returns a matplotlib `Figure` of its own, so that they may run in
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,12 +18,13 @@ from matplotlib.lines import Line2D
 from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
+from ccdcore.text import unit_text
+
 Image = npt.NDArray[Any]
 COLOURS = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
 """Okabe and Ito's palette, told apart by colour-blind readers."""
 MARKERS = "o", "s", "^", "D", "v", "P", "X"
 
-_UNIT_LABELS = {"adu": "ADU", "adu/s": "ADU/s", "": "relative response", "e": "e⁻", "e/ADU": "e⁻/ADU"}
 _WIDTH = 9.0
 """Inches."""
 _DPI = 100
@@ -46,16 +46,12 @@ def png(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
+def _scale(unit: str) -> str:
+    return unit_text(unit) or "relative response"
+
+
 def _label(quantity: str, unit: str) -> str:
-    return f"{quantity} ({_UNIT_LABELS.get(unit, unit)})"
-
-
-def plus_minus(value: float, uncertainty: float | None) -> str:
-    """Write a value with two digits of its uncertainty."""
-    if not uncertainty:
-        return f"{value:.4g}"
-    digits = max(0, 1 - math.floor(math.log10(uncertainty)))
-    return f"{value:.{digits}f} ± {uncertainty:.{digits}f}"
+    return f"{quantity} ({_scale(unit)})"
 
 
 def name_curves(axis: Axes, legend: Callable[..., Any] | None = None, **about: Any) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ccdcore.figures.style import _DPI, _WIDTH, COLOURS, MARKERS, Image, _say, name_curves, plus_minus
+from ccdcore.figures.style import _DPI, _WIDTH, COLOURS, MARKERS, Image, _say, name_curves
 from ccdcore.photon_transfer.curve_fit import curvature
 from ccdcore.photon_transfer.measure import PhotonTransfer, PhotonTransferPoint
+from ccdcore.text import value_text
 
 
 def variance_against_mean(results: Sequence[PhotonTransfer], *, title: str) -> Figure:
@@ -66,7 +67,7 @@ def _transfer_curve(axis: Axes, residuals: Axes, result: PhotonTransfer, number:
     marker = MARKERS[number % len(MARKERS)]
     label = f"amplifier {result.amplifier}"
     if result.gain_e_per_adu is not None:
-        label += f": gain {plus_minus(result.gain_e_per_adu, result.gain_uncertainty)} e⁻/ADU"
+        label += f": gain {value_text(result.gain_e_per_adu, result.gain_uncertainty)} e⁻/ADU"
         x = np.geomspace(mean.min(), mean.max(), 200) if mean.min() > 0 else np.linspace(mean.min(), mean.max(), 200)
         axis.plot(x, fitted_variance(result, x), color=style["color"], linewidth=1)
         fitted = fitted_variance(result, mean)

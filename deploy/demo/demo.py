@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ccdcore.text import value_text
+
 HERE = Path(__file__).resolve().parent
 MARK = ".demonstration"
 """Says of a directory that it may be emptied."""
@@ -93,8 +95,7 @@ def report(home: Path) -> None:
     for row in ask(home, "trends", "gain"):
         noise = noises[row["amplifier"]]
         gain_reference, noise_reference = REFERENCE[row["amplifier"]]
-        gain = f"{row['value']:.3f} ± {row['uncertainty']:.3f}"
-        read_noise = f"{noise['value']:.3f} ± {noise['uncertainty']:.3f}"
+        gain, read_noise = (value_text(one["value"], one["uncertainty"]) for one in (row, noise))
         print(f"{row['amplifier']:<12}{gain:<19}{gain_reference:<12.3f}{read_noise:<19}{noise_reference:.2f}")
     print()
     for master in ask(home, "masters"):

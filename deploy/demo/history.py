@@ -22,6 +22,7 @@ from astropy.io import fits
 from demo import free_port, say
 from getframes import Camera, CameraConfig
 
+from ccdcore.text import value_text
 from db.trends.curves import conditions, curves, entry_versions
 from db.trends.history import trends
 from db.trends.notices import NoticeOnRecord, notices
@@ -158,7 +159,7 @@ def tell_what_was_found(home: Home, nights: Sequence[Night]) -> list[NoticeOnRec
         chart = curve.chart()
         per_kelvin, error = (100 * one / 5.0 for one in (chart.slope, chart.slope_uncertainty))
         print(f"  always            read noise of amplifier {curve.amplifier} follows the temperature by", end=" ")
-        print(f"{per_kelvin:.2f} ± {error:.2f} %/K")
+        print(f"{value_text(per_kelvin, error)} %/K")
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ccdcore.text import number_of, one_line
+from ccdcore.text import number_of, one_line, unit_text, value_text
 from flows.terminal import show
 
 _RESULTS = ("instrument", "night", "configuration", "amplifier", "gain", "read noise", "read noise ADU", "verdict")
@@ -26,8 +26,8 @@ def print_summary(
     rows = [
         {
             **row,
-            "gain": _value(row["gain_e_per_adu"], row["gain_uncertainty"], "e⁻/ADU"),
-            "read noise": _value(row["read_noise_e"], row["read_noise_uncertainty"], "e⁻"),
+            "gain": _value(row["gain_e_per_adu"], row["gain_uncertainty"], "e/ADU"),
+            "read noise": _value(row["read_noise_e"], row["read_noise_uncertainty"], "e"),
             "read noise ADU": _value(row["read_noise_adu"], row["read_noise_adu_uncertainty"], "ADU"),
         }
         for row in results["characterisations"]
@@ -97,6 +97,4 @@ def _lines(lines: Iterable[str]) -> None:
 
 
 def _value(value: float | None, uncertainty: float | None, unit: str) -> str | None:
-    if value is None:
-        return None
-    return f"{value:.4f} ± {uncertainty:.4f} {unit}" if uncertainty is not None else f"{value:.4f} {unit}"
+    return None if value is None else f"{value_text(value, uncertainty)} {unit_text(unit)}"

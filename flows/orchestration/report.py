@@ -15,7 +15,7 @@ from prefect.artifacts import create_markdown_artifact
 from ccdcore.frames.frame import FrameStatistics
 from ccdcore.headers.identify import ExposureInfo
 from ccdcore.io.plain_files import open_below
-from ccdcore.text import number_of
+from ccdcore.text import number_of, value_text
 from db.frames.listing import frames as frames_on_record
 from db.runs.inputs import UsedFrame, run_inputs
 from db.runs.lacks import LackRow, run_lacks
@@ -72,7 +72,7 @@ def summary(home: Home, run_id: int) -> list[str]:
     """Return what a run measured and made, a line each, for its log."""
     with home.reading() as session:
         measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
-    values = [f"amplifier {row.amplifier}: {row.quantity} {_value(row, 4)} {row.unit}".rstrip() for row in measured]
+    values = [f"amplifier {row.amplifier}: {row.quantity} {_value(row)} {row.unit}".rstrip() for row in measured]
     return values + [f"master {row.kind} of {row.n_combined}: {row.path}" for row in masters]
 
 
@@ -94,10 +94,8 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def _value(row: MeasurementRow | None, digits: int = 3) -> str:
-    if row is None:
-        return "–"
-    return f"{row.value:.{digits}f}" + (f" ± {row.uncertainty:.{digits}f}" if row.uncertainty is not None else "")
+def _value(row: MeasurementRow | None) -> str:
+    return "–" if row is None else value_text(row.value, row.uncertainty)
 
 
 def _results(measured: Sequence[MeasurementRow], verdicts: Mapping[str, str]) -> str:
@@ -107,8 +105,7 @@ def _results(measured: Sequence[MeasurementRow], verdicts: Mapping[str, str]) ->
     ways: dict[str, str] = {}
     for amplifier in dict.fromkeys(row.amplifier for row in measured if row.quantity == "read_noise_adu"):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
-        gains = [_value(of.get(name), 4) for name in ("gain", "corrected_gain")]
-        values = [*gains, _value(of.get("read_noise")), _value(of.get("read_noise_adu"))]
+        values = (_value(of.get(name)) for name in ("gain", "corrected_gain", "read_noise", "read_noise_adu"))
         rows.append([text(amplifier), *values, f"**{verdicts[amplifier]}**"])
         any_of = next(iter(of.values()))
         why = any_of.details.get("reason")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccdcore.figures.images import frame_master_residual, histogram
 from ccdcore.figures.report_page import Images, Spectrum, noise_spectrum, report_page
-from ccdcore.figures.style import plus_minus, png
+from ccdcore.figures.style import png
 from ccdcore.figures.transfer_curve import variance_against_mean
 from ccdcore.headers.instrument import FrameType
 from ccdcore.io.read import read_image
@@ -17,6 +17,7 @@ from ccdcore.io.write import write_bytes
 from ccdcore.masters.check import residual
 from ccdcore.masters.file import read_master
 from ccdcore.photon_transfer.measure import PhotonTransfer, PhotonTransferPoint
+from ccdcore.text import value_text
 from db.runs.masters import MasterRow, run_masters
 from db.runs.measurements import MeasurementRow, run_measurements
 from db.runs.runs import get_run
@@ -130,10 +131,7 @@ def _table(measured: Sequence[MeasurementRow]) -> list[list[str]]:
 
 
 def _value(row: MeasurementRow | None) -> str:
-    if row is None:
-        return "–"
-
-    return plus_minus(row.value, row.uncertainty)
+    return "–" if row is None else value_text(row.value, row.uncertainty)
 
 
 def _spectra(measured: Sequence[MeasurementRow]) -> list[Spectrum]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ccdcore.text import unit_text, value_text
 from web import formatting
 
 WIDTH, HEIGHT = 190, 46
@@ -97,8 +98,8 @@ def result_node(kind: str, key: int, title: str, detail: str) -> Node:
 def _add_result(graph: Graph, tree: Tree, *, into: str | None) -> None:
     kind, _, number = tree["id"].partition(":")
     if kind == "measurement":
-        value = formatting.measured(tree["value"], tree["uncertainty"])
-        title, detail = formatting.quantity(tree["quantity"]), f"{value} {formatting.unit(tree['unit'])}"
+        value = value_text(tree["value"], tree["uncertainty"])
+        title, detail = formatting.quantity(tree["quantity"]), f"{value} {unit_text(tree['unit'])}"
     else:
         title, detail = " ".join(filter(None, (tree["kind"], tree["filter"]))), tree["verdict"]
     graph.add(result_node(kind, int(number), title, detail), into=into)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ccdcore.text import unit_text, value_text
 from db.trends.changes import TrendChange
 from db.trends.history import TrendRow
-from web import formatting
 from web.charts.axes import time_range, time_ticks, value_range, value_ticks
 
 TALL, LOW = 320, 168
@@ -160,7 +160,7 @@ def label(row: TrendRow) -> str:
     frames = ", ".join(f"{n} {name}" for n, name in counts if n is not None)
     parts = (
         f"night {row.night}",
-        f"{formatting.measured(row.value, row.uncertainty)} {formatting.unit(row.unit)}",
+        f"{value_text(row.value, row.uncertainty)} {unit_text(row.unit)}",
         frames,
         f"run {row.run_id}",
         row.verdict + (f": {row.remark}" if row.remark else ""),

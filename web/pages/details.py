@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request, Response
 from sqlalchemy.orm import Session
 
+from ccdcore.text import value_text
 from db.errors import UnknownIdError
 from db.frames.listing import frame_statistics
 from db.frames.listing import frames as frames_on_record
@@ -74,7 +75,7 @@ def _is_plain(value: Any) -> bool:
 def _in_words(value: Any) -> str:
     if isinstance(value, list):
         return " – ".join(map(_in_words, value))
-    return formatting.measured(value) if isinstance(value, float) else str(value)
+    return value_text(value) if isinstance(value, float) else str(value)
 
 
 @router.get("/runs/{key}")

@@ -9,24 +9,6 @@ from web.templating import link
 
 
 @pytest.mark.parametrize(
-    ("value", "uncertainty", "text"),
-    [
-        (1.49873, 0.0076, "1.4987 ± 0.0076"),
-        (4.94, 0.028, "4.940 ± 0.028"),
-        (30_000.4, 150.0, "30000 ± 150"),
-        (0.0, 8.7e-6, "0 ± 8.7e-06"),
-        (1.25e-5, 8.7e-8, "1.25e-05 ± 8.7e-08"),
-        (999.99123, None, "999.99"),
-        (5.0, 0.0, "5"),
-        (5.0, float("nan"), "5"),
-        (None, None, "–"),
-    ],
-)
-def test_a_value_has_two_digits_of_its_uncertainty(value: float | None, uncertainty: float | None, text: str) -> None:
-    assert formatting.measured(value, uncertainty) == text
-
-
-@pytest.mark.parametrize(
     ("low", "high", "text"), [(0.9, 1.1, "0.9 – 1.1"), (None, 3.0, "≤ 3"), (1.5, None, "≥ 1.5"), (None, None, "none")]
 )
 def test_limits_are_a_span(low: float | None, high: float | None, text: str) -> None:

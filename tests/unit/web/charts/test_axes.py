@@ -45,8 +45,9 @@ def test_limits_are_inside_unless_they_flatten_the_values() -> None:
 def test_value_ticks_lie_inside_and_read_as_they_are(low: float, width: float, most: int) -> None:
     ticks = value_ticks(low, low + width, most)
     assert 0 < len(ticks) <= most
+    slack = 1e-9 * max(abs(low), abs(low + width))
     for value, text in ticks:
-        assert low - 1e-9 * abs(low) <= value <= low + width + 1e-9 * abs(low + width)
+        assert low - slack <= value <= low + width + slack
         assert float(text) == pytest.approx(value, abs=1e-9 * max(1, abs(value)))
 
 
