@@ -184,7 +184,7 @@ def _answer(home: Home, folder: Path) -> dict[str, list[dict[str, Any]]]:
     from db.runs.sets import set_summaries
     from db.schema.models import FileState, Outcome
     from flows.calibration.engine import recording_failure
-    from flows.calibration.results import standing_results
+    from flows.calibration.results import current_results
     from flows.calibration.steps import STEPS, do
     from flows.home.processes import now
     from flows.registration.register import register_files
@@ -218,7 +218,7 @@ def _answer(home: Home, folder: Path) -> dict[str, list[dict[str, Any]]]:
             run = get_run(session, run_id)
         if run.outcome is not Outcome.DONE:
             failed.append({"path": plan.instrument, "reason": run.message or ""})
-    answer = standing_results(home, set_ids)
+    answer = current_results(home, set_ids)
     answer["excluded"] += [{"path": str(one.path), "reason": one.frame_type_reason or ""} for one in other]
     return {**answer, "failed": failed}
 

@@ -256,7 +256,7 @@ def _add(session: Session, frame: Frame, file_id: int, path: Path, said: Said, s
 
 
 def _mark_sets(session: Session, frame: Frame, set_id: int | None, now: datetime) -> None:
-    """Mark the sets that the frame leaves and joins, and those whose standing results used it: they lack something."""
+    """Mark the sets that the frame leaves and joins, and those whose current results used it: they lack something."""
     used_by = (
         select(Run.calibration_set_id)
         .join(RunInput, RunInput.run_id == Run.id)

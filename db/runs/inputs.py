@@ -110,7 +110,7 @@ def run_inputs(session: Session, run_id: int) -> list[UsedFrame]:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut(Row):
-    """A frame that a standing run left out of something (``role``: its type, or ``for`` and a product), and why."""
+    """A frame that a current run left out of something (``role``: its type, or ``for`` and a product), and why."""
 
     night: date
     run_id: int
@@ -121,7 +121,7 @@ class LeftOut(Row):
 
 
 def left_out(session: Session, *, instrument: str, first: date, last: date) -> list[LeftOut]:
-    """Return the frames that the standing runs of some nights, both ends included, left out, in order of time."""
+    """Return the frames that the current runs of some nights, both ends included, left out, in order of time."""
     query = (
         select(CalibrationSet.window_first_night, Run.id, Frame.id, RunInput.path, RunInput.role, RunInput.excluded)
         .join_from(RunInput, Run, RunInput.run_id == Run.id)

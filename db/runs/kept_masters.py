@@ -65,8 +65,8 @@ def kept_measurements(session: Session) -> set[int]:
     return _kept(session, _measurements)
 
 
-def standing(session: Session) -> ColumnElement[bool]:
-    """Return what measurements fulfil that stand, where they are joined with their runs."""
+def is_current(session: Session) -> ColumnElement[bool]:
+    """Return what current measurements fulfil, where they are joined with their runs."""
     not_superseded = Run.superseded_by_id.is_(None)
     kept = kept_measurements(session)
     return or_(not_superseded, Measurement.id.in_(kept)) if kept else not_superseded

@@ -25,7 +25,7 @@ PROCESS_GONE = "the process that worked on it is gone"
 
 
 def retire_runs_of(session: Session, frame_id: int) -> None:
-    """Let the results of this frame no longer stand where it, like all others of its former set, is in none any more.
+    """Retire the results of this frame where it, like all others of its former set, is in none any more.
 
     They are superseded by none but themselves, and are made again when frames are in their set again.
     """
@@ -33,10 +33,10 @@ def retire_runs_of(session: Session, frame_id: int) -> None:
     is_used = select(used.id).where(used.run_id == run.id, used.frame_id == frame_id, used.borrowed.is_(False))
     left = select(frame.id).where(frame.calibration_set_id == run.calibration_set_id)
     in_none = select(frame.id).where(frame.id == frame_id, frame.calibration_set_id.is_(None))
-    standing = run.outcome == Outcome.DONE, run.superseded_by_id.is_(None)
+    current = run.outcome == Outcome.DONE, run.superseded_by_id.is_(None)
     session.execute(
         update(run)
-        .where(*standing, is_used.exists(), in_none.exists(), ~left.exists())
+        .where(*current, is_used.exists(), in_none.exists(), ~left.exists())
         .values(superseded_by_id=run.id)
         .execution_options(synchronize_session=False)
     )

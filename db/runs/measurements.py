@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import QUANTITIES
-from db.runs.kept_masters import standing
+from db.runs.kept_masters import is_current
 from db.runs.sets import _span
 from db.schema import models
 from db.schema.models import CalibrationSet, Measurement, Outcome, Run
@@ -159,7 +159,7 @@ def earlier_gains(
             Measurement.observed_at < before,
             *([] if since is None else [Measurement.observed_at >= since]),
             Run.outcome == Outcome.DONE,
-            standing(session),
+            is_current(session),
             CalibrationSet.instrument == instrument,
             CalibrationSet.configuration == configuration,
         )

@@ -57,8 +57,8 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True)
-class StandingRun:
-    """A run whose results stand, and what they were made with.
+class CurrentRun:
+    """A run whose results are current, and what they were made with.
 
     Parameters
     ----------
@@ -101,8 +101,8 @@ def attempts_at(session: Session, *, set_id: int, digest: str, before: int) -> l
     return _runs(session, Run.calibration_set_id == set_id, Run.digest == digest, Run.id < before)
 
 
-def standing_runs(session: Session, set_ids: Collection[int]) -> list[RunRow]:
-    """Return the runs whose results stand for these sets, by night."""
+def current_runs(session: Session, set_ids: Collection[int]) -> list[RunRow]:
+    """Return the runs whose results are current for these sets, by night."""
     where = (Run.calibration_set_id.in_(set_ids), Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None))
     return sorted(_runs(session, *where), key=lambda run: (run.night, run.instrument, run.configuration))
 
@@ -130,8 +130,8 @@ def often_cut_short(session: Session, *, attempts: int) -> list[RunRow]:
     return _runs(session, Run.outcome == Outcome.ABANDONED, Run.attempt >= attempts, Run.id.in_(newest))
 
 
-def made_with(session: Session, *, host: str) -> list[StandingRun]:
-    """Return what the standing results were made with, by night, as far as their frames are on ``host``."""
+def made_with(session: Session, *, host: str) -> list[CurrentRun]:
+    """Return what the current results were made with, by night, as far as their frames are on ``host``."""
     read_with = (
         select(Frame.calibration_set_id, models.Instrument.digest)
         .join(models.Instrument, Frame.instrument_id == models.Instrument.id)
@@ -148,7 +148,7 @@ def made_with(session: Session, *, host: str) -> list[StandingRun]:
         .order_by(CalibrationSet.window_first_night, Run.id)
     )
     return [
-        StandingRun(
+        CurrentRun(
             run.id, of.instrument, of.configuration, of.window_first_night, run.recipes, frozenset(entries[of.id])
         )
         for run, of in session.execute(runs)
@@ -205,13 +205,13 @@ def open_runs(session: Session) -> list[OpenRun]:
 
 
 def lately_done(session: Session, *, since: datetime) -> list[OpenRun]:
-    """Return the runs whose results stand and that ended since a time, with the processes that worked on them.
+    """Return the runs whose results are current and that ended since a time, with the processes that worked on them.
 
     Those that lack a product that failed are not among them: they are made again.
     """
     columns = [getattr(Run, name) for name in OpenRun.__dataclass_fields__]
-    standing = Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None), Run.ended_at >= since, Run.message.is_(None)
-    return [OpenRun(*row) for row in session.execute(select(*columns).where(*standing).order_by(Run.id))]
+    current = Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None), Run.ended_at >= since, Run.message.is_(None)
+    return [OpenRun(*row) for row in session.execute(select(*columns).where(*current).order_by(Run.id))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def changes(
     configuration: str | None = None,
     filter_name: str | None = None,
 ) -> list[TrendChange]:
-    """Return the steps and drifts of the standing measurements, oldest first.
+    """Return the steps and drifts of the current measurements, oldest first.
 
     All measurements are looked at, however old: what is expected of a night follows from all before it.
 

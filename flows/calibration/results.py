@@ -1,4 +1,4 @@
-"""What `process` answers: the standing results of some sets, as plain JSON values."""
+"""What `process` answers: the current results of some sets, as plain JSON values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from db.runs.inputs import UsedFrame, run_inputs
 from db.runs.lacks import LackRow, run_lacks
 from db.runs.masters import MasterRow, run_masters
 from db.runs.measurements import MeasurementRow, run_measurements
-from db.runs.runs import RunRow, standing_runs
+from db.runs.runs import RunRow, current_runs
 from db.schema.rows import plain
 from db.trends.history import measured_by
 from flows.home.home import Home
@@ -24,8 +24,8 @@ from flows.runs.plan import run_name
 _WORST_FIRST: tuple[Verdict, ...] = ("bad", "suspect", "ok", "unjudged")
 
 
-def standing_results(home: Home, set_ids: Collection[int]) -> dict[str, list[dict[str, Any]]]:
-    """Return the characterisations, masters and frames left out that stand for these sets.
+def current_results(home: Home, set_ids: Collection[int]) -> dict[str, list[dict[str, Any]]]:
+    """Return the current characterisations, masters and frames left out of these sets.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def standing_results(home: Home, set_ids: Collection[int]) -> dict[str, list[dic
     """
     found: dict[str, list[dict[str, Any]]] = {"characterisations": [], "masters": [], "excluded": [], "failed": []}
     with home.reading() as session:
-        for run in standing_runs(session, set_ids):
+        for run in current_runs(session, set_ids):
             measured, masters = run_measurements(session, run.id), run_masters(session, run.id)
             lacks = run_lacks(session, run.id)
             found["characterisations"] += _characterisations(run, measured, verdicts_of(session, run.id))

@@ -23,7 +23,7 @@ from db.runs.runs import OpenRun, RunRow, find_run, open_runs, runs_of
 from db.runs.sets import set_summaries
 from db.schema.models import FileState, Outcome
 from flows.calibration.engine import run_locally
-from flows.calibration.results import standing_results
+from flows.calibration.results import current_results
 from flows.home.home import Home
 from flows.home.processes import HOST, now
 from flows.home.service_address import running_service
@@ -45,7 +45,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def process(home: Home, paths: Sequence[Path], *, progress: Progress = lambda *_: None) -> dict[str, Any]:
-    """Register these files and folders, make the runs that their sets lack, and return the standing results.
+    """Register these files and folders, make the runs that their sets lack, and return the current results.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def _held(home: Home, file_ids: Collection[int]) -> tuple[list[FileFrame], set[i
 
 def _answer(home: Home, held: Sequence[FileFrame], set_ids: Collection[int], made: _Made) -> dict[str, Any]:
     failed = [_failure(frame) for frame in held if frame.state is not FileState.DONE]
-    results = standing_results(home, set_ids)
+    results = current_results(home, set_ids)
     results["excluded"] += made.changed
     results["excluded"] += [_without_date(frame) for frame in held if frame.is_calibration and frame.set_id is None]
     reasons = Counter(frame.frame_type_reason for frame in held if frame.frame_type is FrameType.OTHER)

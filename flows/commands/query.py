@@ -21,7 +21,7 @@ from flows.home.home import read_home
 from flows.home.output_paths import slug
 from flows.home.processes import now
 from flows.home.service_address import web_url
-from flows.registration.disagreements import in_words, standing_disagreements
+from flows.registration.disagreements import current_disagreements, in_words
 
 Rows = list[dict[str, Any]]
 
@@ -50,7 +50,7 @@ def frames(home: Path, *, since: datetime | None, until: datetime | None, **whic
     opened = read_home(home)
     with opened.reading() as session:
         rows = listing.frames(session, since=_utc(since), until=_utc(until), **which)
-    told = {one.frame_id: in_words(one) for one in standing_disagreements(opened)}
+    told = {one.frame_id: in_words(one) for one in current_disagreements(opened)}
     return [{**row.as_dict(), "disagreement": told.get(row.id)} for row in rows]
 
 

@@ -13,7 +13,7 @@ from flows.runs.begin import begin_run
 from flows.runs.plan import Plan, run_name, run_tags
 
 
-def record_stillborn(home: Home, plan: Plan, *, flow_run_id: str, state: FlowRunState | None) -> None:
+def record_never_started(home: Home, plan: Plan, *, flow_run_id: str, state: FlowRunState | None) -> None:
     """Put on record that Prefect ended a run before it began, so that the next one is asked for by another key.
 
     That says nothing of its inputs: its process was killed, the database was away, or the configuration was edited
@@ -57,4 +57,4 @@ def _run_by_prefect(home: Home, api: PrefectApi, plan: Plan) -> None:
     )
     while (state := api.state(flow_run_id)) is not None and not state.is_final:
         time.sleep(0.3)
-    record_stillborn(home, plan, flow_run_id=flow_run_id, state=state)
+    record_never_started(home, plan, flow_run_id=flow_run_id, state=state)

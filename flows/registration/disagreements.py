@@ -25,7 +25,7 @@ FEWEST_REPEATED = 3
 """Two times or cameras of one frame may be a header and its correction; three are no exposures."""
 
 
-def standing_disagreements(home: Home, frame_ids: Collection[int] | None = None) -> list[Disagreement]:
+def current_disagreements(home: Home, frame_ids: Collection[int] | None = None) -> list[Disagreement]:
     """Return the frames whose files do not all say what is in force, going by files that are there."""
     with home.reading() as session:
         found = disagreements(session, frame_ids)
@@ -39,7 +39,7 @@ def standing_disagreements(home: Home, frame_ids: Collection[int] | None = None)
 
 def first_disagreements(home: Home) -> list[str]:
     """Return the first of them in words, and how many more there are."""
-    found = standing_disagreements(home)
+    found = current_disagreements(home)
     more = len(found) - _MOST_NAMED
     lines = [one_line(in_words(one)) for one in found[:_MOST_NAMED]]
     return [*lines, f"… and {number_of(more, 'frame')} more: type ccdwatch frames"] if more > 0 else lines
@@ -84,7 +84,7 @@ def no_exposures(home: Home, frames: Sequence[SeriesFrame]) -> dict[str, str]:
     wanted = {frame.sha256 for frame in frames}
     return {
         one.sha256: in_words(one)
-        for one in standing_disagreements(home)
+        for one in current_disagreements(home)
         if one.sha256 in wanted and one.n_exposures >= FEWEST_REPEATED
     }
 

@@ -29,7 +29,7 @@ from flows.home.home import Home, home_id
 from flows.home.identity import words_of_away
 from flows.home.lost_database import says_database_lost
 from flows.home.processes import now
-from flows.orchestration.requests import cancelled, record_stillborn
+from flows.orchestration.requests import cancelled, record_never_started
 from flows.prefect_server.client import FlowRunState, PrefectApi, PrefectUnavailableError
 from flows.prefect_server.password import password_of
 from flows.products.cleanup import give_up, is_lost
@@ -221,7 +221,7 @@ class Dispatcher:
         if asked is not None:
             state = self.api.state(asked[0])
             if state is not None and state.is_final:
-                record_stillborn(self.home, plan, flow_run_id=asked[0], state=state)
+                record_never_started(self.home, plan, flow_run_id=asked[0], state=state)
                 del self._asked[plan.key]
                 return
             if at - asked[1] < ASK_AGAIN_AFTER:

@@ -15,9 +15,9 @@ from db.files import ledger
 from db.files.ledger import FileRow
 from db.frames.revisions import Disagreement
 from db.runs.runs import (
+    CurrentRun,
     OpenRun,
     RunRow,
-    StandingRun,
     failed_runs,
     made_with,
     often_cut_short,
@@ -37,7 +37,7 @@ from flows.home.renaming import words_of_renamed
 from flows.home.service_address import _prefect_of
 from flows.prefect_server.client import PREFECT_AWAY, PrefectApi
 from flows.registration.dates import odd_dates
-from flows.registration.disagreements import FEWEST_REPEATED, in_words, standing_disagreements
+from flows.registration.disagreements import FEWEST_REPEATED, current_disagreements, in_words
 from flows.runs.memory import allowance, too_little
 from flows.runs.plan import Plan, reconcile
 from flows.service.overdue import time_limit
@@ -282,7 +282,7 @@ def health(home: Home) -> Health:
             identified_otherwise=len(
                 ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with)
             ),
-            disagreements=tuple(map(_disagreement, standing_disagreements(home))),
+            disagreements=tuple(map(_disagreement, current_disagreements(home))),
             ages_s=found.ages_s,
             findings=found.findings,
         )
@@ -312,7 +312,7 @@ def _run(run: RunRow) -> dict[str, Any]:
     return {"run_id": run.id, **_set(run), "message": run.message}
 
 
-def _set(one: RunRow | StandingRun | Plan) -> dict[str, Any]:
+def _set(one: RunRow | CurrentRun | Plan) -> dict[str, Any]:
     return {"instrument": one.instrument, "night": one.night, "configuration": one.configuration}
 
 

@@ -182,8 +182,8 @@ def _examine(service: Service, onlooker: Onlooker) -> None:
     assert Counter(file.state for file in files) == {FileState.DONE: N_FRAMES}
     assert len({file.frame_id for file in files}) == N_FRAMES, "a frame was registered twice"
     for index in range(N_SETS):
-        standing = [run for run in service.runs(f"cam{index:02}") if run.outcome == "done" and not run.superseded]
-        assert len(standing) == 1, f"results of cam{index:02} stand {len(standing)} times"
+        current = [run for run in service.runs(f"cam{index:02}") if run.outcome == "done" and not run.superseded]
+        assert len(current) == 1, f"results of cam{index:02} stand {len(current)} times"
     assert set(Counter((one.instrument, one.kind, one.filter) for one in made).values()) == {1}
     assert {kind: n for kind, n in Counter(one.kind for one in made).items() if kind in {"bias", "flat"}} == {
         "bias": N_SETS,

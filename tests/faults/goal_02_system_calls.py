@@ -178,10 +178,10 @@ def _examine(directory: Path, harm: str) -> None:
     assert check(home.engine) == [], said
     with home.reading() as session:
         files = session.scalars(select(File)).all()
-        standing = [one for one in runs(session) if one.outcome == "done"]
+        current = [one for one in runs(session) if one.outcome == "done"]
         made = masters(session)
     assert [file.state for file in files] == [FileState.DONE] * 3, f"{[file.reason for file in files]} {said}"
-    assert len(standing) == 1, f"{standing} {said}"
+    assert len(current) == 1, f"{current} {said}"
     kinds = [one.kind for one in made]
     assert "bias" in kinds, said
     assert len(set(kinds)) == len(kinds), f"{kinds} {said}"

@@ -18,7 +18,7 @@ from ccdcore.io.plain_files import file_sha256
 from ccdcore.io.read import read_image
 from db.files.raw_inputs import raw_inputs
 from db.runs.inputs import run_inputs
-from db.runs.runs import standing_runs
+from db.runs.runs import current_runs
 from flows.calibration.steps import STEPS
 from flows.commands.process import process, retry
 from flows.home.home import Home, open_home
@@ -77,8 +77,8 @@ def _one_home(seed: int, victims: list[str]) -> int:
         for name, (damage, path, at_work) in hits.items():
             when = "under" if at_work else "before"
             assert str(path) in said, f"{path}: {damage.__name__} {when} its run is not named in {said}"
-            if (standing := _newest(home)[name]) != runs[name]:
-                _hold_against_disk(home, standing)
+            if (current := _newest(home)[name]) != runs[name]:
+                _hold_against_disk(home, current)
             else:  # too few flats are left, so that the results of before, made of all, are the better ones
                 assert damage in {_remove, _cut}, f"{damage.__name__} {when} its run changed nothing"
         home.engine.dispose()
@@ -96,13 +96,13 @@ def _nights(raw: Path, name: str, victim: str, seed: int) -> Path:
 
 
 def _newest(home: Home) -> dict[str, int]:
-    """Return the newest standing run of each camera."""
+    """Return the newest current run of each camera."""
     with home.reading() as session:
-        return {run.instrument: run.id for run in standing_runs(session, range(100))}
+        return {run.instrument: run.id for run in current_runs(session, range(100))}
 
 
 def _hold_against_disk(home: Home, run_id: int) -> None:
-    """All that the standing results were made of lies there as it is on record."""
+    """All that the current results were made of lies there as it is on record."""
     with home.reading() as session:
         used = [one for one in run_inputs(session, run_id) if one.excluded is None]
         files = {one.path: one.file_sha256 for one in raw_inputs(session, run_id)}

@@ -21,7 +21,7 @@ from db.runs import runs as runs_module
 from flows.calibration.steps import STEPS
 from flows.commands.process import process, retry
 from flows.home.home import Home, open_home
-from flows.registration.disagreements import standing_disagreements
+from flows.registration.disagreements import current_disagreements
 from flows.service.health import health
 from tests.support.simulate import NOTEBOOK_NIGHTS, Camera, simple_night
 from tests.support.site import running_site
@@ -79,7 +79,7 @@ def _corrected(what: str, in_place: bool, seed: int) -> int:
         assert {frame.filter for frame in frames if frame.frame_type == "flat"} == {"V"}
         assert {frame.instrument for frame in frames} == {"testcam"}
         assert {run.id for run in runs} < {run.id for run in _runs(home)}, "the record keeps both"
-        disagree = standing_disagreements(home)
+        disagree = current_disagreements(home)
         assert len(disagree) == (0 if in_place else len(paths))
         for one in disagree:
             assert one.differing, "it is not said in what they differ"
@@ -111,7 +111,7 @@ def _histories(home: Home, raw: Path) -> None:
         process(home, [raw])
         (held,) = [one for one in _frames(home) if any(Path(path).name == frame.name for path in one.paths)]
         assert held.filter == filter_in_force, f"{event}: {held.filter} is in force"
-        assert len(standing_disagreements(home)) == n_disagree, event
+        assert len(current_disagreements(home)) == n_disagree, event
 
     then("V", 0, "at first")
     os.utime(frame)
@@ -136,7 +136,7 @@ def _histories(home: Home, raw: Path) -> None:
     then("B", 0, "all that said otherwise went away")
     frame.write_bytes(old)
     then("B", 1, "the old state came back in place: it was in force before, and is told")
-    (wrong,) = standing_disagreements(home)
+    (wrong,) = current_disagreements(home)
     retry(home, [f"file:{wrong.sayings[0].file_id}"])
     then("V", 0, "somebody said that this file is right")
     right, wrong_date = fits.getval(frame, "DATE-OBS"), "2099-03-10T20:00:00"

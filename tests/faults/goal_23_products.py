@@ -20,7 +20,7 @@ from ccdcore.errors import ChangedFrameError
 from ccdcore.quantities import QUANTITIES
 from db.runs.masters import run_masters
 from db.runs.measurements import run_measurements
-from db.runs.runs import RunOnRecord, failed_runs, runs, standing_runs
+from db.runs.runs import RunOnRecord, current_runs, failed_runs, runs
 from db.trends.history import trends
 from flows.calibration import engine
 from flows.calibration.steps import STEPS
@@ -125,13 +125,13 @@ def _check_one(home: Home, product: str, error: Exception, whole: set[str]) -> N
     last = _last(home)
     assert (last.outcome, product in str(last.message)) == ("done", True), f"{what}: the run says {last}"
     with home.reading() as session:
-        (standing,) = standing_runs(session, [last.calibration_set_id])
+        (current,) = current_runs(session, [last.calibration_set_id])
     found = health(home)
     assert [one["message"] for one in found.failed_runs] == [last.message], f"{what}: status says {found.failed_runs}"
-    assert standing.id == last.id
+    assert current.id == last.id
     kinds = sorted(path.name.split("_")[1] for path in (home.path / "reference").rglob("*.fits"))
     assert kinds == ["bias", "dark", "flat"], f"{what}: a good master is in force no more: {kinds}"
-    first = replace(standing, attempt=1)
+    first = replace(current, attempt=1)
     assert next_attempt(first, now()) is None, f"{what}: made again without a pause"
     assert next_attempt(first, now() + timedelta(minutes=1)) == 2, f"{what}: not made again"
     assert next_attempt(replace(first, attempt=3), now() + timedelta(days=1)) is None, f"{what}: made again for ever"
@@ -147,8 +147,8 @@ def _check_whole_run(home: Home, error: Exception, whole: set[str]) -> None:
     assert answer["failed"], f"{type(error).__name__}: nothing told"
     assert _last(home).outcome in {"failed", "abandoned"}, f"{type(error).__name__}: {_last(home)}"
     with home.reading() as session:
-        (standing,) = standing_runs(session, [before.calibration_set_id])
-    assert standing.id == before.id, f"{type(error).__name__}: earlier results gave way to a part"
+        (current,) = current_runs(session, [before.calibration_set_id])
+    assert current.id == before.id, f"{type(error).__name__}: earlier results gave way to a part"
     _again(home)
     assert _made(home) == whole
 
@@ -179,9 +179,9 @@ def _failing(target: str, error: Exception) -> Iterator[None]:
 
 
 def _made(home: Home) -> set[str]:
-    """Name all that the standing run has made."""
+    """Name all that the current run has made."""
     with home.reading() as session:
-        (run,) = standing_runs(session, {one.calibration_set_id for one in runs(session)})
+        (run,) = current_runs(session, {one.calibration_set_id for one in runs(session)})
         measured = {row.quantity for row in run_measurements(session, run.id)}
         masters = {f"master {row.kind}" for row in run_masters(session, run.id)}
     return measured | masters | {path.stem for path in pictures_of(home, run.id)}

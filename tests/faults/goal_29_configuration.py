@@ -73,7 +73,7 @@ def _edit(service: Service, before: str, number: int) -> float:
 
 
 def _clip_of(service: Service, name: str) -> object:
-    """Return the option that the standing results of a night were made with."""
+    """Return the option that the current results of a night were made with."""
     if (run := service.done(name, N_FRAMES)) is None:
         return None
     with service.on_record.reading() as session:

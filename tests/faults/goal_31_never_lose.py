@@ -225,8 +225,8 @@ def _all_at_once(directory: Path) -> str:
             service.wait_until_done(f"cam{number}", 9, seconds=300)
         time.sleep(5)
         runs = [one for number in range(n_nights) for one in service.runs(f"cam{number}")]
-        standing = Counter(one.instrument for one in runs if one.outcome == "done" and not one.superseded)
-        assert set(standing.values()) == {1}, standing
+        current = Counter(one.instrument for one in runs if one.outcome == "done" and not one.superseded)
+        assert set(current.values()) == {1}, current
         assert "failed" not in {one.outcome for one in runs}, runs
         assert _count(service.on_record, Frame) == 9 * n_nights
         assert check(service.on_record.engine) == []

@@ -12,7 +12,7 @@ from db.frames.series import frames_of_files, set_frames
 from db.runs.inputs import NewInput, record_inputs, run_inputs
 from db.runs.lifecycle import fail_run, finish_run
 from db.runs.measurements import earlier_gains, record_measurements, run_measurements
-from db.runs.runs import find_run, get_run, standing_runs
+from db.runs.runs import current_runs, find_run, get_run
 from db.runs.sets import nearest_bias_set, set_summaries
 from db.schema.models import FileState, Outcome
 from tests.support.on_record import HOST, NIGHT, NOON, add_frame, begin_run, gain, hash_of, set_of, sighting
@@ -149,11 +149,11 @@ def test_a_run_is_read_back(session: Session) -> None:
     first, second = begin_run(session, set_id), begin_run(session, set_id, attempt=2)
     record_inputs(session, run_id=first, inputs=[NewInput("bias", hash_of("a"), "/old/a.fits", excluded="jump")])
     record_measurements(session, run_id=first, measurements=[gain(remark="odd")])
-    assert standing_runs(session, [set_id]) == []
+    assert current_runs(session, [set_id]) == []
     finish_run(session, run_id=first, now=NOON)
     run = get_run(session, first)
     assert (run.set_id, run.night, run.outcome, run.engine) == (set_id, NIGHT, Outcome.DONE, "local")
-    assert standing_runs(session, [set_id]) == [run]
+    assert current_runs(session, [set_id]) == [run]
     assert find_run(session, set_id=set_id, digest="d1", attempt=1) == run
     latest = find_run(session, set_id=set_id, digest="d1")
     assert latest is not None

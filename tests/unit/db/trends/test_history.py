@@ -181,7 +181,7 @@ def test_a_plot_gets_fewer_points_but_all_that_are_bad(session: Session) -> None
     assert trends(session, at_most=400) == trends(session)
 
 
-def test_only_standing_results_show_unless_asked(session: Session) -> None:
+def test_only_current_results_show_unless_asked(session: Session) -> None:
     finished(session, "a", gain(1.0), digest="1")
     finished(session, "a", gain(2.0), digest="2")
     unfinished = begin_run(session, set_of(session, add_frame(session, "a")), digest="3")

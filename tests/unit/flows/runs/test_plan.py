@@ -21,7 +21,7 @@ from flows.calibration.engine import recording_failure
 from flows.config.settings import Settings
 from flows.home.home import Home, open_home
 from flows.home.processes import now
-from flows.orchestration.requests import record_stillborn
+from flows.orchestration.requests import record_never_started
 from flows.prefect_server.client import FlowRunState
 from flows.retries import RUN_ATTEMPTS
 from flows.runs.begin import begin_run
@@ -319,7 +319,7 @@ def test_a_run_that_ended_before_it_began_is_no_attempt_that_failed(home: Home, 
     for attempt in range(1, RUN_ATTEMPTS + 3):
         ((plan,), _) = reconcile(home, now() + timedelta(hours=1))
         assert plan.attempt == attempt
-        record_stillborn(home, plan, flow_run_id="f1", state=FlowRunState(state, "no"))
+        record_never_started(home, plan, flow_run_id="f1", state=FlowRunState(state, "no"))
 
 
 def test_a_run_that_lost_its_database_is_no_attempt_that_failed(home: Home) -> None:

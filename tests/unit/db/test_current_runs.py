@@ -40,11 +40,11 @@ def test_results_stand_with_the_recipes_and_entries_they_were_made_with(session:
     for run_id in done:
         finish_run(session, run_id=run_id, now=NOON)
     begin_run(session, set_id, digest="d4")
-    (standing,) = made_with(session, host=HOST)
-    assert (standing.instrument, standing.night) == ("m2-ml", NIGHT)
-    assert standing.id == done[1]
-    assert standing.recipes == {"version": 1}
-    assert standing.entries == {"e1", ""}
+    (current,) = made_with(session, host=HOST)
+    assert (current.instrument, current.night) == ("m2-ml", NIGHT)
+    assert current.id == done[1]
+    assert current.recipes == {"version": 1}
+    assert current.entries == {"e1", ""}
 
 
 def test_the_files_quarantined_last_come_first(session: Session) -> None:
