@@ -11,13 +11,10 @@ from pydantic import BaseModel, Field
 
 from db.errors import UnknownIdError
 from db.export import FileFormat, written
-from db.frames.listing import FrameOnRecord
-from db.frames.listing import frames as frames_on_record
+from db.frames.listing import FrameOnRecord, list_frames
 from db.provenance import provenance as origin
-from db.runs.masters import MasterOnRecord
-from db.runs.masters import masters as masters_on_record
-from db.runs.runs import RunOnRecord
-from db.runs.runs import runs as runs_on_record
+from db.runs.masters import MasterOnRecord, list_masters
+from db.runs.runs import RunOnRecord, list_runs
 from db.runs.sets import SetOnRecord, calibration_set
 from db.schema.rows import Page, Row, plain
 from db.trends.changes import TrendChange, changes
@@ -112,7 +109,7 @@ def one_measurement(session: Reading, key: Id) -> Response:
 @router.get("/frames", tags=["record"], response_model=list[FrameOnRecord])
 def frames(session: Reading, asked: Annotated[_ListedFrames, Query()]) -> Response:
     """The frames on record, the newest in front."""
-    found = frames_on_record(
+    found = list_frames(
         session,
         instrument=asked.instrument,
         frame_type=asked.type,
@@ -126,7 +123,7 @@ def frames(session: Reading, asked: Annotated[_ListedFrames, Query()]) -> Respon
 @router.get("/masters", tags=["record"], response_model=list[MasterOnRecord])
 def masters(session: Reading, asked: Annotated[_ListedMasters, Query()]) -> Response:
     """The masters on record, the newest in front."""
-    found = masters_on_record(session, instrument=asked.instrument, kind=asked.kind, superseded=asked.superseded)
+    found = list_masters(session, instrument=asked.instrument, kind=asked.kind, superseded=asked.superseded)
     return _rows(found[::-1][asked.after : asked.after + asked.limit])
 
 
@@ -134,20 +131,20 @@ def masters(session: Reading, asked: Annotated[_ListedMasters, Query()]) -> Resp
 def runs(session: Reading, asked: Annotated[_Listed, Query()]) -> Response:
     """The runs on record, the newest in front."""
     part = Page(asked.limit, asked.after)
-    return _rows(runs_on_record(session, instrument=asked.instrument, superseded=asked.superseded, page=part))
+    return _rows(list_runs(session, instrument=asked.instrument, superseded=asked.superseded, page=part))
 
 
 @router.get("/masters/{key}", tags=["record"], response_model=MasterOnRecord, responses=_MISSING)
 def one_master(session: Reading, key: Id) -> Response:
     """One master."""
-    found = (one for one in masters_on_record(session, superseded=True) if one.master_id == key)
+    found = (one for one in list_masters(session, superseded=True) if one.master_id == key)
     return _row(next(found, None), f"master {key}")
 
 
 @router.get("/runs/{key}", tags=["record"], response_model=RunOnRecord, responses=_MISSING)
 def one_run(session: Reading, key: Id) -> Response:
     """One run."""
-    return _row(next(iter(runs_on_record(session, run_id=key, superseded=True)), None), f"run {key}")
+    return _row(next(iter(list_runs(session, run_id=key, superseded=True)), None), f"run {key}")
 
 
 @router.get("/sets/{key}", tags=["record"], response_model=SetOnRecord, responses=_MISSING)
@@ -159,7 +156,7 @@ def one_set(session: Reading, key: Id) -> Response:
 @router.get("/sets/{key}/frames", tags=["record"], response_model=list[FrameOnRecord])
 def frames_of_set(session: Reading, key: Id) -> Response:
     """The frames of a calibration set, oldest first."""
-    return _rows(frames_on_record(session, set_id=key))
+    return _rows(list_frames(session, set_id=key))
 
 
 @router.get("/provenance/{identifier}", tags=["record"], response_model=dict[str, Any], responses=_MISSING)

@@ -39,7 +39,7 @@ class FrameOnRecord(Row):
     paths: tuple[str, ...]
 
 
-def frames(
+def list_frames(
     session: Session,
     *,
     instrument: str | None = None,

@@ -83,7 +83,7 @@ class MasterOnRecord(Row):
         return self.instrument, self.kind, self.configuration, self.filter
 
 
-def masters(
+def list_masters(
     session: Session, *, kind: str | None = None, instrument: str | None = None, superseded: bool = False
 ) -> list[MasterOnRecord]:
     """Return the masters on record, in order of observation."""
@@ -152,7 +152,7 @@ def current_reference(session: Session, *, at: datetime) -> list[MasterOnRecord]
 
     None of an instrument whose entry no longer holds at that time.
     """
-    good = (one for one in masters(session) if one.is_good and one.kind != "mask")
+    good = (one for one in list_masters(session) if one.is_good and one.kind != "mask")
     latest = {one.purpose: one for one in good}
     return [one for one in latest.values() if one.valid_to is None or one.valid_to > at]
 

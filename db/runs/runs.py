@@ -235,7 +235,7 @@ class RunOnRecord(Row):
     calibration_set_id: int
 
 
-def runs(
+def list_runs(
     session: Session,
     *,
     instrument: str | None = None,

@@ -13,7 +13,7 @@ from typing import Any
 from ccdcore.errors import FrameReadError
 from ccdcore.io.plain_files import file_sha256
 from db.files import ledger
-from db.runs import masters
+from db.runs.masters import current_reference, list_masters
 from db.schema.rows import Row
 from flows.home.home import Home
 from flows.home.output_paths import reference_path
@@ -94,7 +94,7 @@ def _raw_files(home: Home) -> Iterator[Difference]:
 
 def _products(home: Home) -> Iterator[Difference]:
     with home.reading() as session:
-        made, current = masters.masters(session, superseded=True), masters.current_reference(session, at=now())
+        made, current = list_masters(session, superseded=True), current_reference(session, at=now())
     for one in made:
         path = home.path / one.path
         yield Difference(Finding.CHANGED, "master", f"run:{one.run_id}", str(path), one.sha256)

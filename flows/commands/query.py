@@ -12,9 +12,9 @@ from ccdcore.io.plain_files import file_sha256
 from ccdcore.io.write import write_bytes
 from ccdcore.quantities import QUANTITIES
 from db import provenance as origins
-from db.frames import listing
-from db.runs import masters as masters_on_record
-from db.runs import runs as runs_module
+from db.frames.listing import list_frames
+from db.runs.masters import list_masters
+from db.runs.runs import list_runs
 from db.trends import history
 from flows.config.errors import SettingsError
 from flows.home.home import read_home
@@ -49,7 +49,7 @@ def frames(home: Path, *, since: datetime | None, until: datetime | None, **whic
     """Return the frames on record, oldest first, and where their files disagree, in words."""
     opened = read_home(home)
     with opened.reading() as session:
-        rows = listing.frames(session, since=_utc(since), until=_utc(until), **which)
+        rows = list_frames(session, since=_utc(since), until=_utc(until), **which)
     told = {one.frame_id: in_words(one) for one in current_disagreements(opened)}
     return [{**row.as_dict(), "disagreement": told.get(row.id)} for row in rows]
 
@@ -57,14 +57,14 @@ def frames(home: Path, *, since: datetime | None, until: datetime | None, **whic
 def masters(home: Path, *, kind: str | None, **which: Any) -> Rows:
     """Return the masters on record, in order of observation, their paths whole; masks only where they are asked for."""
     with read_home(home).reading() as session:
-        rows = [row.as_dict() for row in masters_on_record.masters(session, kind=kind, **which)]
+        rows = [row.as_dict() for row in list_masters(session, kind=kind, **which)]
     return [{**row, "path": str(home / row["path"])} for row in rows if kind or row["kind"] != "mask"]
 
 
 def runs(home: Path, **which: Any) -> Rows:
     """Return the runs on record, oldest first."""
     with read_home(home).reading() as session:
-        return [row.as_dict() for row in runs_module.runs(session, **which)]
+        return [row.as_dict() for row in list_runs(session, **which)]
 
 
 def write_report(home: Path, instrument: str, *, month: date | None, output: Path | None) -> Path:

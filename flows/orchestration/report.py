@@ -16,7 +16,7 @@ from ccdcore.frames.frame import FrameStatistics
 from ccdcore.headers.identify import ExposureInfo
 from ccdcore.io.plain_files import open_below
 from ccdcore.text import number_of, value_text
-from db.frames.listing import frames as frames_on_record
+from db.frames.listing import list_frames
 from db.runs.inputs import UsedFrame, run_inputs
 from db.runs.lacks import LackRow, run_lacks
 from db.runs.masters import MasterRow, run_masters
@@ -216,7 +216,7 @@ def _more(n_rows: int) -> str:
 def publish_registration(home: Home, *, since: datetime) -> None:
     """Attach to the flow run that is under way what the frames registered since a time were taken for, and why."""
     with home.reading() as session:
-        frames = [one for one in frames_on_record(session) if one.registered_at >= since]
+        frames = [one for one in list_frames(session) if one.registered_at >= since]
     if not frames:
         return
     lines = [

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ccdcore.errors import FrameReadError
 from ccdcore.io.plain_files import file_sha256, open_below
-from db.runs.masters import MasterOnRecord, current_reference, masters
+from db.runs.masters import MasterOnRecord, current_reference, list_masters
 from flows.home.home import Home
 from flows.home.output_paths import reference_path
 from flows.home.processes import now
@@ -35,7 +35,7 @@ def refresh_references(home: Home) -> None:
     # Listed first: what another run puts there now is not in it.
     found = list(files_below(home.path, "reference"))
     with home.reading() as session:
-        current, ever = current_reference(session, at=now()), masters(session, superseded=True)
+        current, ever = current_reference(session, at=now()), list_masters(session, superseded=True)
     been: dict[Path, list[MasterOnRecord]] = defaultdict(list)
     for one in ever:
         been[_place(home, one)].append(one)

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from db.runs.masters import masters
+from db.runs.masters import list_masters
 from db.runs.runs import RunOnRecord, open_runs
 from db.schema.models import FileState
 from db.trends.history import trends
@@ -61,7 +61,7 @@ def assert_results_are_there_once(service: Service, instrument: str) -> None:
     assert [one.id for one in service.runs(instrument) if one.outcome == "done"] == [run.id]
     assert not [one for one in service.runs(instrument) if one.outcome == "running"]
     with service.on_record.reading() as session:
-        made = masters(session, instrument=instrument, superseded=True)
+        made = list_masters(session, instrument=instrument, superseded=True)
         current = trends(session, instrument=instrument, superseded=True)
     assert sorted(one.kind for one in made) == ["bias", "flat", "mask"]
     quantities = [row.quantity for row in current]

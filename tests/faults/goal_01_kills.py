@@ -21,7 +21,7 @@ from sqlalchemy import select
 from ccdcore.io.plain_files import file_sha256
 from db.engine import check
 from db.files.ledger import claimants
-from db.runs.masters import masters
+from db.runs.masters import list_masters
 from db.runs.runs import open_runs
 from db.schema.models import File, FileState
 from tests.faults.goals import CannotRunError
@@ -178,7 +178,7 @@ def _examine(service: Service, onlooker: Onlooker) -> None:
     assert check(service.on_record.engine) == []
     with service.on_record.reading() as session:
         files = session.scalars(select(File)).all()
-        made = masters(session)
+        made = list_masters(session)
     assert Counter(file.state for file in files) == {FileState.DONE: N_FRAMES}
     assert len({file.frame_id for file in files}) == N_FRAMES, "a frame was registered twice"
     for index in range(N_SETS):

@@ -23,8 +23,8 @@ from sqlalchemy import select
 from ccdcore.io.plain_files import file_sha256
 from ccdcore.io.read import measure_frame
 from db.engine import check
-from db.runs.masters import master_paths, masters
-from db.runs.runs import runs
+from db.runs.masters import list_masters, master_paths
+from db.runs.runs import list_runs
 from db.schema.models import File, FileState
 from flows.commands.process import process
 from flows.home.home import open_home, read_home
@@ -178,8 +178,8 @@ def _examine(directory: Path, harm: str) -> None:
     assert check(home.engine) == [], said
     with home.reading() as session:
         files = session.scalars(select(File)).all()
-        current = [one for one in runs(session) if one.outcome == "done"]
-        made = masters(session)
+        current = [one for one in list_runs(session) if one.outcome == "done"]
+        made = list_masters(session)
     assert [file.state for file in files] == [FileState.DONE] * 3, f"{[file.reason for file in files]} {said}"
     assert len(current) == 1, f"{current} {said}"
     kinds = [one.kind for one in made]

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from db.frames import listing
-from db.runs import runs as runs_module
+from db.frames.listing import list_frames
+from db.runs.runs import list_runs
 from flows.commands.process import process
 from flows.home.home import Home, open_home
 from flows.home.processes import now
@@ -72,7 +72,7 @@ def _by_five_routes(path: Path, other: Path) -> list[Path]:
 
 def _on_record(home: Home) -> dict[str, list[object]]:
     with home.reading() as session:
-        frames, runs = listing.frames(session), runs_module.runs(session, superseded=True)
+        frames, runs = list_frames(session), list_runs(session, superseded=True)
     return {
         "frames": [{path for path in frame.paths if Path(path).exists()} for frame in frames],
         "runs": [(run.id, run.outcome, run.superseded) for run in runs],

@@ -17,7 +17,7 @@ from unittest.mock import patch
 import numpy as np
 from markdown_it import MarkdownIt
 
-from db.runs import runs as runs_module
+from db.runs.runs import list_runs
 from flows.calibration import engine
 from flows.calibration.steps import STEPS
 from flows.commands.process import process
@@ -152,7 +152,7 @@ def _working_in(folder: Path) -> Iterator[None]:
 
 def _reports(home: Home) -> Iterator[str]:
     with home.reading() as session:
-        runs = runs_module.runs(session)
+        runs = list_runs(session)
     for one in runs:
         yield report(home, one.id)
 
@@ -168,7 +168,7 @@ def _registration(home: Home) -> str:
 def _said(home: Home) -> list[str]:
     """Return every line that logs and tables show."""
     with home.reading() as session:
-        lines = [line for one in runs_module.runs(session) for line in summary(home, one.id)]
+        lines = [line for one in list_runs(session) for line in summary(home, one.id)]
     for what in ("frames", "masters", "runs", "trends", "status"):
         answer = ccdwatch(what, "--home", home.path)
         lines += answer.out.decode().splitlines() + answer.err.splitlines()

@@ -15,9 +15,8 @@ import httpx
 from astropy.io import fits
 
 import flows.calibration.engine
-from db.frames import listing
-from db.frames.listing import FrameOnRecord
-from db.runs import runs as runs_module
+from db.frames.listing import FrameOnRecord, list_frames
+from db.runs.runs import RunOnRecord, list_runs
 from flows.calibration.steps import STEPS
 from flows.commands.process import process, retry
 from flows.home.home import Home, open_home
@@ -173,12 +172,12 @@ def _edit(path: Path, **cards: Any) -> None:
 
 def _frames(home: Home) -> list[FrameOnRecord]:
     with home.reading() as session:
-        return listing.frames(session)
+        return list_frames(session)
 
 
-def _runs(home: Home) -> list[runs_module.RunOnRecord]:
+def _runs(home: Home) -> list[RunOnRecord]:
     with home.reading() as session:
-        return runs_module.runs(session, superseded=True)
+        return list_runs(session, superseded=True)
 
 
 def _numbers(answer: dict[str, Any]) -> Any:

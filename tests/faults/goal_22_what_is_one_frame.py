@@ -19,8 +19,7 @@ from sqlalchemy import text
 
 import flows.calibration.engine
 from ccdcore.io.digest import former_sha256, pixel_sha256
-from db.frames import listing
-from db.frames.listing import FrameOnRecord
+from db.frames.listing import FrameOnRecord, list_frames
 from flows.calibration.steps import STEPS
 from flows.commands.process import process
 from flows.home.home import Home, open_home
@@ -152,7 +151,7 @@ _OF_STRUCTURE = {"SIMPLE", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "EXTEND", "BSC
 
 def _frames(home: Home) -> list[FrameOnRecord]:
     with home.reading() as session:
-        return [frame for frame in listing.frames(session) if frame.paths]
+        return [frame for frame in list_frames(session) if frame.paths]
 
 
 def _counts(answer: dict[str, Any]) -> Any:

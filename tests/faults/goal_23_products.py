@@ -20,7 +20,7 @@ from ccdcore.errors import ChangedFrameError
 from ccdcore.quantities import QUANTITIES
 from db.runs.masters import run_masters
 from db.runs.measurements import run_measurements
-from db.runs.runs import RunOnRecord, current_runs, failed_runs, runs
+from db.runs.runs import RunOnRecord, current_runs, failed_runs, list_runs
 from db.trends.history import trends
 from flows.calibration import engine
 from flows.calibration.steps import STEPS
@@ -76,7 +76,7 @@ def run(full: bool) -> str:
             with _failing(NUMBERS["master flat V"], ChangedFrameError(Path("f.fits"), "0" * 64, "1" * 64)):
                 _again(home)
             with home.reading() as session:
-                ended = [one.outcome for one in runs(session, superseded=True)][-2:]
+                ended = [one.outcome for one in list_runs(session, superseded=True)][-2:]
             assert ended == ["abandoned", "done"], f"a file that changed: {ended}"
         n_drawn = _fail_one_by_one(home, frames, drawn, errors)
     return (
@@ -159,7 +159,7 @@ def _again(home: Home) -> dict[str, Any]:
 
 def _last(home: Home) -> RunOnRecord:
     with home.reading() as session:
-        return runs(session, superseded=True)[-1]
+        return list_runs(session, superseded=True)[-1]
 
 
 @contextmanager
@@ -181,7 +181,7 @@ def _failing(target: str, error: Exception) -> Iterator[None]:
 def _made(home: Home) -> set[str]:
     """Name all that the current run has made."""
     with home.reading() as session:
-        (run,) = current_runs(session, {one.calibration_set_id for one in runs(session)})
+        (run,) = current_runs(session, {one.calibration_set_id for one in list_runs(session)})
         measured = {row.quantity for row in run_measurements(session, run.id)}
         masters = {f"master {row.kind}" for row in run_masters(session, run.id)}
     return measured | masters | {path.stem for path in pictures_of(home, run.id)}

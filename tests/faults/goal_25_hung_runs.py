@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import psutil
 
-from db.runs.runs import open_runs, runs
+from db.runs.runs import list_runs, open_runs
 from flows.home.home import Home, open_home
 from flows.home.processes import is_gone, now, start_of
 from flows.orchestration import slots
@@ -121,7 +121,7 @@ def _watch_over(home: Home, hung: list[int]) -> float:
     _two_can_sit(home)
     dispatcher.tick(now())
     with home.reading() as session:
-        outcomes = {run.instrument: (run.outcome, run.message or "") for run in runs(session, superseded=True)}
+        outcomes = {run.instrument: (run.outcome, run.message or "") for run in list_runs(session, superseded=True)}
     assert outcomes["cam0"][0] == "running", "what cannot be ended is still there: nobody else may begin"
     assert outcomes["cam1"][0] == "failed"
     assert "stood still for" in outcomes["cam1"][1]
@@ -188,7 +188,7 @@ def _stop_one(service: Service, name: str, *, seed: int) -> tuple[int, float]:
 
     def begun() -> psutil.Process | None:
         with service.on_record.reading() as session:
-            known = {run.id: run.instrument for run in runs(session)}
+            known = {run.id: run.instrument for run in list_runs(session)}
             return next((psutil.Process(one.pid) for one in open_runs(session) if known.get(one.id) == name), None)
 
     process = wait_for(begun, seconds=120, every=0.005)

@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from db.files import ledger
-from db.runs.runs import runs
+from db.runs.runs import list_runs
 from db.schema.models import File, FileState
 from flows.calibration.engine import recording_failure
 from flows.home.home import Home, open_home
@@ -146,7 +146,7 @@ def _lose_it_in_the_midst(directory: Path, url: str) -> int:
             with pytest.raises(OperationalError), recording_failure(home, run_id), home.sessions.begin() as session:
                 _end_connection(session)
         with home.reading() as session:
-            outcomes = {one.outcome for one in runs(session, superseded=True)}
+            outcomes = {one.outcome for one in list_runs(session, superseded=True)}
         assert outcomes == {"abandoned"}, outcomes
         assert len(reconcile(home, now())[0]) == 1
     return RUN_ATTEMPTS + 1
@@ -195,7 +195,7 @@ def _lose_it_at_any_moment(directory: Path, url: str) -> str:
         said = ccdwatch(home.path, "process", frames, seconds=300)
         assert said.returncode == 0, said.stderr
         with home.reading() as session:
-            outcomes = [one.outcome for one in runs(session, instrument="other", superseded=True)]
+            outcomes = [one.outcome for one in list_runs(session, instrument="other", superseded=True)]
             states = set(session.scalars(select(File.state).where(File.root == str(frames))))
     assert states == {FileState.DONE}, states
     assert "failed" not in outcomes, outcomes

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from astropy.io import fits
 
-from db.runs.masters import current_reference, masters
+from db.runs.masters import current_reference, list_masters
 from db.trends.history import trends
 from db.trends.notices import notices
 from flows.commands.inspect_files import identified
@@ -76,7 +76,7 @@ def _home(top: Path, configuration: str) -> Home:
 def _in_force(home: Home) -> list[Any]:
     """Return references, spans of masters, latest values and notices; not when or where they were made."""
     with home.reading() as session:
-        spans = [(one.purpose, one.night, one.valid_from, one.valid_to) for one in masters(session)]
+        spans = [(one.purpose, one.night, one.valid_from, one.valid_to) for one in list_masters(session)]
         current = sorted((one.kind, one.night) for one in current_reference(session, at=now()))
         values = [(row.quantity, row.night, row.value, row.verdict) for row in trends(session)]
         told = [(one.kind, one.quantity, one.observed_at, one.after) for one in notices(session)]

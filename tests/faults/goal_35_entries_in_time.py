@@ -11,7 +11,7 @@ from typing import Any
 from astropy.io import fits
 
 from db.runs.inputs import run_inputs
-from db.runs.masters import current_reference, masters
+from db.runs.masters import current_reference, list_masters
 from db.trends.history import trends
 from flows.commands.process import process
 from flows.home.home import open_home
@@ -66,7 +66,7 @@ def _gain_of_before(top: Path) -> None:
     assert abs(new["read_noise_adu"] - 3.0) < 0.3
     with open_home(top / "home").reading() as session:
         assert {one.night for one in current_reference(session, at=now())} == {AFTER}
-        assert {one.valid_to for one in masters(session) if one.night == BEFORE} == {BETWEEN_NIGHTS}
+        assert {one.valid_to for one in list_masters(session) if one.night == BEFORE} == {BETWEEN_NIGHTS}
 
 
 def _biases_of_before(top: Path) -> None:

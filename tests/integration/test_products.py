@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from db.runs.runs import runs
+from db.runs.runs import list_runs
 from flows.calibration.steps import STEPS
 from flows.commands.process import process
 from flows.home.home import open_home
@@ -157,7 +157,7 @@ def test_no_picture_shows_pixels_that_are_not_on_record(tmp_path: Path, monkeypa
     drawn: list[str] = []
     monkeypatch.setattr("flows.products.figures._draw", lambda *about: drawn.append(about[3]))
     with home.reading() as session:
-        (run,) = runs(session)
+        (run,) = list_runs(session)
     draw_pictures(home, run.id)
     assert {"Master bias frames", "Master bias histogram"} <= set(drawn)
     drawn.clear()

@@ -22,9 +22,8 @@ import psutil
 from sqlalchemy import select
 
 from ccdcore.headers.instrument import FrameType
-from db.runs import runs as runs_module
 from db.runs.inputs import run_inputs
-from db.runs.runs import RunOnRecord
+from db.runs.runs import RunOnRecord, list_runs
 from db.schema.models import File, FileState
 from flows.home.home import Home, read_home
 from flows.prefect_server.password import password_file
@@ -197,7 +196,7 @@ class Service:
     def runs(self, instrument: str) -> list[RunOnRecord]:
         """Return all runs of an instrument, oldest first."""
         with self.on_record.reading() as session:
-            return runs_module.runs(session, instrument=instrument, superseded=True)
+            return list_runs(session, instrument=instrument, superseded=True)
 
     def frames_used(self, run: RunOnRecord) -> int:
         """Return how many frames a run looked at."""

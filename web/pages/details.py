@@ -11,14 +11,12 @@ from sqlalchemy.orm import Session
 
 from ccdcore.text import value_text
 from db.errors import UnknownIdError
-from db.frames.listing import frame_statistics
-from db.frames.listing import frames as frames_on_record
+from db.frames.listing import frame_statistics, list_frames
 from db.frames.revisions import Disagreement, disagreements
 from db.provenance import provenance
 from db.runs.lacks import run_lacks
-from db.runs.masters import MasterOnRecord, masters
-from db.runs.runs import RunOnRecord
-from db.runs.runs import runs as runs_on_record
+from db.runs.masters import MasterOnRecord, list_masters
+from db.runs.runs import RunOnRecord, list_runs
 from db.runs.sets import calibration_set
 from db.schema.rows import Page
 from db.trends.history import TrendRow, measured_by, measurement
@@ -117,7 +115,7 @@ def _made(rows: Sequence[TrendRow], made: Sequence[MasterOnRecord]) -> list[Node
 def one_master(request: Request, session: Reading, record: OfRecord, key: Id) -> Response:
     """A master: its statistics, its validity, what it was made of."""
     tree = of_record(session, f"master:{key}")
-    master = next((one for one in masters(session, superseded=True) if one.master_id == key), None)
+    master = next((one for one in list_masters(session, superseded=True) if one.master_id == key), None)
     if master is None:
         raise HTTPException(404, f"master {key} is of a run that came to no end: it is not shown")
     return page(
@@ -165,15 +163,15 @@ def one_set(request: Request, session: Reading, key: Id) -> Response:
         request,
         "set.html",
         set=found,
-        frames=frames_on_record(session, set_id=key),
-        runs=runs_on_record(session, set_id=key, superseded=True)[::-1],
+        frames=list_frames(session, set_id=key),
+        runs=list_runs(session, set_id=key, superseded=True)[::-1],
     )
 
 
 @router.get("/instruments/{name:path}")
 def one_instrument(request: Request, session: Reading, name: str) -> Response:
     """An instrument: how its amplifiers stand, its masters in force, its latest runs."""
-    latest = runs_on_record(session, instrument=name, page=Page(LATEST))
+    latest = list_runs(session, instrument=name, page=Page(LATEST))
     if not latest:
         raise HTTPException(404, f"no instrument {name} is on record")
     return page(
@@ -181,7 +179,7 @@ def one_instrument(request: Request, session: Reading, name: str) -> Response:
         "instrument.html",
         name=name,
         instruments=by_instrument(session, instrument=name),
-        masters=[one for one in masters(session, instrument=name) if one.is_good and _is_in_force(one)],
+        masters=[one for one in list_masters(session, instrument=name) if one.is_good and _is_in_force(one)],
         runs=latest,
     )
 
@@ -191,12 +189,12 @@ def _is_in_force(one: MasterOnRecord) -> bool:
 
 
 def _run(session: Session, run_id: int) -> RunOnRecord:
-    (run,) = runs_on_record(session, run_id=run_id, superseded=True)
+    (run,) = list_runs(session, run_id=run_id, superseded=True)
     return run
 
 
 def _masters_of(session: Session, run_id: int) -> list[MasterOnRecord]:
-    return [one for one in masters(session, superseded=True) if one.run_id == run_id]
+    return [one for one in list_masters(session, superseded=True) if one.run_id == run_id]
 
 
 def _pictures(record: Record, run_id: int, *, only: str = "") -> list[tuple[str, str]]:

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, Field
 
-from db.frames.listing import frames as frames_on_record
-from db.runs.masters import masters as masters_on_record
-from db.runs.runs import runs as runs_on_record
+from db.frames.listing import list_frames
+from db.runs.masters import list_masters
+from db.runs.runs import list_runs
 from db.schema.rows import Page
 from web.dependencies import OfRecord, Reading
 from web.parameters import Instant, Name, field, or_none
@@ -57,7 +57,7 @@ class ListedMasters(Listed):
 @router.get("/frames")
 def frames(request: Request, session: Reading, asked: Annotated[ListedFrames, Query()]) -> Response:
     """The frames on record, the newest in front."""
-    found = frames_on_record(
+    found = list_frames(
         session,
         instrument=asked.instrument,
         frame_type=asked.type,
@@ -71,7 +71,7 @@ def frames(request: Request, session: Reading, asked: Annotated[ListedFrames, Qu
 @router.get("/masters")
 def masters(request: Request, session: Reading, asked: Annotated[ListedMasters, Query()]) -> Response:
     """The masters on record, the newest in front."""
-    found = masters_on_record(session, instrument=asked.instrument, kind=asked.kind, superseded=asked.superseded)[::-1]
+    found = list_masters(session, instrument=asked.instrument, kind=asked.kind, superseded=asked.superseded)[::-1]
     rows = found[asked.after : asked.after + PAGE_SIZE]
     return page(request, "masters.html", asked=asked, rows=rows, more=len(found) > asked.after + PAGE_SIZE)
 
@@ -79,7 +79,7 @@ def masters(request: Request, session: Reading, asked: Annotated[ListedMasters, 
 @router.get("/runs")
 def runs(request: Request, session: Reading, asked: Annotated[Listed, Query()]) -> Response:
     """The runs on record, the newest in front."""
-    found = runs_on_record(session, instrument=asked.instrument, superseded=asked.superseded, page=asked.page)
+    found = list_runs(session, instrument=asked.instrument, superseded=asked.superseded, page=asked.page)
     return page(request, "runs.html", asked=asked, rows=found[:PAGE_SIZE], more=len(found) > PAGE_SIZE)
 
 

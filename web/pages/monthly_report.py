@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 from ccdcore.quantities import gravest
 from db.errors import UnknownIdError
 from db.runs.inputs import LeftOut, left_out
-from db.runs.masters import masters
-from db.runs.runs import runs
+from db.runs.masters import list_masters
+from db.runs.runs import list_runs
 from db.trends.changes import changes
 from db.trends.history import TrendRow, trends
 from db.trends.notices import notices
@@ -104,8 +104,8 @@ def monthly_report(session: Session, *, instrument: str, month: date, base_url: 
             if first <= (one.observed_at - timedelta(hours=12)).date() <= last
         ],
         left_out=_reasons(left_out(session, instrument=instrument, first=first, last=last)),
-        runs=[one for one in runs(session, instrument=instrument) if first <= one.night <= last],
-        masters=[one for one in masters(session, instrument=instrument) if first <= one.night <= last],
+        runs=[one for one in list_runs(session, instrument=instrument) if first <= one.night <= last],
+        masters=[one for one in list_masters(session, instrument=instrument) if first <= one.night <= last],
     )
     return _linked(content, base_url)
 

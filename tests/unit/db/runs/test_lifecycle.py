@@ -16,7 +16,7 @@ from db.frames.entries import sync_instruments
 from db.frames.series import set_frames
 from db.runs.inputs import NewInput, record_inputs
 from db.runs.lifecycle import abandon_run, claim_run, fail_run, finish_run
-from db.runs.masters import forget_master, masters, record_master, run_masters
+from db.runs.masters import forget_master, list_masters, record_master, run_masters
 from db.runs.measurements import NewMeasurement, record_measurements
 from db.runs.runs import open_runs, runs_cut_short
 from db.runs.sets import attempts
@@ -284,7 +284,7 @@ def test_an_abandoned_run_leaves_no_results(session: Session, set_id: int) -> No
     record_master(session, run_id=run_id, master=master("masters/1.fits"))
     assert abandon_run(session, run_id=run_id, now=NOON)
     assert session.scalars(select(models.Measurement)).all() == []
-    assert masters(session, superseded=True) == []
+    assert list_masters(session, superseded=True) == []
     assert [one.id for one in runs_cut_short(session, before=NOON)] == [run_id]
     assert runs_cut_short(session, before=NOON - timedelta(seconds=1)) == []
     for row in run_masters(session, run_id):  # by which their files are known

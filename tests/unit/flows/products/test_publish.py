@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from db.files import ledger
 from db.runs.lifecycle import finish_run
-from db.runs.masters import masters, record_master
+from db.runs.masters import list_masters, record_master
 from db.schema.models import File, FileState, Run
 from flows.config.settings import Settings
 from flows.home.home import Home, open_home
@@ -187,4 +187,4 @@ def test_masters_do_not_rely_on_the_textbook_pair(home: Home) -> None:
 def test_every_master_on_record_is_a_file(home: Home) -> None:
     made(home, "one.fits")
     with home.reading() as session:
-        assert all((home.path / one.path).is_file() for one in masters(session))
+        assert all((home.path / one.path).is_file() for one in list_masters(session))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from db.runs.runs import runs
+from db.runs.runs import list_runs
 from flows.calibration.steps import STEPS
 from flows.commands.process import _Made, process
 from flows.home.home import Home, open_home
@@ -69,7 +69,7 @@ def test_a_run_that_prefect_saw_end_is_ended_on_record(
 ) -> None:
     Dispatcher(under_way, Prefect(state)).tick(now())  # type: ignore[arg-type]
     with under_way.reading() as session:
-        (run,) = runs(session, superseded=True)
+        (run,) = list_runs(session, superseded=True)
     assert run.outcome == outcome
     assert (run.message or "").startswith(message or "")
     assert run.host == "worker-2"
@@ -85,7 +85,7 @@ def test_a_run_whose_process_here_was_killed_is_given_up_unless_somebody_cancell
     monkeypatch.setattr("flows.service.dispatcher.is_lost", lambda _run: True)
     Dispatcher(under_way, Prefect(FlowRunState(state, ""))).tick(now())  # type: ignore[arg-type]
     with under_way.reading() as session:
-        (run,) = runs(session, superseded=True)
+        (run,) = list_runs(session, superseded=True)
     assert run.outcome == outcome
 
 
@@ -109,7 +109,7 @@ def test_a_run_on_a_machine_that_died_is_given_up_when_its_lease_is_over(
     dispatcher.tick(now())
     assert prefect.crashed == ["f1"]
     with under_way.reading() as session:
-        (run,) = runs(session, superseded=True)
+        (run,) = list_runs(session, superseded=True)
     assert run.outcome == "abandoned"
 
 
@@ -128,6 +128,6 @@ def test_pictures_of_a_run_that_was_killed_while_they_were_drawn_are_asked_for(
     assert prefect.asked_for == [f"{home.path}:{plan.key}:pictures"]
     assert without_pictures(home, now() + timedelta(days=2)) == []
     with home.reading() as session:
-        (run,) = runs(session)
+        (run,) = list_runs(session)
     draw_pictures(home, run.id)
     assert without_pictures(home, now()) == []
