@@ -195,11 +195,11 @@ def _answer(home: Home, folder: Path) -> dict[str, list[dict[str, Any]]]:
 
     tree = Tree(str(folder), include=home.settings.watch.include, exclude=str(home.path))
     sightings = [found for _, found in tree.walk(str(folder))]
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         ledger.observe(session, sightings, host=home.settings.host, now=now())
         ids = [file.id for file in ledger.files_at(session, sightings, host=home.settings.host)]
     register_files(home, file_ids=ids)
-    with home.reading() as session:
+    with home.read_session() as session:
         held = frames_of_files(session, ids)
         set_ids = [one.id for one in set_summaries(session, host=home.settings.host)]
     failed = [{"path": str(one.path), "reason": one.reason or ""} for one in held if one.state is not FileState.DONE]
@@ -214,7 +214,7 @@ def _answer(home: Home, folder: Path) -> dict[str, list[dict[str, Any]]]:
                 if step.is_urgent:
                     with suppress(ProductFailedError):
                         do(step, home, run_id)
-        with home.reading() as session:
+        with home.read_session() as session:
             run = get_run(session, run_id)
         if run.outcome is not Outcome.DONE:
             failed.append({"path": plan.instrument, "reason": run.message or ""})

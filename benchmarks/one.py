@@ -147,7 +147,7 @@ def ledger(paths: Sequence[str], times: int) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             home = open_home(Path(folder))
             seen = [sighting(str(path.parent), path.name, path.lstat()) for path in map(Path, paths)]
-            with home.sessions.begin() as session:
+            with home.write_session() as session:
                 files = ledger.observe(session, seen, host=home.settings.host, now=now())
                 ledger.mark_ready(session, [file.id for file in files], now=now())
             taken += best_of(1, partial(register_files, home))
@@ -165,7 +165,7 @@ def verification(paths: Sequence[str], times: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         home = open_home(Path(folder))
         process(home, [Path(path) for path in paths])
-        with home.reading() as session:
+        with home.read_session() as session:
             n_verified = len(raw_inputs(session, 1))
         assert n_verified == len(paths), f"{n_verified} of {len(paths)} files are verified"
 

@@ -32,10 +32,10 @@ def main() -> None:
 def measure(folder: Path) -> None:
     """Print one row a query, and one or two a page."""
     query(folder / "many")
-    with open_home(folder / "wide").sessions.begin() as session:
+    with open_home(folder / "wide").write_session() as session:
         cameras = tuple(f"camera {number}" for number in range(50))
         put_history(session, instruments=cameras, amplifiers=("A", "B", "C", "D"), nights=365)
-    with open_home(folder / "long").sessions.begin() as session:
+    with open_home(folder / "long").write_session() as session:
         put_history(session, nights=2000, per_night=50)
     show("overview of 200 amplifiers, a year each", folder / "wide", "/")
     show("trend page of 100 000 points", folder / "long", "/trends/gain?instrument=red&amplifier=1")
@@ -45,14 +45,14 @@ def query(home: Path) -> None:
     """Print how long a year of one amplifier takes among a million measurements, up to the rows that are returned."""
     cameras = tuple(f"camera {number}" for number in range(20))
     opened = open_home(home)
-    with opened.sessions.begin() as session:
+    with opened.write_session() as session:
         put_history(session, instruments=cameras, amplifiers=("A", "B", "C", "D"), nights=1140, n_others=9)
     year = {"since": datetime(2021, 3, 1, tzinfo=UTC), "until": datetime(2022, 3, 1, tzinfo=UTC)}
     for quantity in ("gain", None):
         seconds = []
         for _ in range(TIMES + 1):
             began = time.perf_counter()
-            with opened.reading() as session:
+            with opened.read_session() as session:
                 rows = trends(session, quantity=quantity, instrument=cameras[7], amplifier="B", **year)  # type: ignore[arg-type]
             seconds.append(time.perf_counter() - began)
         what = f"a year of {'the gain' if quantity else 'all 11 quantities'} of an amplifier"

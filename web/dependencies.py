@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 
 @dataclass(frozen=True)
@@ -17,8 +18,8 @@ class Record:
 
     Parameters
     ----------
-    sessions : sessionmaker
-        Makes sessions that only read.
+    read_session : callable
+        Begins a session of the database that only reads.
     home : Path
         What the paths of masters are relative to.
     host : str
@@ -31,7 +32,7 @@ class Record:
         Address of the Prefect UI, or None.
     """
 
-    sessions: sessionmaker[Session]
+    read_session: Callable[[], AbstractContextManager[Session]]
     home: Path
     host: str
     pictures: Callable[[int], list[Path]]
@@ -48,7 +49,7 @@ OfRecord = Annotated[Record, Depends(_record)]
 
 
 def _session(record: OfRecord) -> Iterator[Session]:
-    with record.sessions() as session:
+    with record.read_session() as session:
         yield session
 
 

@@ -141,7 +141,7 @@ def simulate(night: Night, folder: Path) -> None:
 
 def tell_what_was_found(home: Home, nights: Sequence[Night]) -> list[NoticeOnRecord]:
     """Print what was put in, and what was found; return the notices."""
-    with home.reading() as session:
+    with home.read_session() as session:
         found = notices(session)
         n = len(trends(session))
         entries = entry_versions(session, None)

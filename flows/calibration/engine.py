@@ -76,7 +76,7 @@ def recording_failure(home: Home, run_id: int, *, reraise: bool = False) -> Iter
                 message = out_of_memory(home, run_id, error)
             elif is_disk_full(error):
                 message = f"the disk is full: make room on that of {home.path} ({message})"
-            with home.sessions.begin() as session:
+            with home.write_session() as session:
                 fail_run(session, run_id=run_id, message=redact(message), now=now())
         if reraise:
             raise

@@ -34,7 +34,7 @@ def current_results(home: Home, set_ids: Collection[int]) -> dict[str, list[dict
         frames do not support) and ``failed`` (products that failed), each a list of rows by column name.
     """
     found: dict[str, list[dict[str, Any]]] = {"characterisations": [], "masters": [], "excluded": [], "failed": []}
-    with home.reading() as session:
+    with home.read_session() as session:
         for run in current_runs(session, set_ids):
             measured, masters = run_measurements(session, run.id), run_masters(session, run.id)
             lacks = run_lacks(session, run.id)

@@ -91,7 +91,7 @@ def do(step: Step, home: Home, run_id: int) -> list[int]:
 def judge_frames(home: Home, run_id: int) -> list[int]:
     """Put on record which frames of the set are used, and why others are left out."""
     require_memory(home, run_id)
-    with home.reading() as session:
+    with home.read_session() as session:
         own, from_elsewhere = frames_of_set(session, home.settings, get_run(session, run_id).set_id)
     there, gone = _on_disk(home, [*own, *from_elsewhere])
     repeated = no_exposures(home, there)
@@ -111,7 +111,7 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
         )
         for frame in (*kept, *(exclusion.frame for exclusion in excluded), *unusable)
     ]
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         record_inputs(session, run_id=run_id, inputs=inputs)
     verify_inputs(home, run_id)
     return []
@@ -207,7 +207,7 @@ def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
     biases = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
     if not biases:
         return []
-    with home.reading() as session:
+    with home.read_session() as session:
         rows = run_masters(session, run_id)
     noise = measured(home, run_id, "read_noise_adu")
     good = [row for row in rows if row.verdict != "bad"]
@@ -230,7 +230,7 @@ def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
         step_adu=max(one.step for one in biases[0].statistics),
     )
     measurements = bad_pixel_rows(bad, conditions([*biases, *flats], now()))
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         record_measurements(session, run_id=run_id, measurements=measurements)
     return [publish_mask(home, run_id, bad)]
 
@@ -247,11 +247,11 @@ def release(home: Home, run_id: int) -> list[int]:
     """
     require_unchanged(home, run_id)
     failed = failures(home, run_id)
-    with home.reading() as session:
+    with home.read_session() as session:
         is_anything = run_measurements(session, run_id) or run_masters(session, run_id)
     if failed and not is_anything:
         raise NothingMadeError("; ".join(f"{one.product}: {one.reason}" for one in failed))
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         finish_run(session, run_id=run_id, now=now())
     with producing(home, run_id, "references"):
         refresh_references(home)

@@ -86,14 +86,14 @@ def audit(
 
 
 def _raw_files(home: Home) -> Iterator[Difference]:
-    with home.reading() as session:
+    with home.read_session() as session:
         registered = ledger.registered(session, host=home.settings.host)
     for file, sha256 in registered:
         yield Difference(Finding.CHANGED, "raw", f"file:{file.id}", str(file.path), sha256)
 
 
 def _products(home: Home) -> Iterator[Difference]:
-    with home.reading() as session:
+    with home.read_session() as session:
         made, current = list_masters(session, superseded=True), current_reference(session, at=now())
     for one in made:
         path = home.path / one.path
@@ -133,7 +133,7 @@ def _unregistered_frames(home: Home) -> Iterator[Difference]:
 
 
 def _on_ledger(home: Home) -> set[tuple[str, str]]:
-    with home.reading() as session:
+    with home.read_session() as session:
         return {(one.root, one.relative_path) for one in ledger.sightings(session, host=home.settings.host)}
 
 

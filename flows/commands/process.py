@@ -70,7 +70,7 @@ def process(home: Home, paths: Sequence[Path], *, progress: Progress = lambda *_
     began = now()
     found = find_files(home, paths)
     files = _on_ledger(home, found.sightings)
-    with home.reading() as session:
+    with home.read_session() as session:
         stale = set(ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with))
     _register(home, {file.id for file in files if file.state is not FileState.DONE or file.id in stale}, progress)
     file_ids = [file.id for file in files]
@@ -125,12 +125,12 @@ def backfill(home: Home, *, since: date | None = None, progress: Progress = lamb
         Told how the work goes on.
     """
     host = home.settings.host
-    with home.reading() as session:
+    with home.read_session() as session:
         stale = ledger.identified_otherwise(session, host=host, identified_with=home.identified_with, since=since)
     _register(home, stale, progress)
     held, _ = _held(home, stale)
     at, settle = now(), home.settings.watch.settle_seconds
-    with home.reading() as session:
+    with home.read_session() as session:
         believed = at + timedelta(seconds=settle)
         summaries = set_summaries(session, host=host, since=since, believed_until=believed)
     complete = {one.id for one in summaries if settles_at(one, settle) <= at}
@@ -147,7 +147,7 @@ def _named(home: Home, id_texts: Sequence[str]) -> tuple[list[FileRow], set[int]
         if kind not in numbers or not number.isdecimal() or len(number) > 9:
             raise UnknownIdError(f"{text} is no id of a file or a run: write file:12 or run:5, see ccdwatch status")
         numbers[kind].add(int(number))
-    with home.reading() as session:
+    with home.read_session() as session:
         files = [file for file in ledger.files_of(session, numbers["file"]) if file.host == home.settings.host]
         runs = {run.id: run.set_id for run in runs_of(session, numbers["run"])}
         here = {one.id for one in set_summaries(session, host=home.settings.host)}
@@ -163,7 +163,7 @@ def _named(home: Home, id_texts: Sequence[str]) -> tuple[list[FileRow], set[int]
 
 def _held(home: Home, file_ids: Collection[int]) -> tuple[list[FileFrame], set[int]]:
     """Return what these files hold, and the sets of it."""
-    with home.reading() as session:
+    with home.read_session() as session:
         held = frames_of_files(session, file_ids)
     return held, {frame.set_id for frame in held if frame.set_id is not None}
 
@@ -183,14 +183,14 @@ def _answer(home: Home, held: Sequence[FileFrame], set_ids: Collection[int], mad
 
 
 def _on_ledger(home: Home, sightings: Sequence[Sighting]) -> list[FileRow]:
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         ledger.observe(session, sightings, host=home.settings.host, now=now())
         return ledger.files_at(session, sightings, host=home.settings.host)
 
 
 def _changed_sets(home: Home, since: datetime) -> set[int]:
     """Return the sets that a corrected header has made others: those it left, too."""
-    with home.reading() as session:
+    with home.read_session() as session:
         return changed_sets(session, since)
 
 
@@ -215,7 +215,7 @@ def _register(home: Home, file_ids: Collection[int], progress: Progress, *, prev
 
 def _not_read(home: Home, file_ids: Collection[int]) -> list[int]:
     """Return the files that others have claimed, or had."""
-    with home.reading() as session:
+    with home.read_session() as session:
         held = frames_of_files(session, file_ids)
     return [frame.file_id for frame in held if frame.state in {FileState.CLAIMED, FileState.READY}]
 
@@ -279,7 +279,7 @@ def _make_runs(
 
 def _read_changed(home: Home, run: RunRow, progress: Progress) -> list[FileFrame]:
     """Read again the files of a run that changed under it, and return what they hold now."""
-    with home.reading() as session:
+    with home.read_session() as session:
         changed = files_to_read(session, run.id, host=home.settings.host)
     _register(home, changed, progress)
     return _held(home, changed)[0]
@@ -307,7 +307,7 @@ def _elsewhere(home: Home, set_ids: Collection[int]) -> list[OpenRun]:
 
 
 def _under_way(home: Home, set_ids: Collection[int]) -> list[OpenRun]:
-    with home.reading() as session:
+    with home.read_session() as session:
         return [run for run in open_runs(session) if run.calibration_set_id in set_ids]
 
 
@@ -318,7 +318,7 @@ def _say_step(progress: Progress, name: str, number: int, total: int, step: str)
 def _wait_for_end(home: Home, plan: Plan) -> RunRow | None:
     """Wait until the run of a plan, whoever made it, is over, and return it; None where it never began."""
     while True:
-        with home.reading() as session:
+        with home.read_session() as session:
             run = find_run(session, set_id=plan.set_id, digest=plan.digest, attempt=plan.attempt)
         if run is None or run.outcome is not None:
             return run

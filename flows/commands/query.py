@@ -38,7 +38,7 @@ def trends(
     """Return measurements, oldest first, and draw them where a picture is asked for."""
     if quantity is not None and quantity not in QUANTITIES:
         raise SettingsError(f"there is no quantity {quantity!r}: write one of {', '.join(QUANTITIES)}")
-    with read_home(home).reading() as session:
+    with read_home(home).read_session() as session:
         rows = history.trends(session, quantity=quantity, since=_utc(since), until=_utc(until), **which)
     if plot is not None:
         _draw(rows, plot)
@@ -48,7 +48,7 @@ def trends(
 def frames(home: Path, *, since: datetime | None, until: datetime | None, **which: Any) -> Rows:
     """Return the frames on record, oldest first, and where their files disagree, in words."""
     opened = read_home(home)
-    with opened.reading() as session:
+    with opened.read_session() as session:
         rows = list_frames(session, since=_utc(since), until=_utc(until), **which)
     told = {one.frame_id: in_words(one) for one in current_disagreements(opened)}
     return [{**row.as_dict(), "disagreement": told.get(row.id)} for row in rows]
@@ -56,14 +56,14 @@ def frames(home: Path, *, since: datetime | None, until: datetime | None, **whic
 
 def masters(home: Path, *, kind: str | None, **which: Any) -> Rows:
     """Return the masters on record, in order of observation, their paths whole; masks only where they are asked for."""
-    with read_home(home).reading() as session:
+    with read_home(home).read_session() as session:
         rows = [row.as_dict() for row in list_masters(session, kind=kind, **which)]
     return [{**row, "path": str(home / row["path"])} for row in rows if kind or row["kind"] != "mask"]
 
 
 def runs(home: Path, **which: Any) -> Rows:
     """Return the runs on record, oldest first."""
-    with read_home(home).reading() as session:
+    with read_home(home).read_session() as session:
         return [row.as_dict() for row in list_runs(session, **which)]
 
 
@@ -73,7 +73,7 @@ def write_report(home: Path, instrument: str, *, month: date | None, output: Pat
 
     opened = read_home(home)
     wanted = month or now().date().replace(day=1) - timedelta(days=1)
-    with opened.reading() as session:
+    with opened.read_session() as session:
         page = monthly_report(
             session, instrument=instrument, month=wanted, base_url=web_url(opened.settings), now=now()
         )
@@ -108,7 +108,7 @@ def _is_own(path: Path, begins: bytes) -> bool:
 
 def print_provenance(home: Path, identifier: str, *, as_json: bool) -> None:
     """Print where something came from; the path of a file stands for what its bytes are."""
-    with read_home(home).reading() as session:
+    with read_home(home).read_session() as session:
         tree = origins.provenance(session, _sha256_of_path(identifier) or identifier)
     if as_json:
         print(json.dumps(tree, indent=2, allow_nan=False))  # noqa: T201 - the command line speaks here

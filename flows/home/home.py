@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -62,13 +64,13 @@ class Home:
             raise identity.HomeAwayError(identity.words_of_away(self.path))
 
     @cached_property
-    def sessions(self) -> sessionmaker[Session]:
-        """What makes sessions that write."""
-        return session_factory(self.engine)
+    def write_session(self) -> Callable[[], AbstractContextManager[Session]]:
+        """Begins a session that writes: committed at its end, and rolled back where it raises."""
+        return session_factory(self.engine).begin
 
     @cached_property
-    def reading(self) -> sessionmaker[Session]:
-        """What makes sessions that only read, and so never wait for a writer."""
+    def read_session(self) -> sessionmaker[Session]:
+        """Begins a session that only reads, and so never waits for a writer."""
         return session_factory(self.engine, read_only=True)
 
     @cached_property
@@ -107,7 +109,7 @@ def open_home(path: Path, *, watch: tuple[Path, ...] = ()) -> Home:
     except SettingsError:
         engine.dispose()
         raise
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         sync_instruments(session, settings.instruments, now=now())
     return home
 

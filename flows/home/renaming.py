@@ -23,7 +23,7 @@ from flows.home.processes import HOST
 
 def words_of_renamed(home: Home) -> list[str]:
     """Say that the files of a home are on record under another name than that of this machine; nothing, if not."""
-    with home.reading() as session:
+    with home.read_session() as session:
         row, files = home_on_record(session), files_by_host(session)
     if row is None or row.host == home.settings.host or not files.get(row.host):
         return []
@@ -35,7 +35,7 @@ def words_of_renamed(home: Home) -> list[str]:
 
 def words_of_others(home: Home) -> list[str]:
     """Say how many files are on record under names of other machines, and so are not looked at from here."""
-    with home.reading() as session:
+    with home.read_session() as session:
         others = {host: n for host, n in files_by_host(session).items() if host != home.settings.host}
     return [f"{number_of(n, 'file')} of {host} not looked at from here" for host, n in sorted(others.items())]
 
@@ -49,7 +49,7 @@ def rename_files(home: Home, old: str) -> Iterator[str]:
         If nothing is on record under that name.
     """
     new = home.settings.host
-    with home.reading() as session:
+    with home.read_session() as session:
         files, names, row = files_of_host(session, old), files_by_host(session), home_on_record(session)
     if not files and (row is None or row.host != old):
         known = ", ".join(sorted(names)) or "nothing is on record"
@@ -57,7 +57,7 @@ def rename_files(home: Home, old: str) -> Iterator[str]:
     if old == new:
         raise SettingsError(f"this machine is {new} already: nothing is to be renamed")
     here = [file.id for file in files if _is_here(file)]
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         n = rename_host(session, here, old=old, new=new)
         rename_machine_of_runs(session, old=old, new=HOST)
         if row is not None and row.host == old:

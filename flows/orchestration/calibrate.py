@@ -99,14 +99,14 @@ def _calibrate(home: Home, *, set_id: int, digest: str, attempt: int) -> State |
         logger.info(line)
     with producing(home, run_id, "report"):
         publish_report(home, run_id)
-    with home.reading() as session:
+    with home.read_session() as session:
         run = get_run(session, run_id)
     return Failed(message=run.message) if run.is_done_in_part else None
 
 
 def _results(home: Home, *, set_id: int, digest: str, attempt: int) -> int | None:
     """Claim the run and do what somebody waits for; return its id, or None where there is nothing to do."""
-    with home.reading() as session:
+    with home.read_session() as session:
         n_pixels = largest_frames(session, {set_id}).get(set_id, 0)
     with seat(home.path, needed(n_pixels)):
         run_id = begin_run(
@@ -122,6 +122,6 @@ def _results(home: Home, *, set_id: int, digest: str, attempt: int) -> int | Non
 
 def _without_pictures(home: Home, *, set_id: int, digest: str, attempt: int) -> int | None:
     """Return this run if it was made, but killed before its pictures were drawn."""
-    with home.reading() as session:
+    with home.read_session() as session:
         run = find_run(session, set_id=set_id, digest=digest, attempt=attempt)
     return run.id if run and run.outcome is Outcome.DONE and not are_drawn(home, run.id) else None

@@ -41,7 +41,7 @@ def text(value: object) -> str:
 
 def publish_report(home: Home, run_id: int) -> None:
     """Attach the report of a run to the flow run that is under way."""
-    with home.reading() as session:
+    with home.read_session() as session:
         run = get_run(session, run_id)
     key = re.sub(r"[^a-z0-9]+", "-", f"report {run.instrument} {run.configuration}".lower()).strip("-")
     create_markdown_artifact(report(home, run_id), key=key, description=f"{run.instrument} {run.night}")
@@ -49,7 +49,7 @@ def publish_report(home: Home, run_id: int) -> None:
 
 def report(home: Home, run_id: int) -> str:
     """Return the report of a run: results, pictures, masters, series, and what was left out."""
-    with home.reading() as session:
+    with home.read_session() as session:
         run, inputs = get_run(session, run_id), run_inputs(session, run_id)
         measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
         verdicts = verdicts_of(session, run_id)
@@ -70,7 +70,7 @@ def report(home: Home, run_id: int) -> str:
 
 def summary(home: Home, run_id: int) -> list[str]:
     """Return what a run measured and made, a line each, for its log."""
-    with home.reading() as session:
+    with home.read_session() as session:
         measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
     values = [f"amplifier {row.amplifier}: {row.quantity} {_value(row)} {row.unit}".rstrip() for row in measured]
     return values + [f"master {row.kind} of {row.n_combined}: {row.path}" for row in masters]
@@ -215,7 +215,7 @@ def _more(n_rows: int) -> str:
 
 def publish_registration(home: Home, *, since: datetime) -> None:
     """Attach to the flow run that is under way what the frames registered since a time were taken for, and why."""
-    with home.reading() as session:
+    with home.read_session() as session:
         frames = [one for one in list_frames(session) if one.registered_at >= since]
     if not frames:
         return

@@ -29,7 +29,7 @@ def record_never_started(home: Home, plan: Plan, *, flow_run_id: str, state: Flo
     )
     if run_id is None:
         return
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         if state and state.was_cancelled:
             abandon_run(session, run_id=run_id, now=now(), cancelled=cancelled(run_id, state))
         else:

@@ -34,12 +34,12 @@ def bias_for(home: Home, run_id: int, kind: str, frames: Sequence[SeriesFrame]) 
     biases = used_frames(home, run_id, FrameType.BIAS)
     if gap := temperature_gap(biases, frames):
         raise InsufficientDataError(f"no master {kind} with biases of another temperature: {gap}")
-    with home.reading() as session:
+    with home.read_session() as session:
         own = next((row for row in run_masters(session, run_id) if row.kind == FrameType.BIAS), None)
     if own is not None:
         return read_master(home.path / own.path)
     if not biases:
-        with home.reading() as session:
+        with home.read_session() as session:
             configuration = get_run(session, run_id).configuration
         reach = home.settings.nights.reach_nights
         raise InsufficientDataError(
@@ -52,6 +52,6 @@ def bias_for(home: Home, run_id: int, kind: str, frames: Sequence[SeriesFrame]) 
 
 def measured(home: Home, run_id: int, quantity: str) -> dict[str, float] | None:
     """Return what this run measured that masters may rely on, by amplifier; None where there is nothing."""
-    with home.reading() as session:
+    with home.read_session() as session:
         rows = reliable(home, run_measurements(session, run_id))
     return {row.amplifier: row.value for row in rows if row.quantity == quantity} or None

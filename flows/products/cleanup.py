@@ -31,7 +31,7 @@ def sweep(home: Home) -> list[str]:
 
 def give_up_lost_runs(home: Home) -> list[str]:
     """End the runs whose process on this machine is gone, so that they are made again; return that in words."""
-    with home.reading() as session:
+    with home.read_session() as session:
         lost = [run for run in open_runs(session) if is_lost(run)]
     for run in lost:
         give_up(home, run.id)
@@ -47,5 +47,5 @@ def is_lost(run: OpenRun) -> bool:
 
 def give_up(home: Home, run_id: int, *, cancelled: str | None = None, why: str = PROCESS_GONE) -> None:
     """End a run that was cut short, so that it is made again unless it was cancelled; its files go later."""
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         abandon_run(session, run_id=run_id, now=now(), cancelled=cancelled, why=why)

@@ -39,7 +39,7 @@ def draw_pictures(home: Home, run_id: int) -> list[int]:
 
     Each picture is drawn on its own: one that fails costs no other.
     """
-    with home.reading() as session:
+    with home.read_session() as session:
         run, measured = get_run(session, run_id), run_measurements(session, run_id)
         rows = run_masters(session, run_id)
     with folder_to_draw_in(home, run_id) as folder:
@@ -92,7 +92,7 @@ def _draw_masters(
 
 def _images(home: Home, run_id: int, row: MasterRow) -> Images:
     """Return the first frame of a master, the master, and what is left of the frame."""
-    with home.reading() as session:
+    with home.read_session() as session:
         used = [one for one in inputs_of_run(session, run_id).frames if one.excluded is None]
     master, title = read_master(home.path / row.path), _title(row)
     first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)

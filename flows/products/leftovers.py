@@ -31,7 +31,7 @@ def remove_leftovers(home: Home, at: datetime) -> list[str]:
     That is their temporary files, by name and place, and of runs that will be made again the masters on their record,
     by name, place and SHA-256. Only regular files go, and only some time after they and the run were last heard of.
     """
-    with home.reading() as session:
+    with home.read_session() as session:
         cut_short = runs_cut_short(session, before=at - GRACE)
         of_runs = [
             (run, run_masters(session, run.id) if run.outcome is not Outcome.FAILED else []) for run in cut_short
@@ -49,7 +49,7 @@ def _remove_of(home: Home, run: RunRow, rows: list[MasterRow], at: datetime) -> 
         removed = [name for name, sha256 in {**passing, **recorded}.items() if _remove(folder, name, sha256, at)]
     for row in rows:
         if not os.path.lexists(home.path / row.path):
-            with home.sessions.begin() as session:
+            with home.write_session() as session:
                 forget_master(session, row.id)
     return [(below / name).as_posix() for name in removed]
 
@@ -81,7 +81,7 @@ def unregistered(home: Home) -> list[Path]:
     """Return what is below ``masters/`` and on no record, but for what runs under way or cut short have not named."""
     # Listed first: what a run that begins now writes is not in it.
     found = sorted(files_below(home.path, "masters"))
-    with home.reading() as session:
+    with home.read_session() as session:
         known = master_paths(session)
         runs = {run.id for run in [*unfinished_runs(session), *runs_cut_short(session, before=now())]}
 

@@ -101,7 +101,7 @@ def _record_results(
     common, overscans = conditions(frames, now()), overscan_read_noise(frames)
     flats = [frame for frame in frames if frame.info.frame_type is FrameType.FLAT]
     rows: list[NewMeasurement] = []
-    with home.reading() as session:
+    with home.read_session() as session:
         run, of_frames = get_run(session, run_id), _about_frames(session, run_id)
         for measured in results:
             with producing(home, run_id, f"gain and read noise of amplifier {measured.amplifier}"):
@@ -115,7 +115,7 @@ def _record_results(
         for anatomy in noises:
             with producing(home, run_id, f"parts of the noise of amplifier {anatomy.amplifier}"):
                 rows += noise_rows(anatomy, common)
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         return record_measurements(session, run_id=run_id, measurements=rows)
 
 

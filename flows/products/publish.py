@@ -56,7 +56,7 @@ def publish_master(
     doubts: Sequence[str] = (),
 ) -> int:
     """Check a master, write it below the home, record it, and return its id; ``doubts`` are what its maker found."""
-    with home.reading() as session:
+    with home.read_session() as session:
         run = get_run(session, run_id)
         measured, made = run_measurements(session, run_id), run_masters(session, run_id)
         of_run = inputs_of_run(session, run_id)
@@ -104,7 +104,7 @@ def _n_excluded(inputs: Inputs, kind: str, filter_name: str | None) -> int:
 
 def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
     """Write a mask of bad pixels below the home, record it as a master of kind ``mask``, and return its id."""
-    with home.reading() as session:
+    with home.read_session() as session:
         run = get_run(session, run_id)
     path = master_path(
         instrument=run.instrument,
@@ -137,11 +137,11 @@ def _publish(home: Home, run_id: int, row: NewMaster, hdulist: HDUList) -> int:
     home.require_there()
     path, master_id = _free(home, Path(row.path)), None
     try:
-        with appearing(home.path / path, hdulist) as sha256, home.sessions.begin() as session:
+        with appearing(home.path / path, hdulist) as sha256, home.write_session() as session:
             master_id = record_master(session, run_id=run_id, master=replace(row, path=path.as_posix(), sha256=sha256))
     except OSError:
         if master_id is not None:
-            with home.sessions.begin() as session:
+            with home.write_session() as session:
                 forget_master(session, master_id)
         raise
     return master_id

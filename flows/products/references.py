@@ -34,7 +34,7 @@ def refresh_references(home: Home) -> None:
     home.require_there()
     # Listed first: what another run puts there now is not in it.
     found = list(files_below(home.path, "reference"))
-    with home.reading() as session:
+    with home.read_session() as session:
         current, ever = current_reference(session, at=now()), list_masters(session, superseded=True)
     been: dict[Path, list[MasterOnRecord]] = defaultdict(list)
     for one in ever:

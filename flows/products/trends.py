@@ -26,10 +26,10 @@ _MOST_POINTS = 400
 
 def judge_trends(home: Home, run_id: int) -> list[int]:
     """Draw the trends that a run added to, and put on record what people are to be told of them."""
-    with home.reading() as session:
+    with home.read_session() as session:
         run = get_run(session, run_id)
         measured = {row.quantity for row in run_measurements(session, run_id)}
-    with producing(home, run_id, "alerts"), home.sessions.begin() as session:
+    with producing(home, run_id, "alerts"), home.write_session() as session:
         raise_notices(session, run_id=run_id, instrument=run.instrument, configuration=run.configuration, now=now())
     for quantity in OFTEN_WATCHED:
         if quantity in measured:
@@ -46,7 +46,7 @@ def judge_trends(home: Home, run_id: int) -> list[int]:
 
 def draw_trend(home: Home, quantity: str, *, instrument: str, configuration: str, run_id: int | None = None) -> bytes:
     """Return a picture of the last two years of a quantity as PNG: changes, and a run's points if they are the last."""
-    with home.reading() as session:
+    with home.read_session() as session:
         rows = trends(
             session, quantity=quantity, instrument=instrument, configuration=configuration, at_most=_MOST_POINTS
         )

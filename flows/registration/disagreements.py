@@ -27,7 +27,7 @@ FEWEST_REPEATED = 3
 
 def current_disagreements(home: Home, frame_ids: Collection[int] | None = None) -> list[Disagreement]:
     """Return the frames whose files do not all say what is in force, going by files that are there."""
-    with home.reading() as session:
+    with home.read_session() as session:
         found = disagreements(session, frame_ids)
     here = home.settings.host
     left = (

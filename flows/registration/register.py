@@ -71,12 +71,12 @@ def register_files(
 
 def free_lost_claims(home: Home) -> None:
     """Offer to others what was claimed by processes of this machine that are gone, without waiting for their leases."""
-    with home.reading() as session:
+    with home.read_session() as session:
         owners = ledger.claimants(session, host=home.settings.host)
     for owner in owners:
         machine, pid, started, _ = owner.rsplit(":", 3)
         if machine == HOST and is_gone(int(pid), float(started)):
-            with home.sessions.begin() as session:
+            with home.write_session() as session:
                 ledger.release(session, owner=owner, now=now())
 
 
@@ -84,12 +84,12 @@ def _claims(home: Home, owner: str, file_ids: Collection[int] | None) -> Iterato
     """Claim in batches the files given, but for those that somebody works on, or all that are ready."""
     if file_ids is not None:
         for some in batches(file_ids, BATCH):
-            with home.sessions.begin() as session:
+            with home.write_session() as session:
                 batch = ledger.claim_files(session, some, owner=owner, lease_until=now() + LEASE, now=now())
             yield batch
         return
     while True:
-        with home.sessions.begin() as session:
+        with home.write_session() as session:
             batch = ledger.claim_ready(
                 session, host=home.settings.host, owner=owner, limit=BATCH, lease_until=now() + LEASE, now=now()
             )
@@ -134,7 +134,7 @@ def _record(home: Home, owner: str, file: FileRow, measured: MeasuredFrame, *, p
     nights = home.settings.nights
     night = nights.night_of(measured.info)
     first_night, window_nights = window_of_frame(home.settings, measured.info, file.changed_at)
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         frame_id = register_frame(
             session,
             sha256=measured.sha256,
@@ -165,7 +165,7 @@ def _entry(home: Home, info: ExposureInfo) -> Instrument | None:
 
 def _set_aside(home: Home, owner: str, file: FileRow, reason: str, *, rest_until: datetime | None) -> None:
     """Put a file into quarantine, or let it rest before it is tried again."""
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         if rest_until is None:
             ledger.quarantine(session, file.id, owner=owner, reason=reason, now=now())
         else:

@@ -27,12 +27,12 @@ def begin_run(
     flow_run_id: str | None,
 ) -> int | None:
     """Claim a run; return its id, or None where there is nothing to do: somebody has it, or newer frames came."""
-    with home.reading() as session:
+    with home.read_session() as session:
         own, borrowed = frames_of_set(session, home.settings, set_id)
         instrument = own[0].info.instrument if own else ""
     if inputs_digest(home.settings, instrument, own, borrowed) != digest:
         return None
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         return claim_run(
             session,
             set_id=set_id,

@@ -30,7 +30,7 @@ def inputs_of_run(session: Session, run_id: int) -> Inputs:
 
 def used_frames(home: Home, run_id: int, kind: FrameType, *, borrowed: bool = True) -> list[SeriesFrame]:
     """Return the frames that a run uses as some type, those of other windows among them unless told otherwise."""
-    with home.reading() as session:
+    with home.read_session() as session:
         inputs = inputs_of_run(session, run_id).frames
     used = [one for one in inputs if one.role == kind and one.excluded is None]
     return [one.frame for one in used if borrowed or not one.borrowed]

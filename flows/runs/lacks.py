@@ -65,7 +65,7 @@ def producing(home: Home, run_id: int, product: str, frames: Sequence[SeriesFram
         put_lack(home, run_id, product, str(error), frames)
     except Exception as error:
         if isinstance(error, _OF_THE_RUN) or is_disk_full(error) or is_database_lost(error):
-            with home.reading() as session:
+            with home.read_session() as session:
                 is_over = get_run(session, run_id).outcome is not None
             if not is_over:
                 raise
@@ -83,7 +83,7 @@ def put_lack(
 ) -> None:
     """Put on record that a product is not made, why, and of which frames it would have been."""
     leave_out(home, run_id, product, frames, reason)
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         record_lack(session, run_id=run_id, product=product, reason=reason, is_failure=is_failure)
 
 
@@ -91,13 +91,13 @@ def leave_out(home: Home, run_id: int, product: str, frames: Sequence[SeriesFram
     """Put on record that these frames are left out of a product, and why."""
     role = f"{FOR}{product}"
     inputs = [NewInput(role=role, sha256=one.sha256, path=str(one.path), excluded=reason) for one in frames]
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         record_inputs(session, run_id=run_id, inputs=inputs)
 
 
 def failures(home: Home, run_id: int) -> list[LackRow]:
     """Return the products of a run that failed so far."""
-    with home.reading() as session:
+    with home.read_session() as session:
         return [lack for lack in run_lacks(session, run_id) if lack.is_failure]
 
 

@@ -104,7 +104,7 @@ def require_memory(home: Home, run_id: int) -> None:
         If runs on the same inputs were killed twice, one after the other, and this one needs so much of what there is
         that it would be, too.
     """
-    with home.reading() as session:
+    with home.read_session() as session:
         run = get_run(session, run_id)
         n_pixels = largest_frames(session, {run.set_id}).get(run.set_id, 0)
         before = attempts_at(session, set_id=run.set_id, digest=run.digest, before=run_id)
@@ -121,7 +121,7 @@ def require_memory(home: Home, run_id: int) -> None:
 
 def out_of_memory(home: Home, run_id: int, error: MemoryError) -> str:
     """Return what is said of a run that was refused memory."""
-    with home.reading() as session:
+    with home.read_session() as session:
         set_id = get_run(session, run_id).set_id
         n_pixels = largest_frames(session, {set_id}).get(set_id, 0)
     return f"{OUT_OF_MEMORY}{_words(n_pixels, allowance())} ({type(error).__name__}: {error})"

@@ -28,7 +28,7 @@ def without_pictures(home: Home, at: datetime) -> list[Plan]:
 
     Whoever removes older pictures does not get them back.
     """
-    with home.reading() as session:
+    with home.read_session() as session:
         done = [run for run in lately_done(session, since=at - timedelta(days=1)) if run.host == HOST]
         undrawn = [run for run in done if not are_drawn(home, run.id) and is_gone(run.pid, run.pid_started)]
         runs = [get_run(session, run.id) for run in undrawn]

@@ -132,7 +132,7 @@ def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
     """
     settle = home.settings.watch.settle_seconds
     plans, later = [], []
-    with home.reading() as session:
+    with home.read_session() as session:
         believed = at + timedelta(seconds=settle)
         for summary in set_summaries(session, host=home.settings.host, believed_until=believed):
             if not _is_open(summary, at):
@@ -151,7 +151,7 @@ def plans_of(
     home: Home, set_ids: Collection[int], at: datetime, *, again_after: Collection[Outcome] = UNDONE
 ) -> list[Plan]:
     """Return the runs that these sets need, complete or not, failed or not: for work on request."""
-    with home.reading() as session:
+    with home.read_session() as session:
         summaries = [one for one in set_summaries(session, host=home.settings.host) if one.id in set(set_ids)]
         found = [plan(session, home.settings, summary, at, again_after=again_after) for summary in summaries]
     return [one for one in found if one is not None]

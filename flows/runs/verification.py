@@ -28,7 +28,7 @@ def verify_inputs(home: Home, run_id: int) -> None:
     ChangedFrameError
         If one is not what it was: the run is to be made again.
     """
-    with home.reading() as session:
+    with home.read_session() as session:
         inputs = raw_inputs(session, run_id)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         looks = list(threads.map(_look, inputs))
@@ -37,7 +37,7 @@ def verify_inputs(home: Home, run_id: int) -> None:
         _read_again(home, [error.path for error in changed])
         raise changed[0]
     found = {one.path: str(look) for one, look in zip(inputs, looks, strict=True)}
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         record_signatures(session, run_id, found)
 
 
@@ -55,7 +55,7 @@ def require_unchanged(home: Home, run_id: int) -> None:
 
 def changed_input(home: Home, run_id: int) -> ChangedFrameError | None:
     """Return what is wrong with a file that was touched since `verify_inputs`; None where none was."""
-    with home.reading() as session:
+    with home.read_session() as session:
         inputs = raw_inputs(session, run_id)
     for one in inputs:
         if one.signature is not None and (found := _signature(one.path)) != one.signature:
@@ -87,7 +87,7 @@ def _signature(path: Path) -> str | None:
 
 def _read_again(home: Home, paths: list[Path]) -> None:
     """Put files back among those that are to be read; what is gone stays on record as it is."""
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         for file in ledger.files_named(session, paths, host=home.settings.host):
             try:
                 status = file.path.stat()

@@ -104,7 +104,7 @@ class Dispatcher:
         if self._clock.was_put_back(at):
             self._forget_times()
         free_lost_claims(self.home)
-        with self.home.reading() as session:
+        with self.home.read_session() as session:
             files, under_way = ledger.counts(session, _IN_WORK), open_runs(session)
         under_way = self._oversee(under_way)
         is_reading = bool(files[FileState.CLAIMED])
@@ -136,7 +136,7 @@ class Dispatcher:
         }
         for run_id, why in ended.items():
             todo = f"when the folder of its frames answers, type ccdwatch retry run:{run_id}"
-            with self.home.sessions.begin() as session:
+            with self.home.write_session() as session:
                 fail_run(session, run_id=run_id, message=f"{why} and was ended: {todo}", now=now())
         return [run for run in under_way if run.id not in ended]
 
@@ -174,7 +174,7 @@ class Dispatcher:
             self.api.hasten(now())
             self._is_to_hasten = False
         plans, later = reconcile(self.home, at)
-        with self.home.reading() as session:
+        with self.home.read_session() as session:
             self._note_idle("calibrations are due", is_so=bool(plans) and not open_runs(session))
         for plan in plans:
             self._ask_for_calibration(plan, at)
@@ -212,7 +212,7 @@ class Dispatcher:
             give_up(self.home, run.id, why=f"the database went away: {state.message}")
         else:
             message = f"ended in the middle: {state.message or state.type.lower()}"
-            with self.home.sessions.begin() as session:
+            with self.home.write_session() as session:
                 fail_run(session, run_id=run.id, message=redact(message), now=now())
 
     def _ask_for_calibration(self, plan: Plan, at: datetime) -> None:
@@ -280,8 +280,8 @@ def watch(
     before = read_heartbeat(home.path)
     watcher = Watcher(
         home.settings.watch,
-        sessions=home.sessions,
-        reading=home.reading,
+        write_session=home.write_session,
+        read_session=home.read_session,
         host=home.settings.host,
         home=home.path,
         mounts=before.mounts if before else None,

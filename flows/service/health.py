@@ -94,7 +94,7 @@ def condition(home: Home) -> Condition:
         findings += _of_prefect(home)
     oldest = oldest_run = None
     try:
-        with home.reading() as session:
+        with home.read_session() as session:
             oldest = ledger.oldest_unprocessed(session)
             runs = open_runs(session)
             oldest_run = min((run.began_at for run in runs), default=None)
@@ -265,7 +265,7 @@ def health(home: Home) -> Health:
     api_url = _prefect_of(home)
     found = condition(home)
     plans, _ = reconcile(home, now())
-    with home.reading() as session:
+    with home.read_session() as session:
         return Health(
             home=str(home.path),
             free_bytes=Disk.of(home.path).free,

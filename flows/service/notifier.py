@@ -41,7 +41,7 @@ def tell(home: Home, *, at: datetime | None = None) -> int:
     told twice.
     """
     at = at or now()
-    with home.reading() as session:
+    with home.read_session() as session:
         due = notices(session, due_at=at, believed_until=at + timedelta(seconds=NOTICE.longest_s))
     done = 0
     for _, group in groupby(sorted(due, key=_camera), key=_camera):
@@ -62,7 +62,7 @@ def _tell_of(home: Home, group: Sequence[NoticeOnRecord]) -> int:
             for notice in news:
                 told[notice.id][key] = now().isoformat()
     done = 0
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         for notice in group:
             is_done = receivers.keys() <= told[notice.id].keys()
             pause = timedelta(seconds=NOTICE.after(notice.tries + 1))
@@ -108,7 +108,7 @@ def body_of(home: Home, news: Sequence[NoticeOnRecord]) -> str:
 
 def _pictures(home: Home, news: Iterable[NoticeOnRecord]) -> list[Path]:
     """Return the pictures of the trends that were drawn when these notices were put on record."""
-    with home.reading() as session:
+    with home.read_session() as session:
         wanted = {(run_of_measurement(session, one.measurement_id), one.quantity): None for one in news}
     paths = [home.path / trend_picture(run_id, quantity) for run_id, quantity in wanted]
     return [path for path in paths if path.exists()]

@@ -86,7 +86,7 @@ def workers_of(home: Home, under_way: Sequence[OpenRun]) -> list[Worker]:
     here = {run.id: run for run in under_way if run.host == HOST}
     if home.settings.prefect.task_runner == "dask":
         here = {}
-    with home.reading() as session:
+    with home.read_session() as session:
         owners = ledger.claimants(session, host=home.settings.host)
         known = runs_of(session, here.keys()) if here else []
         n_pixels = pixels_of(session, {run.set_id for run in known}) if known else {}

@@ -20,7 +20,7 @@ from web.dependencies import Record
 def show(home: Home, host: str, port: int, stop: Event) -> None:
     """Show the pages of a home until told to stop."""
     record = Record(
-        sessions=home.reading,
+        read_session=home.read_session,
         home=home.path,
         host=home.settings.host,
         pictures=lambda run_id: pictures_of(home, run_id),

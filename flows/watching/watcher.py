@@ -12,12 +12,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from db.files import ledger
 from db.files.ledger import FileRow, Sighting
@@ -78,10 +79,8 @@ class Watcher:
     ----------
     settings : WatchSettings
         ``[watch]``; its directories are absolute and need not exist yet.
-    sessions : sessionmaker
-        Makes sessions that write.
-    reading : sessionmaker, optional
-        Makes sessions that only read; those that write, where none is given.
+    write_session, read_session : callable
+        Begin a session of the database: one that writes, and one that only reads.
     host : str
         This machine's name on the ledger.
     home : Path
@@ -97,16 +96,16 @@ class Watcher:
         self,
         settings: WatchSettings,
         *,
-        sessions: sessionmaker[Session],
-        reading: sessionmaker[Session] | None = None,
+        write_session: Callable[[], AbstractContextManager[Session]],
+        read_session: Callable[[], AbstractContextManager[Session]],
         host: str,
         home: Path,
         mounts: Mapping[str, str] | None = None,
         progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
-        self._sessions = sessions
-        self._reading = reading or sessions
+        self._write_session = write_session
+        self._read_session = read_session
         self._host = host
         self._home = str(home.resolve())
         self._box = HintBox()
@@ -260,7 +259,7 @@ class Watcher:
         if not is_whole and time.monotonic() < self._next_ledger_look:
             return False
         before = len(self._known)
-        with self._reading() as session:
+        with self._read_session() as session:
             if is_whole and (found := ledger.fingerprint(session, host=self._host)) != self._fingerprint:
                 on_record = ledger.sightings(session, host=self._host)
                 self._known = {_path(s): s for s in on_record if s.root in self._trees}
@@ -304,7 +303,7 @@ class Watcher:
                 ready[path] = file
         if gone:
             self._fingerprint = None
-            with self._sessions.begin() as session:
+            with self._write_session() as session:
                 ledger.forget(session, gone)
         return bool(ready) and self._mark_ready(ready, now)
 
@@ -315,7 +314,7 @@ class Watcher:
         return is_open is False or (is_open is None and file.is_placed) or clock >= quiet_at
 
     def _mark_ready(self, ready: dict[str, _Settling], now: datetime) -> bool:
-        with self._sessions.begin() as session:
+        with self._write_session() as session:
             ids, longest = [file.file_id for file in ready.values()], timedelta(seconds=self._settings.quiet_seconds)
             marked = ledger.mark_ready(session, ids, now=now, longest_rest=max(longest, _LONGEST_REST))
             resting = {row.id for row in ledger.waiting(session, host=self._host)} if marked < len(ready) else set()
@@ -331,7 +330,7 @@ class Watcher:
         news = iter(changed.items())
         while batch := dict(islice(news, _BATCH)):
             self._fingerprint = None
-            with self._sessions.begin() as session:
+            with self._write_session() as session:
                 rows = ledger.observe(session, batch.values(), host=self._host, now=now)
             for path, sighting in batch.items():
                 if self._known.get(path) != sighting:

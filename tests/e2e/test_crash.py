@@ -50,7 +50,7 @@ def wait_for_a_master(service: Service, instrument: str) -> RunOnRecord:
 
 
 def pid_of(service: Service, run: RunOnRecord) -> int:
-    with service.on_record.reading() as session:
+    with service.on_record.read_session() as session:
         return next(one.pid for one in open_runs(session) if one.id == run.id)
 
 
@@ -60,7 +60,7 @@ def assert_results_are_there_once(service: Service, instrument: str) -> None:
     time.sleep(1)  # were it done twice, it would be now
     assert [one.id for one in service.runs(instrument) if one.outcome == "done"] == [run.id]
     assert not [one for one in service.runs(instrument) if one.outcome == "running"]
-    with service.on_record.reading() as session:
+    with service.on_record.read_session() as session:
         made = list_masters(session, instrument=instrument, superseded=True)
         current = trends(session, instrument=instrument, superseded=True)
     assert sorted(one.kind for one in made) == ["bias", "flat", "mask"]

@@ -37,7 +37,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = open_home(tmp_path_factory.mktemp("pages"))
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         put_history(session, instruments=("red", *HOSTILE), amplifiers=("L", "R"), nights=NIGHTS)
     return home
 
@@ -60,7 +60,7 @@ def visit(browser: Browser) -> Iterator[Visit]:
 
 def test_the_plot_has_the_points_that_are_on_record(visit: Visit, site: str, home: Home) -> None:
     page = visit.to(f"{site}/trends/gain?instrument=red&amplifier=R")
-    with home.reading() as session:
+    with home.read_session() as session:
         rows = trends(session, quantity="gain", instrument="red", amplifier="R")
     assert len(rows) == NIGHTS
     links = page.locator(".dots a").evaluate_all("dots => dots.map(dot => dot.getAttribute('href'))")
@@ -93,7 +93,7 @@ def test_higher_values_are_drawn_higher_and_later_ones_farther_right(visit: Visi
     boxes = page.locator(".dots a > :last-child").evaluate_all(
         "marks => marks.map(mark => { const b = mark.getBoundingClientRect(); return [b.x, b.y + b.height / 2]; })"
     )
-    with home.reading() as session:
+    with home.read_session() as session:
         values = [row.value for row in trends(session, quantity="read_noise", instrument="red", amplifier="L")]
     assert boxes == sorted(boxes)
     by_height = sorted(range(len(values)), key=lambda index: -boxes[index][1])

@@ -195,7 +195,7 @@ def test_process_works_through_the_service_beside_it(service: Service, by_hand: 
 def on_record(service: Service) -> dict[str, int]:
     """Return how much of each kind is on record."""
     tables = (models.Frame, models.Run, models.Measurement, models.Master, models.CalibrationSet)
-    with service.on_record.reading() as session:
+    with service.on_record.read_session() as session:
         return {table.__name__: session.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
 
 
@@ -221,7 +221,7 @@ def test_a_late_frame_has_its_set_done_again(service: Service, measured: Measure
     assert second.ended_at is not None
     measured("result, a late frame", (second.ended_at - landed_at).total_seconds(), RESULT_SECONDS)
     assert [(run.id, run.superseded) for run in service.runs("by_hand")] == [(first.id, True), (second.id, False)]
-    with service.on_record.reading() as session:
+    with service.on_record.read_session() as session:
         current = trends(session, instrument="by_hand")
     assert {row.run_id for row in current} == {second.id}
     quantities = [row.quantity for row in current]
@@ -284,7 +284,7 @@ def test_lost_deployments_and_an_edited_recipe_hold_nothing_up(service: Service)
     land(service, "edited", seed=70)
     run = service.wait_until_done("edited", N_FRAMES, seconds=PATIENCE * 60)
     assert {one.outcome for one in service.runs("edited")} <= {"done", "abandoned"}
-    with service.on_record.reading() as session:
+    with service.on_record.read_session() as session:
         (recipes,) = [
             one.recipes for one in made_with(session, host=service.on_record.settings.host) if one.id == run.id
         ]

@@ -151,7 +151,7 @@ def _part(service: Service, name: str) -> list[psutil.Process]:
 
 def _working(service: Service) -> list[psutil.Process]:
     """Return the processes that hold files, or a run."""
-    with service.on_record.reading() as session:
+    with service.on_record.read_session() as session:
         pids = {int(one.rsplit(":", 3)[1]) for one in claimants(session, host=gethostname())}
         pids |= {run.pid for run in open_runs(session)}
     family = {process.pid: process for process in service.family()}
@@ -160,7 +160,7 @@ def _working(service: Service) -> list[psutil.Process]:
 
 def _waiting(service: Service) -> bool:
     waiting = File.state.in_((FileState.SEEN, FileState.SETTLING))
-    with service.on_record.reading() as session:
+    with service.on_record.read_session() as session:
         return session.scalar(select(File.id).where(waiting).limit(1)) is not None
 
 
@@ -176,7 +176,7 @@ def _examine(service: Service, onlooker: Onlooker) -> None:
     """Hold the record, the files and what was seen of them against each other."""
     assert not onlooker.partial, f"partial masters were seen: {onlooker.partial}"
     assert check(service.on_record.engine) == []
-    with service.on_record.reading() as session:
+    with service.on_record.read_session() as session:
         files = session.scalars(select(File)).all()
         made = list_masters(session)
     assert Counter(file.state for file in files) == {FileState.DONE: N_FRAMES}

@@ -176,7 +176,7 @@ def _examine(directory: Path, harm: str) -> None:
     home = read_home(directory / "home")
     said = f"{harm}: {(directory / 'said').read_text()[-1000:]}"
     assert check(home.engine) == [], said
-    with home.reading() as session:
+    with home.read_session() as session:
         files = session.scalars(select(File)).all()
         current = [one for one in list_runs(session) if one.outcome == "done"]
         made = list_masters(session)
@@ -185,7 +185,7 @@ def _examine(directory: Path, harm: str) -> None:
     kinds = [one.kind for one in made]
     assert "bias" in kinds, said
     assert len(set(kinds)) == len(kinds), f"{kinds} {said}"
-    with home.reading() as session:  # a run that failed late keeps what it had recorded, unseen
+    with home.read_session() as session:  # a run that failed late keeps what it had recorded, unseen
         on_record = {home.path / path for path in master_paths(session)}
     on_disk = {path for path in (home.path / "masters").rglob("*") if path.is_file()}
     assert on_disk <= on_record, f"{on_disk} on disk, {on_record} on record {said}"

@@ -93,7 +93,7 @@ class Ward:
 
     def lost(self) -> set[str]:
         """Return what has landed and is not on the ledger."""
-        with self.home.reading() as session:
+        with self.home.read_session() as session:
             found = set(session.scalars(select(File.relative_path).where(File.root == str(self.root))))
         return self.landed - found
 

@@ -216,7 +216,13 @@ def _watch(directory: Path, incoming: Path, writers: list[tuple[Callable[[Writer
     words += f"scan_seconds = {SCAN_SECONDS}\n"
     (directory / "home" / "ccdwatch.toml").write_text(f"[watch]\n{words}")
     home = open_home(directory / "home")
-    watcher = Watcher(home.settings.watch, sessions=home.sessions, host=home.settings.host, home=home.path)
+    watcher = Watcher(
+        home.settings.watch,
+        write_session=home.write_session,
+        read_session=home.read_session,
+        host=home.settings.host,
+        home=home.path,
+    )
     accepted: Accepted = defaultdict(list)
     with patch("flows.watching.watcher.is_open_for_writing", _every_other), ThreadPoolExecutor(len(writers)) as pool:
         watcher.start()
@@ -246,7 +252,7 @@ def _every_other(path: str) -> bool | None:
 
 
 def _take_note(home: Home, accepted: Accepted) -> None:
-    with home.reading() as session:
+    with home.read_session() as session:
         done = session.scalars(select(File).where(File.state == FileState.DONE)).all()
     for file in done:
         revision = str(file.file_sha256), int(file.frame_id or 0)

@@ -71,7 +71,7 @@ def _by_five_routes(path: Path, other: Path) -> list[Path]:
 
 
 def _on_record(home: Home) -> dict[str, list[object]]:
-    with home.reading() as session:
+    with home.read_session() as session:
         frames, runs = list_frames(session), list_runs(session, superseded=True)
     return {
         "frames": [{path for path in frame.paths if Path(path).exists()} for frame in frames],

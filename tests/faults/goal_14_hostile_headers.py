@@ -151,7 +151,7 @@ def _working_in(folder: Path) -> Iterator[None]:
 
 
 def _reports(home: Home) -> Iterator[str]:
-    with home.reading() as session:
+    with home.read_session() as session:
         runs = list_runs(session)
     for one in runs:
         yield report(home, one.id)
@@ -167,7 +167,7 @@ def _registration(home: Home) -> str:
 
 def _said(home: Home) -> list[str]:
     """Return every line that logs and tables show."""
-    with home.reading() as session:
+    with home.read_session() as session:
         lines = [line for one in list_runs(session) for line in summary(home, one.id)]
     for what in ("frames", "masters", "runs", "trends", "status"):
         answer = ccdwatch(what, "--home", home.path)

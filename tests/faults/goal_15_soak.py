@@ -116,7 +116,7 @@ def _sample(service: Service, at: float, history: History) -> None:
 
 
 def _done(service: Service) -> int:
-    with service.on_record.reading() as session:
+    with service.on_record.read_session() as session:
         return session.scalar(select(func.count()).where(File.state == FileState.DONE)) or 0
 
 

@@ -54,11 +54,11 @@ def _home(chance: random.Random, directory: Path, database: str) -> tuple[int, i
     left = set() if database == "emptied" else {path for run_id in runs for path in _left(chance, home, run_id)}
     _other_things(chance, home, directory / "elsewhere", runs)
     if database == "emptied":
-        with home.sessions.begin() as session:
+        with home.write_session() as session:
             for table in (models.Master, models.Run, models.File, models.Frame):
                 session.execute(delete(table))
     if database == "older":
-        with home.sessions.begin() as session:
+        with home.write_session() as session:
             session.execute(delete(models.Master).where(models.Master.run_id == runs[-1]))
             session.execute(delete(models.Run).where(models.Run.id == runs[-1]))
         left = {path for path in left if f"_r{runs[-1]}." not in path}
@@ -73,7 +73,7 @@ def _home(chance: random.Random, directory: Path, database: str) -> tuple[int, i
 
 def _run(home: Home, name: str) -> int:
     """Put a run on record that was killed."""
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         run_id = begin_run(session, set_of(session, add_frame(session, name)), digest=name, now=now())
         abandon_run(session, run_id=run_id, now=now())
     return run_id
@@ -89,7 +89,7 @@ def _left(chance: random.Random, home: Home, run_id: int) -> Iterator[str]:
     whole = folder / f"dark_bin1x1_r{run_id}.fits"
     whole.write_text(f"whole {run_id}")
     digest = sha256(whole.read_bytes()).hexdigest()
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         path = whole.relative_to(home.path).as_posix()
         record_master(session, run_id=run_id, master=on_record.master(path, sha256=digest))
     yield str(whole)

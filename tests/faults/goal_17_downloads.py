@@ -62,7 +62,7 @@ def _refusals(home: Home, client: httpx.Client) -> Iterator[str]:
 
 
 def _addresses(home: Home) -> dict[str, Path]:
-    with home.reading() as session:
+    with home.read_session() as session:
         file = session.scalars(select(File).order_by(File.id)).first()
         master = session.scalars(select(Master)).first()
     assert file
@@ -124,13 +124,13 @@ def _tampered(home: Home, client: httpx.Client) -> Iterator[str]:
     secret = home.path / "secret.toml"
     places = (str(secret), "../secret.toml", "masters/../secret.toml", "secret.toml", "masters", "masters/", "", "a\0b")
     digest = sha256(SECRET).hexdigest()
-    with home.reading() as session:
+    with home.read_session() as session:
         master = session.scalars(select(Master)).first()
         file = session.scalars(select(File).order_by(File.id)).first()
     assert file
     assert master
     for place in places:
-        with home.sessions.begin() as session:
+        with home.write_session() as session:
             session.execute(update(Master).where(Master.id == master.id).values(path=place, sha256=digest))
             session.execute(update(File).where(File.id == file.id).values(relative_path=place))
         for address in (f"/masters/{master.id}/fits", f"/frames/{file.frame_id}/fits"):
@@ -139,7 +139,7 @@ def _tampered(home: Home, client: httpx.Client) -> Iterator[str]:
             assert SECRET not in answer.content, f"{place} {address}"
             assert client.get(address.removesuffix("/fits")).status_code == 200
             yield place
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         session.execute(update(Master).where(Master.id == master.id).values(path=master.path, sha256=master.sha256))
         session.execute(update(File).where(File.id == file.id).values(relative_path=file.relative_path))
 

@@ -68,7 +68,7 @@ def side() -> None:
 def take(home: Home, name: str) -> int:
     """Have this process begin a run, and claim a file; return the run."""
     owner = f"{HOST}:{os.getpid()}:{own_start()}:{name}"
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         run_id = claim_run(
             session,
             set_id=set_of(session, add_frame(session, name, host=home.settings.host)),
@@ -93,18 +93,18 @@ def _tidy(home: Home) -> set[int]:
     """Give up what is lost, as a service does at its start; return the runs that are left."""
     give_up_lost_runs(home)
     free_lost_claims(home)
-    with home.reading() as session:
+    with home.read_session() as session:
         return {run.id for run in open_runs(session)}
 
 
 def _claimed(home: Home) -> list[int]:
-    with home.reading() as session:
+    with home.read_session() as session:
         return list(session.scalars(select(File.id).where(File.state == FileState.CLAIMED)))
 
 
 def _end(home: Home, *run_ids: int) -> None:
     for run_id in run_ids:
         give_up(home, run_id)
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         for claimed in ledger.claimants(session, host=home.settings.host):
             ledger.release(session, owner=claimed, now=now())

@@ -97,13 +97,13 @@ def _nights(raw: Path, name: str, victim: str, seed: int) -> Path:
 
 def _newest(home: Home) -> dict[str, int]:
     """Return the newest current run of each camera."""
-    with home.reading() as session:
+    with home.read_session() as session:
         return {run.instrument: run.id for run in current_runs(session, range(100))}
 
 
 def _hold_against_disk(home: Home, run_id: int) -> None:
     """All that the current results were made of lies there as it is on record."""
-    with home.reading() as session:
+    with home.read_session() as session:
         used = [one for one in run_inputs(session, run_id) if one.excluded is None]
         files = {one.path: one.file_sha256 for one in raw_inputs(session, run_id)}
     assert used

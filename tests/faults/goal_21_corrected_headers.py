@@ -171,12 +171,12 @@ def _edit(path: Path, **cards: Any) -> None:
 
 
 def _frames(home: Home) -> list[FrameOnRecord]:
-    with home.reading() as session:
+    with home.read_session() as session:
         return list_frames(session)
 
 
 def _runs(home: Home) -> list[RunOnRecord]:
-    with home.reading() as session:
+    with home.read_session() as session:
         return list_runs(session, superseded=True)
 
 

@@ -73,7 +73,7 @@ def _several_types(seed: int, types: list[str]) -> int:
 
 def _forget_rule(home: Home, paths: tuple[Path, ...]) -> None:
     """Make the record what it was under the former rule, read by other rules than those in force."""
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         for path in paths:
             data = fits.getdata(path)
             known = {"now": pixel_sha256(data), "before": former_sha256(data)}
@@ -150,7 +150,7 @@ _OF_STRUCTURE = {"SIMPLE", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "EXTEND", "BSC
 
 
 def _frames(home: Home) -> list[FrameOnRecord]:
-    with home.reading() as session:
+    with home.read_session() as session:
         return [frame for frame in list_frames(session) if frame.paths]
 
 

@@ -75,7 +75,7 @@ def run(full: bool) -> str:
                 _check_whole_run(home, make(), whole)
             with _failing(NUMBERS["master flat V"], ChangedFrameError(Path("f.fits"), "0" * 64, "1" * 64)):
                 _again(home)
-            with home.reading() as session:
+            with home.read_session() as session:
                 ended = [one.outcome for one in list_runs(session, superseded=True)][-2:]
             assert ended == ["abandoned", "done"], f"a file that changed: {ended}"
         n_drawn = _fail_one_by_one(home, frames, drawn, errors)
@@ -98,7 +98,7 @@ def _fail_one_by_one(
         _check_one(home, product, error, whole)
     assert not _again(home)["failed"]
     assert _made(home) == whole
-    with home.reading() as session:
+    with home.read_session() as session:
         assert not failed_runs(session), "still told"
     return len(trials)
 
@@ -118,13 +118,13 @@ def _check_one(home: Home, product: str, error: Exception, whole: set[str]) -> N
     assert type(error).__name__ in told["reason"], f"{what}: {told}"
     lost = whole - _made(home)
     assert lost <= _of(product), f"{what}: also lost is {lost - _of(product)}"
-    with home.reading() as session:
+    with home.read_session() as session:
         lost = whole & set(QUANTITIES) - {row.quantity for row in trends(session)}
     lost.discard("dead_pixels")  # which the run before, that made no master flat, did not look for
     assert product.startswith("master") or not lost, f"{what}: in force is no {lost}, though it had been measured"
     last = _last(home)
     assert (last.outcome, product in str(last.message)) == ("done", True), f"{what}: the run says {last}"
-    with home.reading() as session:
+    with home.read_session() as session:
         (current,) = current_runs(session, [last.calibration_set_id])
     found = health(home)
     assert [one["message"] for one in found.failed_runs] == [last.message], f"{what}: status says {found.failed_runs}"
@@ -146,7 +146,7 @@ def _check_whole_run(home: Home, error: Exception, whole: set[str]) -> None:
             answer = {"failed": [{}]}
     assert answer["failed"], f"{type(error).__name__}: nothing told"
     assert _last(home).outcome in {"failed", "abandoned"}, f"{type(error).__name__}: {_last(home)}"
-    with home.reading() as session:
+    with home.read_session() as session:
         (current,) = current_runs(session, [before.calibration_set_id])
     assert current.id == before.id, f"{type(error).__name__}: earlier results gave way to a part"
     _again(home)
@@ -158,7 +158,7 @@ def _again(home: Home) -> dict[str, Any]:
 
 
 def _last(home: Home) -> RunOnRecord:
-    with home.reading() as session:
+    with home.read_session() as session:
         return list_runs(session, superseded=True)[-1]
 
 
@@ -180,7 +180,7 @@ def _failing(target: str, error: Exception) -> Iterator[None]:
 
 def _made(home: Home) -> set[str]:
     """Name all that the current run has made."""
-    with home.reading() as session:
+    with home.read_session() as session:
         (run,) = current_runs(session, {one.calibration_set_id for one in list_runs(session)})
         measured = {row.quantity for row in run_measurements(session, run.id)}
         masters = {f"master {row.kind}" for row in run_masters(session, run.id)}

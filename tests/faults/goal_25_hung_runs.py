@@ -64,7 +64,7 @@ def _home_with_sets(directory: Path, n: int) -> Home:
     (directory / "home").mkdir()
     (directory / "home" / "ccdwatch.toml").write_text(f'[watch]\nsettle_seconds = 0\nhost = "{on_record.HOST}"\n')
     home = open_home(directory / "home")
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         for number in range(n):
             on_record.add_frame(session, f"b{number}", instrument=f"cam{number}")
     return home
@@ -120,7 +120,7 @@ def _watch_over(home: Home, hung: list[int]) -> float:
     assert not _is_dead(held)
     _two_can_sit(home)
     dispatcher.tick(now())
-    with home.reading() as session:
+    with home.read_session() as session:
         outcomes = {run.instrument: (run.outcome, run.message or "") for run in list_runs(session, superseded=True)}
     assert outcomes["cam0"][0] == "running", "what cannot be ended is still there: nobody else may begin"
     assert outcomes["cam1"][0] == "failed"
@@ -187,7 +187,7 @@ def _stop_one(service: Service, name: str, *, seed: int) -> tuple[int, float]:
     simple_night(service.outside / name, seed=seed, instrument=name).paths[0].parent.rename(service.incoming / name)
 
     def begun() -> psutil.Process | None:
-        with service.on_record.reading() as session:
+        with service.on_record.read_session() as session:
             known = {run.id: run.instrument for run in list_runs(session)}
             return next((psutil.Process(one.pid) for one in open_runs(session) if known.get(one.id) == name), None)
 

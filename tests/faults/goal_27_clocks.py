@@ -31,13 +31,13 @@ Stage = Callable[[Home, datetime], None]
 
 
 def files_settle(home: Home, wrong: datetime) -> None:
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         ledger.observe(session, [on_record.sighting("new.fits", at=wrong)], host=on_record.HOST, now=wrong)
 
 
 def a_file_rests(home: Home, wrong: datetime) -> None:
     files_settle(home, wrong)
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         ledger.claim_files(session, [1], owner="w", lease_until=wrong + LEASE, now=wrong)
         rest = wrong + timedelta(seconds=30)
         ledger.return_to_settling(session, 1, owner="w", reason="no", rest_until=rest, most=3, now=wrong)
@@ -45,12 +45,12 @@ def a_file_rests(home: Home, wrong: datetime) -> None:
 
 def files_are_claimed(home: Home, wrong: datetime) -> None:
     files_settle(home, wrong)
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         ledger.claim_files(session, [1], owner="other:1:1.0:x", lease_until=wrong + LEASE, now=wrong)
 
 
 def a_set_settles(home: Home, wrong: datetime) -> None:
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         on_record.add_frame(session, "b1", joined_at=wrong, now=wrong)
 
 
@@ -61,7 +61,7 @@ def a_late_frame_comes(home: Home, wrong: datetime) -> None:
     with patch("flows.runs.plan.now", lambda: wrong):
         run_id = begin_run(home, set_id=plan.set_id, digest=plan.digest, attempt=1, engine="prefect", flow_run_id=None)
     assert run_id is not None
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         finish_run(session, run_id=run_id, now=wrong)
         on_record.add_frame(session, "b2", joined_at=now(), now=now())
 
@@ -72,7 +72,7 @@ def a_run_failed(home: Home, wrong: datetime) -> None:
     with patch("flows.runs.plan.now", lambda: wrong):
         run_id = begin_run(home, set_id=plan.set_id, digest=plan.digest, attempt=1, engine="prefect", flow_run_id=None)
     assert run_id is not None
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         fail_run(session, run_id=run_id, message="no", now=wrong)
 
 
@@ -117,11 +117,11 @@ def _put_right(directory: Path, stage: Stage, ahead: timedelta, *, while_running
 def _nothing_waits(home: Home, stage: Stage) -> None:
     """See that a file is free for whoever wants it."""
     if stage is files_are_claimed:
-        with home.sessions.begin() as session:
+        with home.write_session() as session:
             lease = now() + timedelta(minutes=1)
             assert ledger.claim_files(session, [1], owner="me", lease_until=lease, now=now()), "claimed for hours"
     elif stage in {files_settle, a_file_rests}:
-        with home.sessions.begin() as session:
+        with home.write_session() as session:
             assert ledger.mark_ready(session, [1], now=now() + timedelta(seconds=61)), "rests for hours"
 
 

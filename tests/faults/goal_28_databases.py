@@ -79,7 +79,11 @@ def _restore_under_a_watcher(directory: Path, url: str, binaries: Path, *, full:
     incoming.mkdir()
     with _home_on(directory, url, directories=f'["{incoming}"]') as home:
         watcher = Watcher(
-            home.settings.watch, sessions=home.sessions, reading=home.reading, host=home.settings.host, home=home.path
+            home.settings.watch,
+            write_session=home.write_session,
+            read_session=home.read_session,
+            host=home.settings.host,
+            home=home.path,
         )
         watcher.start()
         try:
@@ -105,7 +109,7 @@ def _land(incoming: Path, name: str, n: int) -> None:
 
 
 def _n_on_ledger(home: Home, state: FileState | None = None) -> int:
-    with home.reading() as session:
+    with home.read_session() as session:
         return len([row for row in session.scalars(select(File.state)) if state in {None, row}])
 
 
@@ -143,9 +147,9 @@ def _lose_it_in_the_midst(directory: Path, url: str) -> int:
                 home, set_id=plan.set_id, digest=plan.digest, attempt=attempt, engine="prefect", flow_run_id=None
             )
             assert run_id is not None
-            with pytest.raises(OperationalError), recording_failure(home, run_id), home.sessions.begin() as session:
+            with pytest.raises(OperationalError), recording_failure(home, run_id), home.write_session() as session:
                 _end_connection(session)
-        with home.reading() as session:
+        with home.read_session() as session:
             outcomes = {one.outcome for one in list_runs(session, superseded=True)}
         assert outcomes == {"abandoned"}, outcomes
         assert len(reconcile(home, now())[0]) == 1
@@ -165,15 +169,15 @@ def _lose_it_while_registering(home: Home, frames: Path) -> None:
         return real(session, **words)
 
     seen = [sighting(str(frames), path.name, path.lstat()) for path in frames.iterdir()]
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         ids = [file.id for file in ledger.observe(session, seen, host=home.settings.host, now=now())]
     for _ in range(4):
         with patch.object(register, "register_frame", interrupted), pytest.raises(OperationalError):
             register_files(home, file_ids=ids)
-        with home.sessions.begin() as session:
+        with home.write_session() as session:
             session.execute(text("UPDATE file SET lease_until = now() - interval '1 minute'"))
     register_files(home, file_ids=ids)
-    with home.reading() as session:
+    with home.read_session() as session:
         states = set(session.scalars(select(File.state).where(File.id.in_(ids))))
     assert states == {FileState.DONE}, states
 
@@ -190,11 +194,11 @@ def _lose_it_at_any_moment(directory: Path, url: str) -> str:
             process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             while process.poll() is None:
                 time.sleep(rng.uniform(0.1, 1.5))
-                with home.sessions.begin() as session:
+                with home.write_session() as session:
                     n += len(session.execute(text(_END_ALL_OTHERS)).all())
         said = ccdwatch(home.path, "process", frames, seconds=300)
         assert said.returncode == 0, said.stderr
-        with home.reading() as session:
+        with home.read_session() as session:
             outcomes = [one.outcome for one in list_runs(session, instrument="other", superseded=True)]
             states = set(session.scalars(select(File.state).where(File.root == str(frames))))
     assert states == {FileState.DONE}, states

@@ -105,7 +105,7 @@ def _home_in(directory: Path, *, window_nights: int = 1) -> Home:
 
 def _register_all(home: Home) -> None:
     tree = Tree(str(home.settings.watch.directories[0]), include=home.settings.watch.include, exclude=str(home.path))
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         files = ledger.observe(session, (one for _, one in tree.walk()), host=home.settings.host, now=now())
         ledger.mark_ready(session, [file.id for file in files], now=now())
     register_files(home)
@@ -117,7 +117,7 @@ def _hostile_names(directory: Path) -> None:
     for number, name in enumerate(NAMES):
         (directory / "incoming" / name).write_bytes(encoded(primary(PIXELS + number)))
     _register_all(home)
-    with home.reading() as session:
+    with home.read_session() as session:
         found = {row.relative_path: (row.state, row.frame_id) for row in session.scalars(select(File))}
     assert found.keys() == set(NAMES), found.keys() ^ set(NAMES)
     assert {state for state, _ in found.values()} == {FileState.DONE}, found
@@ -139,7 +139,11 @@ def _locked_from_outside(directory: Path, *, seconds: float, full: bool) -> floa
     with patch.object(engines, "_BUSY_SECONDS", 120 if full else 0.3):
         home = _home_in(directory)
         watcher = Watcher(
-            home.settings.watch, sessions=home.sessions, reading=home.reading, host=home.settings.host, home=home.path
+            home.settings.watch,
+            write_session=home.write_session,
+            read_session=home.read_session,
+            host=home.settings.host,
+            home=home.path,
         )
         watcher.start()
         failed = 0
@@ -178,7 +182,7 @@ def _hold(database: Path, held: Event, release: Event) -> None:
 
 
 def _count(home: Home, table: type[File] | type[Frame]) -> int:
-    with home.reading() as session:
+    with home.read_session() as session:
         return session.scalar(select(func.count()).select_from(table)) or 0
 
 
@@ -190,7 +194,7 @@ def _many_biases(directory: Path, n: int) -> int:
     ((plan,), _) = reconcile(home, now())
     run_id = run_locally(home, plan)
     assert run_id is not None
-    with home.reading() as session:
+    with home.read_session() as session:
         (master,) = [one for one in run_masters(session, run_id) if one.kind == "bias"]
     assert master.n_combined + master.n_excluded == n, f"{master.n_combined} + {master.n_excluded} of {n}"
     assert master.n_combined >= 0.99 * n, master.n_combined

@@ -75,7 +75,7 @@ def _home(top: Path, configuration: str) -> Home:
 
 def _in_force(home: Home) -> list[Any]:
     """Return references, spans of masters, latest values and notices; not when or where they were made."""
-    with home.reading() as session:
+    with home.read_session() as session:
         spans = [(one.purpose, one.night, one.valid_from, one.valid_to) for one in list_masters(session)]
         current = sorted((one.kind, one.night) for one in current_reference(session, at=now()))
         values = [(row.quantity, row.night, row.value, row.verdict) for row in trends(session)]
@@ -111,7 +111,7 @@ def _of_an_older_version(top: Path) -> None:
         process(home, [top / "wrong"])
     home = _home(top, ENTRY + LIMITS + "exposure_time_unit_s = 1.5\n")
     process(home, [top / "good", top / "wrong"])
-    with home.reading() as session:
+    with home.read_session() as session:
         assert {one.night for one in current_reference(session, at=now())} == {FIRST}
         assert {row.night for row in trends(session)} == {FIRST}
     names = {path.name for path in (home.path / "reference").rglob("*.fits")}

@@ -64,7 +64,7 @@ def _gain_of_before(top: Path) -> None:
     (new,) = _process(top, NEW, AFTER, n_flat=0)
     assert new["read_noise_e"] is None, f"{new['read_noise_e']} e⁻ by the gain of the old controller"
     assert abs(new["read_noise_adu"] - 3.0) < 0.3
-    with open_home(top / "home").reading() as session:
+    with open_home(top / "home").read_session() as session:
         assert {one.night for one in current_reference(session, at=now())} == {AFTER}
         assert {one.valid_to for one in list_masters(session) if one.night == BEFORE} == {BETWEEN_NIGHTS}
 
@@ -81,7 +81,7 @@ def _lends_none(top: Path, *nights: tuple[Camera, date, dict[str, int]]) -> None
     home = _home(top)
     for camera, night, frames in nights:
         _process(top, camera, night, **frames)
-    with open_home(home).reading() as session:
+    with open_home(home).read_session() as session:
         assert not [row.value for row in trends(session, quantity="gain")]
         assert not [one for run_id in (1, 2) for one in run_inputs(session, run_id) if one.borrowed]
 

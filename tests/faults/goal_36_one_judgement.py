@@ -48,7 +48,7 @@ def _judge(top: Path, entries: str, expected: tuple[str, ...], known_since: str 
         assert tuple(verdicts) == expected, verdicts
     (home_path / "ccdwatch.toml").write_text(entries)
     home = open_home(home_path)
-    with home.reading() as session:
+    with home.read_session() as session:
         rows = trends(session, quantity="gain")
         (last,) = overview(session, quantities=("gain",), instrument="cam")
     assert tuple(row.verdict for row in rows) == expected, [row.verdict for row in rows]

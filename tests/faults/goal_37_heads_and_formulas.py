@@ -49,7 +49,7 @@ async def _heads() -> int:
     with tempfile.TemporaryDirectory(prefix="ccdwatch-") as directory:
         home = open_home(Path(directory))
         record = Record(
-            sessions=home.reading,
+            read_session=home.read_session,
             home=home.path,
             host=home.settings.host,
             pictures=lambda _: [],

@@ -85,7 +85,7 @@ class WatchedSite:
 
     def on_ledger(self) -> int:
         """Return how many files the ledger knows."""
-        with self.home.reading() as session:
+        with self.home.read_session() as session:
             return session.scalar(select(func.count()).select_from(File)) or 0
 
     def wait_for_ledger(self, n: int, *, within: float) -> float:
@@ -98,12 +98,12 @@ class WatchedSite:
 
     def finish_all(self) -> None:
         """Do what registration does with every file, without its frame."""
-        with self.home.sessions.begin() as session:
+        with self.home.write_session() as session:
             session.execute(update(File).values(state=FileState.QUARANTINED, reason="no frame"))
 
     def states(self) -> dict[str, FileState]:
         """Return the state of every file by its path below the watched directory."""
-        with self.home.reading() as session:
+        with self.home.read_session() as session:
             return {row.relative_path: row.state for row in session.scalars(select(File))}
 
     def cpu_seconds(self) -> float:

@@ -80,7 +80,7 @@ def flowed(night: SeriesTruth, tmp_path_factory: pytest.TempPathFactory) -> Home
 def ingested(home: Home, folder: Path) -> Plan:
     """Do what the watcher does, then let the flow register the frames; return the run that is missing."""
     tree = Tree(str(folder), include=home.settings.watch.include, exclude=str(home.path))
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         seen = ledger.observe(session, [found for _, found in tree.walk()], host=gethostname(), now=now())
         ledger.mark_ready(session, [file.id for file in seen], now=now())
     return registered(home)
@@ -111,7 +111,7 @@ def run(home: Home, plan: Plan, asked_for: str | None = None) -> State[Any]:
 
 def table(home: Home, name: str) -> list[dict[str, Any]]:
     of = Base.metadata.tables[name]
-    with home.reading() as session:
+    with home.read_session() as session:
         rows = session.execute(select(of).order_by(of.c.id)).mappings().all()
     return [dict(row) for row in rows]
 

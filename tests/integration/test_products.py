@@ -156,7 +156,7 @@ def test_no_picture_shows_pixels_that_are_not_on_record(tmp_path: Path, monkeypa
     home = open_home(tmp_path / "home")
     drawn: list[str] = []
     monkeypatch.setattr("flows.products.figures._draw", lambda *about: drawn.append(about[3]))
-    with home.reading() as session:
+    with home.read_session() as session:
         (run,) = list_runs(session)
     draw_pictures(home, run.id)
     assert {"Master bias frames", "Master bias histogram"} <= set(drawn)

@@ -50,7 +50,14 @@ class Site:
         self.stop()
         self.settings = self.settings.model_copy(update=changes)
         home = self.root / "home"
-        self.watcher = Watcher(self.settings, sessions=self.sessions, host=HOST, home=home, mounts=mounts)
+        self.watcher = Watcher(
+            self.settings,
+            write_session=self.sessions.begin,
+            read_session=self.sessions,
+            host=HOST,
+            home=home,
+            mounts=mounts,
+        )
         self.watcher.start()
         self.tick()
         return self.watcher

@@ -195,12 +195,12 @@ class Service:
 
     def runs(self, instrument: str) -> list[RunOnRecord]:
         """Return all runs of an instrument, oldest first."""
-        with self.on_record.reading() as session:
+        with self.on_record.read_session() as session:
             return list_runs(session, instrument=instrument, superseded=True)
 
     def frames_used(self, run: RunOnRecord) -> int:
         """Return how many frames a run looked at."""
-        with self.on_record.reading() as session:
+        with self.on_record.read_session() as session:
             return len({one.frame.sha256 for one in run_inputs(session, run.id) if one.role in set(FrameType)})
 
     def done(self, instrument: str, n_frames: int) -> RunOnRecord | None:
@@ -217,7 +217,7 @@ class Service:
     def files(self, state: FileState, *, below: str) -> list[File]:
         """Return the files on the ledger that are in a state, of one folder of what is watched."""
         here = File.state == state, File.relative_path.startswith(f"{below}/")
-        with self.on_record.reading() as session:
+        with self.on_record.read_session() as session:
             return list(session.scalars(select(File).where(*here)))
 
     def ask(self, method: str, path: str, body: Any = None) -> httpx.Response:

@@ -170,7 +170,7 @@ def test_results_made_by_other_rules_are_stale(home: Path, ask: Ask, configurati
 
 def home_raw(home: Path) -> Path:
     """The raw frames that a home has on its ledger."""
-    with open_home(home).reading() as session:
+    with open_home(home).read_session() as session:
         return Path(ledger.sightings(session, host=gethostname())[0].root)
 
 
@@ -193,7 +193,7 @@ def test_a_set_without_results_is_due(tmp_path: Path, ask: Ask) -> None:
     simple_night(raw, n_bias=2, n_flat=0)
     home = open_home(path)
     tree = Tree(str(raw), include=["*.fits"], exclude=str(path))
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         files = ledger.observe(session, [sighting for _, sighting in tree.walk()], host=gethostname(), now=now())
     assert "oldest waiting file came " in "\n".join(ask(status, path, as_json=False)[1])
     register_files(home, file_ids=[file.id for file in files])
@@ -280,12 +280,12 @@ def test_what_is_said_of_prefect_does_not_contradict_itself(
 
 def test_a_run_that_is_open_for_days_and_one_cut_short_again_and_again_are_told(home: Path) -> None:
     opened = open_home(home)
-    with opened.sessions.begin() as session:
+    with opened.write_session() as session:
         days_ago = {"began_at": now() - timedelta(days=8), "outcome": None, "ended_at": None}
         session.execute(update(Run).where(Run.id == 1).values(days_ago))
     (words,) = found(home)
     assert words == "run:1 began 192 h ago and has not ended"
-    with opened.sessions.begin() as session:
+    with opened.write_session() as session:
         cut = {"outcome": Outcome.ABANDONED, "attempt": 3, "message": "killed"}
         session.execute(update(Run).where(Run.id == 1).values(cut))
     (words,) = found(home)
@@ -327,7 +327,7 @@ def test_a_watcher_that_is_not_there_is_told_where_a_service_runs(home: Path) ->
 def test_a_file_that_waits_in_vain_is_told(home: Path) -> None:
     opened = open_home(home)
     hour_ago = now() - timedelta(seconds=health.OLDEST_SECONDS + 60)
-    with opened.sessions.begin() as session:
+    with opened.write_session() as session:
         session.execute(update(File).where(File.id == 1).values(state=FileState.SETTLING, changed_at=hour_ago))
     assert found(home) == ("a file that came 61 min ago is not done yet",)
 

@@ -34,7 +34,7 @@ def with_master(home: Home) -> Path:
     from db.runs.lifecycle import finish_run
     from db.runs.masters import record_master
 
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         run_id = begin_run(session, set_of(session, add_frame(session, "a")))
         path = home.path / f"masters/m2-ml/2022-09-19/bias_bin1x1_r{run_id}.fits"
         path.parent.mkdir(parents=True)
@@ -69,7 +69,7 @@ def closed(home: Home) -> Home:
 def test_a_home_and_its_database_hold_the_same_mark(made: Path) -> None:
     home = closed(open_home(made))
     assert home.mark == mark_of(made)
-    with read_home(made).reading() as session:
+    with read_home(made).read_session() as session:
         row = home_on_record(session)
     assert row == HomeOnRecord(home.mark or "", str(made), socket.gethostname(), socket.gethostname())
 
@@ -168,7 +168,7 @@ def test_a_copy_of_a_home_is_a_second_one_and_a_moved_one_is_not(tmp_path: Path)
         open_home(second)
     shutil.rmtree(first)
     closed(open_home(second))
-    with read_home(second).reading() as session:
+    with read_home(second).read_session() as session:
         row = home_on_record(session)
     assert row
     assert row.path == str(second)
@@ -177,7 +177,7 @@ def test_a_copy_of_a_home_is_a_second_one_and_a_moved_one_is_not(tmp_path: Path)
 def test_a_home_that_went_to_another_machine_is_told_what_to_type(tmp_path: Path) -> None:
     first, second = shared(tmp_path)
     home = open_home(first)
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         row = home_on_record(session)
         assert row
         record_home(session, HomeOnRecord(row.mark, row.path, "elsewhere", "elsewhere"), anew=True)
@@ -215,11 +215,11 @@ def test_nothing_is_written_in_the_place_of_a_home_that_is_away(made: Path, monk
     assert [finding[: len(said)] for finding in condition(home).findings] == [said]
     with pytest.raises(HomeAwayError, match=said):
         sweep(home)
-    with home.reading() as session, pytest.raises(OperationalError, match="unable to open database file"):
+    with home.read_session() as session, pytest.raises(OperationalError, match="unable to open database file"):
         session.connection()
     comes_back(made, away)
     assert condition(home).is_ok
-    with home.reading() as session:
+    with home.read_session() as session:
         assert home_on_record(session) is not None
     closed(open_home(made))
     home.engine.dispose()
@@ -261,15 +261,15 @@ def test_a_database_that_was_put_in_the_place_of_another_is_used_at_once(made: P
     """Not the one that was removed, to which connections are still open."""
     home = open_home(made)
     backup(home.engine, tmp_path / "copy.db")
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         add_frame(session, "after the copy")
     for path in made.glob("ccdwatch.db*"):
         path.unlink()
     (tmp_path / "copy.db").rename(made / "ccdwatch.db")
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         add_frame(session, "b")
     again = read_home(made)
-    with again.reading() as ours, home.reading() as theirs:
+    with again.read_session() as ours, home.read_session() as theirs:
         assert files_by_host(ours) == files_by_host(theirs) == {on_record.HOST: 2}
     for one in (home, again):
         one.engine.dispose()
@@ -320,7 +320,7 @@ def test_after_renaming_all_is_as_before(renamed: Home, tmp_path: Path) -> None:
         "2 files left under dome: not here as on record",
     ]
     assert words_of_renamed(renamed) == []
-    with renamed.reading() as session:
+    with renamed.read_session() as session:
         assert files_by_host(session) == {"dome": 2, "observatory": 1}
     third.unlink()
     assert [(row["finding"], row["path"]) for row in audit(renamed)[0]] == [

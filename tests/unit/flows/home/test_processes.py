@@ -85,7 +85,7 @@ def test_a_service_whose_number_another_process_has_is_gone(tmp_path: Path, chan
 def test_a_run_in_a_container_is_left_alone_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = open_home(tmp_path)
     monkeypatch.setattr("tests.support.on_record.HOST", f"{socket.gethostname()} pid:[4026532456]")
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         set_id = set_of(session, add_frame(session, "a"))
         run_id = begin_run(session, set_id, now=now())
     assert give_up_lost_runs(home) == []
@@ -93,7 +93,7 @@ def test_a_run_in_a_container_is_left_alone_and_named(tmp_path: Path, monkeypatc
     (failed,) = _make_runs(home, {set_id}, lambda *_: None).failed
     assert failed["path"] == f"run {run_id}"
     assert "is under way on" in failed["reason"]
-    with home.reading() as session:
+    with home.read_session() as session:
         (run,) = open_runs(session)
     assert not is_lost(run)
     assert is_lost(replace(run, began_at=run.began_at - RUN_LEASE * 1.1))

@@ -93,7 +93,7 @@ def recorded(home: Home, *, name: str = "plain", frames: int = 2, **changes: Any
     """A run on record whose every text is `name`."""
     path = f"{name.replace('/', ':')}.fits"
     name = name.encode(errors="replace").decode()  # only a path may be any bytes
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         ids = [
             add_frame(session, f"f{n}", FrameType.BIAS, path=f"{n}{path}", frame_type_reason=name, filter=name)
             for n in range(frames)
@@ -152,7 +152,7 @@ def test_the_report_is_harmless_whatever_headers_and_files_are_called(home: Home
 
 
 def test_a_run_without_results_points_to_the_frames_left_out(home: Home) -> None:
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         run_id = begin_run(session, set_of(session, add_frame(session, "b1")))
     assert "No gain and no read noise: see the frames left out." in report(home, run_id)
     assert summary(home, run_id) == []

@@ -46,13 +46,13 @@ FOLDER = "masters/m2-ml/2022-09-19"
 
 
 def begun(home: Home, name: str) -> int:
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         return begin_run(session, set_of(session, add_frame(session, name)), digest=name, now=now())
 
 
 def done(home: Home, name: str, *, night: int = 0) -> Path:
     """A finished run with a master."""
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         of = NIGHT.replace(day=19 + night)
         run_id = begin_run(session, set_of(session, add_frame(session, name, night=of)), digest=name)
         path = home.path / f"masters/m2-ml/{of}/bias_bin1x1_r{run_id}.fits"
@@ -77,7 +77,7 @@ def cut_short(home: Home, name: str, how: str) -> tuple[int, list[Path]]:
     half.write_text("hal")
     whole.write_text("whole")
     row = on_record.master(f"{FOLDER}/{whole.name}", sha256=sha256(b"whole").hexdigest())
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         record_master(session, run_id=run_id, master=row)
         if how == "failed":
             fail_run(session, run_id=run_id, message="full", now=now())
@@ -93,7 +93,7 @@ def test_what_a_run_left_goes_after_a_time(home: Home, time: str, how: str) -> N
     said = sweep(home)
     assert [path.exists() for path in left] == [time == "at once"] * len(left)
     assert len(said) == (len(left) if time == "later" else 0)
-    with home.reading() as session:
+    with home.read_session() as session:
         assert len(run_masters(session, run_id)) == (time == "at once" or how == "failed")
     assert kept.exists()
     assert unregistered(home) == []
@@ -177,16 +177,16 @@ def test_nothing_of_anybodys_is_lost_whatever_the_database_says(home: Home, tmp_
     belongings(home, tmp_path / "elsewhere")
     later = done(home, "second", night=2)
     if database == "older":
-        with home.sessions.begin() as session:
+        with home.write_session() as session:
             session.execute(delete(models.Master).where(models.Master.path.contains(later.name)))
     elif database != "its own":
-        with home.sessions.begin() as session:
+        with home.write_session() as session:
             for table in (models.Master, models.Run, models.File, models.Frame):
                 session.execute(delete(table))
         if database == "another":  # whose runs have the same numbers
             for name in ("u", "v", "w"):
                 cut_short_run = begun(home, name)
-                with home.sessions.begin() as session:
+                with home.write_session() as session:
                     abandon_run(session, run_id=cut_short_run, now=now())
     before = everything(home.path, tmp_path / "elsewhere")
     said = sweep(home)
@@ -209,7 +209,7 @@ def test_a_master_of_a_number_that_comes_again_is_not_replaced(home: Home) -> No
     (home.path / path).parent.mkdir(parents=True)
     (home.path / path).write_text("of an earlier life")
     _publish(home, run_id, on_record.master(path.as_posix()), fits.HDUList([fits.PrimaryHDU()]))
-    with home.reading() as session:
+    with home.read_session() as session:
         (row,) = run_masters(session, run_id)
     assert row.path == path.as_posix().replace(".fits", "-2.fits")
     assert sha256((home.path / row.path).read_bytes()).hexdigest() == row.sha256
@@ -222,7 +222,7 @@ def test_a_master_that_gets_no_name_is_on_no_record(home: Home, monkeypatch: pyt
     monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
     with pytest.raises(OSError, match="Input/output"):
         _publish(home, run_id, on_record.master(f"{FOLDER}/b_r1.fits"), fits.HDUList([fits.PrimaryHDU()]))
-    with home.reading() as session:
+    with home.read_session() as session:
         assert run_masters(session, run_id) == []
     assert list((home.path / FOLDER).iterdir()) == []
 

@@ -41,7 +41,7 @@ def made(home: Home, name: str, *, night: int = 0, **changes: Any) -> tuple[int,
     path = home.path / "masters/m2-ml" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(name)
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         of = on_record.NIGHT.replace(day=19 + night)
         run_id = begin_run(session, set_of(session, add_frame(session, f"{name} b", night=of)), digest=name)
         valid_from = NOON.replace(day=19 + night)
@@ -111,7 +111,7 @@ def test_a_master_whose_file_is_gone_leaves_the_reference_alone(home: Home) -> N
 
 
 def begun(home: Home, name: str, *, pid: int = KILLED, started: float = 0.0) -> int:
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         run_id = begin_run(session, set_of(session, add_frame(session, f"{name} b")), digest=name)
         session.execute(Run.__table__.update().values(pid=pid, pid_started=started).where(Run.id == run_id))  # type: ignore[attr-defined]
     return run_id
@@ -125,7 +125,7 @@ def test_a_run_that_is_at_work_keeps_its_files(home: Home) -> None:
     run_id = begun(home, "x", **own_process())
     folder = home.path / "masters/m2-ml"
     folder.mkdir(parents=True)
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         record_master(session, run_id=run_id, master=on_record.master(f"masters/m2-ml/bias_r{run_id}.fits"))
     for name in (f"bias_r{run_id}.fits", f".flat_V_r{run_id}.fits.0a1b2c3d.tmp"):
         (folder / name).write_text("x")
@@ -157,11 +157,11 @@ def test_claims_of_a_process_that_is_gone_are_free_at_once(home: Home) -> None:
     own = own_process()
     owners = [f"dome:{KILLED}:1.5:aa", f"dome:{own['pid']}:{own['started']}:bb"]
     for number, owner in enumerate(owners):
-        with home.sessions.begin() as session:
+        with home.write_session() as session:
             (file,) = ledger.observe(session, [sighting(f"{number}.fits")], host=on_record.HOST, now=NOON)
             ledger.claim_files(session, [file.id], owner=owner, lease_until=now().replace(year=9999), now=NOON)
     sweep(home)
-    with home.reading() as session:
+    with home.read_session() as session:
         states = list(session.scalars(select(File.state).order_by(File.id)))
     assert states == [FileState.READY, FileState.CLAIMED]
 
@@ -186,5 +186,5 @@ def test_masters_do_not_rely_on_the_textbook_pair(home: Home) -> None:
 
 def test_every_master_on_record_is_a_file(home: Home) -> None:
     made(home, "one.fits")
-    with home.reading() as session:
+    with home.read_session() as session:
         assert all((home.path / one.path).is_file() for one in list_masters(session))

@@ -45,7 +45,7 @@ def test_identify_and_init_tell(frames: Path, tmp_path: Path, capsys: pytest.Cap
 
 def registered(path: Path, folder: Path) -> Path:
     home = open_home(path)
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         rows = ledger.observe(session, find_files(home, [folder]).sightings, host=home.settings.host, now=now())
     register_files(home, file_ids=[row.id for row in rows])
     home.engine.dispose()

@@ -37,11 +37,11 @@ def sighted(incoming: Path, name: str) -> Sighting:
 
 def registered(home: Home, *seen: Sighting) -> dict[str, FileRow]:
     """Put files on the ledger as ready, register them, and return their rows by name."""
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         files = ledger.observe(session, seen, host=home.settings.host, now=now())
         ledger.mark_ready(session, [file.id for file in files], now=now())
     assert register_files(home) == len(seen)
-    with home.reading() as session:
+    with home.read_session() as session:
         return {row.relative_path: row for row in ledger.files_at(session, seen, host=home.settings.host)}
 
 
@@ -75,7 +75,7 @@ def test_a_truncated_file_is_given_until_it_was_quiet(home: Home, incoming: Path
     (file,) = registered(home, sighted(incoming, "a.fits")).values()
     assert file.state is FileState.SETTLING
     quiet_at = file.changed_at + timedelta(seconds=home.settings.watch.quiet_seconds)
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         assert ledger.mark_ready(session, [file.id], now=quiet_at - timedelta(milliseconds=1)) == 0
         assert ledger.mark_ready(session, [file.id], now=quiet_at) == 1
 

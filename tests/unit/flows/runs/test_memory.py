@@ -102,7 +102,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def record(home: Home, shape: tuple[int, int]) -> None:
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         for name in ("b1", "b2"):
             add_frame(session, name, FrameType.BIAS, shape=shape)
 
@@ -132,7 +132,7 @@ def lack_memory(home: Home) -> None:
 def run_of(home: Home, plan: Plan) -> RunRow:
     run_id = run_locally(home, plan)
     assert run_id is not None
-    with home.reading() as session:
+    with home.read_session() as session:
         return get_run(session, run_id)
 
 
@@ -194,7 +194,7 @@ def test_a_run_that_was_refused_memory_says_what_it_needs_and_may_take(home: Hom
     record(home, SMALL)
     plan = next_plan(home)
     lack_memory(home)
-    with home.reading() as session:
+    with home.read_session() as session:
         (run,) = [get_run(session, 1)]
     assert plan.attempt == run.attempt
     assert (run.message or "").startswith("memory ran out: a run on frames of 0.0 megapixels needs about 0.7 GiB, and ")

@@ -209,7 +209,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def record(home: Home, *names: str, kind: FrameType = FrameType.BIAS, **changes: object) -> int:
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         return [set_of(session, add_frame(session, name, kind, **changes)) for name in names][-1]
 
 
@@ -221,7 +221,7 @@ def begin(home: Home, plan: Plan) -> int | None:
 
 def end(home: Home, run_id: int | None, how: Callable[..., object] = finish_run, **words: object) -> None:
     assert run_id is not None
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         how(session, run_id=run_id, now=LATER, **words)
 
 
@@ -328,9 +328,9 @@ def test_a_run_that_lost_its_database_is_no_attempt_that_failed(home: Home) -> N
         ((plan,), _) = reconcile(home, now() + timedelta(hours=1))
         run_id = begin(home, plan)
         assert run_id is not None
-        with pytest.raises(OperationalError), recording_failure(home, run_id), home.reading() as session:
+        with pytest.raises(OperationalError), recording_failure(home, run_id), home.read_session() as session:
             session.execute(text("SELECT * FROM what_is_not_there"))
-    with home.reading() as session:
+    with home.read_session() as session:
         last = find_run(session, set_id=plan.set_id, digest=plan.digest)
     assert last is not None
     assert (last.outcome, last.attempt) == (Outcome.ABANDONED, RUN_ATTEMPTS + 1)

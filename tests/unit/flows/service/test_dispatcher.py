@@ -68,7 +68,7 @@ def test_a_run_that_prefect_saw_end_is_ended_on_record(
     under_way: Home, state: FlowRunState, outcome: str, message: str | None
 ) -> None:
     Dispatcher(under_way, Prefect(state)).tick(now())  # type: ignore[arg-type]
-    with under_way.reading() as session:
+    with under_way.read_session() as session:
         (run,) = list_runs(session, superseded=True)
     assert run.outcome == outcome
     assert (run.message or "").startswith(message or "")
@@ -84,7 +84,7 @@ def test_a_run_whose_process_here_was_killed_is_given_up_unless_somebody_cancell
 ) -> None:
     monkeypatch.setattr("flows.service.dispatcher.is_lost", lambda _run: True)
     Dispatcher(under_way, Prefect(FlowRunState(state, ""))).tick(now())  # type: ignore[arg-type]
-    with under_way.reading() as session:
+    with under_way.read_session() as session:
         (run,) = list_runs(session, superseded=True)
     assert run.outcome == outcome
 
@@ -108,7 +108,7 @@ def test_a_run_on_a_machine_that_died_is_given_up_when_its_lease_is_over(
     monkeypatch.setattr("flows.products.cleanup.RUN_LEASE", timedelta(0))
     dispatcher.tick(now())
     assert prefect.crashed == ["f1"]
-    with under_way.reading() as session:
+    with under_way.read_session() as session:
         (run,) = list_runs(session, superseded=True)
     assert run.outcome == "abandoned"
 
@@ -127,7 +127,7 @@ def test_pictures_of_a_run_that_was_killed_while_they_were_drawn_are_asked_for(
     Dispatcher(home, prefect).tick(now())  # type: ignore[arg-type]
     assert prefect.asked_for == [f"{home.path}:{plan.key}:pictures"]
     assert without_pictures(home, now() + timedelta(days=2)) == []
-    with home.reading() as session:
+    with home.read_session() as session:
         (run,) = list_runs(session)
     draw_pictures(home, run.id)
     assert without_pictures(home, now()) == []

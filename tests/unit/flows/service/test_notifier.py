@@ -78,7 +78,7 @@ def home_with(path: Path, urls: list[str]) -> Home:
 
 def measured(home: Home, value: float, *, night: int, amplifier: str = "1") -> int:
     at = now() - timedelta(days=10 - night)
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         frame = add_frame(session, f"n{night}", entry=ENTRY, night=at.date(), date_obs=at)
         run_id = begin_run(session, set_of(session, frame), digest=str(night))
         details = {"n_bias": 9, "n_flat": 9, "n_flat_pairs": 8, "notes": []}
@@ -183,7 +183,7 @@ def test_without_receivers_nothing_waits(tmp_path: Path) -> None:
     home = home_with(tmp_path / "home", [])
     judge_trends(home, measured(home, 2.0, night=0))
     assert tell(home) == 1
-    with home.reading() as session:
+    with home.read_session() as session:
         assert [one.next_try_at for one in notices(session)] == [None]
 
 
@@ -209,10 +209,10 @@ def test_a_step_is_told_in_words(tmp_path: Path) -> None:
     values = [1.0, 1.004, 0.996, 1.002, 0.998, 1.003, 0.997, 1.0, 1.001, 0.999, 1.0, 1.0, 1.04, 1.04, 1.04]
     for night, value in enumerate(values):
         run_id = measured(home, value, night=night - 5)
-        with home.sessions.begin() as session:
+        with home.write_session() as session:
             run = get_run(session, run_id)
             raise_notices(session, run_id=run_id, instrument=run.instrument, configuration=run.configuration, now=now())
-    with home.reading() as session:
+    with home.read_session() as session:
         (one,) = notices(session)
     text = notifier.sentence(one)
     assert text.startswith("gain of amplifier 1 stepped since 20")

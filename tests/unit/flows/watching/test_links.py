@@ -112,12 +112,12 @@ def test_a_link_that_is_re_pointed_into_a_home_is_not_read(home: Home, incoming:
     link = incoming / "latest.fits"
     link.symlink_to(archive / "a.fits")
     (inside := home.path / "m.fits").hardlink_to(archive / "a.fits")  # the same signature
-    with home.sessions.begin() as session:
+    with home.write_session() as session:
         (row,) = ledger.observe(session, find_files(home, [link]).sightings, host=home.settings.host, now=now())
     link.unlink()
     link.symlink_to(inside)
     register_files(home, file_ids=[row.id])
-    with home.reading() as session:
+    with home.read_session() as session:
         (row,) = ledger.files_of(session, {row.id})
     assert (row.state, row.reason) == (FileState.QUARANTINED, "is a link into a home of ccdwatch")
 
@@ -190,6 +190,6 @@ def test_frames_behind_links_are_processed(home: Home, incoming: Path, archive: 
     answer = process(home, [incoming])
     assert answer["failed"] == []
     assert names(answer["excluded"])["broken.fits"] == "is a link to nothing: No such file or directory"
-    with home.reading() as session:
+    with home.read_session() as session:
         rows = ledger.sightings(session, host=home.settings.host)
     assert sorted(row.relative_path for row in rows) == ["linked.fits", "night/a.fits"]
