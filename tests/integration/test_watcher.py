@@ -574,7 +574,7 @@ def test_lease_broken_by_a_writer_does_not_end_the_process(site: Site) -> None:
     # The writer comes just before the lease is given back.
     script = f"""
 import os
-from flows import scan
+from flows.watching import directory_tree as scan
 fcntl = scan.fcntl.fcntl
 def meet_a_writer(descriptor, command, argument):
     if argument == scan.fcntl.F_UNLCK:

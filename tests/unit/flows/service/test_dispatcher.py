@@ -121,7 +121,7 @@ def test_pictures_of_a_run_that_was_killed_while_they_were_drawn_are_asked_for(
     monkeypatch.setattr("flows.calibration.engine.STEPS", [step for step in STEPS if step.name != "pictures"])
     process(home, [tmp_path / "frames"])
     assert without_pictures(home, now()) == []  # its process, this one, may be at it
-    monkeypatch.setattr("flows.products.figures.is_gone", lambda *_: True)
+    monkeypatch.setattr("flows.runs.pictures.is_gone", lambda *_: True)
     (plan,) = without_pictures(home, now())
     prefect = Prefect(FlowRunState("SCHEDULED", ""))
     Dispatcher(home, prefect).tick(now())  # type: ignore[arg-type]
