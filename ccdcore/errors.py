@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 
-class CcdError(Exception):
+class ExpectedError(Exception):
+    """An error that explains itself in one line: what happened, and what to do next. The command line shows no more."""
+
+
+class CcdError(ExpectedError):
     """Base of every error that ccdcore raises on purpose."""
 
 

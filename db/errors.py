@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ccdcore.errors import ExpectedError
 
-class DatabaseError(Exception):
+
+class DatabaseError(ExpectedError):
     """The database cannot be used as asked; the message says what to type next."""
 
 

@@ -8,6 +8,7 @@ from textwrap import shorten
 
 import click
 
+from ccdcore.errors import ExpectedError
 from flows.cli.options import say
 from flows.config.redaction import install
 
@@ -101,24 +102,9 @@ def main() -> None:
     install()
     try:
         cli(prog_name="ccdwatch")
-    except Exception as error:
-        if not _is_expected(error):
-            raise
+    except ExpectedError as error:
         say(f"ccdwatch: {error}")
         sys.exit(2)
-
-
-def _is_expected(error: Exception) -> bool:
-    """Whether an error is one of those that explain themselves; told by name, so that nothing is imported for it."""
-    expected = {
-        "SettingsError",
-        "DatabaseError",
-        "CcdError",
-        "PrefectUnavailableError",
-        "ObserverHangsError",
-        "DiskFullError",
-    }
-    return any(kind.__name__ in expected for kind in type(error).__mro__)
 
 
 if __name__ == "__main__":

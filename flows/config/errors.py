@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ccdcore.errors import ExpectedError
+
 CONFIG_NAME = "ccdwatch.toml"
 
 
-class SettingsError(Exception):
+class SettingsError(ExpectedError):
     """The configuration cannot be used; the message is one line that says what to type."""

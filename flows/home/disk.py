@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ccdcore.errors import ExpectedError
+
 _MIB = 2**20
 _BALLAST_NAME = ".ballast"
 
@@ -17,7 +19,7 @@ _WORDS = ("disk is full", os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 """SQLite's and the system's."""
 
 
-class DiskFullError(Exception):
+class DiskFullError(ExpectedError):
     """There was no room to write; nothing is lost, and the same can be done again when there is."""
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import httpx
 
+from ccdcore.errors import ExpectedError
 from flows.config.redaction import redact, without_credentials
 from flows.home.home import is_of_home
 from flows.retries import PREFECT_PAUSE_S
@@ -24,7 +25,7 @@ PREFECT_AWAY = "Prefect does not answer"
 FINAL_STATES = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 
 
-class PrefectUnavailableError(Exception):
+class PrefectUnavailableError(ExpectedError):
     """The Prefect server does not answer, or not yet as it should; what was asked can be asked again.
 
     Parameters

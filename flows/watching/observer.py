@@ -20,6 +20,7 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 
+from ccdcore.errors import ExpectedError
 from flows.retries import OBSERVER
 from flows.watching.directory_tree import Tree
 from flows.watching.hints import HintBox, Hints, _Handler
@@ -47,7 +48,7 @@ _EVENTS: list[type[FileSystemEvent]] = [
 logger = logging.getLogger(__name__)
 
 
-class ObserverHangsError(Exception):
+class ObserverHangsError(ExpectedError):
     """Threads that can neither be used nor ended: only a new process is rid of them."""
 
 
