@@ -27,7 +27,7 @@ from flows.calibration.results import current_results
 from flows.home.home import Home
 from flows.home.processes import HOST, now
 from flows.home.service_address import running_service
-from flows.orchestration.requests import _run_by_prefect
+from flows.orchestration.requests import run_by_prefect
 from flows.prefect_server.client import PrefectApi
 from flows.prefect_server.password import password_of
 from flows.products.cleanup import give_up_lost_runs
@@ -254,7 +254,7 @@ def _make_runs(
             url = home.settings.prefect.api_url or service.prefect_api_url
             password = password_of(home.path, url)
             with PrefectApi(url, password=password, patience_seconds=PATIENCE_S) as api:
-                _run_by_prefect(home, api, plan)
+                run_by_prefect(home, api, plan)
         else:
             run_locally(home, plan, progress=partial(_say_step, progress, name, number, len(plans)))
         run = _wait_for_end(home, plan)

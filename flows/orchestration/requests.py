@@ -2,15 +2,70 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from datetime import datetime
+from pathlib import Path
 
+from ccdcore.text import number_of
 from db.runs.lifecycle import abandon_run
 from flows.config.redaction import redact
 from flows.home.home import Home, home_id
 from flows.home.processes import now
 from flows.prefect_server.client import FlowRunState, PrefectApi
 from flows.runs.begin import begin_run
-from flows.runs.plan import Plan, run_name, run_tags
+from flows.runs.plan import Plan, run_name
+
+
+def ask_for_ingest(home: Home, api: PrefectApi, *, n_files: int, at: datetime) -> str:
+    """Ask for a run that registers what is ready; return its id."""
+    return api.submit(
+        "ingest",
+        name=f"ingest {number_of(n_files, 'file')}",
+        parameters={"home": home_id(home.path)},
+        tags=["ingest"],
+        idempotency_key=f"ingest:{hashlib.sha256(at.isoformat().encode()).hexdigest()}",
+    )
+
+
+def ask_for_run(
+    home: Home, api: PrefectApi, plan: Plan, *, pictures: bool = False, known_as: Path | None = None
+) -> str:
+    """Ask for the run of a plan; return the id of the flow run.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    api : PrefectApi
+        Its Prefect.
+    plan : Plan
+        The run.
+    pictures : bool
+        Whether it was made, and only its pictures are wanted.
+    known_as : Path, optional
+        The home as the service knows it, where that may be by another link.
+    """
+    return api.submit(
+        "calibrate",
+        name=run_name(plan.instrument, plan.night, plan.configuration, what="pictures" if pictures else "calibrate"),
+        parameters={
+            "home": home_id(known_as or home.path),
+            "set_id": plan.set_id,
+            "digest": plan.digest,
+            "attempt": plan.attempt,
+        },
+        tags=[plan.instrument, plan.night.isoformat()],
+        idempotency_key=f"{home.path}:{plan.key}{':pictures' if pictures else ''}",
+    )
+
+
+def run_by_prefect(home: Home, api: PrefectApi, plan: Plan) -> None:
+    """Ask for the run of a plan and wait for its end."""
+    flow_run_id = ask_for_run(home, api, plan, known_as=home.path.resolve())
+    while (state := api.state(flow_run_id)) is not None and not state.is_final:
+        time.sleep(0.3)
+    record_never_started(home, plan, flow_run_id=flow_run_id, state=state)
 
 
 def record_never_started(home: Home, plan: Plan, *, flow_run_id: str, state: FlowRunState | None) -> None:
@@ -40,21 +95,3 @@ def record_never_started(home: Home, plan: Plan, *, flow_run_id: str, state: Flo
 def cancelled(run_id: int, state: FlowRunState) -> str:
     """Return what the record says of a run that somebody ended in Prefect."""
     return f"cancelled: {redact(state.message) or 'in Prefect'}; ccdwatch retry run:{run_id} makes it again"
-
-
-def _run_by_prefect(home: Home, api: PrefectApi, plan: Plan) -> None:
-    flow_run_id = api.submit(
-        "calibrate",
-        name=run_name(plan.instrument, plan.night, plan.configuration),
-        parameters={
-            "home": home_id(home.path.resolve()),  # the service may know it by another link
-            "set_id": plan.set_id,
-            "digest": plan.digest,
-            "attempt": plan.attempt,
-        },
-        tags=run_tags(plan.instrument, plan.night),
-        idempotency_key=f"{home.path}:{plan.key}",
-    )
-    while (state := api.state(flow_run_id)) is not None and not state.is_final:
-        time.sleep(0.3)
-    record_never_started(home, plan, flow_run_id=flow_run_id, state=state)

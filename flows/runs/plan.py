@@ -174,8 +174,3 @@ def _is_open(summary: SetSummary, at: datetime) -> bool:
 def run_name(instrument: str, night: date, configuration: str, *, what: str = "calibrate") -> str:
     """Name of the flow run that calibrates a set, or draws its pictures."""
     return f"{what} {instrument} {night.isoformat()} {configuration}"
-
-
-def run_tags(instrument: str, night: date) -> list[str]:
-    """Tags of the flow run that calibrates a set."""
-    return [instrument, night.isoformat()]

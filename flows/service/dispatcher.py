@@ -6,7 +6,6 @@ says what is missing, and the same request has the same key.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -25,11 +24,11 @@ from flows.config.errors import SettingsError
 from flows.config.redaction import redact
 from flows.home.clock import ClockWatch
 from flows.home.disk import Disk, keep_ballast
-from flows.home.home import Home, home_id
+from flows.home.home import Home
 from flows.home.identity import words_of_away
 from flows.home.lost_database import says_database_lost
 from flows.home.processes import now
-from flows.orchestration.requests import cancelled, record_never_started
+from flows.orchestration.requests import ask_for_ingest, ask_for_run, cancelled, record_never_started
 from flows.prefect_server.client import FlowRunState, PrefectApi, PrefectUnavailableError
 from flows.prefect_server.password import password_of
 from flows.products.cleanup import give_up, is_lost
@@ -37,7 +36,7 @@ from flows.products.leftovers import GRACE, remove_leftovers
 from flows.registration.register import free_lost_claims
 from flows.retries import ASK_AGAIN_AFTER
 from flows.runs.pictures import without_pictures
-from flows.runs.plan import Plan, reconcile, run_name, run_tags
+from flows.runs.plan import Plan, reconcile
 from flows.service.notifier import keep_telling
 from flows.service.overdue import Overseer, workers_of
 from flows.watching.heartbeat import Pulse, read_heartbeat
@@ -160,13 +159,7 @@ class Dispatcher:
             state = self.api.state(self._ingest)
             if state is not None and not state.is_final:
                 return
-        self._ingest = self.api.submit(
-            "ingest",
-            name=f"ingest {n_files} file{'s'[: n_files != 1]}",
-            parameters={"home": home_id(self.home.path)},
-            tags=["ingest"],
-            idempotency_key=f"ingest:{hashlib.sha256(at.isoformat().encode()).hexdigest()}",
-        )
+        self._ingest = ask_for_ingest(self.home, self.api, n_files=n_files, at=at)
 
     def _reconcile(self, at: datetime) -> None:
         self._reconcile_at = at + BUSY_RECONCILE  # also where Prefect does not answer
@@ -179,7 +172,7 @@ class Dispatcher:
         for plan in plans:
             self._ask_for_calibration(plan, at)
         for plan in without_pictures(self.home, at):
-            self._submit(plan, what="pictures", key=f"{plan.key}:pictures")
+            ask_for_run(self.home, self.api, plan, pictures=True)
         if self._tidied_at is None or not self._tidied_at <= at < self._tidied_at + GRACE:
             self._tidied_at = at
             for line in remove_leftovers(self.home, at):
@@ -226,23 +219,9 @@ class Dispatcher:
                 return
             if at - asked[1] < ASK_AGAIN_AFTER:
                 return
-        flow_run_id = self._submit(plan, what="calibrate", key=plan.key)
+        flow_run_id = ask_for_run(self.home, self.api, plan)
         self._asked[plan.key] = flow_run_id, at
         logger.info("asked for %s (attempt %d): flow run %s", plan.key, plan.attempt, flow_run_id)
-
-    def _submit(self, plan: Plan, *, what: str, key: str) -> str:
-        return self.api.submit(
-            "calibrate",
-            name=run_name(plan.instrument, plan.night, plan.configuration, what=what),
-            parameters={
-                "home": home_id(self.home.path),
-                "set_id": plan.set_id,
-                "digest": plan.digest,
-                "attempt": plan.attempt,
-            },
-            tags=run_tags(plan.instrument, plan.night),
-            idempotency_key=f"{self.home.path}:{key}",
-        )
 
 
 def watch(

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flows.home.output_paths import master_path, picture_path, reference_path, slug
-from flows.runs.plan import run_name, run_tags
+from flows.runs.plan import run_name
 
 NIGHT = date(2022, 9, 19)
 HOSTILE = ("../../etc/passwd", "/etc/passwd", "..", ".", "", "   ", "-rf", ".hidden", "a\0b", "a\nb", "x" * 300, "Ω≈ç")
@@ -33,7 +33,6 @@ def test_a_slug_of_nothing_is_a_name_too() -> None:
 
 def test_runs_are_named_by_what_they_do() -> None:
     assert run_name("m2-ml", NIGHT, "bin1x1") == "calibrate m2-ml 2022-09-19 bin1x1"
-    assert run_tags("m2-ml", NIGHT) == ["m2-ml", "2022-09-19"]
 
 
 def test_paths_follow_the_contract() -> None:
