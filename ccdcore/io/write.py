@@ -1,4 +1,4 @@
-"""Writes products: each file appears whole or not at all, and outlasts a loss of power."""
+"""Writes files: each appears whole or not at all, and outlasts a loss of power."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -31,7 +31,7 @@ def appearing(path: str | os.PathLike[str], hdulist: fits.HDUList) -> Iterator[s
     with new_file(path) as temporary:
         with temporary.open("wb") as stream:
             hdulist.writeto(stream, checksum=True)
-            _to_disk(stream)
+        _to_disk(temporary)
         with temporary.open("rb") as written:
             sha256 = hashlib.file_digest(written, "sha256").hexdigest()
         yield sha256
@@ -54,7 +54,24 @@ def new_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(path) as temporary:
         yield temporary
+        _to_disk(temporary)
         _name(temporary, path)
+
+
+@contextmanager
+def replaced_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give where to write a file, in a folder that is there; at the end it takes the place of what has its name.
+
+    Raises
+    ------
+    OSError
+        If it cannot be named; nothing is left behind, and what was there stays.
+    """
+    path = Path(path)
+    with _temporary(path) as temporary:
+        yield temporary
+        _to_disk(temporary)
+        temporary.replace(path)
 
 
 def write_hdulist(path: str | os.PathLike[str], hdulist: fits.HDUList) -> None:
@@ -63,20 +80,41 @@ def write_hdulist(path: str | os.PathLike[str], hdulist: fits.HDUList) -> None:
         pass
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file of any kind into a folder that is there, in the place of what has its name.
+def write_bytes(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o666) -> None:
+    """Write a file of any kind in the way of `replaced_file`; ``mode`` is what others may do with it, less the umask.
 
     Raises
     ------
     OSError
         If it cannot be written; nothing is left behind.
     """
-    path = Path(path)
-    with _temporary(path) as temporary:
-        with temporary.open("wb") as stream:
-            stream.write(data)
-            _to_disk(stream)
+    with replaced_file(path) as temporary:
+        _write(temporary, data, mode)
+
+
+def write_status(path: Path, text: str) -> None:
+    """Write what is soon said anew: whole too, but the disk is not waited for, and a loss of power may take it.
+
+    For one writer: its temporary file always has the same name, so that one who is killed again and again leaves one.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left behind, and what was there stays.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.unlink(missing_ok=True)
+        _write(temporary, text.encode(), 0o666)
         temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Write a file that is not there: through no link."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as stream:
+        stream.write(data)
 
 
 @contextmanager
@@ -87,16 +125,16 @@ def _temporary(path: Path) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-    directory = os.open(path.parent, os.O_RDONLY)
+    _to_disk(path.parent)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until what was written to a file, or done to a folder, is on disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
-
-
-def _to_disk(stream: BinaryIO) -> None:
-    stream.flush()
-    os.fsync(stream.fileno())
+        os.close(descriptor)
 
 
 def _name(temporary: Path, path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+from ccdcore.io.write import write_status
 from flows.config.redaction import without_credentials
 from flows.config.settings import Settings
 from flows.home.home import Home
@@ -46,19 +47,17 @@ def web_url(settings: Settings) -> str | None:
     return service.web_url if service else None
 
 
-def _web_url(settings: Settings, host: str, port: int) -> str:
+def pages_address(settings: Settings, host: str, port: int) -> str:
     """Return the address that people reach the pages at; one that means all addresses is reached at this machine's."""
     reached = {"0.0.0.0": ADDRESS, "::": "::1"}.get(host, host)
     shown = f"[{reached}]" if ":" in reached else reached
     return (settings.web.public_url or f"http://{shown}:{port}").rstrip("/")
 
 
-def _write_service(home: Path, service: RunningService) -> bool:
+def write_service(home: Path, service: RunningService) -> bool:
     """Say where the service can be reached; return whether there was room for it."""
-    temporary = home / ".service.json.tmp"
     try:
-        temporary.write_text(json.dumps(asdict(service)), encoding="utf-8")
-        temporary.replace(home / "service.json")
+        write_status(home / "service.json", json.dumps(asdict(service)))
     except OSError:
         return False
     return True
@@ -71,13 +70,12 @@ def trend_url(base: str, quantity: str, *, instrument: str, amplifier: str | Non
     return f"{base.rstrip('/')}/trends/{quote(quantity, safe='')}?{query}"
 
 
-def _prefect_ui_url(home: Home) -> str | None:
-    service = running_service(home.path)
-    api_url = home.settings.prefect.api_url or (service.prefect_api_url if service else None)
-    return api_url and without_credentials(api_url).removesuffix("/api")
-
-
-def _prefect_of(home: Home) -> str | None:
+def prefect_address(home: Home) -> str | None:
     """Return the address of a home's Prefect: where its parts run on their own, only the configuration knows it."""
     service = running_service(home.path)
     return home.settings.prefect.api_url or (service.prefect_api_url if service else None)
+
+
+def prefect_pages(api_url: str) -> str:
+    """Return the address of the pages of a Prefect, as people are shown it."""
+    return without_credentials(api_url).removesuffix("/api")

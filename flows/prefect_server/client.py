@@ -15,6 +15,7 @@ import httpx
 from ccdcore.errors import ExpectedError
 from flows.config.redaction import redact, without_credentials
 from flows.home.home import is_of_home
+from flows.home.service_address import prefect_pages
 from flows.retries import PREFECT_PAUSE_S
 
 DEPLOYMENT = "ccdwatch"
@@ -66,7 +67,7 @@ def prefect_environment(home: Path, api_url: str) -> dict[str, str]:
     ccdwatch is installed, it may not be allowed to write. Batch sizes as measured: the defaults record 20 task
     runs a second, these 67.
     """
-    pages = without_credentials(api_url).removesuffix("/api")
+    pages = prefect_pages(api_url)
     return {
         "PREFECT_HOME": str(home / "prefect"),
         "PREFECT_API_URL": api_url,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from ccdcore.io.write import write_bytes
 from flows.config.errors import SettingsError
 from flows.config.redaction import learn
 from flows.config.settings import prefect_secret
@@ -56,11 +56,7 @@ def _read_or_make(file: Path) -> str:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with FileLock(file.with_name(".password.lock"), timeout=10):
             if not file.exists():
-                temporary = file.with_name(".password.tmp")
-                temporary.unlink(missing_ok=True)
-                with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
-                    output.write(f"ccdwatch:{secrets.token_urlsafe(18)}\n")
-                temporary.replace(file)
+                write_bytes(file, f"ccdwatch:{secrets.token_urlsafe(18)}\n".encode(), mode=0o600)
     password = file.read_text(encoding="utf-8").strip()
     learn([password, password.partition(":")[2]])
     return password

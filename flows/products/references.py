@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import secrets
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from ccdcore.errors import FrameReadError
 from ccdcore.io.plain_files import file_sha256, open_below
+from ccdcore.io.write import replaced_file
 from db.runs.masters import MasterOnRecord, current_reference, list_masters
 from flows.home.home import Home
 from flows.home.output_paths import reference_path
@@ -96,9 +96,8 @@ def _is_one_of(home: Home, path: Path, ever: Sequence[MasterOnRecord]) -> bool:
 
 def _put(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.hardlink_to(source)
-    except OSError:  # file systems without hard links
-        shutil.copyfile(source, temporary)
-    temporary.replace(target)
+    with replaced_file(target) as temporary:
+        try:
+            temporary.hardlink_to(source)
+        except OSError:  # file systems without hard links
+            shutil.copyfile(source, temporary)

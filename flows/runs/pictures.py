@@ -59,6 +59,7 @@ def pictures_of(home: Home, run_id: int) -> list[Path]:
 @contextmanager
 def folder_to_draw_in(home: Home, run_id: int) -> Iterator[Path]:
     """Give a folder to draw into, and put what is in it in its place at the end; nothing else there is touched."""
+    # One folder for many files: they appear at once, which `ccdcore.io.write` can say of one file only.
     home.require_there()
     place = picture_folder(home, run_id)
     temporary = place.with_name(f".{place.name}.tmp")

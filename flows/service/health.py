@@ -27,14 +27,14 @@ from db.runs.runs import (
 from db.runs.sets import largest_frames, pixels_of
 from db.schema.models import FileState
 from db.schema.rows import Row
-from flows.config.redaction import redact, redacted, without_credentials
+from flows.config.redaction import redact, redacted
 from flows.config.settings import Settings
 from flows.home.disk import Disk
 from flows.home.home import Home
 from flows.home.identity import words_of_away
 from flows.home.processes import HOST, now
 from flows.home.renaming import words_of_renamed
-from flows.home.service_address import _prefect_of
+from flows.home.service_address import prefect_address, prefect_pages
 from flows.prefect_server.client import PREFECT_AWAY, PrefectApi
 from flows.registration.dates import odd_dates
 from flows.registration.disagreements import FEWEST_REPEATED, current_disagreements, in_words
@@ -115,7 +115,7 @@ def condition(home: Home) -> Condition:
 
 def _of_watcher(home: Home, heartbeat: Heartbeat | None, at: datetime) -> Iterator[str]:
     if heartbeat is None:
-        if _prefect_of(home) is not None:
+        if prefect_address(home) is not None:
             yield "no watcher runs: frames that land are not seen"
         return
     # A time before us was told by a clock that was ahead, by a watcher that has not been heard since it was put right.
@@ -135,7 +135,7 @@ def _of_watcher(home: Home, heartbeat: Heartbeat | None, at: datetime) -> Iterat
 
 
 def _of_prefect(home: Home) -> Iterator[str]:
-    api_url = _prefect_of(home)
+    api_url = prefect_address(home)
     if api_url is not None and not _answers(api_url):
         yield PREFECT_SILENT
 
@@ -262,14 +262,14 @@ class Health(Row):
 
 def health(home: Home) -> Health:
     """Look how a home is doing."""
-    api_url = _prefect_of(home)
+    api_url = prefect_address(home)
     found = condition(home)
     plans, _ = reconcile(home, now())
     with home.read_session() as session:
         return Health(
             home=str(home.path),
             free_bytes=Disk.of(home.path).free,
-            prefect_ui_url=api_url and without_credentials(api_url).removesuffix("/api"),
+            prefect_ui_url=api_url and prefect_pages(api_url),
             prefect_answers=api_url is not None and not any(PREFECT_AWAY in one for one in found.findings),
             files={str(state): n for state, n in ledger.counts(session).items()},
             oldest_unprocessed=ledger.oldest_unprocessed(session),

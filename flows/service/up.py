@@ -23,7 +23,14 @@ from flows.home.home import Home, open_home, read_home
 from flows.home.identity import MARK_VARIABLE, words_of_away
 from flows.home.processes import HOST, own_start
 from flows.home.renaming import words_of_renamed
-from flows.home.service_address import ADDRESS, RunningService, _web_url, _write_service, running_service
+from flows.home.service_address import (
+    ADDRESS,
+    RunningService,
+    pages_address,
+    prefect_pages,
+    running_service,
+    write_service,
+)
 from flows.prefect_server.client import PrefectApi, prefect_environment
 from flows.prefect_server.password import password_environment, password_file, password_of
 from flows.products.cleanup import sweep
@@ -127,7 +134,7 @@ def run_web(path: Path, *, host: str | None, port: int | None, say: Say) -> None
     stop = _stop_event()
     from flows.service.web_server import show
 
-    say(f"pages at {_web_url(home.settings, host, port)}")
+    say(f"pages at {pages_address(home.settings, host, port)}")
     show(home, host, port, stop)
 
 
@@ -192,9 +199,8 @@ def _web_port(settings: Settings, wanted: int | None) -> int:
 
 def _service(settings: Settings, port: int, web_port: int) -> RunningService:
     api_url = settings.prefect.api_url or f"http://{ADDRESS}:{port}/api"
-    web_url = _web_url(settings, settings.web.host, web_port)
-    shown = without_credentials(api_url)
-    return RunningService(os.getpid(), own_start(), HOST, shown, shown.removesuffix("/api"), web_url)
+    web_url = pages_address(settings, settings.web.host, web_port)
+    return RunningService(os.getpid(), own_start(), HOST, without_credentials(api_url), prefect_pages(api_url), web_url)
 
 
 def _processes(
@@ -254,7 +260,7 @@ def _supervise(
                 if away_at is None:
                     _end_idle(one, watcher, server if ready else None, say)
                 one.keep_alive(say)
-            if not ready and api.is_ready() and _write_service(home.path, service):
+            if not ready and api.is_ready() and write_service(home.path, service):
                 ready = True
                 took = f"{time.monotonic() - began:.1f} s"
                 say(f"ready after {took}; Prefect UI at {service.prefect_ui_url}; pages at {service.web_url}")

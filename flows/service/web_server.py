@@ -9,7 +9,7 @@ import uvicorn
 
 from flows.config.settings import WebSettings
 from flows.home.home import Home
-from flows.home.service_address import _prefect_ui_url
+from flows.home.service_address import prefect_address, prefect_pages
 from flows.prefect_server.password import LOOPBACK
 from flows.runs.pictures import pictures_of
 from flows.service.health import condition
@@ -25,7 +25,7 @@ def show(home: Home, host: str, port: int, stop: Event) -> None:
         host=home.settings.host,
         pictures=lambda run_id: pictures_of(home, run_id),
         health=lambda: condition(home).as_dict(),
-        prefect_ui_url=lambda: _prefect_ui_url(home),
+        prefect_ui_url=lambda: (url := prefect_address(home)) and prefect_pages(url),
     )
     config = uvicorn.Config(
         make_app(record, names=_names(home.settings.web, host)),

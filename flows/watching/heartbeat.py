@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from ccdcore.io.write import write_status
 from db.schema.rows import plain
 
 EVERY = timedelta(seconds=5)
@@ -91,13 +92,10 @@ class Pulse:
         self._say(Heartbeat(**asdict(watcher), at=at, trouble=None, has_ended=True))
 
     def _say(self, heartbeat: Heartbeat) -> None:
-        temporary = self._file.with_name(f".{_NAME}.tmp")
         try:
-            temporary.write_text(json.dumps(plain(asdict(heartbeat))), encoding="utf-8")
-            temporary.replace(self._file)
+            write_status(self._file, json.dumps(plain(asdict(heartbeat))))
         except OSError:  # the disk is full: at least say that it is alive, which needs no room
             with suppress(OSError):
-                temporary.unlink(missing_ok=True)
                 os.utime(self._file)
 
 

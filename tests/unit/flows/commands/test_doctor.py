@@ -29,7 +29,7 @@ from flows.config.errors import SettingsError
 from flows.home import disk
 from flows.home.home import open_home, read_home
 from flows.home.processes import HOST, now, own_start
-from flows.home.service_address import RunningService, _write_service
+from flows.home.service_address import RunningService, write_service
 from flows.prefect_server.client import PrefectUnavailableError
 from flows.registration.register import register_files
 from flows.runs.begin import begin_run
@@ -205,7 +205,7 @@ def test_a_set_without_results_is_due(tmp_path: Path, ask: Ask) -> None:
 def pretend_service(home: Path, port: int) -> None:
     url = f"http://127.0.0.1:{port}"
     service = RunningService(os.getpid(), own_start(), HOST, f"{url}/api", url, url)
-    assert _write_service(home, service)
+    assert write_service(home, service)
     say_watcher(home)
 
 

@@ -17,7 +17,7 @@ from flows.commands.process import _make_runs
 from flows.home import processes
 from flows.home.home import open_home
 from flows.home.processes import HOST, is_gone, now, own_start, start_of
-from flows.home.service_address import RunningService, _write_service, running_service
+from flows.home.service_address import RunningService, running_service, write_service
 from flows.products.cleanup import RUN_LEASE, give_up_lost_runs, is_lost
 from tests.support.on_record import add_frame, begin_run, set_of
 
@@ -68,14 +68,14 @@ def test_a_container_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch, spac
 @pytest.mark.parametrize("change", ["start", "machine", "pid"])
 def test_a_service_whose_number_another_process_has_is_gone(tmp_path: Path, change: str) -> None:
     running = RunningService(os.getpid(), own_start(), HOST, f"{URL}/api", URL, URL)
-    assert _write_service(tmp_path, running)
+    assert write_service(tmp_path, running)
     assert running_service(tmp_path) == running
     others = {
         "start": replace(running, started=running.started - 60),
         "machine": replace(running, machine="dome pid:[4026532456]"),
         "pid": replace(running, pid=4_000_000),
     }
-    assert _write_service(tmp_path, others[change])
+    assert write_service(tmp_path, others[change])
     assert running_service(tmp_path) is None
     # One of an earlier version, which knew the number only.
     (tmp_path / "service.json").write_text(json.dumps({"pid": os.getpid(), "web_url": URL}))
