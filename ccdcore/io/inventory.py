@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ccdcore.compression import FITS_NAME
 from ccdcore.errors import FrameReadError
 from ccdcore.headers.instrument import Instrument
 from ccdcore.io.read import read_header
@@ -41,7 +41,7 @@ def inventory(directory: str | os.PathLike[str], *, instruments: Sequence[Instru
     Parameters
     ----------
     directory : path-like
-        Files directly in it whose names match `FITS_NAME`.
+        Files directly in it whose names match `ccdcore.compression.FITS_NAME`.
     instruments : sequence of Instrument
         Entries of the configuration.
 
@@ -82,7 +82,3 @@ def _inventory_row(path: Path, instruments: Sequence[Instrument]) -> tuple[objec
         np.nan if info.ccd_temperature_c is None else info.ccd_temperature_c,
         *header.shape,
     )
-
-
-FITS_NAME = re.compile(r"(?!\.).+\.(fits?|fts)(\.(gz|fz))?", re.IGNORECASE)
-"""Names of files that may be frames: ``.fits``, ``.fit``, ``.fts`` in any case, also with ``.gz`` or ``.fz``."""

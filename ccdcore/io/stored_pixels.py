@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ccdcore.errors import FrameReadError
 from ccdcore.io.plain_files import file_errors
 from ccdcore.io.read import read_image
-from ccdcore.io.stream import is_zipped, opened
+from ccdcore.io.stream import is_compressed, opened
 from ccdcore.io.structure import primary_header
 
 
@@ -120,7 +120,7 @@ def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
         If it is not a complete FITS file.
     """
     path = Path(path)
-    if is_zipped(path):
+    if is_compressed(path):
         return None
     with opened(path) as (stream, _):
         if not isinstance(stream, io.BufferedReader):

@@ -14,14 +14,11 @@ from typing import BinaryIO
 from astropy.io import fits
 from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyWarning
-from isal import igzip, isal_zlib
 
+from ccdcore.compression import Compression, compression_of
 from ccdcore.errors import FrameReadError
 from ccdcore.io.plain_files import file_errors, regular_file
 from ccdcore.io.structure import MAX_BYTES, MAX_RATIO, SMALL_BYTES, Blemishes, check_structure, require_ratio
-
-_GZIP_MAGIC = b"\x1f\x8b"
-
 
 _CHUNK = 2**20
 
@@ -62,18 +59,17 @@ def claimed_bytes(path: str | os.PathLike[str]) -> int:
     """
     path = Path(path)
     with file_errors(path), regular_file(path) as file:
-        if file.read(len(_GZIP_MAGIC)) != _GZIP_MAGIC:
+        compression = compression_of(file)
+        if compression is None:
             return check_structure(file, path).decoded_bytes
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 4))
-        claim = int.from_bytes(file.read(4), "little")  # modulo 4 GiB, more of which is refused
-        return min(claim, max(SMALL_BYTES, MAX_RATIO * size))
+        most = max(SMALL_BYTES, MAX_RATIO * file.seek(0, os.SEEK_END))
+        return min(compression.claim(file), most) if compression.claim else most
 
 
-def is_zipped(path: Path) -> bool:
-    """Whether a file is compressed with gzip, whatever its name says."""
+def is_compressed(path: Path) -> bool:
+    """Whether a file is compressed as a whole, whatever its name says."""
     with file_errors(path), regular_file(path) as file:
-        return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+        return compression_of(file) is not None
 
 
 @contextmanager
@@ -86,9 +82,8 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Blemishes]]:
         # astropy warns of blemishes (odd keywords, bytes after the last unit) that do no harm. Filters belong to
         # the whole process: where threads read at the same time, the worst is that such a warning is shown.
         warnings.simplefilter("ignore", AstropyWarning)
-        zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-        file.seek(0)
-        stream = _decompressed(path, file) if zipped else file
+        compression = compression_of(file)
+        stream = _decompressed(path, file, compression) if compression else file
         blemishes = check_structure(stream, path)
         if blemishes:
             stream.seek(0)
@@ -99,20 +94,26 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Blemishes]]:
             raise FrameReadError(path, f"cannot be decoded: {error}") from error
 
 
-def _decompressed(path: Path, file: BinaryIO) -> BinaryIO:
+def _decompressed(path: Path, file: BinaryIO, compression: Compression) -> BinaryIO:
     content = io.BytesIO()
     try:
-        with igzip.GzipFile(fileobj=file) as compressed:  # type: ignore[no-untyped-call]
-            while chunk := compressed.read(_CHUNK):
+        with compression.decompressed(file) as stream:
+            while chunk := stream.read(_CHUNK):
                 content.write(chunk)
-                if content.tell() > MAX_BYTES:
-                    raise FrameReadError(path, "is more than 4 GiB when decompressed")
-                require_ratio(path, content.tell(), file.tell())
+                _require_sane(path, content.tell(), file.tell())
+    except FrameReadError:  # which is an OSError, as what some libraries raise
+        raise
     except EOFError as error:
         raise FrameReadError(path, "is cut off: the compressed data end too early", incomplete=True) from error
-    except (igzip.BadGzipFile, isal_zlib.IsalError) as error:  # type: ignore[misc]  # as its stubs have it
+    except compression.errors as error:
         raise FrameReadError(path, f"is damaged: {error}; copy it again from the camera") from error
     return content
+
+
+def _require_sane(path: Path, decompressed: int, compressed: int) -> None:
+    if decompressed > MAX_BYTES:
+        raise FrameReadError(path, "is more than 4 GiB when decompressed")
+    require_ratio(path, decompressed, compressed)
 
 
 def _verify_checksums(path: Path, stream: BinaryIO) -> None:

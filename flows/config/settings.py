@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from ccdcore.cards.longitude import doubtful_nights
+from ccdcore.compression import FITS_SUFFIXES
 from ccdcore.frames.nights import night_of
 from ccdcore.headers.identify import ExposureInfo
 from ccdcore.headers.instrument import Instrument
@@ -36,7 +37,7 @@ class WatchSettings(_Strict):
     stable_seconds: Seconds = 2
     scan_seconds: Annotated[float, Field(gt=0, le=86400)] = 60
     settle_seconds: Seconds = 300
-    include: tuple[str, ...] = ("*.fit", "*.fits", "*.fts")
+    include: tuple[str, ...] = tuple(f"*{suffix}" for suffix in FITS_SUFFIXES)
     polling: bool = False
     host: Annotated[str, Field(min_length=1)] | None = None
 

@@ -29,7 +29,7 @@ directories = [{quoted}]
 # stable_seconds = 2    # any file must be unchanged this long
 # scan_seconds = 60     # everything is looked at this often, whatever events say
 # settle_seconds = 300  # a set is calibrated when no frame joined it for this long
-# include = ["*.fit", "*.fits", "*.fts"]  # in any case, also with .gz or .fz
+# include = ["*.fit", "*.fits", "*.fts"]  # in any case, also compressed
 # polling = false       # true where events do not come (some network folders)
 # host = "observatory"  # example: files are on record under this name; default: this machine's
 

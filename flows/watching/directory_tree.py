@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ccdcore.compression import without_added_suffix
 from db.files.ledger import Sighting
 from flows.home.output_paths import home_above
 
@@ -43,7 +44,7 @@ class Tree:
     root : str
         The directory, absolute.
     include : iterable of str
-        Patterns of names, in any case; ``.gz`` or ``.fz`` may follow.
+        Patterns of names, in any case; the suffix of a compression may follow.
     exclude : str
         A directory that is passed over where it lies in this one: the home.
     """
@@ -148,8 +149,7 @@ class Tree:
         lower = name.lower()
         if lower.endswith((".tmp", ".part")):
             return False
-        uncompressed = lower[:-3] if lower.endswith((".gz", ".fz")) else lower
-        return bool(self._names.fullmatch(uncompressed) or self._names.fullmatch(lower))
+        return bool(self._names.fullmatch(without_added_suffix(lower)) or self._names.fullmatch(lower))
 
     def _entries(self, directory: str) -> list[os.DirEntry[str]]:
         try:

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ccdcore.cards.sections import Amplifier, Section
+from ccdcore.compression import FITS_NAME
 from ccdcore.errors import FrameReadError
 from ccdcore.headers.instrument import Instrument
 from ccdcore.io.digest import pixel_sha256
-from ccdcore.io.inventory import FITS_NAME, inventory
+from ccdcore.io.inventory import inventory
 from ccdcore.io.plain_files import file_sha256
 from ccdcore.io.read import read_frame, read_header, read_image
 from ccdcore.io.stream import preflight
