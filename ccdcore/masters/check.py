@@ -200,7 +200,9 @@ def _frame_remarks(
     if pulls.size == 0:
         return [f"{frame.path}: it has no pixel to compare the master with"]
     centre = float(np.median(pulls))
-    width = float(np.std(pulls[np.abs(pulls - centre) < 5]))
+    near = pulls[np.abs(pulls - centre) < 5]
+    # Fewer than half lie near the middle where a frame is of two kinds, as one whose every second pixel is spoilt.
+    width = float(np.std(near if 2 * near.size > pulls.size else pulls))
     remarks = []
     if abs(centre) > LARGEST_OFFSET:
         level = float(np.nanmedian(difference[usable]))

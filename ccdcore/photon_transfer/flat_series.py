@@ -217,8 +217,9 @@ class FlatSeries(PairSeries):
         """
         if self._slopes:
             points = flat_pair.measure(pair, 1 / max(float(np.median(self._slopes)), SMALLEST_SLOPE))
-            ratio = float(points.variance @ points.n_pixels) / float(points.model_variance @ points.n_pixels)
-            if points.rejected_fraction < _MOST_REJECTED and abs(ratio - 1) < _OTHER_NOISE:
+            seen, expected = points.variance @ points.n_pixels, points.model_variance @ points.n_pixels
+            # Nothing is expected where all pixels were rejected, as of a flat whose driver spoiled every second one.
+            if points.rejected_fraction < _MOST_REJECTED and abs(seen - expected) < _OTHER_NOISE * expected:
                 return points
         slope = straight_line([flat_pair.measure(pair, gain, quick=True)], self.noise.variance).slope
         return flat_pair.measure(pair, 1 / max(slope, SMALLEST_SLOPE))

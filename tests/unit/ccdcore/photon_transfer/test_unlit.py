@@ -95,3 +95,15 @@ def test_biases_that_hardly_change_are_no_missing_parts(noise_adu: float) -> Non
         image[number, 4] += 1  # where there is next to no noise
     (result,) = measure_gain(biases, [])
     assert not [note for note in result.notes if "no part of the detector" in note]
+
+
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("spoilt", [1, 60_000])
+def test_a_flat_whose_every_second_pixel_is_spoilt_costs_its_pair_only(place: int, spoilt: int) -> None:
+    rng = np.random.default_rng(5)
+    biases, flats = ([expose(CAMERA, rng, light * np.ones((SIDE, SIDE))) for _ in range(4)] for light in (0.0, 3_000.0))
+    flats[place][(X + Y) % 2 == 0] = spoilt
+    (result,) = measure_gain(biases, flats)
+    assert abs(result.gain_e_per_adu - GAIN) < 4 * result.gain_uncertainty
+    assert f"flat {place + 1}" in result.notes[0]
+    assert "left out" in result.notes[0]
