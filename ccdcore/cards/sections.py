@@ -102,7 +102,13 @@ class Amplifier:
 
 
 def cut(data: npt.NDArray[Any], section: Section) -> npt.NDArray[Any]:
-    """Return the pixels of a section, or raise SectionError where it does not fit the image."""
+    """Return the pixels of a section, a view of its shape (rows, columns), in the unit of the image.
+
+    Raises
+    ------
+    SectionError
+        If it does not fit the image.
+    """
     rows, columns = data.shape
     if not section.fits((rows, columns)):
         raise SectionError(f"section {section} lies outside the image of {columns} columns and {rows} rows")

@@ -53,7 +53,7 @@ def text(value: object) -> str | None:
 
 
 def number(value: object) -> float | None:
-    """Return a finite number, also from a string and with a decimal comma; None where it is none."""
+    """Return a finite number, also from a string and with a decimal comma, in its own unit; None where it is none."""
     if isinstance(value, str):
         value = value.strip()
         value = value if "." in value else value.replace(",", ".")

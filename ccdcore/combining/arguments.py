@@ -33,7 +33,7 @@ def check_sources(sources: Any) -> None:
 
 
 def thresholds(clip_sigma: Any) -> tuple[float, float]:
-    """Return the thresholds below and above the median.
+    """Return the thresholds below and above the median, in units of σ.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def check_count(name: str, value: Any, least: int) -> None:
 
 
 def positive(name: str, given: npt.ArrayLike, *, or_zero: bool) -> npt.NDArray[np.float64]:
-    """Return an array of numbers in double precision.
+    """Return an array of numbers in double precision, of the same shape and unit.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def positive(name: str, given: npt.ArrayLike, *, or_zero: bool) -> npt.NDArray[n
 
 
 def check_spread(name: str, given: npt.NDArray[Any], shape: Sequence[int]) -> None:
-    """Require an array that broadcasts to the shape of the image, or to that of the stack.
+    """Require an array, in whatever unit, that broadcasts to the shape of the image, or to that of the stack.
 
     Raises
     ------
@@ -110,7 +110,15 @@ def check_spread(name: str, given: npt.NDArray[Any], shape: Sequence[int]) -> No
 def per_frame(
     given: PerFrame | None, stack: list[Pixels], default: float, what: str, zeros: Image | None = None
 ) -> Image:
-    """Return a number for each frame, as given, or by a function of its image; refuse another number of them."""
+    """Return a number for each frame, shape (frames,), as given, or by a function of its image.
+
+    Its unit is that of what it is: of the pixels for zeros, none for scales and weights.
+
+    Raises
+    ------
+    InsufficientDataError
+        If they are not as many as the frames, or a zero is not finite.
+    """
     if given is None:
         return np.full(len(stack), default)
     if callable(given):

@@ -57,13 +57,13 @@ class Pixels(Protocol):
 
     @property
     def mask(self) -> Image | None:
-        """Where pixels are not to be used, flat; None where all are good."""
+        """Where pixels are not to be used, shape (pixels,), in the order of the rows; None where all are good."""
 
     def read(self, start: int, into: Image) -> None:
-        """Fill an array of the stored type with the pixels from number ``start`` on, in the order of the rows."""
+        """Fill an array of shape (n,) and the stored type with the pixels from number ``start`` on, row by row."""
 
     def image(self) -> Image:
-        """Return the whole image."""
+        """Return the whole image, shape (rows, columns), in its unit."""
 
 
 Source: TypeAlias = str | PathLike[str] | Frame | NDData | npt.ArrayLike | Callable[[], Image] | Pixels
@@ -91,11 +91,11 @@ class HeldPixels:
         return self.data.dtype
 
     def read(self, start: int, into: Image) -> None:
-        """Copy the pixels from number ``start`` on."""
+        """Copy the pixels from number ``start`` on into an array of shape (n,)."""
         into[:] = self.data.reshape(-1)[start : start + into.size]
 
     def image(self) -> Image:
-        """Return the whole image, masked where some pixels are not to be used."""
+        """Return the whole image, shape (rows, columns), masked where some pixels are not to be used."""
         return self.data if self.mask is None else np.ma.MaskedArray(self.data, self.mask.reshape(self.shape))
 
 
@@ -122,14 +122,20 @@ class SpooledPixels:
 
     @classmethod
     def of(cls, held: HeldPixels, spool: Spool) -> SpooledPixels:
-        """Write pixels to the end of a temporary file."""
+        """Write pixels, of whatever shape, to the end of a temporary file."""
         offset = spool.file.seek(0, os.SEEK_END)
         spool.file.write(held.data.data)
         spool.file.flush()
         return cls(held.name, held.shape, held.stored, held.mask, spool, offset, unit=held.unit)
 
     def read(self, start: int, into: Image) -> None:
-        """Read the pixels from number ``start`` on; the position of the file stays where it is."""
+        """Read the pixels from number ``start`` on into an array of shape (n,); the position of the file stays.
+
+        Raises
+        ------
+        FrameReadError
+            If the temporary file is shorter than what was written.
+        """
         position = self.offset + start * into.itemsize
         if not fill(into.view(np.uint8).data, self.spool.file.fileno(), position):
             raise FrameReadError(
@@ -137,7 +143,7 @@ class SpooledPixels:
             )
 
     def image(self) -> Image:
-        """Return the whole image, masked where some pixels are not to be used."""
+        """Return the whole image, shape (rows, columns), masked where some pixels are not to be used."""
         data = np.empty(self.shape, self.stored)
         self.read(0, data.reshape(-1))
         return HeldPixels(self.name, data, self.mask).image()

@@ -7,7 +7,10 @@ import numpy.typing as npt
 
 
 def network(n: int) -> npt.NDArray[np.int64]:
-    """Return the compare-exchanges that sort ``n`` values: Batcher's merge exchange (Knuth 5.2.2, algorithm M)."""
+    """Return the compare-exchanges that sort ``n`` values: Batcher's merge exchange (Knuth 5.2.2, algorithm M).
+
+    Its shape is (exchanges, 2): indices of values, which have no unit, in the order to exchange them in.
+    """
     pairs: list[tuple[int, int]] = []
     top = 1 << max(n - 1, 0).bit_length() >> 1
     p = top

@@ -38,7 +38,7 @@ class Histogram:
 
     @classmethod
     def of(cls, data: npt.NDArray[Any]) -> Histogram:
-        """Count the finite values of an array of any shape; at least one is needed."""
+        """Count the finite values of an array of any shape and unit; at least one is needed."""
         if not np.issubdtype(data.dtype, np.integer):
             data = data[np.isfinite(data)]
             if not is_whole(data):
@@ -63,12 +63,15 @@ class Histogram:
 
     @property
     def median(self) -> float:
-        """The median, exactly: the mean of the two middle values where their number is even."""
+        """The median, exactly, in the unit of the values: the mean of the two middle ones of an even number."""
         ranks = np.array([(self.n - 1) // 2, self.n // 2])
         return float(self.values[np.searchsorted(np.cumsum(self.counts), ranks, side="right")].mean())
 
     def quantile(self, fraction: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return quantiles, each value spread evenly over those that are rounded to it."""
+        """Return quantiles, of the shape of ``fraction``, in the unit of the values.
+
+        Each value is spread evenly over those that are rounded to it.
+        """
         above = np.cumsum(self.counts)
         edges = np.stack([self.values - self.step / 2, self.values + self.step / 2], axis=1)
         ranks = np.stack([above - self.counts, above], axis=1)
@@ -95,16 +98,16 @@ class Histogram:
 
     @property
     def rounding_variance(self) -> float:
-        """Variance that the rounding to the values adds."""
+        """Variance that the rounding to the values adds, in their unit squared."""
         return self.step**2 * QUANTISATION_VARIANCE
 
     @property
     def cut_fraction(self) -> float:
-        """Part that the noise puts below the lowest value, where it was cut off (`ccdcore.numerics.pixel_values`)."""
+        """Fraction that the noise puts below the lowest value, where that was cut off (see `pixel_values`)."""
         return cut_fraction(self.values, self.counts, self.step)
 
     def averaged_to(self, step: float) -> int:
-        """Return how many exposures these are the mean of, where those of one lie on ``step`` (`averaged_to`)."""
+        """Return how many exposures these are the mean of, where those of one lie on ``step``, in their unit."""
         return averaged_to((self.values, self.counts, self.step), step)
 
     @property
@@ -114,7 +117,7 @@ class Histogram:
         return float(self.values[-1]) if piled else None
 
     def clipped(self, sigma: float) -> ClippedMoments:
-        """Return mean and variance without outliers.
+        """Return mean and variance without outliers, in the unit of the values and its square.
 
         Values further than ``sigma`` standard deviations from the mean are
         left out, repeated until nothing changes, beginning with median and
@@ -147,5 +150,5 @@ class ClippedMoments:
 
 
 def is_whole(data: npt.NDArray[Any]) -> bool:
-    """Whether every value is a whole number (an integer type, or floats that were digitised)."""
+    """Whether all values, of any shape and unit, are whole numbers (an integer type, or floats that were digitised)."""
     return bool(np.issubdtype(data.dtype, np.integer) or (data == np.rint(data)).all())

@@ -12,7 +12,10 @@ from ccdcore.numerics.compiled import compiled
 
 @compiled
 def count_values(codes: npt.NDArray[Any], lowest: int, n_values: int) -> npt.NDArray[np.int64]:
-    """Return how often each whole number from ``lowest`` on occurs in a contiguous array of one dimension."""
+    """Return how often each whole number from ``lowest`` on occurs in a contiguous array of one dimension.
+
+    The numbers are in ADU, as all digitised ones; the counts have shape (n_values,).
+    """
     # Neighbours are often equal; counting them in turn in four tables, none waits for the one before.
     counts = np.zeros((4, n_values), np.int64)
     n = codes.size // 4 * 4
@@ -28,7 +31,10 @@ def count_values(codes: npt.NDArray[Any], lowest: int, n_values: int) -> npt.NDA
 
 
 def count_whole(data: npt.NDArray[Any], low: int, high: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the distinct values of whole numbers from ``low`` to ``high``, ascending, and how often each occurs."""
+    """Return the distinct values of whole numbers from ``low`` to ``high``, ascending, and how often each occurs.
+
+    The data, of any shape, and the values are in the same unit; both that are returned have shape (values,).
+    """
     native = data.dtype.newbyteorder("=")
     kind = native if native in (np.uint16, np.int16, np.int32) else np.dtype(np.int64)  # compiled for no others
     counts = count_values(np.ascontiguousarray(data, dtype=kind).reshape(-1), low, high - low + 1)

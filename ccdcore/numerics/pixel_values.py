@@ -148,7 +148,7 @@ def cut_fraction(values: Values, counts: Counts, step: float) -> float:
 
 
 def cut_off(fraction: float, floor: float) -> str | None:
-    """Say in words that the noise of biases was cut off (`cut_fraction`) at their lowest value; None where not."""
+    """Say in words that a fraction of the biases' noise was cut off at ``floor``, in ADU (`cut_fraction`), or None."""
     if fraction == 0:
         return None
     return (
@@ -213,7 +213,7 @@ def averaged_to(fine: tuple[Values, Counts, float], wide: float) -> int:
     fine : tuple
         The distinct values, ascending, how often each occurs, and their step (`grid_step`).
     wide : float
-        Step of the numbers of the same camera in other frames.
+        Step of the numbers of the same camera in other frames, in the same unit.
     """
     values, counts, step = fine
     if step == 0 or wide == 0:

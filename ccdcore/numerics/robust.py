@@ -13,7 +13,7 @@ QUANTISATION_VARIANCE = 1 / 12
 
 
 def signed_difference(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return ``first`` − ``second`` in a type that holds it exactly."""
+    """Return ``first`` − ``second``, of their shape and unit, in a type that holds it exactly."""
     whole = all(np.issubdtype(each.dtype, np.integer) for each in (first, second))
     wide = np.result_type(first, second, np.int32) if whole else np.dtype(np.float64)
     difference: npt.NDArray[Any] = np.subtract(first, second, dtype=wide)
@@ -21,14 +21,14 @@ def signed_difference(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.
 
 
 def summable(frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a copy of a frame in a type that holds the sum of a series exactly."""
+    """Return a copy of a frame, of its shape and unit, in a type that holds the sum of a series exactly."""
     if frame.dtype.kind not in "iu":
         return frame.astype(np.float64)
     return frame.astype(np.int32 if frame.dtype.itemsize <= 2 else np.int64)
 
 
 def median(values: npt.NDArray[Any]) -> float:
-    """Return the median of values of one dimension without NaN, at least one: that of `numpy.median`, far sooner.
+    """Return the median of values without NaN, at least one, shape (n,), in their unit: `numpy.median`, far sooner.
 
     NumPy looks for one rank with vector instructions, and for two at a time without.
     """
@@ -41,7 +41,7 @@ _SCATTER_SIGMA = 3.0
 
 
 def widening(chi2: float, dof: int) -> float:
-    """Return the factor of a variance for points that scatter more than their noise; 1 where that may be chance."""
+    """Return by what factor, without unit, a variance grows as points scatter more than their noise; 1 if by chance."""
     if dof <= 0 or chi2 / dof < 1 + _SCATTER_SIGMA * sqrt(2 / dof):
         return 1.0
     return chi2 / dof
