@@ -71,7 +71,7 @@ class Neighbours:
 
     @classmethod
     def of(cls, sums: npt.NDArray[np.float64]) -> Neighbours:
-        """Make covariances of the sums of `neighbour_sums` and of bias noise over model variance."""
+        """Return covariances, in units of the model variance, of `neighbour_sums` and bias noise, shape (4, 5)."""
         n, products, taken, bias = sums
         n = np.maximum(n, 1)
         return cls((products + taken) / n, n**-0.5, float(bias[0] / n[0]))
@@ -112,7 +112,17 @@ class PairPoints:
 
 
 def prepare(first: Light, second: Light, bias_variance: float, saturation: float) -> FlatPair | None:
-    """Compare the light of two flats; None where there is none between noise and saturation."""
+    """Compare the light of two flats; None where there is none between noise and saturation.
+
+    Parameters
+    ----------
+    first, second : Light
+        Their light: shape (rows, columns), in ADU.
+    bias_variance : float
+        Of one pixel of one frame, in ADU².
+    saturation : float
+        In ADU; pixels above it are left out.
+    """
     every = max(1, first.frame.size // _ENOUGH_PIXELS)  # rows that tell a median as well as all
     light, sample = _means_of_neighbours(first, second, every)
     n_brightest = max(light.size // 100, min(light.size, 100))
@@ -223,7 +233,7 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
 
 
 def untruncated(ratio: npt.NDArray[np.float64], limit: float) -> npt.NDArray[np.float64]:
-    """Return true over model variance, from that of normal data cut at ``limit`` times the model's σ.
+    """Return true over model variance, of any shape, from that of normal data cut at ``limit`` times the model's σ.
 
     A normal distribution cut at ±k of its own σ keeps the fraction
     1 − 2 k φ(k) / (2 Φ(k) − 1) of its variance, 0.99389 at k = 3.5; k itself
@@ -240,7 +250,7 @@ def untruncated_groups(ratios: npt.NDArray[np.float64], dof: npt.NDArray[np.floa
     """Undo the cut of groups of pixels, to the first order about what it is for all of them.
 
     `untruncated` curves upwards, so that the scatter of small groups would make their mean too large: by 0.2 % in
-    groups of 100 pixels cut at 3.5 σ.
+    groups of 100 pixels cut at 3.5 σ. Ratios and degrees of freedom have shape (groups,), as what is returned.
     """
     if ratios.size == 0:
         return ratios

@@ -102,7 +102,7 @@ class FlatPair:
 
     @property
     def factors(self) -> tuple[float, float]:
-        """The scale factors f₁, f₂ of the two flats; they add up to 2."""
+        """The scale factors f₁, f₂ of the two flats, without unit; they add up to 2."""
         return 2 / (1 + self.flux_ratio), 2 * self.flux_ratio / (1 + self.flux_ratio)
 
 
@@ -153,7 +153,7 @@ def strips(
 ) -> Iterator[T]:
     """Yield what is made of the residuals of strips of boxes, small enough for the cache, all processors at work.
 
-    A quick look is one at evenly spaced strips, without covariances.
+    A quick look is one at evenly spaced strips, without covariances. The gain is in e⁻/ADU.
     """
     rows, columns = (np.linspace(0, n, max(1, round(n / BOX)) + 1).astype(int) for n in pair.first.shape)
     every = max(1, pair.first.frame.size // _NEIGHBOUR_PIXELS)
