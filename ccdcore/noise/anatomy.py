@@ -44,7 +44,10 @@ class Estimate(NamedTuple):
 
     @classmethod
     def of_variance(cls, variance: float, uncertainty: float) -> Estimate:
-        """Return the square root; where noise hides the variance, its uncertainty bounds the value."""
+        """Return the square root, in ADU, of a variance in ADU² with its 1-σ uncertainty.
+
+        Where noise hides the variance, its uncertainty bounds the value.
+        """
         value = sqrt(max(variance, 0.0))
         return cls(value, uncertainty / (2 * max(value, sqrt(uncertainty))) if uncertainty > 0 else 0.0)
 

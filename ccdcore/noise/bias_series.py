@@ -228,7 +228,7 @@ class BiasSeries(PairSeries):
         return sort_out(levels.without, max(least_adu, least_noises * self.noise.variance**0.5))
 
     def above_overscan(self, rows: slice | npt.NDArray[np.int_]) -> npt.NDArray[np.float32]:
-        """Return some rows of the mean image in ADU, less the mean level of the overscan."""
+        """Return some rows of the mean image, shape (rows, columns), in ADU, less the mean level of the overscan."""
         image: npt.NDArray[np.float32] = np.divide(
             self._total[rows], 2 * len(self._moments), dtype=np.float32, casting="unsafe"
         )
@@ -260,7 +260,7 @@ class BiasSeries(PairSeries):
 
     @property
     def overscan(self) -> float:
-        """Mean level of the overscan; 0 where there is none."""
+        """Mean level of the overscan in ADU; 0 where there is none."""
         return float(np.mean(self._overscan))
 
     @property

@@ -60,7 +60,7 @@ class Exposures:
         Parameters
         ----------
         images : sequence
-            The frames, in any order: flats come by filter, exposure time and time, or by their light; biases by time.
+            The frames, in ADU, in any order: flats come by filter, exposure time and time, or by light; biases by time.
         kind : str
             ``"bias"`` or ``"flat"``.
         left_out : container of int
@@ -92,7 +92,12 @@ class Exposures:
     ) -> Iterator[tuple[Exposure, Exposure, Exposure | None]]:
         """Yield pairs of consecutive flats of one filter and exposure time, and the flat before them, if it is such.
 
-        Few frames are held at once.
+        Few frames are held at once. All are in ADU, of one shape (rows, columns).
+
+        Raises
+        ------
+        InsufficientDataError
+            If a frame is not two-dimensional, or differs in shape from those before it.
         """
         held: list[Exposure] = []
         alone: dict[int, str] = {}
@@ -119,7 +124,10 @@ class Exposures:
 
 
 def in_order(numbered: Sequence[tuple[int, Image]], kind: str) -> list[tuple[int, Image]]:
-    """Return frames such that those that belong together follow each other, whatever the order they were given in."""
+    """Return frames such that those that belong together follow each other, whatever the order they were given in.
+
+    They are in ADU, or of files; their shape does not matter here.
+    """
     about = [_about(image) for _, image in numbered]
     if kind == "bias":
         if any(info is None or info.date_obs is None for info in about):
@@ -184,7 +192,7 @@ def _two_by_two(numbered: Sequence[tuple[int, Image]], kind: str) -> Iterator[Ex
 
 
 def name_of(image: Image, number: int, kind: str) -> str:
-    """Return the name of a frame in notes."""
+    """Return the name of a frame in notes; one that is pixels only, of whatever shape and unit, is known by number."""
     if isinstance(image, (str, Path)):
         return Path(image).name
     return image.path.name if isinstance(image, (Frame, SeriesFrame)) else f"{kind} {number}"
@@ -221,7 +229,13 @@ def _comparable(one: Exposure, two: Exposure) -> bool:
 def channels(
     first: Exposure, amplifiers: Sequence[Amplifier] | None, region: str | Section | None
 ) -> tuple[Amplifier, ...]:
-    """Return the amplifiers to measure, their data sections cut to the region."""
+    """Return the amplifiers to measure, their data sections cut to the region.
+
+    Raises
+    ------
+    SectionError
+        If the region is none, or has no pixel in common with a data section.
+    """
     rows, columns = first.data.shape
     given = tuple(amplifiers or first.amplifiers or (Amplifier("1", Section.whole((rows, columns))),))
     if region is None:

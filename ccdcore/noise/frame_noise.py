@@ -39,7 +39,15 @@ def some_rows(shape: tuple[int, int]) -> slice:
 def at_equal_light(
     first: npt.NDArray[Any], second: npt.NDArray[Any], noise: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return two flats, each times what makes their light the same along the rows; ``noise`` is the σ of the sum."""
+    """Return two flats, each times what makes their light the same along the rows.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (rows, columns)
+        Light in ADU.
+    noise : ndarray
+        1 σ of their sum in ADU, of a shape that broadcasts to theirs.
+    """
     ratio = uniform_filter1d(np.nan_to_num(first - second), _LAMP_PIXELS)
     ratio /= np.maximum(uniform_filter1d(np.nan_to_num(first + second), _LAMP_PIXELS), _OUTLIER * noise)
     return first * (1 - ratio), second * (1 + ratio)

@@ -47,12 +47,12 @@ class FrameValues:
 
     @property
     def scatter(self) -> float:
-        """Mean deviation from the median, which a few odd ones move little."""
+        """Mean deviation from the median, in the unit of the values; a few odd ones move it little."""
         return float(np.mean(np.abs(self.values - self.usual))) if self.values.size else 0.0
 
     @property
     def usual(self) -> float:
-        """The median."""
+        """The median, in the unit of the values."""
         return float(np.median(self.values)) if self.values.size else 0.0
 
     def without(self, numbers: Container[int]) -> FrameValues:
@@ -130,7 +130,10 @@ def solvable(pairs: Sequence[tuple[int, int]]) -> set[int]:
 
 
 def split(frames: FrameValues, least_gap: float) -> Split | None:
-    """Part frames into two groups whose values differ by a gap that counts; None where they are of one kind."""
+    """Part frames into two groups whose values differ by a gap that counts; None where they are of one kind.
+
+    ``least_gap`` is in the unit of the values.
+    """
     if frames.numbers.size < _FEWEST:
         return None
     order = np.argsort(frames.values)
@@ -158,7 +161,7 @@ def sort_out(
     solve : callable
         Returns the values of all frames but some.
     least_gap : float
-        Difference between two values that counts.
+        Difference between two values that counts, in their unit.
     may_be_odd : container of int, optional
         Only these frames may be called odd, all of them otherwise; where others are off nobody is.
     """

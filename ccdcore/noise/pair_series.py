@@ -21,7 +21,7 @@ _LOOK_PIXELS, _BLOCK_ROWS = 2**18, 64
 
 
 def overlap_inflation(n_pairs: int, n_shared: int) -> float:
-    """Return Var(mean) of squared differences over that of independent pairs.
+    """Return Var(mean) of squared differences over that of independent pairs, a number without unit.
 
     Differences of pairs that share a frame correlate with −1/2, their squares with 1/4.
     """
@@ -29,7 +29,7 @@ def overlap_inflation(n_pairs: int, n_shared: int) -> float:
 
 
 def overlap(pairs: Sequence[tuple[int, int]]) -> float:
-    """Return the `overlap_inflation` of pairs of numbered frames."""
+    """Return the `overlap_inflation` of pairs of numbered frames, without unit."""
     seconds = {second for _, second in pairs}
     return overlap_inflation(len(pairs), sum(first in seconds for first, _ in pairs))
 
@@ -162,5 +162,5 @@ class PairSeries(ABC):
 
     @property
     def overlap(self) -> float:
-        """Inflation of the variance of a mean over the pairs, by frames they share."""
+        """Inflation of the variance of a mean over the pairs, by frames they share; without unit."""
         return overlap(self.used)

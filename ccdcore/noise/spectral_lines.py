@@ -65,7 +65,7 @@ class PowerSpectrum:
         self._length = 0
 
     def add(self, difference: npt.NDArray[np.float32]) -> None:
-        """Take in the rows of the difference of two frames."""
+        """Take in the rows of the difference of two frames, shape (rows, columns), in ADU."""
         self._length = difference.shape[1]
         window = _hann(self._length)
         for start in range(0, len(difference), _ROWS_AT_A_TIME):
@@ -92,7 +92,7 @@ class PowerSpectrum:
         Parameters
         ----------
         overlap : float
-            How much the variance of a mean over the differences grows by frames that they share.
+            By what factor, without unit, the variance of a mean over the differences grows by frames that they share.
         """
         power, continuum = self.power, self._continuum()
         found = np.flatnonzero(power > self._threshold(overlap) * np.maximum(continuum, _just_below(power)))
@@ -101,7 +101,7 @@ class PowerSpectrum:
         return [line for line in lines if line.rms_adu > line.uncertainty_adu]
 
     def faintest(self, overlap: float) -> float:
-        """Return the RMS of the faintest line that would be found."""
+        """Return the RMS, in ADU, of the faintest line that would be found; ``overlap`` as of `lines`."""
         excess = (self._threshold(overlap) - 1) * np.median(self.power)
         return sqrt(max(2 * float(excess) / max(self._length, 1), 0.0))
 
