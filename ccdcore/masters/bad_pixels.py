@@ -119,6 +119,7 @@ def find_bad_pixels(
     Returns
     -------
     BadPixels
+        Its mask has the shape (rows, columns) of the masters.
     """
     mask = np.full(bias.value.shape, MaskBit.OUTSIDE, np.uint8)
     inputs = {entry.sha256: entry for master in filter(None, (bias, dark)) for entry in master.inputs}

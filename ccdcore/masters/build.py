@@ -220,14 +220,14 @@ def illuminated_region(
 
     Parameters
     ----------
-    flat : ndarray
+    flat : ndarray, shape (rows, columns)
         A flat free of bias and cosmic rays.
-    inside : ndarray of bool, optional
+    inside : ndarray of bool, shape (rows, columns), optional
         Where to look: the amplifiers' data sections.
 
     Returns
     -------
-    ndarray of bool
+    ndarray of bool, shape (rows, columns)
         True in all of a uniform or vignetted dome flat, and on the bright
         traces of a spectrum that leaves most of the image dark.
     """

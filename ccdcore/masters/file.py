@@ -56,7 +56,7 @@ def master_hdulist(master: Master, cards: Mapping[str, Any] | None = None) -> fi
 def mask_hdulist(bad: BadPixels, cards: Mapping[str, Any] | None = None) -> fits.HDUList:
     """Lay out a mask of bad pixels as FITS: the mask as primary image, its bits named by MASKBn cards, PROVENANCE.
 
-    Parameters and cards are as of `master_hdulist`.
+    Parameters and cards are as of `master_hdulist`. The mask has the shape (rows, columns) of the frames.
     """
     primary = fits.PrimaryHDU(np.asarray(bad.mask, dtype=np.uint8))
     own = {"BUNIT": ("", "bits"), "IMAGETYP": ("MASTER MASK", "what this image is"), "COMBINED": True}

@@ -48,7 +48,7 @@ def pattern_remarks(
         A master flat.
     variance_of : callable
         Gives of some rows the variance of their values, without what the masters subtracted from all frames add, and
-        the pixels to look at.
+        the pixels to look at; both of shape (rows, columns).
     expected : tuple of float or None
         Variance of one value without light, and for each unit of it, by read noise and gain where these are known;
         else pixels are compared with those of the same light.

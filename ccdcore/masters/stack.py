@@ -72,7 +72,13 @@ class MasterStack:
         bias: Master | None = None,
         dark: Master | None = None,
     ) -> MasterStack:
-        """Open a stack: too few frames and different shapes are refused before anything is read."""
+        """Open a stack of frames of one shape (rows, columns), in ADU, before anything is read.
+
+        Raises
+        ------
+        InsufficientDataError
+            If they are too few, or differ in shape.
+        """
         if len(frames) < max(1, min_frames):
             raise InsufficientDataError(
                 f"a master {kind} needs {max(1, min_frames)} frames, there are {len(frames)}: take more, "
@@ -89,7 +95,7 @@ class MasterStack:
         return cls(kind, frames, images, data_sections(frames[0]), bias, dark)
 
     def per_pixel(self, values: PerAmplifier | None) -> Image | None:
-        """Spread one value for each amplifier over its pixels."""
+        """Spread one value for each amplifier over its pixels, shape (rows, columns); one for all has shape (1, 1)."""
         if not isinstance(values, Mapping):
             return None if values is None else np.array([[values]], dtype=np.float64)
         if values.keys() == {one.name for one in self.frames[0].amplifiers} and len(values) == 1:
@@ -101,7 +107,10 @@ class MasterStack:
         return spread
 
     def pixel_noise(self, noise_adu: PerAmplifier | None) -> Image:
-        """Return the noise of one frame without light, quantisation included: as given, else as the bias has it."""
+        """Return the noise of one frame without light in ADU, quantisation included: as given, else as the bias has it.
+
+        Its shape is (rows, columns), or (1, 1) where it is the same for all pixels.
+        """
         noise = self.per_pixel(noise_adu)
         if noise is not None:
             return np.asarray(np.sqrt(noise**2 + rounding_variance(self.frames)))
@@ -114,7 +123,10 @@ class MasterStack:
         return np.array([[np.sqrt(variances.mean())]])
 
     def difference_noise(self) -> Image | None:
-        """Return the noise of one frame from the difference of the first two, by amplifier; None for one frame."""
+        """Return the noise of one frame in ADU from the difference of the first two; None for one frame.
+
+        It is that of the amplifier in each pixel, shape (rows, columns).
+        """
         if len(self.images) < 2:
             return None
         first, second = (pixels.image() for pixels in self.images[:2])
@@ -126,14 +138,17 @@ class MasterStack:
         return noise
 
     def medians(self) -> npt.NDArray[np.float64]:
-        """Return the median of each frame's data sections."""
+        """Return the median of each frame's data sections in ADU, shape (frames,)."""
         some = some_rows(self.inside.shape)
         inside = self.inside[some]
         images = (rows_of(pixels, some[0]) for pixels in self.images)
         return np.array([_median(image if inside.all() else image[inside]) for image in images])
 
     def typical(self) -> Image:
-        """Return the mean of the frames without the highest value of each pixel, which may be a cosmic ray."""
+        """Return the mean of the frames without the highest value of each pixel, which may be a cosmic ray.
+
+        Its shape is (rows, columns), its unit ADU.
+        """
         typical, n = np.empty(self.inside.size, np.float32), len(self.images)
         for start in range(0, typical.size, _STRIP_PIXELS):
             strip = typical[start : start + _STRIP_PIXELS]
@@ -148,7 +163,8 @@ class MasterStack:
     def levels(self, reference: Image, region: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """Return each frame's level in ``region``: the mean of ``reference`` there times the median ratio to it.
 
-        The light has structure; a ratio has not, so that its median is exact and knows no cosmic rays.
+        The light has structure; a ratio has not, so that its median is exact and knows no cosmic rays. Images have
+        shape (rows, columns), the levels shape (frames,); all are in ADU.
         """
         if not region.any():
             return np.zeros(len(self.images))
@@ -170,6 +186,17 @@ class MasterStack:
         """Return the gain (e⁻/ADU) of each amplifier that the scatter between two flats looks like; None of one flat.
 
         It serves as a noise model where no gain is known: whatever makes flats differ is in it.
+
+        Parameters
+        ----------
+        levels : ndarray, shape (frames,)
+            Of the light, in ADU (`levels`).
+        reference : ndarray, shape (rows, columns)
+            A flat in ADU, free of bias and cosmic rays.
+        region : ndarray of bool, shape (rows, columns)
+            Where there is light.
+        noise : ndarray
+            Of one frame without light, in ADU, of a shape that broadcasts to the image.
         """
         if len(self.images) < 2:
             return None
@@ -202,7 +229,21 @@ class MasterStack:
         levels: npt.NDArray[np.float64],
         saturated: npt.NDArray[np.bool_] | None = None,
     ) -> Master:
-        """Finish a combined image: mask, neutral values outside the amplifiers, what the bias and dark add."""
+        """Finish a combined image: mask, neutral values outside the amplifiers, what the bias and dark add.
+
+        Parameters
+        ----------
+        image : CombinedImage
+            Of shape (rows, columns), in ``unit``.
+        clip_sigma : float
+            Values further off were clipped, in σ.
+        unit : str
+            Of the master.
+        scales, levels : ndarray, shape (frames,)
+            What each frame was multiplied by, and its level in ADU.
+        saturated : ndarray of bool, shape (rows, columns), optional
+            Where all frames are saturated.
+        """
         value = image.value.astype(np.float32, copy=False)
         mask = np.where(image.n_used == 0, np.uint8(MaskBit.NO_DATA), np.uint8(0))
         mask[~self.inside] |= np.uint8(MaskBit.OUTSIDE)
@@ -241,7 +282,10 @@ class MasterStack:
 def common_variance(
     inputs: Sequence[MasterInput], bias: Master | None, dark: Master | None, rows: slice = slice(None)
 ) -> Image:
-    """Return the variance that the subtracted masters add: the same in every frame, so the scatter misses it."""
+    """Return the variance that the subtracted masters add: the same in every frame, so the scatter misses it.
+
+    Its shape is that of the rows, or (1, 1) where there are no masters; its unit that of the combined image, squared.
+    """
     variance: Image = np.zeros((1, 1))
     if bias is not None:
         variance = variance + (np.mean([entry.scale for entry in inputs]) * bias.uncertainty[rows]) ** 2
@@ -257,7 +301,7 @@ def some_rows(shape: tuple[int, ...], n_pixels: int | None = None) -> tuple[slic
 
 
 def rows_of(pixels: Pixels, rows: slice) -> Image:
-    """Return some rows of a frame, as `Pixels.image` returns all; of plain files no others are read."""
+    """Return some rows of a frame, shape (rows, columns), in its unit; of plain files no others are read."""
     return pixels[rows] if isinstance(pixels, ReducedPixels | StoredPixels) else pixels.image()[rows]
 
 

@@ -107,6 +107,6 @@ class Master:
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:
-        """Where no bit of the mask is set."""
+        """Which pixels have no bit of the mask set, shape (rows, columns)."""
         good: npt.NDArray[np.bool_] = self.mask == 0
         return good

@@ -72,7 +72,13 @@ class ReducedPixels:
     def of(
         cls, frame: CalibrationFrame, raw: Image | StoredPixels, bias: Master | None = None, dark: Master | None = None
     ) -> ReducedPixels:
-        """Look at the overscans of a frame; masters of another shape are refused."""
+        """Look at the overscans of a frame in ADU, shape (rows, columns).
+
+        Raises
+        ------
+        InsufficientDataError
+            If a master has another shape.
+        """
         for master in filter(None, (bias, dark)):
             if master.value.shape != raw.shape:
                 raise InsufficientDataError(
@@ -84,7 +90,15 @@ class ReducedPixels:
 
     @classmethod
     def opened(cls, frame: CalibrationFrame, bias: Master | None, dark: Master | None) -> ReducedPixels:
-        """Open a frame: plain files are not read before some rows are asked for."""
+        """Open a frame in ADU, shape (rows, columns): plain files are not read before some rows are asked for.
+
+        Raises
+        ------
+        FrameReadError
+            If it cannot be read.
+        InsufficientDataError
+            If a master has another shape.
+        """
         raw = frame.data if isinstance(frame, Frame) else stored_pixels(frame.path) or read_image(frame.path)
         return cls.of(frame, raw, bias, dark)
 
@@ -119,13 +133,13 @@ class ReducedPixels:
         return
 
     def read(self, start: int, into: Image) -> None:
-        """Reduce the rows that the pixels from number ``start`` on lie in, and fill an array with these."""
+        """Fill an array of shape (n,) with the pixels from number ``start`` on, of rows that are reduced for it."""
         columns = self.shape[1]
         first, last = start // columns, -(-(start + into.size) // columns)
         into[:] = self[first:last].reshape(-1)[start - first * columns :][: into.size]
 
     def image(self) -> Image:
-        """Return the whole image."""
+        """Return the whole image, shape (rows, columns), in ADU."""
         return self[:]
 
     def __getitem__(self, rows: slice) -> Image:
@@ -154,7 +168,7 @@ class ReducedPixels:
 
 
 def data_sections(frame: CalibrationFrame, rows: slice = slice(None)) -> npt.NDArray[np.bool_]:
-    """Return which pixels, of some rows, are in the data section of an amplifier."""
+    """Return which pixels, of some rows, are in the data section of an amplifier, shape (rows, columns)."""
     n_rows, columns = frame.shape
     inside = np.zeros((len(range(n_rows)[rows]), columns), dtype=bool)
     for amplifier in frame.amplifiers:
