@@ -42,7 +42,13 @@ class Section:
 
     @classmethod
     def parse(cls, text: str) -> Section:
-        """Read ``[x1:x2,y1:y2]``; reversed ranges (a flipped read-out) are put in order."""
+        """Read ``[x1:x2,y1:y2]``; reversed ranges (a flipped read-out) are put in order.
+
+        Raises
+        ------
+        SectionError
+            If the text is something else.
+        """
         match = _SECTION.fullmatch(text.strip())
         if match is None:
             raise SectionError(f"{text!r} is not an image section: write [x1:x2,y1:y2]")

@@ -44,6 +44,15 @@ def by_plane(judge: Callable[..., Image | None], levels: npt.NDArray[np.float64]
     """Judge the planes of images apart where they have different light, else the images as they are.
 
     None where no plane can be judged.
+
+    Parameters
+    ----------
+    judge : callable
+        Gives a boolean image for images of the same shape, or None.
+    levels : ndarray, shape (4,)
+        The light in each of the `PLANES`, relative to that of the brightest (`plane_levels`).
+    *images : ndarray, shape (rows, columns)
+        What to judge, in the unit that ``judge`` wants.
     """
     if (levels == 1).all():
         return judge(*images)

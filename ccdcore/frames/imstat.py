@@ -84,7 +84,7 @@ def _image_statistics(image: Any, name: str, section: Section | None) -> tuple[A
 
 
 def half_sample_mode(ordered: npt.NDArray[Any]) -> float:
-    """Return the half-sample mode of ascending values.
+    """Return the half-sample mode of ascending values of shape (n,), in their unit.
 
     The shortest interval that holds half of the values is taken again and
     again until two are left, or all are equal; of several equally short ones

@@ -44,7 +44,7 @@ def nominal_exposure(frame: SeriesFrame) -> float | None:
 
 
 def flat_groups(frames: Iterable[SeriesFrame]) -> dict[tuple[str | None, float | None], tuple[SeriesFrame, ...]]:
-    """Return the flats among ``frames`` by filter and `nominal_exposure`, each group in time order."""
+    """Return the flats among ``frames`` by filter and `nominal_exposure` in seconds, each group in time order."""
     groups: dict[tuple[str | None, float | None], list[SeriesFrame]] = {}
     for frame in in_time_order(frame for frame in frames if frame.info.frame_type is FrameType.FLAT):
         groups.setdefault((frame.info.filter, nominal_exposure(frame)), []).append(frame)

@@ -74,9 +74,16 @@ def _amplifier_statistics(data: npt.NDArray[Any], amplifier: Amplifier) -> Frame
 
 
 def overscan_level(data: npt.NDArray[Any], section: Section) -> float:
-    """Return the level of an overscan section: its mean without the outer 5 % at each end.
+    """Return the level of an overscan section of an image of shape (rows, columns), in the image's unit.
 
-    The median of whole numbers would be known to half an ADU only.
+    It is the mean without the outer 5 % at each end: the median of whole numbers would be known to half an ADU only.
+
+    Raises
+    ------
+    SectionError
+        If the section does not fit the image.
+    InsufficientDataError
+        If it has no finite pixel.
     """
     return _histogram(cut(data, section), f"overscan section {section}").trimmed_mean(0.05)
 
@@ -85,7 +92,13 @@ def overscan_noise(data: npt.NDArray[Any], section: Section) -> float | None:
     """Return the read noise in one frame's overscan section, in ADU RMS, without that of rounding.
 
     It is the scatter of the differences between rows next to each other, over √2, without what is beyond 6 σ:
-    neither slopes of the bias level nor the pattern of the columns count. None where there are no two rows.
+    neither slopes of the bias level nor the pattern of the columns count. None where there are no two rows. The image
+    has shape (rows, columns).
+
+    Raises
+    ------
+    SectionError
+        If the section does not fit the image.
     """
     pixels = cut(data, section)
     steps = signed_difference(pixels[1:], pixels[:-1])

@@ -35,7 +35,7 @@ class Sign:
         return cls(info.serial, info.header_gain_e_per_adu, info.header_read_noise_e)
 
     def contradicts(self, other: Sign, *, tolerance: float) -> bool:
-        """Whether another camera or mode is meant, its numbers differing by more than this part of the larger."""
+        """Whether another camera or mode is meant, its numbers differing by more than this fraction of the larger."""
         ours, theirs = _numbers(self.serial), _numbers(other.serial)
         if any(ours[keyword] != theirs[keyword] for keyword in ours.keys() & theirs.keys()):
             return True

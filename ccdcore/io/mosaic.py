@@ -65,7 +65,7 @@ class Mosaic:
         return tuple(ImageHdu(*of) for of in zip(names, cards, self.shapes, before[:-1], strict=True))
 
     def pixels(self) -> npt.NDArray[Any]:
-        """Decode the pixels, in their physical type and native byte order."""
+        """Decode the pixels, shape (rows, columns), in the unit of the file, in their type and native byte order."""
         parts = [unit.data.reshape(shape) for unit, shape in zip(self.units, self.shapes, strict=True)]
         data = parts[0] if len(parts) == 1 else np.hstack(parts)
         return np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))

@@ -69,7 +69,13 @@ def open_in(folder: int, name: str) -> io.BufferedReader:
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes.
+
+    Raises
+    ------
+    FrameReadError
+        If it cannot be read, or is no regular file.
+    """
     path = Path(path)
     with file_errors(path), regular_file(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -77,7 +83,13 @@ def file_sha256(path: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def file_errors(path: Path) -> Iterator[None]:
-    """Turn what the system says of a file into a `FrameReadError`."""
+    """Turn what the system says of a file into an error that names it.
+
+    Raises
+    ------
+    FrameReadError
+        Instead of OSError.
+    """
     try:
         yield
     except FrameReadError:
@@ -89,7 +101,15 @@ def file_errors(path: Path) -> Iterator[None]:
 
 
 def regular_file(path: Path) -> io.BufferedReader:
-    """Open a regular file, which a link may lead to; anything else, or one too long, is a FrameReadError."""
+    """Open a regular file, which a link may lead to.
+
+    Raises
+    ------
+    FrameReadError
+        If it is anything else, or too long.
+    OSError
+        If it cannot be opened.
+    """
     # A FIFO must not make us wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     status = os.fstat(descriptor)

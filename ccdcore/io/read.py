@@ -141,7 +141,13 @@ def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
 
 
 def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], str]:
-    """Read the pixels of a frame, as `read_image` does, and their unit, as of `Frame`."""
+    """Read the pixels of a frame, shape (rows, columns), as `read_image` does, and their unit, as of `Frame`.
+
+    Raises
+    ------
+    FrameReadError
+        As `read_image`.
+    """
     path = Path(path)
     with opened(path) as (stream, blemishes):
         mosaic, data = _decoded(path, stream, blemishes)

@@ -81,7 +81,7 @@ class StoredPixels:
         return unsigned
 
     def read(self, start: int, into: npt.NDArray[Any]) -> None:
-        """Fill an array with the pixels from number ``start`` on.
+        """Fill an array of shape (n,) with the pixels from number ``start`` on, in the unit of the file.
 
         Raises
         ------
@@ -103,12 +103,18 @@ class StoredPixels:
             raise FrameReadError(self.path, "was cut off while it was read: try again", incomplete=True)
 
     def image(self) -> npt.NDArray[Any]:
-        """Return the whole image, as `read_image` does, with its checksums verified."""
+        """Return the whole image, shape (rows, columns), as `read_image` does, in the unit of the file.
+
+        Raises
+        ------
+        FrameReadError
+            As `read_image`, which verifies the checksums.
+        """
         return read_image(self.path)
 
 
 def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
-    """Find the pixels of a plain file without reading them.
+    """Find the pixels of a plain file, shape (rows, columns), without reading them.
 
     None where they must be decoded: of gzip and fpack, of several image extensions, of other than 16-bit and 32-bit
     integers and floating-point numbers, scaled or with BLANK. No checksum is verified, which needs all of the bytes:
