@@ -103,7 +103,7 @@ class Histogram:
 
     @property
     def cut_fraction(self) -> float:
-        """Fraction that the noise puts below the lowest value, where that was cut off (see `pixel_values`)."""
+        """The fraction that the noise puts below the lowest value, where it was cut off there (see `pixel_values`)."""
         return cut_fraction(self.values, self.counts, self.step)
 
     def averaged_to(self, step: float) -> int:

@@ -128,6 +128,11 @@ def fit_bend(
     ----------
     points, noise, overlap, level_uncertainty
         As in `fit_curve`.
+
+    Returns
+    -------
+    TransferFit
+        Gain in e⁻/ADU, a₀₀ per e⁻.
     """
     mean, variance, sigma = joined(points)
     model_variance = np.concatenate([p.model_variance for p in points])
@@ -208,7 +213,10 @@ def growth(points: Sequence[PairPoints], fit: TransferFit, noise: BiasNoise) -> 
 
 
 def curvature(electrons: Array, a00: float) -> Array:
-    """Return [exp(2 a₀₀ N) − 1]/(2 a₀₀ N), the variance over that of photons alone; 1 for a₀₀ = 0."""
+    """Return [exp(2 a₀₀ N) − 1]/(2 a₀₀ N), the variance over that of photons alone; 1 for a₀₀ = 0.
+
+    The signals N are in e⁻, of any shape, a₀₀ is per e⁻.
+    """
     exponent = np.clip(2 * a00 * electrons, -50, 50)
     straight = np.abs(exponent) < 1e-9
     return np.where(straight, 1.0, np.expm1(exponent) / np.where(straight, 1.0, exponent))

@@ -18,7 +18,10 @@ WITH_LOSS = "compressed with loss"
 
 
 def with_header_doubts(result: PhotonTransfer, biases: Sequence[Image], flats: Sequence[Image]) -> PhotonTransfer:
-    """Add to a result what the headers of its frames say against it."""
+    """Add to a result what the headers of its frames say against it.
+
+    Pixels, in ADU and of whatever shape, are not looked at, and frames without a header say nothing.
+    """
     lost = [
         said
         for image in (*biases, *flats)

@@ -43,7 +43,7 @@ class MeasuredPair:
 
     @property
     def level(self) -> float:
-        """As `level_of` says."""
+        """Light of the pair in ADU, as `level_of` says."""
         return level_of(self.points)
 
 
@@ -79,7 +79,7 @@ def n_levels(levels: Sequence[float]) -> int:
 
 
 def is_ramp(levels: Sequence[float]) -> bool:
-    """Whether levels are enough, and far enough apart, for a photon transfer curve."""
+    """Whether levels, in ADU, are enough, and far enough apart, for a photon transfer curve."""
     return n_levels(levels) >= FEWEST_LEVELS and max(levels) >= LEAST_RANGE * min(levels)
 
 
@@ -174,9 +174,9 @@ def against_others(
 
     Returns
     -------
-    ratios, errors : ndarray
+    ratios, errors : ndarray, shape (pairs + looks,)
         And their 1-σ uncertainty, for the pairs and then the looks.
-    counted : ndarray of bool
+    counted : ndarray of bool, shape (pairs + looks,)
         False beyond the turn-off, where noise tells no kinds apart.
     """
     every = [*(pair.points for pair in pairs), *looks]

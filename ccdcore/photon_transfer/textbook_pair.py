@@ -18,7 +18,13 @@ from ccdcore.photon_transfer.result import PhotonTransfer
 def textbook_pair(
     channel: Amplifier, biases: Sequence[Exposure], flats: Sequence[Exposure], notes: Sequence[str]
 ) -> PhotonTransfer:
-    """Handbook of CCD Astronomy §4.3: whole amplifier, no clipping, no scaling, no rounding taken out."""
+    """Handbook of CCD Astronomy §4.3: whole amplifier, no clipping, no scaling, no rounding taken out.
+
+    Raises
+    ------
+    InsufficientDataError
+        If no pixel of the amplifier is finite in all frames.
+    """
     frames = [cut(exposure.data, channel.data).astype(np.float64) for exposure in (*biases, *flats)]
     finite = np.logical_and.reduce([np.isfinite(frame) for frame in frames])
     if not finite.any():

@@ -64,7 +64,7 @@ class Change:
 
     @property
     def size(self) -> float:
-        """What it changed by."""
+        """What it changed by, in the unit of the values."""
         return self.after - self.before
 
 

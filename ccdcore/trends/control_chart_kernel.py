@@ -86,7 +86,26 @@ def _lasts(values: Floats, expected: Floats, scatter: Floats, first: int, last: 
 def follow_series(
     values: Floats, own: Floats, x: Floats
 ) -> tuple[Floats, Floats, Floats, npt.NDArray[np.int64], Floats]:
-    """Return expectation, its scatter, the slope known at each value, (first, found) of changes, and the last state."""
+    """Follow a series, as `ccdcore.trends.control_chart.follow` says.
+
+    Parameters
+    ----------
+    values, own : ndarray, shape (n,)
+        The values, and their 1-σ uncertainties in the same unit; 0 where unknown.
+    x : ndarray, shape (n,)
+        What the values may follow in a straight line: the temperature, in kelvin.
+
+    Returns
+    -------
+    expected, scatter : ndarray, shape (n,)
+        Expectation and its scatter, in the unit of the values.
+    slopes : ndarray, shape (n,)
+        How the values follow ``x``, per kelvin, as known at each value.
+    found : ndarray of int, shape (changes, 2)
+        Indices of the first value after each change, and of that by which it was found.
+    state : ndarray, shape (5,)
+        Level, slope, variance of the level, covariance of both, variance of the slope, at the end.
+    """
     n = values.size
     expected, scatter, slopes = np.zeros(n), np.zeros(n), np.zeros(n)
     found, n_found = np.zeros((n, 2), np.int64), 0
