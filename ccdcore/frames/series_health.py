@@ -268,7 +268,7 @@ def _of_other_noise(group: Sequence[SeriesFrame], frame_type: FrameType) -> Reas
     reasons = {}
     for frame, noise in zip(group, noises, strict=True):
         for off, guess in (
-            (noise > _NOISE_RATIO * usual, "pick-up or light?"),
+            (noise > _NOISE_RATIO * usual, "pick-up, light, or another gain setting?"),
             (noise * _NOISE_RATIO < usual, "an average of several?"),
         ):
             if off.any():

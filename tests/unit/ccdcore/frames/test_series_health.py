@@ -295,7 +295,7 @@ def test_a_bias_with_pick_up_and_one_that_is_an_average_are_excluded() -> None:
     frames[1] = frame("bias1", BIAS, frame_type=FrameType.BIAS, noise=5.0)
     frames[3] = frame("bias3", BIAS, frame_type=FrameType.BIAS, noise=0.9)
     assert reasons(frames) == {
-        "bias1": "noise 5.0 ADU, that of the other bias frames 3.0 ADU (pick-up or light?)",
+        "bias1": "noise 5.0 ADU, that of the other bias frames 3.0 ADU (pick-up, light, or another gain setting?)",
         "bias3": "noise 0.9 ADU, that of the other bias frames 3.0 ADU (an average of several?)",
     }
 
