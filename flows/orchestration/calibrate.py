@@ -20,7 +20,7 @@ from flows.config.redaction import without_secrets
 from flows.config.settings import PrefectSettings
 from flows.home.home import Home, cached_home, own_home
 from flows.orchestration.report import publish_report, summary
-from flows.orchestration.slots import seat
+from flows.orchestration.slots import slot
 from flows.runs.begin import begin_run
 from flows.runs.lacks import ProductFailedError, producing
 from flows.runs.memory import needed
@@ -108,7 +108,7 @@ def _results(home: Home, *, set_id: int, digest: str, attempt: int) -> int | Non
     """Claim the run and do what somebody waits for; return its id, or None where there is nothing to do."""
     with home.read_session() as session:
         n_pixels = largest_frames(session, {set_id}).get(set_id, 0)
-    with seat(home.path, needed(n_pixels)):
+    with slot(home.path, needed(n_pixels)):
         run_id = begin_run(
             home, set_id=set_id, digest=digest, attempt=attempt, engine="prefect", flow_run_id=str(flow_run.id)
         )

@@ -30,7 +30,7 @@ from prefect.runner import Runner, _starter_direct
 
 from flows.orchestration.calibrate import calibrate
 from flows.orchestration.ingest import ingest
-from flows.orchestration.slots import SEATS
+from flows.orchestration.slots import SLOTS
 from flows.prefect_server.client import DEPLOYMENT, PrefectApi, PrefectUnavailableError
 from flows.prefect_server.password import password_of
 
@@ -71,12 +71,12 @@ def serve(home: Path, api_url: str) -> None:
     """
     _warm_up()
     with PrefectApi(api_url, password=password_of(home, api_url), patience_seconds=math.inf) as api:
-        _bury(home, api)
+        _mark_orphans(home, api)
     with patch.object(_starter_direct, "run_flow_in_subprocess", _run_flow_in_forked_process):
         asyncio.run(_serve(home, api_url))
 
 
-def _bury(home: Path, api: PrefectApi) -> None:
+def _mark_orphans(home: Path, api: PrefectApi) -> None:
     """Tell the server that the runs it believes to be under way ended with the process that served them before."""
     for flow_run_id in api.under_way(home):
         api.mark_crashed(flow_run_id, "the process that worked on it is gone")
@@ -84,7 +84,7 @@ def _bury(home: Path, api: PrefectApi) -> None:
 
 async def _serve(home: Path, api_url: str) -> None:
     # New frames never wait for a calibration, nor one that measures for those that draw.
-    runners = {flow: _runner(limit=limit) for flow, limit in ((ingest, 1), (calibrate, 4 * SEATS))}
+    runners = {flow: _runner(limit=limit) for flow, limit in ((ingest, 1), (calibrate, 4 * SLOTS))}
     ids = {flow: await _register(runner, flow) for flow, runner in runners.items()}
     with PrefectApi(api_url, password=password_of(home, api_url)) as api:
         await _serve_until_told(runners, _keep_registered(runners, ids, api))

@@ -1,4 +1,4 @@
-"""Seats for the heavy part of calibrations: as many sets at a time as the machine has room for."""
+"""Slots for the heavy part of calibrations: as many sets at a time as the machine has room for."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from filelock import FileLock, Timeout
 
 from flows.runs.memory import allowance
 
-SEATS = max(2, (os.cpu_count() or 2) // 2)
+SLOTS = max(2, (os.cpu_count() or 2) // 2)
 """Sets that are measured and combined at the same time: each may take a processor and half a gigabyte."""
+FOLDER = ".seats"
+"""Of their locks, in the home: named as ever, so that processes of two releases do not work beside each other."""
 
 
 @contextmanager
-def seat(home: Path, n_bytes: int = 0) -> Iterator[None]:
-    """Wait for a seat and hold it; one whose process is killed is free at once.
+def slot(home: Path, n_bytes: int = 0) -> Iterator[None]:
+    """Wait for a slot and hold it; one whose process is killed is free at once.
 
     Parameters
     ----------
     home : Path
         The home.
     n_bytes : int
-        Memory that is needed: where it is not there as often as there are seats, those that need so much share fewer.
+        Memory that is needed: where it is not there as often as there are slots, those that need so much share fewer.
     """
-    n_seats = max(1, min(SEATS, allowance().n_bytes // n_bytes)) if n_bytes else SEATS
-    (home / ".seats").mkdir(exist_ok=True)
-    locks = [FileLock(home / ".seats" / str(number), timeout=0) for number in range(n_seats)]
+    n_slots = max(1, min(SLOTS, allowance().n_bytes // n_bytes)) if n_bytes else SLOTS
+    (home / FOLDER).mkdir(exist_ok=True)
+    locks = [FileLock(home / FOLDER / str(number), timeout=0) for number in range(n_slots)]
     while (held := next(filter(_is_taken, locks), None)) is None:
         time.sleep(0.1)
     with suppress(OSError):  # a full disk
@@ -40,18 +42,18 @@ def seat(home: Path, n_bytes: int = 0) -> Iterator[None]:
         held.release()
 
 
-def free_seat_of(home: Path, pid: int) -> None:
-    """Let others have the seat of a process that cannot be ended: it keeps the old file, they lock a new one."""
-    for holder in (home / ".seats").glob("*.pid"):
+def free_slot_of(home: Path, pid: int) -> None:
+    """Let others have the slot of a process that cannot be ended: it keeps the old file, they lock a new one."""
+    for holder in (home / FOLDER).glob("*.pid"):
         with suppress(OSError):
             if holder.read_text() == str(pid):
                 holder.unlink()
                 holder.with_suffix("").unlink(missing_ok=True)
 
 
-def _holder_of(seat: Path) -> Path:
+def _holder_of(slot: Path) -> Path:
     """Return the file that says which process sits there; a lock's own file is emptied by all who try it."""
-    return seat.with_suffix(".pid")
+    return slot.with_suffix(".pid")
 
 
 def _is_taken(lock: FileLock) -> bool:

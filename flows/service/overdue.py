@@ -20,7 +20,7 @@ from db.runs.runs import OpenRun, runs_of
 from db.runs.sets import pixels_of
 from flows.home.home import Home
 from flows.home.processes import HOST, is_gone
-from flows.orchestration.slots import free_seat_of
+from flows.orchestration.slots import free_slot_of
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class Overseer:
     Parameters
     ----------
     home : Path
-        The home; its seats are freed of those who cannot be ended.
+        The home; its slots are freed of those who cannot be ended.
     """
 
     def __init__(self, home: Path) -> None:
@@ -162,14 +162,14 @@ class Overseer:
         return None
 
     def _end(self, worker: Worker, process: psutil.Process, why: str) -> str | None:
-        """End a process; one that the kernel holds gives up its seat at least."""
+        """End a process; one that the kernel holds gives up its slot at least."""
         with suppress(psutil.Error):
             process.kill()
         with suppress(psutil.Error):
             process.wait(0.5)
         if is_gone(worker.pid, worker.started):
             return None
-        free_seat_of(self._home, worker.pid)
+        free_slot_of(self._home, worker.pid)
         return f"{worker.name} {why} and cannot be ended before the folder of its frames answers"
 
 

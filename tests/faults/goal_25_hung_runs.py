@@ -1,4 +1,4 @@
-"""Runs hang on all seats, as on a dead network share: told within 120 s, ended, tried again boundedly, others done."""
+"""Runs hang on all slots, as on a dead network share: told within 120 s, ended, tried again boundedly, others done."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from db.runs.runs import list_runs, open_runs
 from flows.home.home import Home, open_home
 from flows.home.processes import is_gone, now, start_of
 from flows.orchestration import slots
-from flows.orchestration.slots import seat
+from flows.orchestration.slots import slot
 from flows.retries import RUN_ATTEMPTS
 from flows.runs.begin import begin_run
 from flows.runs.plan import Plan, reconcile
@@ -33,7 +33,7 @@ from tests.support.service import Service, kill, wait_for
 from tests.support.simulate import simple_night
 
 TOLD_SECONDS = 120.0
-QUICK = {(overdue, "STILL_SECONDS"): 1.0, (overdue, "ENDED_SECONDS"): 2.5, (slots, "SEATS"): 2}
+QUICK = {(overdue, "STILL_SECONDS"): 1.0, (overdue, "ENDED_SECONDS"): 2.5, (slots, "SLOTS"): 2}
 
 
 def run(full: bool) -> str:
@@ -41,7 +41,7 @@ def run(full: bool) -> str:
 
 
 def _in_short() -> str:
-    """Two processes take both seats and stop in the midst of their runs; one cannot be ended."""
+    """Two processes take both slots and stop in the midst of their runs; one cannot be ended."""
     with tempfile.TemporaryDirectory(prefix="ccdwatch-") as name, ExitStack() as stack:
         for (module, constant), value in QUICK.items():
             stack.enter_context(patch.object(module, constant, value))
@@ -55,7 +55,7 @@ def _in_short() -> str:
         stack.enter_context(patch.object(psutil.Process, "kill", _unless(held)))
         told = _watch_over(home, hung)
     return (
-        f"2 of 2 hung runs told after {told:.1f} s (in little) and ended, the seat of one that cannot be ended is free"
+        f"2 of 2 hung runs told after {told:.1f} s (in little) and ended, the slot of one that cannot be ended is free"
     )
 
 
@@ -71,7 +71,7 @@ def _home_with_sets(directory: Path, n: int) -> Home:
 
 
 def _hang(home: Home, plan: Plan) -> int:
-    """Let a process begin a run on a seat and stop; return its number."""
+    """Let a process begin a run on a slot and stop; return its number."""
     context = multiprocessing.get_context("fork")
     begun = context.Event()
     process = context.Process(target=_begin_and_stop, args=(home.path, plan, begun))
@@ -83,7 +83,7 @@ def _hang(home: Home, plan: Plan) -> int:
 
 def _begin_and_stop(path: Path, plan: Plan, begun: Event) -> None:
     home = open_home(path)
-    with seat(path):
+    with slot(path):
         begin_run(
             home, set_id=plan.set_id, digest=plan.digest, attempt=plan.attempt, engine="prefect", flow_run_id=None
         )
@@ -137,16 +137,16 @@ def _is_dead(pid: int) -> bool:
 
 
 def _two_can_sit(home: Home) -> None:
-    """See that as many can work as before, though one seat has been lost for good."""
+    """See that as many can work as before, though one slot has been lost for good."""
 
     def sit() -> None:
-        with seat(home.path), seat(home.path):
+        with slot(home.path), slot(home.path):
             pass
 
     sitting = Thread(target=sit, daemon=True)
     sitting.start()
     sitting.join(10)
-    assert not sitting.is_alive(), "the seat of a process that cannot be ended is not free"
+    assert not sitting.is_alive(), "the slot of a process that cannot be ended is not free"
 
 
 def _in_full() -> str:
@@ -155,7 +155,7 @@ def _in_full() -> str:
         service = Service(Path(name))
         service.start(within=180)
         try:
-            stopped = [_stop_one(service, f"hung{number}", seed=number) for number in range(slots.SEATS)]
+            stopped = [_stop_one(service, f"hung{number}", seed=number) for number in range(slots.SLOTS)]
             began = time.monotonic()
             simple_night(service.outside / "other", seed=99, instrument="other").paths[0].parent.rename(
                 service.incoming / "other"
@@ -167,7 +167,7 @@ def _in_full() -> str:
             assert told, condition(service.on_record).findings
             service.wait_until_done("other", 9, seconds=overdue.ENDED_SECONDS + 120)
             done = time.monotonic() - began
-            for number in range(slots.SEATS):
+            for number in range(slots.SLOTS):
                 service.wait_until_done(f"hung{number}", 9, seconds=300)
                 outcomes = [run.outcome for run in service.runs(f"hung{number}")]
                 assert outcomes == ["failed", "done"], outcomes
@@ -176,7 +176,7 @@ def _in_full() -> str:
             service.crash()
             service.on_record.engine.dispose()
     return (
-        f"{slots.SEATS} runs stopped on all {slots.SEATS} seats: told after {seconds:.0f} s, another night done "
+        f"{slots.SLOTS} runs stopped on all {slots.SLOTS} slots: told after {seconds:.0f} s, another night done "
         f"{done:.0f} s after it landed, the stopped ones ended, on record as such, and done at the 2nd of "
         f"{RUN_ATTEMPTS} attempts"
     )

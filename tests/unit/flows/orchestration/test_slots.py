@@ -1,4 +1,4 @@
-"""Seats for the heavy part of calibrations."""
+"""Slots for the heavy part of calibrations."""
 
 import multiprocessing
 import time
@@ -8,23 +8,23 @@ from pathlib import Path
 import pytest
 
 from flows.orchestration import slots
-from flows.orchestration.slots import seat
+from flows.orchestration.slots import slot
 from flows.runs.memory import Allowance
 
 
 def hold(home: Path, held: Event, n_bytes: int = 0) -> None:
-    with seat(home, n_bytes):
+    with slot(home, n_bytes):
         held.set()
         time.sleep(60)
 
 
 @pytest.fixture
-def one_seat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slots, "SEATS", 1)
+def one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "SLOTS", 1)
 
 
 def test_there_is_room_for_several(tmp_path: Path) -> None:
-    with seat(tmp_path), seat(tmp_path):
+    with slot(tmp_path), slot(tmp_path):
         assert len(list((tmp_path / ".seats").glob("*.pid"))) == 2
 
 
@@ -32,11 +32,11 @@ def test_there_is_room_for_several(tmp_path: Path) -> None:
 def test_as_many_sit_as_have_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_bytes: int, n_at_once: int
 ) -> None:
-    monkeypatch.setattr(slots, "SEATS", 2)
+    monkeypatch.setattr(slots, "SLOTS", 2)
     monkeypatch.setattr(slots, "allowance", lambda: Allowance(4 * 2**30))
     context = multiprocessing.get_context("fork")
     other = context.Process(target=hold, args=(tmp_path, held := context.Event(), n_bytes))
-    with seat(tmp_path, n_bytes):
+    with slot(tmp_path, n_bytes):
         other.start()
         assert held.wait(5 if n_at_once > 1 else 0.5) == (n_at_once > 1)
     assert held.wait(10)
@@ -44,7 +44,7 @@ def test_as_many_sit_as_have_memory(
     other.join()
 
 
-@pytest.mark.usefixtures("one_seat")
+@pytest.mark.usefixtures("one_slot")
 def test_one_waits_until_another_leaves_or_is_killed(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     held = context.Event()
