@@ -27,6 +27,7 @@ from ccdcore.cards.dialects import (
     TYPE_CODES,
 )
 from ccdcore.cards.values import Cards, RepeatedCard, key, number
+from ccdcore.compression import ADDED_SUFFIXES, FITS_SUFFIXES
 from ccdcore.headers.instrument import FrameRule, FrameType, Instrument
 
 _LONGEST_BIAS_S = 0.1
@@ -37,7 +38,7 @@ _LEAST_WORD = re.compile(r"[A-Za-z]{2}")
 _NO_LETTERS = re.compile(r"[^a-z]+")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NOT_DONE = frozenset({"", "f", "false", "0", "no", "none", "omit"})
-_EXTENSIONS = re.compile(r"(\.(fits?|fts|gz|fz))+$", re.IGNORECASE)
+_EXTENSIONS = re.compile(rf"({'|'.join(map(re.escape, FITS_SUFFIXES + ADDED_SUFFIXES))})+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, HTTPException, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session
 
+from ccdcore.compression import COMPRESSIONS
 from ccdcore.io.plain_files import open_below
 from db.errors import UnknownIdError
 from db.files.ledger import files_of_frame
@@ -21,7 +22,7 @@ from web.parameters import Id
 router = APIRouter()
 
 FITS = "application/fits"
-_FITS_BEGINS = (b"SIMPLE", b"\x1f\x8b")
+_FITS_BEGINS = (b"SIMPLE", *(one.magic for one in COMPRESSIONS))
 """A FITS file, and one that is compressed."""
 _PNG_BEGINS = (b"\x89PNG\r\n",)
 _CHUNK = 2**20
