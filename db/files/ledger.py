@@ -1,8 +1,8 @@
 """The life of a file: seen → settling → ready → claimed → done | quarantined.
 
-A file whose signature (size, mtime, inode) changes starts again at settling, whatever it was; one in quarantine also
-where its mode or owner changed. A claim holds until its lease runs out; what its owner says after losing it (the file
-changed, or somebody else took over) is not heard.
+A file is settling until it is stable. One whose signature (size, mtime, inode) changes starts again there, whatever it
+was; one in quarantine also where its mode or owner changed. A claim holds until its lease runs out; what its owner says
+after losing it (the file changed, or somebody else took over) is not heard.
 """
 
 from __future__ import annotations
@@ -234,11 +234,11 @@ def waiting(session: Session, *, host: str) -> list[FileRow]:
 def mark_ready(
     session: Session, file_ids: Collection[int], *, now: datetime, longest_rest: timedelta = LONGEST_LEASE
 ) -> int:
-    """Offer settled files for work; return how many (one sent back rests until its time is over)."""
+    """Offer stable files for work; return how many (one sent back rests until its time is over)."""
     rested = or_(File.lease_until.is_(None), _is_over(now, longest_rest))
-    settled = and_(File.state.in_(_WAITING), rested)
+    stable = and_(File.state.in_(_WAITING), rested)
     return sum(
-        _move(session, and_(File.id.in_(ids), settled), state=FileState.READY, state_since=now, lease_until=None)
+        _move(session, and_(File.id.in_(ids), stable), state=FileState.READY, state_since=now, lease_until=None)
         for ids in batches(file_ids)
     )
 
@@ -312,17 +312,17 @@ def release(session: Session, *, owner: str, now: datetime) -> int:
 def finish(session: Session, file_id: int, *, owner: str, frame_id: int, file_sha256: str, now: datetime) -> bool:
     """Record what the file holds; return False where ``owner`` has lost it, so that nothing is recorded."""
     values = {"reason": None, "tries": 0, "frame_id": frame_id, "file_sha256": file_sha256}
-    return _settle(session, file_id, owner=owner, state=FileState.DONE, now=now, **values)
+    return _end_claim(session, file_id, owner=owner, state=FileState.DONE, now=now, **values)
 
 
 def quarantine(session: Session, file_id: int, *, owner: str | None, reason: str, now: datetime) -> bool:
     """Set a file aside that cannot be used; ``owner`` is None for a file that nobody has claimed."""
-    return _settle(
+    return _end_claim(
         session, file_id, owner=owner, state=FileState.QUARANTINED, now=now, reason=readable(reason), frame_id=None
     )
 
 
-def return_to_settling(
+def send_back(
     session: Session, file_id: int, *, owner: str, reason: str, rest_until: datetime, most: int, now: datetime
 ) -> bool:
     """Let a file wait for more bytes or better times, not ready again before ``rest_until``.
@@ -332,7 +332,7 @@ def return_to_settling(
     """
     is_last = File.tries + 1 >= most
     given_up = f"given up after {most} tries; {reason}; when the cause is gone, type ccdwatch retry file:{file_id}"
-    return _settle(
+    return _end_claim(
         session,
         file_id,
         owner=owner,
@@ -344,7 +344,7 @@ def return_to_settling(
     )
 
 
-def _settle(
+def _end_claim(
     session: Session, file_id: int, *, owner: str | None, state: object, now: datetime, **values: object
 ) -> bool:
     rest: dict[str, object] = {"claimed_by": None, "lease_until": None, **values}

@@ -105,7 +105,7 @@ def open_home(path: Path, *, watch: tuple[Path, ...] = ()) -> Home:
     try:
         identity.require_record(settings, engine)
         upgrade(engine)
-        home = Home(settings, engine, identity.settle(settings, engine))
+        home = Home(settings, engine, identity.tie_to_database(settings, engine))
     except SettingsError:
         engine.dispose()
         raise

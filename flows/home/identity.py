@@ -77,7 +77,7 @@ def require_record(settings: Settings, engine: Engine | None) -> None:
         raise SettingsError(_unknown(settings, n))
 
 
-def settle(settings: Settings, engine: Engine) -> str:
+def tie_to_database(settings: Settings, engine: Engine) -> str:
     """Make sure that a home and its database belong to each other, tie them where they are new; return the mark.
 
     Raises
@@ -97,7 +97,7 @@ def settle(settings: Settings, engine: Engine) -> str:
 
 
 def known(settings: Settings, engine: Engine) -> str | None:
-    """Return the mark of a home whose database it is; None where they have not been tied yet. Raises as `settle`."""
+    """Return the mark of a home whose database it is; None where they are not tied yet. Raises as `tie_to_database`."""
     with session_factory(engine, read_only=True)() as session:
         row = home_on_record(session)
     mark = mark_of(settings.home)

@@ -169,6 +169,6 @@ def _set_aside(home: Home, owner: str, file: FileRow, reason: str, *, rest_until
         if rest_until is None:
             ledger.quarantine(session, file.id, owner=owner, reason=reason, now=now())
         else:
-            ledger.return_to_settling(
+            ledger.send_back(
                 session, file.id, owner=owner, reason=reason, rest_until=rest_until, most=FILE_TRIES, now=now()
             )

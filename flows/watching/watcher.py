@@ -60,7 +60,7 @@ _BATCH = 5000
 
 
 @dataclass(slots=True)
-class _Settling:
+class _Unstable:
     """A file that is not ready yet; times are those of the monotonic clock."""
 
     file_id: int
@@ -127,7 +127,7 @@ class Watcher:
         """What is on the ledger, by path."""
         self._fingerprint: tuple[int, ...] | None = None
         """Of the ledger when that was last read; None where it was written to since."""
-        self._settling: dict[str, _Settling] = {}
+        self._unstable: dict[str, _Unstable] = {}
         """The files of it that wait, by path."""
         self._scanned_at: datetime | None = None
         self._last_scan = float("-inf")
@@ -147,7 +147,7 @@ class Watcher:
             unobserved=tuple(root.tree.root for root in self._roots if root.is_deaf),
             unreadable=tuple(folder for tree in self._trees.values() for folder in sorted(tree.unreadable)),
             mounts={root.tree.root: root.mount for root in self._roots if root.mount is not None},
-            settling=len(self._settling),
+            settling=len(self._unstable),
         )
 
     def start(self) -> None:
@@ -164,7 +164,7 @@ class Watcher:
 
     def wait(self, timeout: float) -> None:
         """Sleep until there is something to do for `tick`, at most ``timeout`` seconds."""
-        due = min((file.due for file in self._settling.values()), default=float("inf"))
+        due = min((file.due for file in self._unstable.values()), default=float("inf"))
         until = min(due, self._next_scan()) - time.monotonic()
         if self._box.arrived.wait(max(0.0, min(timeout, until))):
             time.sleep(_GATHER_SECONDS)
@@ -203,7 +203,7 @@ class Watcher:
         changed = {path: sighting for path, sighting in found if self._is_news(path, sighting)}
         if is_whole and not is_owed and not is_restored:
             self._expect([path for path in changed if not path.startswith(tuple(blind))], hints, stirred)
-        became_ready = self._settle(changed, now)
+        became_ready = self._mark_stable(changed, now)
         self._record(changed, now)
         self._note_placed(hints.placed)
         self._scan_is_owed = is_owed and not is_whole
@@ -271,30 +271,30 @@ class Watcher:
                 self._known.setdefault(path, _sighting(row))
         if is_whole:
             still = (
-                path for path, file in self._settling.items() if path in waiting and waiting[path].id == file.file_id
+                path for path, file in self._unstable.items() if path in waiting and waiting[path].id == file.file_id
             )
-            self._settling = {path: self._settling[path] for path in still if path in self._known}
+            self._unstable = {path: self._unstable[path] for path in still if path in self._known}
         # What has been deleted is not known any more: it waits for nothing.
-        self._await(row for path, row in waiting.items() if path in self._known and path not in self._settling)
+        self._await(row for path, row in waiting.items() if path in self._known and path not in self._unstable)
         self._next_ledger_look = time.monotonic() + _LEDGER_SECONDS
         return len(self._known) < before
 
     def _await(self, rows: Iterable[FileRow]) -> None:
         now = time.monotonic()
         due = now + self._settings.stable_seconds
-        self._settling.update((_path(row), _Settling(row.id, since=now, due=due)) for row in rows)
+        self._unstable.update((_path(row), _Unstable(row.id, since=now, due=due)) for row in rows)
 
-    def _settle(self, changed: dict[str, Sighting], now: datetime) -> bool:
+    def _mark_stable(self, changed: dict[str, Sighting], now: datetime) -> bool:
         """Mark what is ready, forget what is gone; add to ``changed`` what turns out not to be stable."""
         ready, gone = {}, []
         clock = time.monotonic()
         missing = self.health.missing
-        for path, file in [item for item in self._settling.items() if item[1].due <= clock and item[0] not in changed]:
+        for path, file in [item for item in self._unstable.items() if item[1].due <= clock and item[0] not in changed]:
             known = self._known[path]
             tree = self._trees.get(known.root) or self._bygone[known.root]
             sighting = tree.sight(path)
             if sighting is None:
-                del self._settling[path], self._known[path]
+                del self._unstable[path], self._known[path]
                 if known.root not in missing and (known.root in self._trees or Path(known.root).is_dir()):
                     gone.append(file.file_id)
             elif sighting != known:
@@ -307,13 +307,13 @@ class Watcher:
                 ledger.forget(session, gone)
         return bool(ready) and self._mark_ready(ready, now)
 
-    def _is_ripe(self, path: str, file: _Settling, clock: float) -> bool:
+    def _is_ripe(self, path: str, file: _Unstable, clock: float) -> bool:
         is_open = is_open_for_writing(path)
         quiet_at = file.since + self._settings.quiet_seconds
         file.due = min(clock + _RECHECK_SECONDS, max(clock, quiet_at))
         return is_open is False or (is_open is None and file.is_placed) or clock >= quiet_at
 
-    def _mark_ready(self, ready: dict[str, _Settling], now: datetime) -> bool:
+    def _mark_ready(self, ready: dict[str, _Unstable], now: datetime) -> bool:
         with self._write_session() as session:
             ids, longest = [file.file_id for file in ready.values()], timedelta(seconds=self._settings.quiet_seconds)
             marked = ledger.mark_ready(session, ids, now=now, longest_rest=max(longest, _LONGEST_REST))
@@ -322,11 +322,11 @@ class Watcher:
             if file.file_id in resting:
                 file.due = time.monotonic() + _RECHECK_SECONDS
             else:
-                del self._settling[path]
+                del self._unstable[path]
         return marked > 0
 
     def _record(self, changed: dict[str, Sighting], now: datetime) -> None:
-        """Tell the ledger what is new or has changed; that begins to settle."""
+        """Tell the ledger what is new or has changed; that is not stable yet."""
         news = iter(changed.items())
         while batch := dict(islice(news, _BATCH)):
             self._fingerprint = None
@@ -334,13 +334,13 @@ class Watcher:
                 rows = ledger.observe(session, batch.values(), host=self._host, now=now)
             for path, sighting in batch.items():
                 if self._known.get(path) != sighting:
-                    self._settling.pop(path, None)
+                    self._unstable.pop(path, None)
                 self._known[path] = sighting
             self._await(rows)
 
     def _note_placed(self, placed: Iterable[str]) -> None:
         for path in placed:
-            if file := self._settling.get(path):
+            if file := self._unstable.get(path):
                 file.is_placed = True
                 file.due = file.since + self._settings.stable_seconds
 

@@ -43,8 +43,8 @@ def run(full: bool) -> str:
 
 def _idle_share(site: WatchedSite, *, over: float) -> float:
     """Return the load when all files are done."""
-    settled = wait_for(lambda: set(site.states().values()) == {FileState.READY}, seconds=WITHIN_SECONDS, every=1)
-    assert settled, site.said()
+    stable = wait_for(lambda: set(site.states().values()) == {FileState.READY}, seconds=WITHIN_SECONDS, every=1)
+    assert stable, site.said()
     site.finish_all()
     time.sleep(6)  # the watcher asks the ledger every 5 s
     before = site.cpu_seconds()

@@ -36,7 +36,7 @@ def before_frames_land(_: Service, __: str) -> object:
     return True
 
 
-def frames_settle(service: Service, name: str) -> object:
+def frames_wait(service: Service, name: str) -> object:
     return service.files(FileState.SETTLING, below=name) or service.files(FileState.SEEN, below=name)
 
 
@@ -62,7 +62,7 @@ def a_picture_is_drawn(service: Service, name: str) -> object:
 
 STAGES: list[Stage] = [
     before_frames_land,
-    frames_settle,
+    frames_wait,
     frames_are_registered,
     a_run_begins,
     a_master_is_written,

@@ -30,21 +30,21 @@ Stage = Callable[[Home, datetime], None]
 """What was on record when the clock was put right; the time is the wrong one."""
 
 
-def files_settle(home: Home, wrong: datetime) -> None:
+def files_become_stable(home: Home, wrong: datetime) -> None:
     with home.write_session() as session:
         ledger.observe(session, [on_record.sighting("new.fits", at=wrong)], host=on_record.HOST, now=wrong)
 
 
 def a_file_rests(home: Home, wrong: datetime) -> None:
-    files_settle(home, wrong)
+    files_become_stable(home, wrong)
     with home.write_session() as session:
         ledger.claim_files(session, [1], owner="w", lease_until=wrong + LEASE, now=wrong)
         rest = wrong + timedelta(seconds=30)
-        ledger.return_to_settling(session, 1, owner="w", reason="no", rest_until=rest, most=3, now=wrong)
+        ledger.send_back(session, 1, owner="w", reason="no", rest_until=rest, most=3, now=wrong)
 
 
 def files_are_claimed(home: Home, wrong: datetime) -> None:
-    files_settle(home, wrong)
+    files_become_stable(home, wrong)
     with home.write_session() as session:
         ledger.claim_files(session, [1], owner="other:1:1.0:x", lease_until=wrong + LEASE, now=wrong)
 
@@ -76,7 +76,14 @@ def a_run_failed(home: Home, wrong: datetime) -> None:
         fail_run(session, run_id=run_id, message="no", now=wrong)
 
 
-STAGES: list[Stage] = [files_settle, a_file_rests, files_are_claimed, a_set_settles, a_run_failed, a_late_frame_comes]
+STAGES: list[Stage] = [
+    files_become_stable,
+    a_file_rests,
+    files_are_claimed,
+    a_set_settles,
+    a_run_failed,
+    a_late_frame_comes,
+]
 
 
 def run(full: bool) -> str:
@@ -120,7 +127,7 @@ def _nothing_waits(home: Home, stage: Stage) -> None:
         with home.write_session() as session:
             lease = now() + timedelta(minutes=1)
             assert ledger.claim_files(session, [1], owner="me", lease_until=lease, now=now()), "claimed for hours"
-    elif stage in {files_settle, a_file_rests}:
+    elif stage in {files_become_stable, a_file_rests}:
         with home.write_session() as session:
             assert ledger.mark_ready(session, [1], now=now() + timedelta(seconds=61)), "rests for hours"
 

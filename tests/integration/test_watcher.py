@@ -246,12 +246,12 @@ def test_there_before_start(site: Site) -> None:
 
 def test_arrived_while_stopped_and_known_from_before(site: Site) -> None:
     (site.root / "known.fits").write_bytes(BLOCK)
-    (site.root / "settling.fits").write_bytes(BLOCK)
+    (site.root / "unstable.fits").write_bytes(BLOCK)
     site.start(stable_seconds=60)
     site.stop()
     (site.root / "late.fits").write_bytes(BLOCK)
     site.start(stable_seconds=STABLE)
-    assert site.becomes_ready("known.fits", "settling.fits", "late.fits", within=SOON)
+    assert site.becomes_ready("known.fits", "unstable.fits", "late.fits", within=SOON)
     site.finish("known.fits")
     site.start()
     site.run(2 * STABLE)
@@ -298,12 +298,12 @@ def test_file_sent_back_is_ready_again_after_its_rest(site: Site, monkeypatch: p
     rest_until = now + timedelta(seconds=1)
     with site.sessions.begin() as session:
         (row,) = ledger.claim_ready(session, host=HOST, owner="me", limit=1, lease_until=rest_until, now=now)
-        ledger.return_to_settling(session, row.id, owner="me", reason="half", rest_until=rest_until, most=3, now=now)
+        ledger.send_back(session, row.id, owner="me", reason="half", rest_until=rest_until, most=3, now=now)
     assert not site.becomes_ready("half.fits", within=0.8)
     assert site.becomes_ready("half.fits", within=SOON)
 
 
-def test_deleted_while_settling(site: Site) -> None:
+def test_deleted_before_it_is_stable(site: Site) -> None:
     watcher = site.start()
     path = site.root / "brief.fits"
     path.write_bytes(BLOCK)
@@ -314,7 +314,7 @@ def test_deleted_while_settling(site: Site) -> None:
     assert site.states() == {}
 
 
-def test_settling_while_its_share_goes_away_and_comes_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_not_stable_while_its_share_goes_away_and_comes_back(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.watching.watcher._LEDGER_SECONDS", 0.1)
     watcher = site.start(stable_seconds=60)
     (site.root / "a.fits").write_bytes(BLOCK)

@@ -133,7 +133,7 @@ def test_a_file_rests_between_its_tries_and_is_given_up_at_last(session: Session
     for number in range(1, MAX_TRIES + 1):
         claim(session, now=now)
         rest = {"reason": "half a frame", "rest_until": now + 2 * SECOND, "most": MAX_TRIES}
-        assert ledger.return_to_settling(session, ready, owner="w1", now=now, **rest)  # type: ignore[arg-type]
+        assert ledger.send_back(session, ready, owner="w1", now=now, **rest)  # type: ignore[arg-type]
         assert ledger.mark_ready(session, [ready], now=now + SECOND) == 0
         now += 2 * SECOND
         assert ledger.mark_ready(session, [ready], now=now) == (number < MAX_TRIES)
@@ -260,7 +260,7 @@ class LedgerLife(RuleBasedStateMachine):
         assert observe(self.session, self.seen, now=self.now) == []
 
     @rule()
-    def settles(self) -> None:
+    def is_stable(self) -> None:
         ledger.mark_ready(self.session, [self.id], now=self.now)
 
     @rule()
@@ -322,9 +322,7 @@ class LedgerLife(RuleBasedStateMachine):
         if end == "quarantined":
             return ledger.quarantine(session, self.id, owner=owner, reason="bad", now=now)
         rest = now + timedelta(seconds=10)
-        return ledger.return_to_settling(
-            session, self.id, owner=owner, reason="half", rest_until=rest, most=MAX_TRIES, now=now
-        )
+        return ledger.send_back(session, self.id, owner=owner, reason="half", rest_until=rest, most=MAX_TRIES, now=now)
 
 
 def test_the_ledger_follows_the_life_of_a_file() -> None:
