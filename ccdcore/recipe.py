@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, field
 from typing import Literal
 
@@ -82,8 +80,3 @@ class Recipes:
     def describe(self) -> dict[str, object]:
         """Return the options and the version as plain JSON values."""
         return {"version": VERSION, **asdict(self)}
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of `describe`."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import inf
 from typing import TYPE_CHECKING
 
 from ccdcore.frames.frame import SeriesFrame
@@ -85,10 +84,6 @@ def _stand_ins(frames: Sequence[SeriesFrame]) -> list[SeriesFrame]:
     flat_exposures = {nominal_exposure(frame) for frame in frames if frame.info.frame_type is FrameType.FLAT}
     matching = [frame for frame in darks if {nominal_exposure(frame)} == flat_exposures - {None}]
     return next((some for some in (short, matching) if len(some) >= _PAIR), [])
-
-
-def _or_long(exposure_time_s: float | None) -> float:
-    return inf if exposure_time_s is None else exposure_time_s
 
 
 def stand_in_note(stand_ins: Iterable[SeriesFrame]) -> str | None:

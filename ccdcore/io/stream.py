@@ -37,18 +37,6 @@ _DECODING_ERRORS = (
 )
 
 
-def preflight(path: str | os.PathLike[str]) -> None:
-    """Check a file's structure without decoding it.
-
-    Raises
-    ------
-    FrameReadError
-        If it is not a complete FITS file (a wrong checksum is found by reading only).
-    """
-    with opened(Path(path)):
-        pass
-
-
 def claimed_bytes(path: str | os.PathLike[str]) -> int:
     """Return how many bytes a file holds when decompressed, as it says itself: read quickly, and never too much.
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from ccdcore.cards.sections import Amplifier, cut
+from ccdcore.cards.sections import Amplifier
 from ccdcore.frames.frame import FrameStatistics
-from ccdcore.frames.statistics import overscan_level
 from ccdcore.headers.instrument import FrameType
 
 if TYPE_CHECKING:
@@ -26,38 +22,6 @@ _SPILL = 0.02
 
 _PHOTON_NOISE = 0.25
 """Fraction of the variance that light adds to its pixels which it may add to a real overscan."""
-
-
-def subtract_overscan(data: npt.NDArray[Any], amplifiers: Sequence[Amplifier]) -> npt.NDArray[np.float32]:
-    """Return a frame with the level of each amplifier's overscan taken off its data section.
-
-    Parameters
-    ----------
-    data : ndarray, shape (rows, columns)
-        The frame in ADU.
-    amplifiers : sequence of Amplifier
-        Its read-out channels.
-
-    Returns
-    -------
-    ndarray of float32, shape of ``data``
-        A copy. Data sections have lost their bias level where there is an
-        overscan to know it from (`ccdcore.frames.statistics.overscan_level`); all
-        other pixels are those of ``data``.
-
-    Raises
-    ------
-    SectionError
-        If a section lies outside the image.
-    InsufficientDataError
-        If an overscan section has no finite pixel.
-    """
-    result = data.astype(np.float32)
-    for amplifier in amplifiers:
-        if amplifier.overscan is not None:
-            pixels = cut(result, amplifier.data)
-            pixels -= np.float32(overscan_level(data, amplifier.overscan))
-    return result
 
 
 def believed_overscans(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...], tuple[str, ...]]:

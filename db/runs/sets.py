@@ -184,12 +184,6 @@ def _latest_run(run: Run) -> LatestRun:
     return LatestRun(run.id, run.digest, run.attempt, run.outcome, run.message, run.began_at, run.ended_at)
 
 
-def attempts(session: Session, *, set_id: int, digest: str) -> int:
-    """Return the highest attempt that was made at this digest of a set; 0 where none was."""
-    query = select(func.max(Run.attempt)).where(Run.calibration_set_id == set_id, Run.digest == digest)
-    return session.scalar(query) or 0
-
-
 def pixels_of(session: Session, set_ids: Collection[int]) -> dict[int, int]:
     """Return how many pixels the frames of these sets have."""
     query = select(Frame.calibration_set_id, func.sum(Frame.rows * Frame.columns)).group_by(Frame.calibration_set_id)

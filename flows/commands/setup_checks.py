@@ -106,10 +106,6 @@ def _programs() -> Iterator[Finding]:
         yield Finding(Level.OK, f"{name} {installed}") if is_fit else Finding(Level.FAIL, problem)
 
 
-def _up(settings: Settings) -> str:
-    return f"ccdwatch up --home {settings.home}"
-
-
 def _directories(settings: Settings) -> Iterator[Finding]:
     directories = settings.watch.directories
     if not directories:

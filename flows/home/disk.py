@@ -70,15 +70,14 @@ class Disk:
         return f"only {left}" if self.free < self.comfort else None
 
 
-def keep_ballast(home: Path) -> Disk:
-    """Give the ballast away where the disk is all but full, lay it in again where there is room; return the disk."""
+def keep_ballast(home: Path) -> None:
+    """Give the ballast away where the disk is all but full, lay it in again where there is room."""
     disk = Disk.of(home)
     file = home / _BALLAST_NAME
     if disk.free < disk.ballast // 2 and file.exists():
         file.unlink()
     elif disk.free > disk.watermark + disk.ballast and not file.exists():
         _lay_in(file, disk.ballast)
-    return disk
 
 
 def _lay_in(file: Path, size: int) -> None:

@@ -14,19 +14,17 @@ import math
 import multiprocessing
 import os
 import signal
-from collections.abc import Awaitable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from multiprocessing.context import ForkServerProcess, SpawnContext
 from pathlib import Path
 from threading import Thread
 from typing import Any
-from unittest.mock import patch
 
 import httpx
 from prefect import Flow
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.flow_engine import run_flow_in_subprocess
-from prefect.runner import Runner, _starter_direct
+from prefect.runner import Runner
 
 from flows.orchestration.calibrate import calibrate
 from flows.orchestration.ingest import ingest
@@ -72,8 +70,8 @@ def serve(home: Path, api_url: str) -> None:
     _warm_up()
     with PrefectApi(api_url, password=password_of(home, api_url), patience_seconds=math.inf) as api:
         _mark_orphans(home, api)
-    with patch.object(_starter_direct, "run_flow_in_subprocess", _run_flow_in_forked_process):
-        asyncio.run(_serve(home, api_url))
+    SpawnContext.Process = _FlowProcess  # type: ignore[assignment]  # Prefect offers no choice of process
+    asyncio.run(_serve(home, api_url))
 
 
 def _mark_orphans(home: Path, api: PrefectApi) -> None:
@@ -130,7 +128,7 @@ def _warm_up() -> None:
 
 
 class _FlowProcess(ForkServerProcess):
-    """The process of a flow run."""
+    """The process of a flow run, forked where Prefect asks for one to be spawned."""
 
     def run(self) -> None:
         """Do the work, and end in the midst of it when the process that asked for it ends."""
@@ -138,23 +136,7 @@ class _FlowProcess(ForkServerProcess):
         super().run()
 
 
-class _Forking(ForkServerContext):
-    Process = _FlowProcess
-
-
 def _end_with_parent() -> None:
     if parent := multiprocessing.parent_process():
         parent.join()
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-@contextmanager
-def _forking() -> Iterator[None]:
-    with patch.object(multiprocessing, "get_context", return_value=_Forking()):
-        yield
-
-
-def _run_flow_in_forked_process(*args: Any, **options: Any) -> Any:
-    """Do what Prefect's function of the same task does, with a forked process in place of a spawned one."""
-    with _forking():
-        return run_flow_in_subprocess(*args, **options)

@@ -24,7 +24,7 @@ from ccdcore.io.digest import pixel_sha256
 from ccdcore.io.inventory import inventory
 from ccdcore.io.plain_files import file_sha256
 from ccdcore.io.read import read_frame, read_header, read_image
-from ccdcore.io.stream import preflight
+from ccdcore.io.stream import opened
 
 RNG = np.random.default_rng(20220919)
 PIXELS = RNG.poisson(1000, (12, 15)).astype(np.uint16)
@@ -242,8 +242,8 @@ def test_what_is_no_regular_file(tmp_path):
         ("", "is not a regular file"),
         ("link.fits", "cannot be read: No such file or directory"),
     ]:
-        with pytest.raises(FrameReadError, match=reason):
-            preflight(tmp_path / name)
+        with pytest.raises(FrameReadError, match=reason), opened(tmp_path / name):
+            pass
 
 
 def test_a_link_to_a_frame_is_read(tmp_path, save):
