@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from ccdcore.frames.frame import SeriesFrame
 from db.frames.series import series_frame
+from db.runs.current import CURRENT_RUN
 from db.schema import models
-from db.schema.models import CalibrationSet, Frame, Outcome, Run, RunInput
+from db.schema.models import CalibrationSet, Frame, Run, RunInput
 from db.schema.rows import Row, column_value
 
 if TYPE_CHECKING:
@@ -131,8 +132,7 @@ def left_out(session: Session, *, instrument: str, first: date, last: date) -> l
             CalibrationSet.instrument == instrument,
             CalibrationSet.window_first_night.between(first, last),
             RunInput.excluded.is_not(None),
-            Run.outcome == Outcome.DONE,
-            Run.superseded_by_id.is_(None),
+            CURRENT_RUN,
         )
         .order_by(CalibrationSet.window_first_night, Frame.date_obs, RunInput.id)
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
+from db.runs.current import CURRENT_RUN
 from db.runs.lacks import failures_in_words
 from db.schema import models
 from db.schema.models import Outcome
@@ -33,10 +34,9 @@ def retire_runs_of(session: Session, frame_id: int) -> None:
     is_used = select(used.id).where(used.run_id == run.id, used.frame_id == frame_id, used.borrowed.is_(False))
     left = select(frame.id).where(frame.calibration_set_id == run.calibration_set_id)
     in_none = select(frame.id).where(frame.id == frame_id, frame.calibration_set_id.is_(None))
-    current = run.outcome == Outcome.DONE, run.superseded_by_id.is_(None)
     session.execute(
         update(run)
-        .where(*current, is_used.exists(), in_none.exists(), ~left.exists())
+        .where(CURRENT_RUN, is_used.exists(), in_none.exists(), ~left.exists())
         .values(superseded_by_id=run.id)
         .execution_options(synchronize_session=False)
     )
@@ -100,7 +100,7 @@ def finish_run(session: Session, *, run_id: int, now: datetime) -> bool:
     done = select(run.id).where(run.calibration_set_id == set_id, run.outcome == Outcome.DONE)
     newest = session.scalars(done.order_by(run.id.desc()).limit(1)).one()
     of_set = or_(run.calibration_set_id == set_id, _moved_to(set_id))
-    older = run.outcome == Outcome.DONE, run.superseded_by_id.is_(None), run.id < newest, of_set
+    older = CURRENT_RUN, run.id < newest, of_set
     session.execute(
         update(run).where(*older).values(superseded_by_id=newest).execution_options(synchronize_session=False)
     )

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ccdcore.quantities import Verdict
 from db.frames.spans import Boundaries, boundaries, span_around
-from db.runs.kept_masters import kept_masters
+from db.runs.current import CURRENT_RUN, kept_masters
 from db.schema import models
 from db.schema.models import CalibrationSet, Master, Outcome, Run
 from db.schema.rows import Row, column_value, plain
@@ -94,7 +94,7 @@ def list_masters(
         query = query.where(CalibrationSet.instrument == instrument)
     kept = kept_masters(session)
     if not superseded:
-        query = query.where(or_(Run.superseded_by_id.is_(None), Master.id.in_(kept)))
+        query = query.where(or_(CURRENT_RUN, Master.id.in_(kept)))
     rows = session.execute(query).mappings()
     found = [
         MasterOnRecord(valid_to=None, **{**row, "superseded": row["superseded"] and row["master_id"] not in kept})

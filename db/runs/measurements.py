@@ -12,10 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import QUANTITIES
-from db.runs.kept_masters import is_current
+from db.runs.current import is_current
 from db.runs.sets import _span
 from db.schema import models
-from db.schema.models import CalibrationSet, Measurement, Outcome, Run
+from db.schema.models import CalibrationSet, Measurement, Run
 from db.schema.rows import column_value, plain
 
 if TYPE_CHECKING:
@@ -158,7 +158,6 @@ def earlier_gains(
             Measurement.amplifier == amplifier,
             Measurement.observed_at < before,
             *([] if since is None else [Measurement.observed_at >= since]),
-            Run.outcome == Outcome.DONE,
             is_current(session),
             CalibrationSet.instrument == instrument,
             CalibrationSet.configuration == configuration,

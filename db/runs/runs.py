@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from db.files.homes import on_disk
+from db.runs.current import CURRENT_RUN
 from db.schema import models
 from db.schema.models import CalibrationSet, Frame, Outcome, Run
 from db.schema.rows import Page, Row
@@ -18,7 +19,7 @@ from db.schema.rows import Page, Row
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A run and the set it works on.
+    """A run and the set it works on: all that is worked with.
 
     Parameters
     ----------
@@ -30,8 +31,14 @@ class RunRow:
         First night of the set's window, which names it.
     digest, attempt, engine, flow_run_id : str, int, str, str or None
         As they were claimed.
+    recipes : dict
+        The options it runs with (`ccdcore.recipe.Recipes.describe`).
+    host, pid, pid_started : str, int, float
+        The process that works on it; its start tells it from a later one of the same pid.
+    began_at : datetime
+        When it was claimed.
     outcome, message, ended_at : Outcome or None, str or None, datetime or None
-        How and when it ended.
+        How and when it ended; None while it works.
     superseded : bool
         Whether a newer run of the set took its place.
     """
@@ -45,37 +52,25 @@ class RunRow:
     attempt: int
     engine: str
     flow_run_id: str | None
+    recipes: dict[str, Any]
+    host: str
+    pid: int
+    pid_started: float
+    began_at: datetime
     outcome: Outcome | None
     message: str | None
     ended_at: datetime | None
     superseded: bool
 
     @property
+    def is_done(self) -> bool:
+        """Whether it is done, and no product failed."""
+        return self.outcome is Outcome.DONE and self.message is None
+
+    @property
     def is_done_in_part(self) -> bool:
         """Whether it is done but for a product that failed: only then the message of what is done says something."""
         return self.outcome is Outcome.DONE and self.message is not None
-
-
-@dataclass(frozen=True, slots=True)
-class CurrentRun:
-    """A run whose results are current, and what they were made with.
-
-    Parameters
-    ----------
-    id, instrument, configuration, night : int, str, str, date
-        As in `RunRow`.
-    recipes : dict
-        The options it ran with (`ccdcore.recipe.Recipes.describe`).
-    entries : frozenset of str
-        Digests of the instrument entries that the frames of its set were read with; empty text where none matched.
-    """
-
-    id: int
-    instrument: str
-    configuration: str
-    night: date
-    recipes: dict[str, Any]
-    entries: frozenset[str]
 
 
 def get_run(session: Session, run_id: int) -> RunRow:
@@ -103,13 +98,28 @@ def attempts_at(session: Session, *, set_id: int, digest: str, before: int) -> l
 
 def current_runs(session: Session, set_ids: Collection[int]) -> list[RunRow]:
     """Return the runs whose results are current for these sets, by night."""
-    where = (Run.calibration_set_id.in_(set_ids), Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None))
-    return sorted(_runs(session, *where), key=lambda run: (run.night, run.instrument, run.configuration))
+    found = _runs(session, CURRENT_RUN, Run.calibration_set_id.in_(set_ids))
+    return sorted(found, key=lambda run: (run.night, run.instrument, run.configuration))
 
 
-def unfinished_runs(session: Session) -> list[RunRow]:
-    """Return the runs that have begun and not ended, the newest in front."""
-    return _runs(session, Run.outcome.is_(None))
+def open_runs(session: Session) -> list[RunRow]:
+    """Return the runs that have begun and not ended, oldest first."""
+    return _runs(session, Run.outcome.is_(None))[::-1]
+
+
+def lately_done(session: Session, *, since: datetime) -> list[RunRow]:
+    """Return the runs whose results are current and that ended since a time, oldest first.
+
+    Those that lack a product that failed are not among them: they are made again.
+    """
+    return _runs(session, CURRENT_RUN, Run.ended_at >= since, Run.message.is_(None))[::-1]
+
+
+def latest_runs(session: Session, *, since: date | None = None) -> dict[int, RunRow]:
+    """Return the last run that began on each set, by the set; none of windows that begin before a night."""
+    in_reach = [] if since is None else [CalibrationSet.window_first_night >= since]
+    newest = select(func.max(Run.id)).join(CalibrationSet).where(*in_reach).group_by(Run.calibration_set_id)
+    return {run.set_id: run for run in _runs(session, Run.id.in_(newest))}
 
 
 def failed_runs(session: Session) -> list[RunRow]:
@@ -130,8 +140,11 @@ def often_cut_short(session: Session, *, attempts: int) -> list[RunRow]:
     return _runs(session, Run.outcome == Outcome.ABANDONED, Run.attempt >= attempts, Run.id.in_(newest))
 
 
-def made_with(session: Session, *, host: str) -> list[CurrentRun]:
-    """Return what the current results were made with, by night, as far as their frames are on ``host``."""
+def made_with(session: Session, *, host: str) -> list[tuple[RunRow, frozenset[str]]]:
+    """Return the current runs as far as their frames are on ``host``, by night, and the entries these were read with.
+
+    The entries are known by their digests; empty text where none matched.
+    """
     read_with = (
         select(Frame.calibration_set_id, models.Instrument.digest)
         .join(models.Instrument, Frame.instrument_id == models.Instrument.id)
@@ -141,77 +154,27 @@ def made_with(session: Session, *, host: str) -> list[CurrentRun]:
     entries: dict[int | None, set[str]] = {}
     for set_id, digest in session.execute(read_with):
         entries.setdefault(set_id, set()).add(digest)
-    runs = (
-        select(Run, CalibrationSet)
-        .join(CalibrationSet)
-        .where(Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None))
-        .order_by(CalibrationSet.window_first_night, Run.id)
-    )
-    return [
-        CurrentRun(
-            run.id, of.instrument, of.configuration, of.window_first_night, run.recipes, frozenset(entries[of.id])
-        )
-        for run, of in session.execute(runs)
-        if of.id in entries
-    ]
+    found = sorted(_runs(session, CURRENT_RUN), key=lambda run: (run.night, run.id))
+    return [(run, frozenset(entries[run.set_id])) for run in found if run.set_id in entries]
 
 
-def _runs(session: Session, *where: Any) -> list[RunRow]:
-    query = (
-        select(
-            Run.id,
-            Run.calibration_set_id,
-            CalibrationSet.instrument,
-            CalibrationSet.configuration,
-            CalibrationSet.window_first_night,
-            Run.digest,
-            Run.attempt,
-            Run.engine,
-            Run.flow_run_id,
-            Run.outcome,
-            Run.message,
-            Run.ended_at,
-            Run.superseded_by_id.is_not(None),
-        )
-        .join(CalibrationSet)
-        .where(*where)
-        .order_by(Run.id.desc())
-    )
-    found: Sequence[Any] = session.execute(query).all()
-    return [RunRow(*row) for row in found]
+def _runs(session: Session, *where: ColumnElement[bool]) -> list[RunRow]:
+    """Return the runs that fulfil these, the newest in front."""
+    query = _query_of(RunRow).where(*where).order_by(Run.id.desc())
+    return [RunRow(*row) for row in session.execute(query)]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRun:
-    """A run that has begun and not ended; `pid_started` tells its process from a later one of the same pid."""
-
-    id: int
-    calibration_set_id: int
-    digest: str
-    attempt: int
-    engine: str
-    flow_run_id: str | None
-    host: str
-    pid: int
-    pid_started: float
-    began_at: datetime
-
-
-def open_runs(session: Session) -> list[OpenRun]:
-    """Return the runs that have begun and not ended, oldest first."""
-    columns = [getattr(Run, name) for name in OpenRun.__dataclass_fields__]
-    query = select(*columns).where(Run.outcome.is_(None)).order_by(Run.id)
-    return [OpenRun(*row) for row in session.execute(query)]
-
-
-def lately_done(session: Session, *, since: datetime) -> list[OpenRun]:
-    """Return the runs whose results are current and that ended since a time, with the processes that worked on them.
-
-    Those that lack a product that failed are not among them: they are made again.
-    """
-    columns = [getattr(Run, name) for name in OpenRun.__dataclass_fields__]
-    current = Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None), Run.ended_at >= since, Run.message.is_(None)
-    return [OpenRun(*row) for row in session.execute(select(*columns).where(*current).order_by(Run.id))]
+def _query_of(row: type[RunRow | RunOnRecord]) -> Select[Any]:
+    """Ask for the fields of such rows, in order."""
+    named = {
+        "set_id": Run.calibration_set_id,
+        "instrument": CalibrationSet.instrument,
+        "configuration": CalibrationSet.configuration,
+        "night": CalibrationSet.window_first_night,
+        "superseded": Run.superseded_by_id.is_not(None),
+    }
+    columns = [named[name] if name in named else getattr(Run, name) for name in row.__dataclass_fields__]
+    return select(*columns).join(CalibrationSet, Run.calibration_set_id == CalibrationSet.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,23 +216,7 @@ def list_runs(
     page : Page or None
         A part of them, the newest in front.
     """
-    query = select(
-        Run.id,
-        CalibrationSet.instrument,
-        CalibrationSet.configuration,
-        CalibrationSet.window_first_night,
-        Run.outcome,
-        Run.message,
-        Run.engine,
-        Run.flow_run_id,
-        Run.digest,
-        Run.attempt,
-        Run.host,
-        Run.began_at,
-        Run.ended_at,
-        Run.superseded_by_id.is_not(None),
-        Run.calibration_set_id,
-    ).join(CalibrationSet, Run.calibration_set_id == CalibrationSet.id)
+    query = _query_of(RunOnRecord)
     if page is None:
         query = query.order_by(Run.began_at, Run.id)
     else:

@@ -10,35 +10,18 @@ from itertools import pairwise
 from statistics import median
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
 from ccdcore.headers.instrument import FrameType
 from db.files.homes import on_disk
 from db.frames.spans import boundaries, span_around
-from db.schema.models import CalibrationSet, Frame, Outcome, Run
+from db.runs.runs import RunRow, latest_runs
+from db.schema.models import CalibrationSet, Frame
 from db.schema.rows import Row
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _PAUSE_S = 3600.0
 """An interval as long as this is a pause between series, not the rhythm of one."""
-
-
-@dataclass(frozen=True, slots=True)
-class LatestRun:
-    """The last run that began on a set; its outcome is None while it works."""
-
-    id: int
-    digest: str
-    attempt: int
-    outcome: Outcome | None
-    message: str | None
-    began_at: datetime
-    ended_at: datetime | None
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it is done, and no product failed."""
-        return self.outcome is Outcome.DONE and self.message is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +44,7 @@ class SetSummary:
         When its last frame was registered, or what its frames are last changed.
     median_interval_s : float or None
         Median time between arrivals in seconds, pauses of an hour left out.
-    latest_run : LatestRun or None
+    latest_run : RunRow or None
         The last run that began on it.
     """
 
@@ -74,7 +57,7 @@ class SetSummary:
     last_joined_at: datetime
     last_registered_at: datetime
     median_interval_s: float | None
-    latest_run: LatestRun | None
+    latest_run: RunRow | None
 
 
 def nearest_bias_set(session: Session, *, set_id: int, reach_nights: int, host: str) -> int | None:
@@ -141,22 +124,20 @@ def set_summaries(
     )
     for set_id, joined_at, registered_at, frame_type in session.execute(frames):
         arrivals[set_id or 0].append((joined_at, registered_at, FrameType(frame_type)))
-    last = aliased(Run)
-    newest = select(func.max(last.id)).where(last.calibration_set_id == CalibrationSet.id).scalar_subquery()
+    runs = latest_runs(session, since=since)
     sets = (
-        select(CalibrationSet, Run)
-        .outerjoin(Run, Run.id == newest)
+        select(CalibrationSet)
         .where(*in_reach)
         .order_by(CalibrationSet.window_first_night, CalibrationSet.id)
         .execution_options(populate_existing=True)
     )
-    found = [(one, run) for one, run in session.execute(sets) if one.id in arrivals]
-    return [_summary(one, run, arrivals[one.id], believed_until) for one, run in found]
+    found = [one for one in session.scalars(sets) if one.id in arrivals]
+    return [_summary(one, runs.get(one.id), arrivals[one.id], believed_until) for one in found]
 
 
 def _summary(
     one: CalibrationSet,
-    run: Run | None,
+    run: RunRow | None,
     arrivals: list[tuple[datetime, datetime, FrameType]],
     believed_until: datetime | None,
 ) -> SetSummary:
@@ -176,12 +157,8 @@ def _summary(
         last_joined_at=joined[-1],
         last_registered_at=max([*(arrival[1] for arrival in arrivals), *filter(None, [one.changed_at])]),
         median_interval_s=median(rhythm) if rhythm else None,
-        latest_run=run if run is None else _latest_run(run),
+        latest_run=run,
     )
-
-
-def _latest_run(run: Run) -> LatestRun:
-    return LatestRun(run.id, run.digest, run.attempt, run.outcome, run.message, run.began_at, run.ended_at)
 
 
 def pixels_of(session: Session, set_ids: Collection[int]) -> dict[int, int]:

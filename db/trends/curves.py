@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, String, select, type_coerce
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import QUANTITIES
-from db.runs.kept_masters import is_current
+from db.runs.current import is_current
 from db.schema.models import CalibrationSet, Instrument, Measurement, Outcome, Run
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def conditions(
     superseded: bool = False,
 ) -> list[ColumnElement[bool]]:
     """Return what measurements must fulfil, `which` by the name of a column; the current ones, unless superseded."""
-    where: list[ColumnElement[bool]] = [RUN.outcome == Outcome.DONE]
+    where: list[ColumnElement[bool]] = [RUN.outcome == Outcome.DONE if superseded else is_current(session)]
     if which.get("quantity") is None:  # all are named, so that the index leads to the amplifier and the time of each
         where.append(MEASUREMENT.quantity.in_(QUANTITIES))
     for name, value in which.items():
@@ -97,8 +97,6 @@ def conditions(
         where.append(MEASUREMENT.observed_at >= since)
     if until is not None:
         where.append(MEASUREMENT.observed_at < until)
-    if not superseded:
-        where.append(is_current(session))
     return where
 
 

@@ -18,7 +18,7 @@ from ccdcore.quantities import Limits, Verdict, judge, limits_of
 from db.engine import make_engine, require_schema, session_factory
 from db.errors import DatabaseError
 from db.export import to_table
-from db.runs.kept_masters import kept_measurements
+from db.runs.current import kept_measurements
 from db.schema.models import CalibrationSet, Measurement, Run
 from db.schema.rows import Row
 from db.schema.upsert import batches

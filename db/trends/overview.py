@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Select, extract, func, select
 from sqlalchemy.orm import Session, aliased
 
 from ccdcore.quantities import Verdict, judge, limits_of
-from db.runs.kept_masters import is_current
-from db.schema.models import CalibrationSet, Instrument, Measurement, Outcome, Run
+from db.runs.current import is_current
+from db.schema.models import CalibrationSet, Instrument, Measurement, Run
 from db.schema.rows import Row
 
 RECENT = 30
@@ -143,7 +143,7 @@ def _of_recent_sets(session: Session, windows: int, instrument: str | None = Non
     of = cameras.group_by(one.instrument, one.configuration).subquery()
     is_same = (CalibrationSet.instrument == of.c.instrument) & (CalibrationSet.configuration == of.c.configuration)
     recent = select(CalibrationSet.id).join(of, is_same).where(CalibrationSet.window_first_night >= of.c.oldest)
-    return [Run.calibration_set_id.in_(recent), Run.outcome == Outcome.DONE, is_current(session)]
+    return [Run.calibration_set_id.in_(recent), is_current(session)]
 
 
 def _status(rows: Sequence[Any], specs: Mapping[int, Mapping[str, Any]]) -> AmplifierStatus:

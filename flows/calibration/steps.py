@@ -20,8 +20,8 @@ from ccdcore.masters.build import master_bias, master_dark, master_flat
 from ccdcore.masters.file import read_master
 from ccdcore.masters.varying import parted_light
 from ccdcore.reduction.overscan import believed_overscans
+from db.runs.current import product_name
 from db.runs.inputs import NewInput, record_inputs
-from db.runs.kept_masters import product_name
 from db.runs.lifecycle import finish_run
 from db.runs.masters import run_masters
 from db.runs.measurements import record_measurements, run_measurements

@@ -19,7 +19,7 @@ from db.files.ledger import FileRow, Sighting
 from db.files.raw_inputs import files_to_read
 from db.frames.revisions import changed_sets
 from db.frames.series import FileFrame, frames_of_files
-from db.runs.runs import OpenRun, RunRow, find_run, open_runs, runs_of
+from db.runs.runs import RunRow, find_run, open_runs, runs_of
 from db.runs.sets import set_summaries
 from db.schema.models import FileState, Outcome
 from flows.calibration.engine import run_locally
@@ -301,14 +301,14 @@ def _others_are_at_work(home: Home, set_ids: Collection[int]) -> bool:
     return any(run.host == HOST for run in _under_way(home, set_ids))
 
 
-def _elsewhere(home: Home, set_ids: Collection[int]) -> list[OpenRun]:
+def _elsewhere(home: Home, set_ids: Collection[int]) -> list[RunRow]:
     """Return the runs on these sets that are under way on another machine, or in another container."""
     return [run for run in _under_way(home, set_ids) if run.host != HOST]
 
 
-def _under_way(home: Home, set_ids: Collection[int]) -> list[OpenRun]:
+def _under_way(home: Home, set_ids: Collection[int]) -> list[RunRow]:
     with home.read_session() as session:
-        return [run for run in open_runs(session) if run.calibration_set_id in set_ids]
+        return [run for run in open_runs(session) if run.set_id in set_ids]
 
 
 def _say_step(progress: Progress, name: str, number: int, total: int, step: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from db.runs.lifecycle import PROCESS_GONE, abandon_run
-from db.runs.runs import OpenRun, open_runs
+from db.runs.runs import RunRow, open_runs
 from flows.home.home import Home
 from flows.home.processes import HOST, is_gone, now
 from flows.products.leftovers import remove_leftovers, words_of_unregistered
@@ -38,7 +38,7 @@ def give_up_lost_runs(home: Home) -> list[str]:
     return [f"run {run.id} was cut short; it will be made again" for run in lost]
 
 
-def is_lost(run: OpenRun) -> bool:
+def is_lost(run: RunRow) -> bool:
     """Whether the process that worked on a run is gone from this machine, or silent for too long on another one."""
     if run.host == HOST:
         return is_gone(run.pid, run.pid_started)

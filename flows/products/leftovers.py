@@ -15,7 +15,7 @@ from pathlib import Path
 from ccdcore.io.plain_files import folder_below, open_in
 from ccdcore.text import number_of
 from db.runs.masters import MasterRow, forget_master, master_paths, run_masters
-from db.runs.runs import RunRow, runs_cut_short, unfinished_runs
+from db.runs.runs import RunRow, open_runs, runs_cut_short
 from db.schema.models import Outcome
 from flows.home.home import Home
 from flows.home.output_paths import master_folder, run_of_master
@@ -83,7 +83,7 @@ def unregistered(home: Home) -> list[Path]:
     found = sorted(files_below(home.path, "masters"))
     with home.read_session() as session:
         known = master_paths(session)
-        runs = {run.id for run in [*unfinished_runs(session), *runs_cut_short(session, before=now())]}
+        runs = {run.id for run in [*open_runs(session), *runs_cut_short(session, before=now())]}
 
     def is_known(path: Path) -> bool:
         passing = path.name.startswith(".") and run_of_master(path.name) in runs and not path.is_symlink()

@@ -22,8 +22,8 @@ from ccdcore.masters.file import mask_hdulist, master_hdulist
 from ccdcore.numerics.pixel_values import cut_off
 from ccdcore.quantities import Verdict
 from ccdcore.reduction.master import MaskBit
+from db.runs.current import product_name
 from db.runs.inputs import UsedFrame
-from db.runs.kept_masters import product_name
 from db.runs.masters import MasterRow, NewMaster, forget_master, record_master, run_masters
 from db.runs.measurements import MeasurementRow, run_measurements
 from db.runs.runs import RunRow, get_run

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from db.runs.runs import get_run, lately_done
+from db.runs.runs import lately_done
 from flows.home.home import Home
 from flows.home.output_paths import picture_path
 from flows.home.processes import HOST, is_gone
@@ -30,9 +30,8 @@ def without_pictures(home: Home, at: datetime) -> list[Plan]:
     """
     with home.read_session() as session:
         done = [run for run in lately_done(session, since=at - timedelta(days=1)) if run.host == HOST]
-        undrawn = [run for run in done if not are_drawn(home, run.id) and is_gone(run.pid, run.pid_started)]
-        runs = [get_run(session, run.id) for run in undrawn]
-    return [Plan(run.set_id, run.instrument, run.night, run.configuration, run.digest, run.attempt) for run in runs]
+    undrawn = [run for run in done if not are_drawn(home, run.id) and is_gone(run.pid, run.pid_started)]
+    return [Plan(run.set_id, run.instrument, run.night, run.configuration, run.digest, run.attempt) for run in undrawn]
 
 
 def picture_folder(home: Home, run_id: int) -> Path:

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ccdcore.text import one_line
 from db.files import ledger
 from db.runs.lifecycle import fail_run
-from db.runs.runs import OpenRun, open_runs
+from db.runs.runs import RunRow, open_runs
 from db.schema.models import FileState
 from flows.config.errors import SettingsError
 from flows.config.redaction import redact
@@ -124,7 +124,7 @@ class Dispatcher:
         self._asked.clear()
         self._is_to_hasten = True
 
-    def _oversee(self, under_way: Sequence[OpenRun]) -> list[OpenRun]:
+    def _oversee(self, under_way: Sequence[RunRow]) -> list[RunRow]:
         """End what stands still or takes too long; return the runs that go on."""
         if time.monotonic() < self._oversee_at:
             return list(under_way)
@@ -180,7 +180,7 @@ class Dispatcher:
         busy = at + (BUSY_RECONCILE if plans else RECONCILE_EVERY)
         self._reconcile_at = min(busy, later or busy)
 
-    def _end_runs(self, under_way: Sequence[OpenRun], *, ask_of_all: bool) -> bool:
+    def _end_runs(self, under_way: Sequence[RunRow], *, ask_of_all: bool) -> bool:
         """End on record the runs that nobody works on; return whether there were any.
 
         Those of this machine show by their processes; what ended elsewhere, Prefect saw.
@@ -194,7 +194,7 @@ class Dispatcher:
                 ended = True
         return ended
 
-    def _end(self, run: OpenRun, state: FlowRunState | None) -> None:
+    def _end(self, run: RunRow, state: FlowRunState | None) -> None:
         if state is None or state.was_cut_short:
             give_up(self.home, run.id)
             if run.flow_run_id and state is not None and not state.is_final:

@@ -15,14 +15,11 @@ from db.files import ledger
 from db.files.ledger import FileRow
 from db.frames.revisions import Disagreement
 from db.runs.runs import (
-    CurrentRun,
-    OpenRun,
     RunRow,
     failed_runs,
     made_with,
     often_cut_short,
     open_runs,
-    unfinished_runs,
 )
 from db.runs.sets import largest_frames, pixels_of
 from db.schema.models import FileState
@@ -140,15 +137,15 @@ def _of_prefect(home: Home) -> Iterator[str]:
         yield PREFECT_SILENT
 
 
-def _of_runs(session: Session, runs: Sequence[OpenRun], at: datetime) -> Iterator[str]:
+def _of_runs(session: Session, runs: Sequence[RunRow], at: datetime) -> Iterator[str]:
     """Tell of runs that have been under way for longer than any should, or are cut short again and again."""
-    set_ids = {run.calibration_set_id for run in runs}
+    set_ids = {run.set_id for run in runs}
     n_pixels, largest = pixels_of(session, set_ids), largest_frames(session, set_ids)
     for run in runs:
-        if run.host == HOST and (words := too_little(largest.get(run.calibration_set_id, 0), allowance(run.pid))):
+        if run.host == HOST and (words := too_little(largest.get(run.set_id, 0), allowance(run.pid))):
             yield f"run:{run.id} may be killed: {words}"
         age = (at - run.began_at).total_seconds()
-        if age > time_limit(n_pixels.get(run.calibration_set_id, 0)):
+        if age > time_limit(n_pixels.get(run.set_id, 0)):
             yield f"run:{run.id} began {_ago(age)} and has not ended"
     for cut in often_cut_short(session, attempts=OFTEN_CUT_SHORT):
         yield f"run:{cut.id} ({cut.instrument} {cut.night}) was cut short {cut.attempt} times, the last: {cut.message}"
@@ -274,7 +271,7 @@ def health(home: Home) -> Health:
             files={str(state): n for state, n in ledger.counts(session).items()},
             oldest_unprocessed=ledger.oldest_unprocessed(session),
             quarantined=tuple(map(_file, ledger.quarantined(session, limit=LAST_QUARANTINED))),
-            open_runs=tuple(map(_run, unfinished_runs(session))),
+            open_runs=tuple(map(_run, reversed(open_runs(session)))),
             failed_runs=tuple(map(_run, failed_runs(session))),
             due=tuple(map(_set, plans)),
             stale=_stale(session, home.settings),
@@ -312,16 +309,16 @@ def _run(run: RunRow) -> dict[str, Any]:
     return {"run_id": run.id, **_set(run), "message": run.message}
 
 
-def _set(one: RunRow | CurrentRun | Plan) -> dict[str, Any]:
+def _set(one: RunRow | Plan) -> dict[str, Any]:
     return {"instrument": one.instrument, "night": one.night, "configuration": one.configuration}
 
 
 def _stale(session: Session, settings: Settings) -> Facts:
     recipes = settings.recipes.describe()
     stale = []
-    for run in made_with(session, host=settings.host):
+    for run, entries in made_with(session, host=settings.host):
         changed = ["the recipe"] if run.recipes != recipes else []
-        if not _is_read_with(settings, run.instrument, run.entries):
+        if not _is_read_with(settings, run.instrument, entries):
             changed.append("the instrument entry")
         if changed:
             stale.append({"run_id": run.id, **_set(run), "changed": " and ".join(changed)})

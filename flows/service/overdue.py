@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from db.files import ledger
-from db.runs.runs import OpenRun, runs_of
+from db.runs.runs import RunRow
 from db.runs.sets import pixels_of
 from flows.home.home import Home
 from flows.home.processes import HOST, is_gone
@@ -78,25 +78,21 @@ class _Course:
     why_ended: str | None = None
 
 
-def workers_of(home: Home, under_way: Sequence[OpenRun]) -> list[Worker]:
+def workers_of(home: Home, under_way: Sequence[RunRow]) -> list[Worker]:
     """Return the processes of this machine that make runs, or read files for the ledger.
 
     Those of a Dask cluster are others; ours waits for them and stands still.
     """
-    here = {run.id: run for run in under_way if run.host == HOST}
-    if home.settings.prefect.task_runner == "dask":
-        here = {}
+    is_dask = home.settings.prefect.task_runner == "dask"
+    here = [run for run in under_way if run.host == HOST and not is_dask]
     with home.read_session() as session:
         owners = ledger.claimants(session, host=home.settings.host)
-        known = runs_of(session, here.keys()) if here else []
-        n_pixels = pixels_of(session, {run.set_id for run in known}) if known else {}
+        n_pixels = pixels_of(session, {run.set_id for run in here}) if here else {}
     found = []
-    for one in known:
-        run = here[one.id]
-        name = f"run:{one.id} ({one.instrument} {one.night})"
-        started_by_us = run.engine == "prefect"
-        n = n_pixels.get(one.set_id, 0)
-        found.append(Worker(f"run:{one.id}", name, run.pid, run.pid_started, n, started_by_us))
+    for run in here:
+        name = f"run:{run.id} ({run.instrument} {run.night})"
+        n = n_pixels.get(run.set_id, 0)
+        found.append(Worker(f"run:{run.id}", name, run.pid, run.pid_started, n, run.engine == "prefect"))
     for owner in owners:
         machine, pid, started, _ = owner.rsplit(":", 3)
         if machine == HOST:

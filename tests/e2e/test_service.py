@@ -286,7 +286,7 @@ def test_lost_deployments_and_an_edited_recipe_hold_nothing_up(service: Service)
     assert {one.outcome for one in service.runs("edited")} <= {"done", "abandoned"}
     with service.on_record.read_session() as session:
         (recipes,) = [
-            one.recipes for one in made_with(session, host=service.on_record.settings.host) if one.id == run.id
+            one.recipes for one, _ in made_with(session, host=service.on_record.settings.host) if one.id == run.id
         ]
     assert recipes["bias"]["clip_sigma"] == 5.5
 

@@ -77,7 +77,7 @@ def _clip_of(service: Service, name: str) -> object:
     if (run := service.done(name, N_FRAMES)) is None:
         return None
     with service.on_record.read_session() as session:
-        made = {one.id: one.recipes for one in made_with(session, host=service.on_record.settings.host)}
+        made = {one.id: one.recipes for one, _ in made_with(session, host=service.on_record.settings.host)}
     clip = made[run.id]["bias"]["clip_sigma"] if run.id in made else None
     return clip[0] if isinstance(clip, list) else clip
 

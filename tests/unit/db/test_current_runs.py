@@ -8,7 +8,7 @@ from ccdcore.headers.instrument import FrameType
 from db.files import ledger
 from db.frames.listing import frame_shapes
 from db.runs.lifecycle import fail_run, finish_run
-from db.runs.runs import failed_runs, made_with, unfinished_runs
+from db.runs.runs import failed_runs, made_with, open_runs
 from db.schema.models import Frame, Instrument
 from tests.support.on_record import HOST, NIGHT, NOON, add_frame, begin_run, set_of, sighting
 
@@ -18,12 +18,12 @@ SECOND = timedelta(seconds=1)
 def test_a_failed_run_stands_until_another_one_of_its_set_begins(session: Session) -> None:
     set_id = set_of(session, add_frame(session, "a"))
     first = begin_run(session, set_id)
-    assert [run.id for run in unfinished_runs(session)] == [first]
+    assert [run.id for run in open_runs(session)] == [first]
     fail_run(session, run_id=first, message="no light", now=NOON)
     assert [(run.id, run.message) for run in failed_runs(session)] == [(first, "no light")]
     second = begin_run(session, set_id, attempt=2)
     assert failed_runs(session) == []
-    assert [run.id for run in unfinished_runs(session)] == [second]
+    assert [run.id for run in open_runs(session)] == [second]
 
 
 def test_results_stand_with_the_recipes_and_entries_they_were_made_with(session: Session) -> None:
@@ -40,11 +40,11 @@ def test_results_stand_with_the_recipes_and_entries_they_were_made_with(session:
     for run_id in done:
         finish_run(session, run_id=run_id, now=NOON)
     begin_run(session, set_id, digest="d4")
-    (current,) = made_with(session, host=HOST)
+    ((current, entries),) = made_with(session, host=HOST)
     assert (current.instrument, current.night) == ("m2-ml", NIGHT)
     assert current.id == done[1]
     assert current.recipes == {"version": 1}
-    assert current.entries == {"e1", ""}
+    assert entries == {"e1", ""}
 
 
 def test_the_files_quarantined_last_come_first(session: Session) -> None:

@@ -163,7 +163,7 @@ def test_a_run_is_claimed_once(session: Session, set_id: int) -> None:
     assert claim_run(session, attempt=1, **again) is None  # type: ignore[arg-type]
     assert claim_run(session, attempt=2, **again) is not None  # type: ignore[arg-type]
     first, _ = open_runs(session)
-    assert (first.id, first.calibration_set_id, first.pid, first.pid_started) == (run_id, set_id, 4711, 1663588800.25)
+    assert (first.id, first.set_id, first.pid, first.pid_started) == (run_id, set_id, 4711, 1663588800.25)
 
 
 def test_two_claimants_never_get_the_same_run(sessions: sessionmaker[Session]) -> None:

@@ -50,10 +50,27 @@ def summary(**changes: object) -> SetSummary:
 
 
 def run(outcome: Outcome | None, *, attempt: int = 1, ended_at: datetime | None = NOON, **changes: object) -> RunRow:
-    row = RunRow(
-        1, 1, "m2-ml", "bin1x1", date(2022, 9, 19), "d", attempt, "local", None, outcome, None, ended_at, False
-    )
-    return replace(row, **changes)  # type: ignore[arg-type]
+    known: dict[str, object] = {
+        "id": 1,
+        "set_id": 1,
+        "instrument": "m2-ml",
+        "configuration": "bin1x1",
+        "night": date(2022, 9, 19),
+        "digest": "d",
+        "attempt": attempt,
+        "engine": "local",
+        "flow_run_id": None,
+        "recipes": {},
+        "host": "here",
+        "pid": 4711,
+        "pid_started": 0.0,
+        "began_at": NOON,
+        "outcome": outcome,
+        "message": None,
+        "ended_at": ended_at,
+        "superseded": False,
+    }
+    return RunRow(**{**known, **changes})  # type: ignore[arg-type]
 
 
 def frame(name: str, kind: FrameType = FrameType.BIAS, **changes: object) -> SeriesFrame:

@@ -1,4 +1,4 @@
-"""Masters and measurements that stay in force although a newer run took the place of theirs: it failed to make them."""
+"""What is current: results of runs that no newer one took the place of, or of the last before it failed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from db.schema.models import CalibrationSet, Frame, Instrument, Lack, Master, Measurement, Outcome, Run
 
 _OF_NOISE = {"fixed_pattern_adu", "row_noise_adu", "column_noise_adu", "pickup_adu", "noise_tail_fraction"}
+CURRENT_RUN = and_(Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None))
+"""What a run fulfils whose results are current."""
+
 _MASK = "bad pixels"
 """The product that the mask is made in, too."""
 _OF_PIXELS = {"bad_pixels", "hot_pixels", "dead_pixels", "noisy_pixels", "nonlinear_pixels"}
@@ -52,29 +55,29 @@ _Reader = Callable[[Session, Iterable[ColumnElement[bool]]], Iterable[_Product]]
 
 
 def kept_masters(session: Session) -> set[int]:
-    """Return the ids of these masters: each the last one that was made of its set, kind and filter.
+    """Return the ids of the masters that stay current though a newer run took the place of theirs: it failed in them.
 
-    None is kept from before the meaning of a frame changed: it may be of frames that were taken for something else.
-    Nor is one that a newer run did not make for a reason of its frames.
+    Each is the last one that was made of its set, kind and filter. None is kept from before the meaning of a frame
+    changed: it may be of frames that were taken for something else. Nor is one that a newer run did not make for a
+    reason of its frames.
     """
     return _kept(session, _masters)
 
 
 def kept_measurements(session: Session) -> set[int]:
-    """Return the ids of these measurements, each the last of its set, quantity, amplifier and filter; as masters."""
+    """Return the ids of such measurements, each the last of its set, quantity, amplifier and filter; as masters."""
     return _kept(session, _measurements)
 
 
 def is_current(session: Session) -> ColumnElement[bool]:
     """Return what current measurements fulfil, where they are joined with their runs."""
-    not_superseded = Run.superseded_by_id.is_(None)
     kept = kept_measurements(session)
-    return or_(not_superseded, Measurement.id.in_(kept)) if kept else not_superseded
+    return or_(CURRENT_RUN, Measurement.id.in_(kept)) if kept else CURRENT_RUN
 
 
 def _kept(session: Session, read: _Reader) -> set[int]:
     failing = select(Lack.run_id).where(Lack.is_failure)
-    in_part = Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None), Run.message.is_not(None)
+    in_part = CURRENT_RUN, Run.message.is_not(None)
     sets = list(session.scalars(select(Run.calibration_set_id).where(*in_part, Run.id.in_(failing))))
     return {one.id for set_id in sets for one in _last_made(session, set_id, read)}
 
