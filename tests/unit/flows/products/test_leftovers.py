@@ -17,7 +17,7 @@ from flows.commands.audit import audit
 from flows.home.home import Home, open_home
 from flows.home.output_paths import master_path, run_of_master
 from flows.home.processes import now
-from flows.products import publish
+from flows.products import cleanup
 from flows.products.cleanup import sweep
 from flows.products.leftovers import GRACE, unregistered
 from flows.products.publish import _publish
@@ -38,7 +38,7 @@ def home(tmp_path: Path) -> Home:
 def time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """When it is swept: while a process that is believed to be gone may be at work, or later."""
     if request.param == "later":
-        monkeypatch.setattr(publish, "now", lambda: now() + GRACE + timedelta(minutes=1))
+        monkeypatch.setattr(cleanup, "now", lambda: now() + GRACE + timedelta(minutes=1))
     return str(request.param)
 
 
@@ -105,7 +105,7 @@ def test_a_file_that_only_looks_like_one_of_a_killed_run_stays(
 ) -> None:
     run_id, (half, whole) = cut_short(home, "x", "killed")
     half.unlink()
-    monkeypatch.setattr(publish, "now", lambda: now() + 2 * GRACE)
+    monkeypatch.setattr(cleanup, "now", lambda: now() + 2 * GRACE)
     if change == "bytes":
         whole.write_text("edited by hand")
     elif change == "a link":
