@@ -50,7 +50,9 @@ class FlatRecipe:
 
     clip_sigma: float = 5.0
     min_frames: int = 3
-    scale: Literal["illuminated", "median"] = "illuminated"
+    scale: Literal["illuminated", "median"] = field(
+        default="illuminated", metadata={"description": "what is brought to one before flats are combined"}
+    )
 
     def __post_init__(self) -> None:
         _check(self.clip_sigma, self.min_frames)
@@ -61,7 +63,13 @@ class GainRecipe:
     """Options of gain and read noise: the method, and a region ``[x1:x2,y1:y2]`` or None for all."""
 
     method: Literal["auto", "pair", "binned", "ptc"] = "auto"
-    region: str | None = None
+    region: str | None = field(
+        default=None,
+        metadata={
+            "description": "only these pixels are measured; default: the whole of each amplifier",
+            "examples": ["[101:900,101:900]"],
+        },
+    )
 
     def __post_init__(self) -> None:
         if self.region is not None:

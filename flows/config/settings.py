@@ -33,21 +33,35 @@ class WatchSettings(_Strict):
     """``[watch]``: where frames land, and when a file and a set are complete."""
 
     directories: tuple[Path, ...] = ()
-    quiet_seconds: Seconds = 30
-    stable_seconds: Seconds = 2
-    scan_seconds: Annotated[float, Field(gt=0, le=86400)] = 60
-    settle_seconds: Seconds = 300
-    include: tuple[str, ...] = tuple(f"*{suffix}" for suffix in FITS_SUFFIXES)
-    polling: bool = False
-    host: Annotated[str, Field(min_length=1)] | None = None
+    quiet_seconds: Seconds = Field(
+        default=30, description="a file with no close event is complete when unchanged this long"
+    )
+    stable_seconds: Seconds = Field(default=2, description="any file must be unchanged this long")
+    scan_seconds: float = Field(
+        default=60, gt=0, le=86400, description="all is looked at this often, whatever events say"
+    )
+    settle_seconds: Seconds = Field(
+        default=300, description="a set is calibrated when no frame joined it for this long"
+    )
+    include: tuple[str, ...] = Field(
+        default=tuple(f"*{suffix}" for suffix in FITS_SUFFIXES), description="in any case, also compressed"
+    )
+    polling: bool = Field(default=False, description="true where events do not come (some network folders)")
+    host: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="files are on record under this name; default: this machine's",
+        examples=["observatory"],
+    )
 
 
 class NightSettings(_Strict):
-    """``[nights]``: which frames belong together in time."""
+    """``[nights]``: from local noon to local noon."""
 
-    longitude_deg: Annotated[float, Field(ge=-360, le=360)] | None = None
-    window_nights: Annotated[int, Field(ge=1, le=366)] = 1
-    reach_nights: Annotated[int, Field(ge=0, le=366)] = 7
+    longitude_deg: Annotated[float, Field(ge=-360, le=360)] | None = Field(
+        default=None, description="east is positive; default: the header's, else 0", examples=[-17.9]
+    )
+    window_nights: int = Field(default=1, ge=1, le=366, description="nights whose frames are calibrated together")
+    reach_nights: int = Field(default=7, ge=0, le=366, description="how far away flats without biases may borrow some")
 
     def night_of(self, info: ExposureInfo) -> date | None:
         """Return the night of a frame by this longitude, else its header's, else 0; None for an unknown time."""
@@ -78,31 +92,47 @@ class NightSettings(_Strict):
 
 
 class DatabaseSettings(_Strict):
-    """``[database]``."""
+    """``[database]``: where the record is."""
 
-    url: Annotated[str, AfterValidator(database_address)] = "sqlite:///ccdwatch.db"
+    url: Annotated[str, AfterValidator(database_address)] = Field(
+        default="sqlite:///ccdwatch.db", description="a SQLAlchemy address; PostgreSQL for several machines"
+    )
 
 
 class PrefectSettings(_Strict):
     """``[prefect]``: a Prefect server of one's own instead of the one that ``up`` starts, and where steps run."""
 
-    api_url: Annotated[str, AfterValidator(web_address)] | None = None
-    task_runner: Literal["threads", "dask"] = "threads"
-    dask_address: str | None = None
+    api_url: Annotated[str, AfterValidator(web_address)] | None = Field(
+        default=None,
+        description="a server of your own; default: ccdwatch up starts one",
+        examples=["http://127.0.0.1:4200/api"],
+    )
+    task_runner: Literal["threads", "dask"] = Field(default="threads", description="where the steps of a run are done")
+    dask_address: str | None = Field(
+        default=None,
+        description="of its scheduler; default: a cluster on this machine for each run",
+        examples=["tcp://127.0.0.1:8786"],
+    )
 
 
 class WebSettings(_Strict):
     """``[web]``: where the pages are, and the address that links to them begin with."""
 
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 4300
-    public_url: Annotated[str, AfterValidator(public_address)] | None = None
+    host: str = Field(default="127.0.0.1", description='"0.0.0.0" shows the pages to other machines')
+    port: int = Field(default=4300, ge=1, le=65535)
+    public_url: Annotated[str, AfterValidator(public_address)] | None = Field(
+        default=None, description="what links begin with; default: host and port", examples=["https://ccd.example.org"]
+    )
 
 
 class NotifySettings(_Strict):
-    """``[notify]``: who is told when a trend changes or leaves its limits, as Apprise writes addresses."""
+    """``[notify]``: who is told when a trend changes or leaves its limits."""
 
-    urls: tuple[Annotated[str, AfterValidator(receiver_address)], ...] = ()
+    urls: tuple[Annotated[str, AfterValidator(receiver_address)], ...] = Field(
+        default=(),
+        description="as Apprise writes addresses; default: nobody",
+        examples=[["mailto://user:password@example.org"]],
+    )
 
 
 class Settings(_Strict):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import glob
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ccdcore.cards.dialects import KEYWORDS
 from ccdcore.cards.times import moment
@@ -17,6 +18,7 @@ from ccdcore.headers.identify import ExposureInfo
 from ccdcore.headers.instrument import FrameType
 from ccdcore.text import number_of, one_line
 from flows.config.errors import CONFIG_NAME
+from flows.config.settings import Settings
 
 _GENERAL = """\
 # {name}, begun by: ccdwatch init {directory}
@@ -25,51 +27,6 @@ _GENERAL = """\
 
 [watch]
 directories = [{quoted}]
-# quiet_seconds = 30    # a file with no close event is complete when unchanged this long
-# stable_seconds = 2    # any file must be unchanged this long
-# scan_seconds = 60     # everything is looked at this often, whatever events say
-# settle_seconds = 300  # a set is calibrated when no frame joined it for this long
-# include = ["*.fit", "*.fits", "*.fts"]  # in any case, also compressed
-# polling = false       # true where events do not come (some network folders)
-# host = "observatory"  # example: files are on record under this name; default: this machine's
-
-# [nights]  # from local noon to local noon
-# longitude_deg = -17.9  # example, east is positive; default: the header's, else 0
-# window_nights = 1      # nights whose frames are calibrated together
-# reach_nights = 7       # how far away flats without biases may borrow some
-
-# [recipes.bias]
-# clip_sigma = 7.0
-# min_frames = 3
-
-# [recipes.dark]
-# clip_sigma = 5.0
-# min_frames = 3
-
-# [recipes.flat]
-# clip_sigma = 5.0
-# min_frames = 3
-# scale = "illuminated"  # or "median": what is brought to one before flats are combined
-
-# [recipes.gain]
-# method = "auto"              # or "pair", "binned", "ptc"
-# region = "[101:900,101:900]"  # example; default: the whole of each amplifier
-
-# [database]
-# url = "sqlite:///ccdwatch.db"  # a SQLAlchemy address; PostgreSQL for several machines
-
-# [prefect]
-# api_url = "http://127.0.0.1:4200/api"  # example: a server of your own; default: ccdwatch up starts one
-# task_runner = "threads"  # or "dask": where the steps of a run are done
-# dask_address = "tcp://127.0.0.1:8786"  # example; default: a cluster on this machine for each run
-
-# [web]
-# host = "127.0.0.1"  # "0.0.0.0" shows the pages to other machines
-# port = 4300
-# public_url = "https://ccd.example.org"  # example: what links begin with; default: host and port
-
-# [notify]  # who is told when a trend changes or leaves its limits
-# urls = ["mailto://user:password@example.org"]  # example, as Apprise writes addresses; default: nobody
 """
 
 _EXAMPLES = """
@@ -146,7 +103,32 @@ def configuration_text(directory: Path, frames: Sequence[SeenFrame]) -> str:
     # The keyword that names a camera first matches first, too: a later one may stand beside it in the same header.
     in_order = sorted(cameras, key=lambda card: (KEYWORDS["instrument"].index(card[0]), card[1]))
     general = _GENERAL.format(name=CONFIG_NAME, directory=one_line(directory), quoted=quoted(str(directory)))
+    watch, *others = _tables(Settings.model_json_schema())
+    general += "\n".join([watch.partition("\n")[2], *others])
     return "".join([general, *(_entry(cameras[card]) for card in in_order), _nameless(nameless), _EXAMPLES])
+
+
+def _tables(schema: dict[str, Any], name: str = "", which: str | None = None) -> Iterator[str]:
+    """Yield the tables of the settings, or of a part of them, commented out: all that has a default or an example."""
+    table = schema["$defs"][which] if which else schema
+    heading = table.get("description", "").partition("``: ")[2].rstrip(".")
+    lines = [f"# [{name}]{f'  # {heading}' if heading else ''}\n"]
+    for key, about in table["properties"].items():
+        if "$ref" in about:
+            yield from _tables(schema, f"{name}.{key}".strip("."), about["$ref"].rpartition("/")[2])
+        elif about.get("examples") or about.get("default") not in (None, []):
+            lines.append(_line(key, **about))
+    if len(lines) > 1:
+        yield "".join(lines)
+
+
+def _line(key: str, *, default: object, description: str = "", **about: Any) -> str:
+    """Return a key with its default, or with an example where that is none, and what it means."""
+    others = [json.dumps(one) for one in about.get("enum", ()) if one != default]
+    kind = "example" if "examples" in about else f"or {', '.join(others)}" if others else ""
+    comment = ": ".join(filter(None, [kind, description]))
+    shown = json.dumps(about["examples"][0] if "examples" in about else default)
+    return f"# {key} = {shown}{f'  # {comment}' if comment else ''}\n"
 
 
 def quoted(text: str) -> str:

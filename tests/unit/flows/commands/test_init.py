@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccdcore.recipe import Recipes
 from flows.commands.init import MOST_ODD, start
 from flows.commands.inspect_files import identified
 from flows.config.errors import SettingsError
@@ -91,6 +93,9 @@ def test_what_is_commented_out_is_the_default(home: Path, raw: Path, init: Calla
     every = tomllib.loads("\n".join(lines))
     for section in ("watch", "nights", "database", "prefect", "web", "notify"):
         assert set(every[section]) == set(type(getattr(defaults, section)).model_fields)
+    assert {name: set(keys) for name, keys in every["recipes"].items()} == {
+        kind.name: {one.name for one in fields(getattr(defaults.recipes, kind.name))} for kind in fields(Recipes)
+    }
 
 
 def test_the_examples_can_be_taken_as_they_are(home: Path, raw: Path, init: Callable[[], list[str]]) -> None:
