@@ -127,6 +127,11 @@ def run_of_measurement(session: Session, measurement_id: int) -> int:
     return session.scalars(select(Measurement.run_id).where(Measurement.id == measurement_id)).one()
 
 
+def observed_at(session: Session, measurement_id: int) -> datetime:
+    """Return when what was measured was observed."""
+    return session.scalars(select(Measurement.observed_at).where(Measurement.id == measurement_id)).one()
+
+
 def run_measurements(session: Session, run_id: int) -> list[MeasurementRow]:
     """Return what a run measured, in the order it was recorded."""
     columns = [getattr(Measurement, name) for name in MeasurementRow.__dataclass_fields__]

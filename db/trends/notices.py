@@ -1,28 +1,18 @@
-"""What people are to be told of trends: once when something changes, once when it is well again."""
+"""Notices on record: what people are told of trends, and who was told. What is news is for the floor above."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
-from ccdcore.quantities import limits_of
-from db.schema.models import Measurement, Notice
+from db.schema.models import Notice
 from db.schema.rows import Row
 from db.schema.upsert import insert
-from db.trends.changes import TrendChange, changes_on_record
-from db.trends.curves import Curve, conditions, curves, entry_versions
-
-OFTEN_WATCHED = ("gain", "read_noise")
-"""Quantities whose steps and drifts are told; besides all that have limits."""
-NEWS_FOR = timedelta(days=30)
-"""What was observed longer ago is put on record and told to nobody: it is history."""
-_SAME = 3.0
-"""A level is where it was before, within so many σ."""
+from db.trends.curves import Curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,118 +64,45 @@ class NoticeOnRecord(Row):
     next_try_at: datetime | None
 
 
-def notices(
-    session: Session,
-    *,
-    instrument: str | None = None,
-    due_at: datetime | None = None,
-    believed_until: datetime | None = None,
+def notices(session: Session, *, instrument: str | None = None) -> list[NoticeOnRecord]:
+    """Return the notices, oldest first."""
+    return _notices(session, *([Notice.instrument == instrument] if instrument is not None else []))
+
+
+def due_notices(
+    session: Session, *, at: datetime, believed_until: datetime, raised_since: datetime
 ) -> list[NoticeOnRecord]:
-    """Return the notices, oldest first: all, or the news that is to be told by a time.
+    """Return those raised since a time that are to be told by now, oldest first.
 
     One that is to be told after ``believed_until`` is told now: a clock that was ahead said so.
     """
+    is_due = or_(Notice.next_try_at <= at, Notice.next_try_at > believed_until)
+    return _notices(session, is_due, Notice.raised_at > raised_since)
+
+
+def _notices(session: Session, *where: ColumnElement[bool]) -> list[NoticeOnRecord]:
     columns = [getattr(Notice, name) for name in NoticeOnRecord.__dataclass_fields__]
-    query = select(*columns).order_by(Notice.id)
-    if instrument is not None:
-        query = query.where(Notice.instrument == instrument)
-    if due_at is not None:
-        is_due = Notice.next_try_at <= due_at
-        if believed_until is not None:
-            is_due = or_(is_due, Notice.next_try_at > believed_until)
-        query = query.where(is_due, Notice.raised_at > due_at - NEWS_FOR)
-    return [NoticeOnRecord(*row) for row in session.execute(query)]
+    return [NoticeOnRecord(*row) for row in session.execute(select(*columns).where(*where).order_by(Notice.id))]
 
 
-def raise_notices(session: Session, *, run_id: int, instrument: str, configuration: str, now: datetime) -> int:
-    """Put on record what people are to be told of the trends that a run added to; return how many notices that is.
+def put_notice(
+    session: Session, curve: Curve, values: dict[str, Any], *, now: datetime, next_try_at: datetime | None
+) -> bool:
+    """Put a notice about the last point of a curve on record; return whether it was not there yet.
 
-    Only the newest measurement of a trend is news, and each thing is put on record once, whatever is done again.
+    Parameters
+    ----------
+    session : Session
+        Of the record.
+    curve : Curve
+        What it is about.
+    values : dict
+        ``kind``, ``since``, ``observed_at``, ``before``, ``after`` and ``details``, as in `NoticeOnRecord`.
+    now : datetime
+        When it is raised.
+    next_try_at : datetime or None
+        When it is to be told; None to tell nobody.
     """
-    own = set(session.scalars(select(Measurement.id).where(Measurement.run_id == run_id)))
-    entries = entry_versions(session, instrument)
-    where = conditions(session, {"configuration": configuration}, entries=entries)
-    told = notices(session, instrument=instrument)
-    n = 0
-    for curve in curves(session, entries, where):
-        if int(curve.ids[-1]) not in own:
-            continue
-        earlier = [one for one in told if _curve_of(one) == _curve_of(curve)]
-        limits = limits_of(curve.specs[int(curve.entries[-1])], quantity=curve.quantity, unit=curve.unit)
-        has_limits = limits.min is not None or limits.max is not None
-        found = [_about_limits(session, curve, limits.min, limits.max, earlier)] if has_limits else []
-        if has_limits or curve.quantity in OFTEN_WATCHED:
-            found.append(_about_changes(session, curve, earlier, is_outside=_is_open(earlier, "outside", "inside")))
-        for values in filter(None, found):
-            n += _put(session, curve, values, now=now)
-    return n
-
-
-def _curve_of(one: NoticeOnRecord | Curve) -> tuple[str, str, str | None, str]:
-    return one.configuration, one.amplifier, one.filter, one.quantity
-
-
-def _is_open(earlier: list[NoticeOnRecord], kind: str, end: str) -> NoticeOnRecord | None:
-    """Return the last notice of a kind, where its end has not been told."""
-    last = next((one for one in reversed(earlier) if one.kind in {kind, end}), None)
-    return last if last and last.kind == kind else None
-
-
-def _about_limits(
-    session: Session, curve: Curve, low: float | None, high: float | None, earlier: list[NoticeOnRecord]
-) -> dict[str, Any] | None:
-    value = float(curve.values[-1])
-    is_outside = (low is not None and value < low) or (high is not None and value > high)
-    is_open = _is_open(earlier, "outside", "inside")
-    if is_outside == (is_open is not None):
-        return None
-    at = session.scalars(select(Measurement.observed_at).where(Measurement.id == int(curve.ids[-1]))).one()
-    return {
-        "kind": "outside" if is_outside else "inside",
-        "since": at,
-        "observed_at": at,
-        "before": is_open and is_open.after,
-        "after": value,
-        "details": {"limit_min": low, "limit_max": high},
-    }
-
-
-def _about_changes(
-    session: Session, curve: Curve, earlier: list[NoticeOnRecord], *, is_outside: NoticeOnRecord | None
-) -> dict[str, Any] | None:
-    found = curve.chart().changes
-    if not found or found[-1].found != curve.ids.size - 1:
-        return None
-    (change,) = changes_on_record(session, [(curve, found[-1])])
-    told = [one for one in earlier if one.kind in {"step", "drift", "back"}]
-    if told and told[-1].observed_at >= change.first_at:
-        return None  # the same change, measured again
-    if is_outside and is_outside.since >= change.first_at:
-        return None  # told already, as a value outside its limits
-    return {
-        "kind": "back" if told and _is_back(told[-1], change) else change.kind,
-        "since": change.first_at,
-        "observed_at": change.found_at,
-        "before": change.before,
-        "after": change.after,
-        "details": {
-            "uncertainty": change.uncertainty,
-            "temperature_change_c": change.temperature_change_c,
-            "is_new_entry": change.is_new_entry,
-        },
-    }
-
-
-def _is_back(last: NoticeOnRecord, change: TrendChange) -> bool:
-    """Whether the level is again what it was before the last change."""
-    if last.kind == "back" or last.before is None:
-        return False
-    near = _SAME * math.hypot(change.uncertainty, last.details["uncertainty"])
-    return abs(change.after - last.before) <= near
-
-
-def _put(session: Session, curve: Curve, values: dict[str, Any], *, now: datetime) -> int:
-    is_news = values["observed_at"] > now - NEWS_FOR
     statement = insert(session, Notice).values(
         **values,
         **{name: getattr(curve, name) for name in ("instrument", "configuration", "amplifier", "filter")},
@@ -195,9 +112,9 @@ def _put(session: Session, curve: Curve, values: dict[str, Any], *, now: datetim
         raised_at=now,
         told={},
         tries=0,
-        next_try_at=now if is_news else None,
+        next_try_at=next_try_at,
     )
-    return len(session.scalars(statement.on_conflict_do_nothing().returning(Notice.id)).all())
+    return session.scalar(statement.on_conflict_do_nothing().returning(Notice.id)) is not None
 
 
 def record_told(session: Session, notice_id: int, *, told: dict[str, Any], next_try_at: datetime | None) -> None:

@@ -13,10 +13,10 @@ from db.runs.measurements import run_measurements
 from db.runs.runs import get_run
 from db.trends.changes import changes
 from db.trends.history import TrendRow, trends
-from db.trends.notices import OFTEN_WATCHED, raise_notices
 from flows.home.home import Home
 from flows.home.processes import now
 from flows.runs.lacks import producing
+from flows.runs.news import OFTEN_WATCHED, raise_notices
 from flows.runs.pictures import trend_picture
 
 DRAWN = timedelta(days=730)

@@ -12,11 +12,12 @@ from threading import Event
 
 from ccdcore.text import one_line
 from db.runs.measurements import run_of_measurement
-from db.trends.notices import NoticeOnRecord, notices, record_told
+from db.trends.notices import NoticeOnRecord, due_notices, record_told
 from flows.home.home import Home
 from flows.home.processes import now
 from flows.home.service_address import trend_url, web_url
 from flows.retries import NOTICE
+from flows.runs.news import NEWS_FOR
 from flows.runs.pictures import trend_picture
 from web.formatting import sentence
 
@@ -42,7 +43,9 @@ def tell(home: Home, *, at: datetime | None = None) -> int:
     """
     at = at or now()
     with home.read_session() as session:
-        due = notices(session, due_at=at, believed_until=at + timedelta(seconds=NOTICE.longest_s))
+        due = due_notices(
+            session, at=at, believed_until=at + timedelta(seconds=NOTICE.longest_s), raised_since=at - NEWS_FOR
+        )
     done = 0
     for _, group in groupby(sorted(due, key=_camera), key=_camera):
         done += _tell_of(home, list(group))

@@ -21,11 +21,12 @@ from ccdcore.quantities import Limits
 from db.runs.lifecycle import finish_run
 from db.runs.measurements import record_measurements
 from db.runs.runs import get_run
-from db.trends.notices import notices, raise_notices
+from db.trends.notices import notices
 from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.home.service_address import trend_url
 from flows.products.trends import draw_trend, judge_trends
+from flows.runs.news import raise_notices
 from flows.runs.pictures import trend_picture
 from flows.service import notifier
 from flows.service.notifier import keep_telling, tell

@@ -16,7 +16,7 @@ from db.runs.inputs import NewInput, record_inputs
 from db.runs.lifecycle import finish_run
 from db.runs.masters import record_master
 from db.runs.measurements import record_measurements
-from db.trends.notices import raise_notices
+from flows.runs.news import raise_notices
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, hash_of, master, set_of
 from web.pages.monthly_report import monthly_report
 

@@ -1,6 +1,6 @@
 """What people are told of trends: each thing once, and when it is well again."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ from ccdcore.headers.instrument import Instrument
 from ccdcore.quantities import Limits
 from db.runs.lifecycle import finish_run
 from db.runs.measurements import record_measurements
-from db.trends.notices import NEWS_FOR, notices, raise_notices, record_told
+from db.trends.notices import NoticeOnRecord, due_notices, notices, record_told
+from flows.runs.news import NEWS_FOR, raise_notices
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, set_of
 
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
@@ -43,6 +44,10 @@ class Nights:
             for _ in range(2):  # a step that is done again changes nothing
                 raise_notices(self.session, run_id=run_id, instrument="m2-ml", configuration="bin1x1", now=at)
         return [one.kind for one in notices(self.session)[before:]]
+
+
+def due(session: Session, at: datetime, *, believed_until: datetime = NOON + 1000 * DAY) -> list[NoticeOnRecord]:
+    return due_notices(session, at=at, believed_until=believed_until, raised_since=at - NEWS_FOR)
 
 
 def test_a_healthy_camera_is_no_news(session: Session) -> None:
@@ -86,26 +91,26 @@ def test_history_is_on_record_and_told_to_nobody(session: Session) -> None:
     finish_run(session, run_id=run_id, now=NOON)
     long_after = NOON + 6 * DAY + NEWS_FOR
     assert raise_notices(session, run_id=run_id, instrument="m2-ml", configuration="bin1x1", now=long_after) == 1
-    assert notices(session, due_at=long_after) == []
+    assert due(session, long_after) == []
     assert [one.kind for one in notices(session, instrument="m2-ml")] == ["outside"]
     assert notices(session, instrument="nobody") == []
 
 
 def test_what_could_not_be_told_is_tried_again_at_its_time(session: Session) -> None:
     Nights(session, LIMITED).add(2.0)
-    (one,) = notices(session, due_at=NOON)
+    (one,) = due(session, NOON)
     for _ in range(2):
         record_told(session, one.id, told={"a": "x"}, next_try_at=NOON + HOUR)
-    assert notices(session, due_at=NOON + HOUR - SECOND) == []
-    (one,) = notices(session, due_at=NOON + HOUR)
+    assert due(session, NOON + HOUR - SECOND) == []
+    (one,) = due(session, NOON + HOUR)
     assert (one.told, one.tries) == ({"a": "x"}, 2)
     record_told(session, one.id, told={"a": "x"}, next_try_at=None)
-    assert notices(session, due_at=NOON + DAY) == []
+    assert due(session, NOON + DAY) == []
 
 
 def test_a_time_told_by_a_clock_that_was_ahead_is_not_waited_for(session: Session) -> None:
     Nights(session, LIMITED).add(2.0)
-    (one,) = notices(session, due_at=NOON)
+    (one,) = due(session, NOON)
     record_told(session, one.id, told={}, next_try_at=NOON + DAY)
-    assert notices(session, due_at=NOON, believed_until=NOON + DAY) == []
-    assert len(notices(session, due_at=NOON, believed_until=NOON + HOUR)) == 1
+    assert due(session, NOON, believed_until=NOON + DAY) == []
+    assert len(due(session, NOON, believed_until=NOON + HOUR)) == 1
