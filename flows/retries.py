@@ -1,6 +1,7 @@
 """What is done again after it failed: how often, and after what pauses. All of these numbers are here.
 
-Where the record keeps the tries (a file's, a run's, a notice's), it is told what follows from them.
+Where the record keeps the tries (a file's, a run's, a notice's), it is told what follows from them. What people
+are told of them is in the guide.
 """
 
 from __future__ import annotations

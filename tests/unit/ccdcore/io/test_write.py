@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from ccdcore.io.plain_files import folder_below, open_below
 from ccdcore.io.read import read_image
-from ccdcore.io.write import appearing, write_bytes, write_hdulist
+from ccdcore.io.write import appearing, write_bytes, write_hdulist, write_status
 
 PIXELS = np.arange(180, dtype=np.uint16).reshape(12, 15)
 
@@ -48,6 +48,33 @@ def test_a_written_file_replaces_the_old_one(tmp_path):
     for content in (b"old", b"new"):
         write_bytes(path, content)
     assert path.read_bytes() == b"new"
+
+
+def test_a_secret_is_for_its_owner_only(tmp_path):
+    path = tmp_path / "password"
+    write_bytes(path, b"secret", mode=0o600)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_status_replaces_the_old_one_and_what_a_killed_writer_left(tmp_path):
+    path, thesis = tmp_path / "watch.json", tmp_path / "thesis"
+    thesis.write_text("mine")
+    (tmp_path / ".watch.json.tmp").symlink_to(thesis)
+    for text in ("{}", '{"at": "µs"}'):
+        write_status(path, text)
+        assert path.read_text(encoding="utf-8") == text
+    assert sorted(tmp_path.iterdir()) == [thesis, path]
+    assert thesis.read_text() == "mine"
+
+
+def test_a_status_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "watch.json"
+    write_status(path, "old")
+    monkeypatch.setattr(Path, "replace", _refuse)
+    with pytest.raises(OSError, match="no links here"):
+        write_status(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 # Never in the place of another file
