@@ -6,29 +6,104 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-QUANTITIES: Mapping[str, str] = {
-    "gain": "e/ADU",
-    "corrected_gain": "e/ADU",
-    "a00": "1/e",
-    "turn_off_adu": "ADU",
-    "nonlinearity_fraction": "fraction",
-    "read_noise": "e",
-    "read_noise_adu": "ADU",
-    "overscan_read_noise": "e",
-    "overscan_read_noise_adu": "ADU",
-    "bias_level": "ADU",
-    "fixed_pattern_adu": "ADU",
-    "row_noise_adu": "ADU",
-    "column_noise_adu": "ADU",
-    "pickup_adu": "ADU",
-    "noise_tail_fraction": "fraction",
-    "bad_pixels": "pixels",
-    "hot_pixels": "pixels",
-    "dead_pixels": "pixels",
-    "noisy_pixels": "pixels",
-    "nonlinear_pixels": "pixels",
-}
-"""What is measured → its unit."""
+from ccdcore.text import name_in_words, unit_text
+
+Product = Literal["gain and read noise", "parts of the noise", "bad pixels"]
+"""What quantities are measured together."""
+Place = Literal["overview", "links", "report", "page"]
+"""Overview of the amplifiers, links of an instrument's page, table of a run's report, table of its page of pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What is measured of an amplifier.
+
+    Each can have limits, a page and a picture of its trend, and is among all that was measured, without any word
+    about it.
+
+    Parameters
+    ----------
+    name, unit : str
+        As they are on record.
+    product : str
+        What it is measured with: where that fails, the value of the last run stays in force.
+    shown : tuple of str
+        Where it stands besides.
+    is_watched : bool
+        Whether its trend is drawn of each run and in the report of a month, and its steps and drifts are told; those
+        of all that have limits are told, too.
+    words : str, optional
+        What people call it; if not given, the name without underscores and unit.
+    heading : str, optional
+        Head of its column in tables; if not given, the words with the unit.
+    stands_in_for : str, optional
+        The quantity in whose column of the overview it stands, where that was not measured.
+    """
+
+    name: str
+    unit: str
+    product: Product = "gain and read noise"
+    shown: tuple[Place, ...] = ()
+    is_watched: bool = False
+    words: str = ""
+    heading: str = ""
+    stands_in_for: str | None = None
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.words or name_in_words(self.name)
+
+    @property
+    def title(self) -> str:
+        """The head of its column in tables."""
+        return self.heading or f"{self.label} ({unit_text(self.unit)})"
+
+    @property
+    def limits_key(self) -> str:
+        """What a specification calls it: with its unit (``gain_e_per_adu``)."""
+        return _limits_key(self.name, self.unit)
+
+
+_NOISE: Product = "parts of the noise"
+_PIXELS: Product = "bad pixels"
+_ALL = (
+    Quantity("gain", "e/ADU", shown=("overview", "links", "report", "page"), is_watched=True),
+    Quantity("corrected_gain", "e/ADU", shown=("report",), heading="without brighter-fatter"),
+    Quantity("a00", "1/e", words="a₀₀"),
+    Quantity("turn_off_adu", "ADU"),
+    Quantity("nonlinearity_fraction", "fraction"),
+    Quantity("read_noise", "e", shown=("overview", "links", "report", "page"), is_watched=True),
+    Quantity("read_noise_adu", "ADU", shown=("overview", "report"), stands_in_for="read_noise"),
+    Quantity("overscan_read_noise", "e", shown=("page",), heading="overscan (e⁻)"),
+    Quantity("overscan_read_noise_adu", "ADU"),
+    Quantity("bias_level", "ADU", shown=("links",)),
+    Quantity("fixed_pattern_adu", "ADU", _NOISE, shown=("page",), heading="pattern (ADU)"),
+    Quantity("row_noise_adu", "ADU", _NOISE, shown=("page",), heading="rows (ADU)"),
+    Quantity("column_noise_adu", "ADU", _NOISE),
+    Quantity("pickup_adu", "ADU", _NOISE, shown=("page",), heading="pick-up (ADU)"),
+    Quantity("noise_tail_fraction", "fraction", _NOISE),
+    Quantity("bad_pixels", "pixels", _PIXELS, shown=("page",), heading="bad pixels"),
+    Quantity("hot_pixels", "pixels", _PIXELS),
+    Quantity("dead_pixels", "pixels", _PIXELS),
+    Quantity("noisy_pixels", "pixels", _PIXELS),
+    Quantity("nonlinear_pixels", "pixels", _PIXELS),
+)
+
+QUANTITIES: Mapping[str, Quantity] = {one.name: one for one in _ALL}
+"""All that is measured, by name; tables show it in this order."""
+WATCHED = tuple(one.name for one in _ALL if one.is_watched)
+"""Names of the quantities whose trends are watched."""
+
+
+def shown_in(place: Place) -> list[Quantity]:
+    """Return the quantities that stand in a place, in order."""
+    return [one for one in _ALL if place in one.shown]
+
+
+def label_of(name: str) -> str:
+    """Return what people call a quantity, one of another version too."""
+    return QUANTITIES[name].label if name in QUANTITIES else name_in_words(name)
 
 
 Verdict = Literal["ok", "suspect", "bad", "unjudged"]
@@ -48,8 +123,12 @@ class Limits:
 
 def limits_of(spec: Mapping[str, Any], *, quantity: str, unit: str) -> Limits:
     """Return the limits of a quantity; the specification names it with its unit (``gain_e_per_adu``)."""
+    return Limits(**spec.get(_limits_key(quantity, unit), {}))
+
+
+def _limits_key(quantity: str, unit: str) -> str:
     suffix = "_" + unit.lower().replace("/", "_per_")
-    return Limits(**spec.get(quantity if quantity.endswith(suffix) else quantity + suffix, {}))
+    return quantity if quantity.endswith(suffix) else quantity + suffix
 
 
 def judge(value: float, *, limits: Limits, remark: str | None) -> Verdict:

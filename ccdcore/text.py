@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 _UNITS: Mapping[str, str] = {"e/ADU": "e⁻/ADU", "e": "e⁻", "adu": "ADU", "adu/s": "ADU/s"}
 """Units as they are on record → as people write them, where that is not the same."""
+_UNIT_AT_THE_END = ("_adu", "_e")
 _MOST_DECIMALS = 6
 """Smaller uncertainties are written as powers of ten."""
 
@@ -14,6 +15,17 @@ _MOST_DECIMALS = 6
 def unit_text(unit: str) -> str:
     """Return a unit of the record as people write it."""
     return _UNITS.get(unit, unit)
+
+
+def name_in_words(name: str) -> str:
+    """Return a name of the record in words, without a unit at its end."""
+    ending = next((one for one in _UNIT_AT_THE_END if name.endswith(one)), "")
+    return name.removesuffix(ending).replace("_", " ")
+
+
+def listing(words: Sequence[str]) -> str:
+    """Return for example ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def value_text(value: float | None, uncertainty: float | None = None, *, is_change: bool = False) -> str:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from ccdcore.quantities import shown_in
 from db.errors import UnknownIdError
 from db.export import FileFormat, written
 from db.frames.listing import FrameOnRecord, list_frames
@@ -27,7 +28,6 @@ from web.parameters import Id, Instant, Name, Which
 
 _TYPES = {"json": "application/json", "csv": "text/csv", "ecsv": "text/csv", "votable": "application/x-votable+xml"}
 _ENDINGS = {"votable": "xml"}
-_MEASURED = ("gain", "read_noise", "read_noise_adu")
 
 
 class Problem(BaseModel):
@@ -81,7 +81,7 @@ class _History(Which):
 @router.get("/overview", tags=["measurements"], response_model=list[AmplifierStatus])
 def overview(session: Reading) -> Response:
     """How gain and read noise of every amplifier stand: latest values, verdicts, recent history."""
-    return _rows(status_of_amplifiers(session, quantities=_MEASURED))
+    return _rows(status_of_amplifiers(session, quantities=[one.name for one in shown_in("overview")]))
 
 
 @router.get("/trends/{quantity}", tags=["measurements"], response_model=list[TrendRow], responses=_AS_TABLE)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from ccdcore.text import unit_text, value_text
+from ccdcore.quantities import label_of
+from ccdcore.text import name_in_words, unit_text, value_text
 from db.trends.notices import NoticeOnRecord
 
-_QUANTITIES = {"a00": "a₀₀"}
-"""What is not the name with spaces."""
 _DETAILS = {
     "n_bias": "biases",
     "n_flat": "flats",
@@ -17,13 +16,6 @@ _DETAILS = {
     "n_pixels": "pixels",
     "chi2_per_dof": "χ² per degree of freedom",
 }
-_UNIT_AT_THE_END = ("_adu", "_e")
-
-
-def quantity(name: str) -> str:
-    """Return the name of a quantity in words."""
-    ending = next((one for one in _UNIT_AT_THE_END if name.endswith(one)), "")
-    return _QUANTITIES.get(name, name.removesuffix(ending).replace("_", " "))
 
 
 def detail(name: str, of: str) -> str:
@@ -31,7 +23,7 @@ def detail(name: str, of: str) -> str:
     if name.endswith("uncertainty"):
         return f"{name.replace('_', ' ')} ({unit_text(of)})"
     if name.endswith("_adu"):
-        return f"{quantity(name)} (ADU)"
+        return f"{name_in_words(name)} (ADU)"
     return _DETAILS.get(name, name.replace("_", " "))
 
 
@@ -55,7 +47,7 @@ def limits(low: float | None, high: float | None) -> str:
 
 def sentence(notice: NoticeOnRecord) -> str:
     """Return a notice in words."""
-    of = f"{quantity(notice.quantity)} of amplifier {notice.amplifier}" + (
+    of = f"{label_of(notice.quantity)} of amplifier {notice.amplifier}" + (
         f", {notice.filter}" if notice.filter else ""
     )
     since, unit = f"{notice.since:%Y-%m-%d}", unit_text(notice.unit)

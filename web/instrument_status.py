@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import groupby
 
 from sqlalchemy.orm import Session
 
-from ccdcore.quantities import gravest
+from ccdcore.quantities import QUANTITIES, Quantity, gravest, shown_in
 from db.trends.overview import AmplifierStatus, overview
 
-_GAIN, _NOISE = ("gain",), ("read_noise", "read_noise_adu")
+COLUMNS = [one for one in shown_in("overview") if one.stands_in_for is None]
+"""Quantities that have a column."""
 
 
 @dataclass(frozen=True, slots=True)
 class AmplifierLine:
-    """One amplifier in one configuration; a quantity is None where it was not measured."""
+    """One amplifier in one configuration; a quantity of `COLUMNS` is None where it was not measured."""
 
     instrument: str
     configuration: str
     amplifier: str
-    gain: AmplifierStatus | None
-    read_noise: AmplifierStatus | None
+    statuses: Mapping[str, AmplifierStatus | None]
 
     @property
     def known(self) -> list[AmplifierStatus]:
         """What was measured."""
-        return [one for one in (self.gain, self.read_noise) if one is not None]
+        return [one for one in self.statuses.values() if one is not None]
 
     @property
     def verdict(self) -> str:
@@ -66,9 +66,9 @@ class InstrumentStatus:
 
 def by_instrument(session: Session, *, instrument: str | None = None) -> list[InstrumentStatus]:
     """Return how the instruments stand, by name."""
-    found = overview(session, quantities=(*_GAIN, *_NOISE), instrument=instrument)
+    found = overview(session, quantities=[one.name for one in shown_in("overview")], instrument=instrument)
     lines = [
-        AmplifierLine(*key, gain=_newest(group, _GAIN), read_noise=_newest(group, _NOISE))
+        AmplifierLine(*key, {column.name: _newest(group, column) for column in COLUMNS})
         for key, group in (
             (key, list(rows))
             for key, rows in groupby(found, key=lambda one: (one.instrument, one.configuration, one.amplifier))
@@ -77,7 +77,8 @@ def by_instrument(session: Session, *, instrument: str | None = None) -> list[In
     return [InstrumentStatus(name, list(group)) for name, group in groupby(lines, key=lambda line: line.instrument)]
 
 
-def _newest(rows: Sequence[AmplifierStatus], quantities: Sequence[str]) -> AmplifierStatus | None:
-    """Return the newest of some quantities, the first named where several are as new."""
-    found = [one for name in quantities for one in rows if one.quantity == name]
+def _newest(rows: Sequence[AmplifierStatus], column: Quantity) -> AmplifierStatus | None:
+    """Return the newest of what stands in a column, the quantity itself where another is as new."""
+    found = [one for one in rows if one.quantity == column.name]
+    found += [one for one in rows if QUANTITIES[one.quantity].stands_in_for == column.name]
     return max(found, key=lambda one: one.observed_at, default=None)

@@ -9,6 +9,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ccdcore.quantities import label_of
 from ccdcore.text import readable, unit_text, value_text
 from web import formatting
 from web.charts.trend_panels import series_name, spark
@@ -38,7 +39,7 @@ _TEMPLATES = Environment(
 _TEMPLATES.globals |= {"link": link, "spark": spark, "series_name": series_name}
 _TEMPLATES.filters |= {
     "unit": unit_text,
-    "quantity": formatting.quantity,
+    "quantity": label_of,
     "when": formatting.when,
     "field": asked_field,
 }

@@ -9,15 +9,15 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from ccdcore.quantities import QUANTITIES, Product
 from db.schema.models import CalibrationSet, Frame, Instrument, Lack, Master, Measurement, Outcome, Run
 
-_OF_NOISE = {"fixed_pattern_adu", "row_noise_adu", "column_noise_adu", "pickup_adu", "noise_tail_fraction"}
 CURRENT_RUN = and_(Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None))
 """What a run fulfils whose results are current."""
 
-_MASK = "bad pixels"
+_STEP: Product = "gain and read noise"
+_MASK: Product = "bad pixels"
 """The product that the mask is made in, too."""
-_OF_PIXELS = {"bad_pixels", "hot_pixels", "dead_pixels", "noisy_pixels", "nonlinear_pixels"}
 
 
 def product_name(kind: str, filter_name: str | None = None) -> str:
@@ -119,12 +119,11 @@ def _measurements(session: Session, done: Iterable[ColumnElement[bool]]) -> Iter
 
 def _names_of(quantity: str, amplifier: str) -> tuple[str, ...]:
     """Return the products, as `flows` names them, that a quantity is measured in: the whole step in front."""
-    if quantity in _OF_PIXELS:
+    product = QUANTITIES[quantity].product if quantity in QUANTITIES else _STEP
+    if product == _MASK:
         return (_MASK,)
-    step = "gain and read noise"
-    if quantity in _OF_NOISE:
-        return step, "parts of the noise", f"parts of the noise of amplifier {amplifier}"
-    return step, "gain", "read noise", f"{step} of amplifier {amplifier}"
+    parts = (product,) if product != _STEP else ("gain", "read noise")
+    return _STEP, *parts, f"{product} of amplifier {amplifier}"
 
 
 def _changed_at(session: Session, set_id: int) -> datetime | None:

@@ -30,12 +30,10 @@ class NewMeasurement:
     ----------
     quantity : str
         One of `QUANTITIES`.
-    unit : str
-        Its unit.
     amplifier : str
         Its name.
     value, uncertainty : float, float or None
-        In `unit`; the uncertainty is 1-σ.
+        In the unit of the quantity; the uncertainty is 1-σ.
     method : str
         How it was measured.
     observed_at : datetime
@@ -56,7 +54,6 @@ class NewMeasurement:
     """
 
     quantity: str
-    unit: str
     amplifier: str
     value: float
     uncertainty: float | None
@@ -97,6 +94,7 @@ def record_measurements(session: Session, *, run_id: int, measurements: Sequence
     rows = []
     for one in measurements:
         fields = {name: column_value(getattr(one, name)) for name in one.__dataclass_fields__}
+        fields["unit"] = QUANTITIES[one.quantity].unit
         fields["details"] = plain(one.details)
         fields["remark"] = fields["remark"] and fields["remark"][:LONGEST_REMARK]
         fields |= {name: one.details.get(name) for name in ("n_bias", "n_flat", "n_flat_pairs")}

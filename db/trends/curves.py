@@ -153,8 +153,8 @@ def curves(
     import numpy as np
 
     shared = {name: value for name, value in (known or {}).items() if value is not None}
-    if unit := QUANTITIES.get(shared.get("quantity", "")):
-        shared["unit"] = unit
+    if its := QUANTITIES.get(shared.get("quantity", "")):
+        shared["unit"] = its.unit
     query = _POINTS.add_columns(*(part for part in _PARTS if part.name not in shared)).where(*where)
     places: dict[tuple[Any, ...], int] = {}
     numbers_of: dict[tuple[Any, ...], int] = {}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.errors import CcdError
 from ccdcore.headers.instrument import FrameRule, FrameType, Instrument
-from ccdcore.quantities import Limits
+from ccdcore.quantities import QUANTITIES, Limits
 
 
 class _Strict(BaseModel):
@@ -40,28 +40,10 @@ HeaderField = Literal[
 ]
 
 
-SpecField = Literal[
-    "gain_e_per_adu",
-    "corrected_gain_e_per_adu",
-    "a00_1_per_e",
-    "turn_off_adu",
-    "nonlinearity_fraction",
-    "read_noise_e",
-    "read_noise_adu",
-    "overscan_read_noise_e",
-    "overscan_read_noise_adu",
-    "bias_level_adu",
-    "fixed_pattern_adu",
-    "row_noise_adu",
-    "column_noise_adu",
-    "pickup_adu",
-    "noise_tail_fraction",
-    "bad_pixels",
-    "hot_pixels",
-    "dead_pixels",
-    "noisy_pixels",
-    "nonlinear_pixels",
-]
+if TYPE_CHECKING:
+    SpecField = str
+else:
+    SpecField = Literal[tuple(one.limits_key for one in QUANTITIES.values())]
 
 
 Card = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value)]

@@ -15,6 +15,7 @@ from prefect.artifacts import create_markdown_artifact
 from ccdcore.frames.frame import FrameStatistics
 from ccdcore.headers.identify import ExposureInfo
 from ccdcore.io.plain_files import open_below
+from ccdcore.quantities import WATCHED, label_of, shown_in
 from ccdcore.text import number_of, value_text
 from db.frames.listing import list_frames
 from db.runs.inputs import UsedFrame, run_inputs
@@ -82,8 +83,8 @@ def _links(home: Home, run: RunRow, measured: Sequence[MeasurementRow]) -> str:
     if pages is None:
         return ""
     trends = [
-        f"[trend of the {name.replace('_', ' ')}]({pages}/trends/{name}?{urlencode({'instrument': run.instrument})})"
-        for name in ("gain", "read_noise")
+        f"[trend of the {label_of(name)}]({pages}/trends/{name}?{urlencode({'instrument': run.instrument})})"
+        for name in WATCHED
         if any(row.quantity == name for row in measured)
     ]
     return " · ".join([f"[This run with its provenance]({pages}/runs/{run.id})", *trends])
@@ -101,16 +102,17 @@ def _value(row: MeasurementRow | None) -> str:
 def _results(measured: Sequence[MeasurementRow], verdicts: Mapping[str, str]) -> str:
     if not measured:
         return "No gain and no read noise: see the frames left out."
+    columns = shown_in("report")
     rows: list[list[str]] = []
     ways: dict[str, str] = {}
     for amplifier in dict.fromkeys(row.amplifier for row in measured if row.quantity == "read_noise_adu"):
         of = {row.quantity: row for row in measured if row.amplifier == amplifier}
-        values = (_value(of.get(name)) for name in ("gain", "corrected_gain", "read_noise", "read_noise_adu"))
+        values = (_value(of.get(one.name)) for one in columns)
         rows.append([text(amplifier), *values, f"**{verdicts[amplifier]}**"])
         any_of = next(iter(of.values()))
         why = any_of.details.get("reason")
         ways[amplifier] = f"method {any_of.method}, {_counts(any_of.details)}" + (f" ({why})" if why else "")
-    header = ["amplifier", "gain (e⁻/ADU)", "without brighter-fatter", "read noise (e⁻)", "read noise (ADU)", "verdict"]
+    header = ["amplifier", *(one.title for one in columns), "verdict"]
     alike = len(set(ways.values())) == 1
     remarks = [way if alike else f"amplifier {amplifier}: {way}" for amplifier, way in ways.items()]
     bad = [f"{row.value:.0f} of amplifier {row.amplifier}" for row in measured if row.quantity == "bad_pixels"]

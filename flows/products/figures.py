@@ -17,6 +17,7 @@ from ccdcore.io.write import write_bytes
 from ccdcore.masters.check import residual
 from ccdcore.masters.file import read_master
 from ccdcore.photon_transfer.measure import PhotonTransfer, PhotonTransferPoint
+from ccdcore.quantities import shown_in
 from ccdcore.text import value_text
 from db.runs.masters import MasterRow, run_masters
 from db.runs.measurements import MeasurementRow, run_measurements
@@ -107,26 +108,14 @@ def _mask(home: Home, rows: Sequence[MasterRow]) -> npt.NDArray[Any] | None:
     return next((read_image(home.path / row.path) for row in rows if row.kind == "mask"), None)
 
 
-_COLUMNS = {
-    "gain": "gain (e⁻/ADU)",
-    "read_noise": "read noise (e⁻)",
-    "overscan_read_noise": "overscan (e⁻)",
-    "fixed_pattern_adu": "pattern (ADU)",
-    "row_noise_adu": "rows (ADU)",
-    "pickup_adu": "pick-up (ADU)",
-    "bad_pixels": "bad pixels",
-}
-"""What the table of the page shows."""
-
-
 def _table(measured: Sequence[MeasurementRow]) -> list[list[str]]:
     """Return the table of the page, without the columns for which there is no value."""
     of = {(row.amplifier, row.quantity): row for row in measured}
-    shown = [quantity for quantity in _COLUMNS if any(name == quantity for _, name in of)]
+    shown = [one for one in shown_in("page") if any(name == one.name for _, name in of)]
     amplifiers = dict.fromkeys(row.amplifier for row in measured)
     return [
-        ["amplifier", *(_COLUMNS[quantity] for quantity in shown)],
-        *([amplifier, *(_value(of.get((amplifier, quantity))) for quantity in shown)] for amplifier in amplifiers),
+        ["amplifier", *(one.title for one in shown)],
+        *([amplifier, *(_value(of.get((amplifier, one.name))) for one in shown)] for amplifier in amplifiers),
     ]
 
 

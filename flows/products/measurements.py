@@ -65,14 +65,14 @@ def transfer_rows(
         "systematic_uncertainty": result.gain_systematic_uncertainty,
     }
     rows = [
-        ("gain", "e/ADU", result.gain_e_per_adu, result.gain_uncertainty, of_gain),
-        ("corrected_gain", "e/ADU", result.gain_corrected_e_per_adu, result.gain_corrected_uncertainty, details),
-        ("a00", "1/e", result.a00_per_e, result.a00_uncertainty, details),
-        ("turn_off_adu", "ADU", result.turn_off_adu, None, details),
-        ("nonlinearity_fraction", "fraction", result.nonlinearity, None, details),
-        ("read_noise", "e", read_noise, uncertainty, details_e),
-        ("read_noise_adu", "ADU", result.read_noise_adu, result.read_noise_adu_uncertainty, details),
-        ("bias_level", "ADU", result.bias_level_adu, None, details),
+        ("gain", result.gain_e_per_adu, result.gain_uncertainty, of_gain),
+        ("corrected_gain", result.gain_corrected_e_per_adu, result.gain_corrected_uncertainty, details),
+        ("a00", result.a00_per_e, result.a00_uncertainty, details),
+        ("turn_off_adu", result.turn_off_adu, None, details),
+        ("nonlinearity_fraction", result.nonlinearity, None, details),
+        ("read_noise", read_noise, uncertainty, details_e),
+        ("read_noise_adu", result.read_noise_adu, result.read_noise_adu_uncertainty, details),
+        ("bias_level", result.bias_level_adu, None, details),
     ]
     doubts: dict[str, str | None] = dict.fromkeys(("gain", "corrected_gain", "read_noise"), doubt)
     doubts |= dict.fromkeys(("read_noise_adu", "bias_level"), "; ".join(result.bias_doubts) or None)
@@ -81,7 +81,6 @@ def transfer_rows(
     return [
         NewMeasurement(
             quantity,
-            unit,
             result.amplifier,
             value,
             error,
@@ -90,7 +89,7 @@ def transfer_rows(
             remark=doubts.get(quantity),
             **common,
         )
-        for quantity, unit, value, error, extra in rows
+        for quantity, value, error, extra in rows
         if value is not None
     ]
 
@@ -137,16 +136,16 @@ def noise_rows(anatomy: NoiseAnatomy, common: Conditions) -> list[NewMeasurement
     details = {"n_bias": anatomy.n_bias, "n_flat": 0, "n_flat_pairs": 0, "notes": []}
     lines = [asdict(line) for line in anatomy.lines[:_MOST_LINES]]
     pickup = {**details, "lines": lines, "spectrum_adu2": anatomy.spectrum_adu2, "notes": _pickup_notes(anatomy)}
-    rows: list[tuple[str, str, Estimate, Mapping[str, Any]]] = [
-        ("fixed_pattern_adu", "ADU", anatomy.fixed_pattern_adu, {**details, "parts_adu": anatomy.pattern_parts_adu}),
-        ("row_noise_adu", "ADU", anatomy.row_noise_adu, details),
-        ("column_noise_adu", "ADU", anatomy.column_noise_adu, details),
-        ("pickup_adu", "ADU", anatomy.pickup_adu, pickup),
-        ("noise_tail_fraction", "fraction", anatomy.tail_fraction, details),
+    rows: list[tuple[str, Estimate, Mapping[str, Any]]] = [
+        ("fixed_pattern_adu", anatomy.fixed_pattern_adu, {**details, "parts_adu": anatomy.pattern_parts_adu}),
+        ("row_noise_adu", anatomy.row_noise_adu, details),
+        ("column_noise_adu", anatomy.column_noise_adu, details),
+        ("pickup_adu", anatomy.pickup_adu, pickup),
+        ("noise_tail_fraction", anatomy.tail_fraction, details),
     ]
     return [
-        NewMeasurement(quantity, unit, anatomy.amplifier, *estimate, "bias pairs", details=extra, **common)
-        for quantity, unit, estimate, extra in rows
+        NewMeasurement(quantity, anatomy.amplifier, *estimate, "bias pairs", details=extra, **common)
+        for quantity, estimate, extra in rows
     ]
 
 
@@ -166,13 +165,13 @@ def overscan_rows(
     gain, gain_uncertainty = result.gain_e_per_adu, result.gain_uncertainty
     if earlier is not None:
         gain, gain_uncertainty = earlier.gain_e_per_adu, earlier.gain_uncertainty
-    rows = [("overscan_read_noise_adu", "ADU", *read_noise)]
+    rows = [("overscan_read_noise_adu", *read_noise)]
     if gain is not None:
         electrons = hypot(gain * read_noise.uncertainty, read_noise.value * (gain_uncertainty or 0.0))
-        rows.append(("overscan_read_noise", "e", gain * read_noise.value, electrons))
+        rows.append(("overscan_read_noise", gain * read_noise.value, electrons))
     return [
-        NewMeasurement(quantity, unit, result.amplifier, value, error, "overscan", details=details, **common)
-        for quantity, unit, value, error in rows
+        NewMeasurement(quantity, result.amplifier, value, error, "overscan", details=details, **common)
+        for quantity, value, error in rows
     ]
 
 
@@ -190,7 +189,6 @@ def bad_pixel_rows(bad: BadPixels, common: Conditions) -> list[NewMeasurement]:
     return [
         NewMeasurement(
             quantity,
-            "pixels",
             name,
             float(n),
             None,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from ccdcore.figures.style import png
 from ccdcore.figures.trend import trend
 from ccdcore.io.write import write_bytes
-from ccdcore.quantities import Limits
+from ccdcore.quantities import WATCHED, Limits, label_of
 from db.runs.measurements import run_measurements
 from db.runs.runs import get_run
 from db.trends.changes import changes
@@ -16,7 +16,7 @@ from db.trends.history import TrendRow, trends
 from flows.home.home import Home
 from flows.home.processes import now
 from flows.runs.lacks import producing
-from flows.runs.news import OFTEN_WATCHED, raise_notices
+from flows.runs.news import raise_notices
 from flows.runs.pictures import trend_picture
 
 DRAWN = timedelta(days=730)
@@ -31,9 +31,9 @@ def judge_trends(home: Home, run_id: int) -> list[int]:
         measured = {row.quantity for row in run_measurements(session, run_id)}
     with producing(home, run_id, "alerts"), home.write_session() as session:
         raise_notices(session, run_id=run_id, instrument=run.instrument, configuration=run.configuration, now=now())
-    for quantity in OFTEN_WATCHED:
+    for quantity in WATCHED:
         if quantity in measured:
-            with producing(home, run_id, f"picture of the trend of the {quantity.replace('_', ' ')}"):
+            with producing(home, run_id, f"picture of the trend of the {label_of(quantity)}"):
                 picture = draw_trend(
                     home, quantity, instrument=run.instrument, configuration=run.configuration, run_id=run_id
                 )
@@ -55,7 +55,7 @@ def draw_trend(home: Home, quantity: str, *, instrument: str, configuration: str
         [row for row in rows if row.observed_at >= rows[-1].observed_at - DRAWN],
         changes=[(one.first_at, f"{one.kind}, amplifier {one.amplifier}") for one in found],
         run_id=run_id,
-        title=f"{instrument}: {quantity.replace('_', ' ')}",
+        title=f"{instrument}: {label_of(quantity)}",
     )
 
 
@@ -81,7 +81,7 @@ def trend_png(
     return png(
         trend(
             points,
-            quantity=last.quantity.replace("_", " "),
+            quantity=label_of(last.quantity),
             unit=last.unit,
             limits=Limits(last.limit_min, last.limit_max),
             title=title,

@@ -8,14 +8,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ccdcore.quantities import limits_of
+from ccdcore.quantities import WATCHED, limits_of
 from db.runs.measurements import observed_at, run_measurements
 from db.trends.changes import TrendChange, changes_on_record
 from db.trends.curves import Curve, conditions, curves, entry_versions
 from db.trends.notices import NoticeOnRecord, notices, put_notice
 
-OFTEN_WATCHED = ("gain", "read_noise")
-"""Quantities whose steps and drifts are told; besides all that have limits."""
 NEWS_FOR = timedelta(days=30)
 """What was observed longer ago is put on record and told to nobody: it is history."""
 _SAME = 3.0
@@ -39,7 +37,7 @@ def raise_notices(session: Session, *, run_id: int, instrument: str, configurati
         limits = limits_of(curve.specs[int(curve.entries[-1])], quantity=curve.quantity, unit=curve.unit)
         has_limits = limits.min is not None or limits.max is not None
         found = [_about_limits(session, curve, limits.min, limits.max, earlier)] if has_limits else []
-        if has_limits or curve.quantity in OFTEN_WATCHED:
+        if has_limits or curve.quantity in WATCHED:
             found.append(_about_changes(session, curve, earlier, is_outside=_is_open(earlier, "outside", "inside")))
         for values in filter(None, found):
             is_news = values["observed_at"] > now - NEWS_FOR

@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from threading import Event
 
+from ccdcore.quantities import label_of
 from ccdcore.text import one_line
 from db.runs.measurements import run_of_measurement
 from db.trends.notices import NoticeOnRecord, due_notices, record_told
@@ -96,7 +97,7 @@ def _send(home: Home, url: str, news: Sequence[NoticeOnRecord]) -> bool:
 def title_of(news: Sequence[NoticeOnRecord]) -> str:
     """Return what a message is about, on one line."""
     is_well = all(one.kind in {"inside", "back"} for one in news)
-    quantities = ", ".join(dict.fromkeys(one.quantity.replace("_", " ") for one in news))
+    quantities = ", ".join(dict.fromkeys(label_of(one.quantity) for one in news))
     return one_line(f"{news[0].instrument}: {quantities} {'well again' if is_well else 'changed'}")
 
 

@@ -34,7 +34,7 @@ def put_history(
     Every fiftieth measurement of the gain is far out, and suspect. Besides come so many other quantities, of which
     nothing is special.
     """
-    others = [one for one in QUANTITIES.items() if one[0] not in {"gain", "read_noise"}][:n_others]
+    others = [(one.name, one.unit) for one in QUANTITIES.values() if one.name not in {"gain", "read_noise"}][:n_others]
     rng = np.random.default_rng(4)
     for number, name in enumerate(instruments, start=1):
         entry = {

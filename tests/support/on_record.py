@@ -119,7 +119,6 @@ def begin_run(session: Session, set_id: int, *, digest: str = "d1", attempt: int
 def gain(value: float = 0.97, **changes: object) -> NewMeasurement:
     known: dict[str, object] = {
         "quantity": "gain",
-        "unit": "e/ADU",
         "amplifier": "1",
         "value": value,
         "uncertainty": 0.004,

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ccdcore.quantities import label_of
 from ccdcore.text import unit_text, value_text
-from web import formatting
 
 WIDTH, HEIGHT = 190, 46
 _GAP_ACROSS, _GAP_DOWN, _MARGIN = 64, 14, 2
@@ -99,7 +99,7 @@ def _add_result(graph: Graph, tree: Tree, *, into: str | None) -> None:
     kind, _, number = tree["id"].partition(":")
     if kind == "measurement":
         value = value_text(tree["value"], tree["uncertainty"])
-        title, detail = formatting.quantity(tree["quantity"]), f"{value} {unit_text(tree['unit'])}"
+        title, detail = label_of(tree["quantity"]), f"{value} {unit_text(tree['unit'])}"
     else:
         title, detail = " ".join(filter(None, (tree["kind"], tree["filter"]))), tree["verdict"]
     graph.add(result_node(kind, int(number), title, detail), into=into)

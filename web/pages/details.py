@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request, Response
 from sqlalchemy.orm import Session
 
+from ccdcore.quantities import label_of, shown_in
 from ccdcore.text import value_text
 from db.errors import UnknownIdError
 from db.frames.listing import frame_statistics, list_frames
@@ -23,7 +24,7 @@ from db.trends.history import TrendRow, measured_by, measurement
 from web import formatting
 from web.charts.provenance_graph import Node, provenance_graph, result_node
 from web.dependencies import OfRecord, Reading, Record
-from web.instrument_status import by_instrument
+from web.instrument_status import COLUMNS, by_instrument
 from web.pages.downloads import frame_is_there, master_is_there
 from web.parameters import Id
 from web.templating import page
@@ -104,7 +105,7 @@ def one_run(request: Request, session: Reading, record: OfRecord, key: Id) -> Re
 def _made(rows: Sequence[TrendRow], made: Sequence[MasterOnRecord]) -> list[Node]:
     """Return what a run made, its measurements together."""
     by_quantity = dict.fromkeys(row.quantity for row in rows)
-    names = [formatting.quantity(name) for name in by_quantity]
+    names = [label_of(name) for name in by_quantity]
     detail = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
     nodes = [Node("measured", "measurement", f"{len(rows)} measurements", detail, "#measured")] if rows else []
     titles = [(one, " ".join(filter(None, (f"master {one.kind}", one.filter)))) for one in made]
@@ -179,6 +180,8 @@ def one_instrument(request: Request, session: Reading, name: str) -> Response:
         "instrument.html",
         name=name,
         instruments=by_instrument(session, instrument=name),
+        columns=COLUMNS,
+        links=shown_in("links"),
         masters=[one for one in list_masters(session, instrument=name) if one.is_good and _is_in_force(one)],
         runs=latest,
     )

@@ -13,7 +13,8 @@ from statistics import median
 
 from sqlalchemy.orm import Session
 
-from ccdcore.quantities import gravest
+from ccdcore.quantities import WATCHED, gravest, label_of
+from ccdcore.text import listing
 from db.errors import UnknownIdError
 from db.runs.inputs import LeftOut, left_out
 from db.runs.masters import list_masters
@@ -24,8 +25,6 @@ from db.trends.notices import notices
 from web.charts.trend_panels import Panel, panels
 from web.templating import render
 
-DRAWN = ("gain", "read_noise")
-"""Quantities that are drawn, and stand in the table; the others are in the appendix."""
 _YEAR = timedelta(days=366)
 _MOST_POINTS = 250
 _MOST_NAMES = 3
@@ -92,11 +91,13 @@ def monthly_report(session: Session, *, instrument: str, month: date, base_url: 
         base_url=base_url,
         verdict=gravest(line.verdict for line in lines),
         lines=lines,
-        pictures=[(quantity, _drawn(session, quantity, instrument, end)) for quantity in DRAWN],
+        watched=WATCHED,
+        watched_words=listing([label_of(name) for name in WATCHED]),
+        pictures=[(quantity, _drawn(session, quantity, instrument, end)) for quantity in WATCHED],
         changes=[
             one
             for one in changes(session, instrument=instrument)
-            if first <= one.since <= last and one.quantity in DRAWN
+            if first <= one.since <= last and one.quantity in WATCHED
         ],
         notices=[
             one

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from ccdcore.quantities import GRAVITY
 from web.dependencies import Reading
-from web.instrument_status import by_instrument
+from web.instrument_status import COLUMNS, by_instrument
 from web.templating import page
 
 router = APIRouter()
@@ -23,6 +23,7 @@ def overview(request: Request, session: Reading) -> Response:
         request,
         "overview.html",
         instruments=instruments,
+        columns=COLUMNS,
         counts=Counter(line.verdict for line in lines),
         troubled=sorted(
             (line for line in lines if line.verdict in {"bad", "suspect"}), key=lambda line: GRAVITY.index(line.verdict)

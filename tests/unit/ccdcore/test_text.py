@@ -2,7 +2,7 @@
 
 import pytest
 
-from ccdcore.text import unit_text, value_text
+from ccdcore.text import listing, unit_text, value_text
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,7 @@ def test_a_change_has_a_sign(change: float, uncertainty: float, text: str) -> No
 
 def test_units_of_the_record_are_written_for_people() -> None:
     assert [unit_text(unit) for unit in ("e/ADU", "e", "adu", "pixels", "")] == ["e⁻/ADU", "e⁻", "ADU", "pixels", ""]
+
+
+def test_the_last_word_of_a_listing_has_an_and() -> None:
+    assert [listing(list(words)) for words in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]

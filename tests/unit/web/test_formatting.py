@@ -27,14 +27,6 @@ def test_details_have_names_and_units() -> None:
     ]
 
 
-def test_names_lose_their_unit() -> None:
-    assert [formatting.quantity(name) for name in ("read_noise_adu", "bias_level", "gain")] == [
-        "read noise",
-        "bias level",
-        "gain",
-    ]
-
-
 def test_times_are_utc_to_the_minute() -> None:
     at = datetime(2022, 9, 19, 23, 4, 59, tzinfo=UTC)
     assert [formatting.when(one) for one in (at, at.isoformat(), date(2022, 9, 19), None)] == [

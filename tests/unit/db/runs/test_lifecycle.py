@@ -214,7 +214,7 @@ def test_measurements_are_tied_to_the_entry_of_the_frames(session: Session) -> N
 @pytest.mark.parametrize("value", [nan, inf])
 def test_a_value_that_is_no_number_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match=r"gain of amplifier 1 is (nan|inf): record finite values only"):
-        NewMeasurement("gain", "e/ADU", "1", value, None, "pair", NOON)
+        NewMeasurement("gain", "1", value, None, "pair", NOON)
 
 
 def test_a_newer_run_supersedes_the_older_ones_of_its_set(session: Session, set_id: int) -> None:

@@ -122,7 +122,7 @@ def test_earlier_gains_are_those_that_stand(session: Session) -> None:
     wanted = {"instrument": "m2-ml", "configuration": "bin1x1", "amplifier": "1"}
     for digest, value in (("1", 0.9), ("2", 1.0), ("open", 2.0)):
         run_id = begin_run(session, set_id, digest=digest)
-        read_noise = gain(3.0, quantity="read_noise", unit="e")
+        read_noise = gain(3.0, quantity="read_noise")
         record_measurements(session, run_id=run_id, measurements=[gain(value), read_noise])
         if digest != "open":
             finish_run(session, run_id=run_id, now=NOON)

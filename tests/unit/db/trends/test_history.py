@@ -110,7 +110,7 @@ def test_new_limits_judge_old_measurements_again(session: Session) -> None:
 
 def test_rows_come_oldest_first_and_are_picked_by_what_is_asked(session: Session) -> None:
     finished(session, "a", gain(1.0, observed_at=NOON + DAY), gain(2.0, amplifier="2"))
-    finished(session, "b", gain(3.0, quantity="read_noise", unit="e", observed_at=NOON - DAY), instrument="other")
+    finished(session, "b", gain(3.0, quantity="read_noise", observed_at=NOON - DAY), instrument="other")
     finished(session, "c", gain(4.0, observed_at=NOON + 2 * DAY, filter="V"), configuration="bin2x2", night=NIGHT + DAY)
 
     def values(**wanted: object) -> list[float]:
@@ -141,8 +141,8 @@ def test_rows_come_oldest_first_and_are_picked_by_what_is_asked(session: Session
 def test_a_value_stays_in_force_while_newer_runs_fail_to_measure_it(
     session: Session, product: str, is_failure: bool, is_kept: bool
 ) -> None:
-    finished(session, "a", gain(0.96), gain(300.0, quantity="bias_level", unit="ADU"))
-    level = gain(301.0, quantity="bias_level", unit="ADU")
+    finished(session, "a", gain(0.96), gain(300.0, quantity="bias_level"))
+    level = gain(301.0, quantity="bias_level")
     for digest in ("d2", "d3"):
         record_lack(
             session,

@@ -198,7 +198,7 @@ def test_the_prefect_server_is_the_configured_one_then_that_of_the_service(monke
 
 
 def test_every_quantity_may_have_limits() -> None:
-    suffixes = {quantity: "_" + unit.lower().replace("/", "_per_") for quantity, unit in QUANTITIES.items()}
+    suffixes = {one.name: "_" + one.unit.lower().replace("/", "_per_") for one in QUANTITIES.values()}
     keys = [name if name.endswith(suffix) else name + suffix for name, suffix in suffixes.items()]
     assert keys == list(get_args(SpecField))
 

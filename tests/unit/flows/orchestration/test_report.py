@@ -105,9 +105,9 @@ def recorded(home: Home, *, name: str = "plain", frames: int = 2, **changes: Any
         amplifier = changes.get("amplifier", name)
         values = [
             gain(details=details, amplifier=amplifier),
-            gain(1.5, quantity="read_noise", unit="e", details=details, amplifier=amplifier),
-            gain(2.5, quantity="read_noise_adu", unit="ADU", details=details, amplifier=amplifier, uncertainty=None),
-            gain(12.0, quantity="bad_pixels", unit="", details=details, amplifier=amplifier, uncertainty=None),
+            gain(1.5, quantity="read_noise", details=details, amplifier=amplifier),
+            gain(2.5, quantity="read_noise_adu", details=details, amplifier=amplifier, uncertainty=None),
+            gain(12.0, quantity="bad_pixels", details=details, amplifier=amplifier, uncertainty=None),
         ]
         record_measurements(session, run_id=run_id, measurements=values)
         statistics = {"mean": 300.0, "median": 300.1, "std": 3.0, "mad": 2.9}
@@ -168,7 +168,7 @@ def test_the_log_has_one_line_a_result(home: Home) -> None:
         "amplifier 1: gain 0.9700 ± 0.0040 e/ADU",
         "amplifier 1: read_noise 1.5000 ± 0.0040 e",
         "amplifier 1: read_noise_adu 2.5 ADU",
-        "amplifier 1: bad_pixels 12",
+        "amplifier 1: bad_pixels 12 pixels",
         "master bias of 10: masters/plain.fits",
     ]
 

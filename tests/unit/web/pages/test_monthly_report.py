@@ -44,7 +44,7 @@ def month_on_record(session: Session) -> None:
         record_inputs(session, run_id=run_id, inputs=[left_out])
         values = [
             gain(2.0 if n == 4 else 1.0, observed_at=at),
-            gain(5.0, quantity="read_noise", unit="e", observed_at=at),
+            gain(5.0, quantity="read_noise", observed_at=at),
         ]
         record_measurements(session, run_id=run_id, measurements=values)
         record_master(session, run_id=run_id, master=master(f"masters/{n}.fits", valid_from=at))
