@@ -117,7 +117,7 @@ class Limits:
     max: float | None = None
 
     def admit(self, value: float) -> bool:
-        """Whether ``value`` lies inside the limits, the ends included."""
+        """Whether ``value``, in the unit of the limits, lies inside them, the ends included."""
         return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
 
 
@@ -132,7 +132,7 @@ def _limits_key(quantity: str, unit: str) -> str:
 
 
 def judge(value: float, *, limits: Limits, remark: str | None) -> Verdict:
-    """Return the verdict on a value."""
+    """Return the verdict on a value, in the unit of its limits; a remark says what is odd about it."""
     if not limits.admit(value):
         return "bad"
     if remark is not None:

@@ -105,7 +105,7 @@ def report_page(
         Photon transfer curves, one for each amplifier.
     spectra : sequence of Spectrum
         Noise spectra, one for each amplifier.
-    mask : ndarray or None
+    mask : ndarray, shape (rows, columns), or None
         The mask of bad pixels.
 
     Returns

@@ -25,7 +25,10 @@ def block_of(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def reduced(image: Image, block: tuple[int, int]) -> Image:
-    """Average an image in blocks, NaN left out; a last block that is not full is averaged over what there is."""
+    """Average an image, shape (rows, columns), in blocks of so many rows and columns, NaN left out, in its unit.
+
+    A last block that is not full is averaged over what there is.
+    """
     rows, columns = (np.arange(0, size, step) for size, step in zip(image.shape, block, strict=True))
     cells = np.empty((rows.size, columns.size))
     for cell, start in zip(cells, rows.tolist(), strict=True):
@@ -39,14 +42,17 @@ def reduced(image: Image, block: tuple[int, int]) -> Image:
 
 
 def shown_cells(frame: Image, master: Image, residual: Image) -> list[tuple[Image, float, float]]:
-    """Return each averaged in blocks, with ZScale limits of the cells whose residual is known: no overscan, no mask."""
+    """Return each averaged in blocks, with ZScale limits of the cells whose residual is known: no overscan, no mask.
+
+    All have the same shape (rows, columns); limits are in the unit of the image.
+    """
     cells = [reduced(image, block_of(frame.shape)) for image in (frame, master, residual)]
     counts = np.isfinite(cells[-1])
     return [(one, *zscale(one[counts])) for one in cells]
 
 
 def zscale(image: Image) -> tuple[float, float]:
-    """Return the limits between which the finite pixels of an image show best, as IRAF's ZScale finds them."""
+    """Return the limits, in its unit, between which an image of any shape shows best, as IRAF's ZScale finds them."""
     finite = image[np.isfinite(image)]
     if finite.size == 0:
         return 0.0, 1.0

@@ -88,7 +88,7 @@ def _points(curve: Sequence[PhotonTransferPoint]) -> tuple[Image, Image, Image]:
 
 
 def fitted_variance(result: PhotonTransfer, mean: Image) -> Image:
-    """Return the variance (ADU²) that the fit of a result gives for some mean signals (ADU)."""
+    """Return the variance (ADU²) that the fit of a result gives for mean signals (ADU), of the same shape."""
     gain = result.gain_e_per_adu or 1.0
     bent = curvature(mean * gain, result.a00_per_e or 0.0)
     return np.asarray(result.read_noise_adu**2 + mean / gain * bent)

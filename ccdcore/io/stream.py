@@ -64,7 +64,10 @@ def is_compressed(path: Path) -> bool:
 def opened(path: Path) -> Iterator[tuple[BinaryIO, Blemishes]]:
     """Give the checked, decompressed content, and its blemishes, which are mended.
 
-    What goes wrong while it is decoded becomes a `FrameReadError`.
+    Raises
+    ------
+    FrameReadError
+        If it cannot be read, is no complete FITS file, or anything goes wrong while it is decoded.
     """
     with file_errors(path), regular_file(path) as file, warnings.catch_warnings():
         # astropy warns of blemishes (odd keywords, bytes after the last unit) that do no harm. Filters belong to
