@@ -127,7 +127,7 @@ COMMAND = (
 import flows.cli.main, flows.commands.combine
 real = flows.commands.combine.combine
 flows.commands.combine.combine = lambda *paths, **options: real(*paths, **{**options, "progress": pause})
-flows.cli.main()
+flows.cli.main.main()
 """
 )
 FUNCTION = (
