@@ -16,7 +16,7 @@ from db.schema.models import File, FileState, Run
 from flows.config.settings import Settings
 from flows.home.home import Home, open_home
 from flows.home.processes import is_gone, now, own_start, start_of
-from flows.products import cleanup, publish
+from flows.products import cleanup
 from flows.products.cleanup import give_up_lost_runs, sweep
 from flows.products.publish import reliable
 from flows.products.references import refresh_references
@@ -29,7 +29,7 @@ KILLED = 4_000_000  # above any process number
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    for module in (publish, register):
+    for module in (cleanup, register):
         monkeypatch.setattr(module, "HOST", on_record.HOST)
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "ccdwatch.toml").write_text(f'[watch]\nhost = "{on_record.HOST}"\n')
@@ -142,10 +142,10 @@ def test_runs_of_other_machines_are_left_alone_for_the_time_of_their_lease(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun(home, "x")
-    monkeypatch.setattr(publish, "HOST", "another")
-    monkeypatch.setattr(publish, "now", lambda: NOON + 0.9 * cleanup.RUN_LEASE)
+    monkeypatch.setattr(cleanup, "HOST", "another")
+    monkeypatch.setattr(cleanup, "now", lambda: NOON + 0.9 * cleanup.RUN_LEASE)
     assert give_up_lost_runs(home) == []
-    monkeypatch.setattr(publish, "now", lambda: NOON + 2 * cleanup.RUN_LEASE)
+    monkeypatch.setattr(cleanup, "now", lambda: NOON + 2 * cleanup.RUN_LEASE)
     assert len(give_up_lost_runs(home)) == 1
 
 
