@@ -212,13 +212,13 @@ def files_named(session: Session, paths: Iterable[Path], *, host: str) -> list[F
     return found
 
 
-def read_again(session: Session, file_id: int, sighting: Sighting, *, now: datetime) -> bool:
+def read_again(session: Session, file_id: int, sighting: Sighting, *, now: datetime) -> None:
     """Offer a file that was read to be read again, for it is not what it was; until then it holds no frame."""
     row = File.id == file_id, File.state == FileState.DONE
     seen = _as_row(sighting, host="", now=now)
     known = {name: seen[name] for name in ("size", "mtime_ns", "inode", "ctime_ns", "changed_at")}
     again = {"state": FileState.READY, "state_since": now, "file_sha256": None, "frame_id": None, "tries": 0}
-    return _move(session, and_(*row), **known, **again) == 1
+    _move(session, and_(*row), **known, **again)
 
 
 def _file_row(row: Any) -> FileRow:
