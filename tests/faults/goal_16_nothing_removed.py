@@ -63,7 +63,7 @@ def _home(chance: random.Random, directory: Path, database: str) -> tuple[int, i
             session.execute(delete(models.Run).where(models.Run.id == runs[-1]))
         left = {path for path in left if f"_r{runs[-1]}." not in path}
     before = dict(_things(directory))
-    with patch("flows.products.publish.now", lambda: now() + 2 * GRACE):
+    with patch("flows.products.cleanup.now", lambda: now() + 2 * GRACE):
         sweep(home)
     after = dict(_things(directory))
     home.engine.dispose()

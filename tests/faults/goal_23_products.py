@@ -33,17 +33,17 @@ from flows.service.health import health
 from tests.support.simulate import simple_night
 
 NUMBERS = {
-    "gain": "ccdcore.photon_transfer.measure.measure_gain",
-    "parts of the noise": "ccdcore.noise.anatomy.measure_noise",
-    "master bias": "ccdcore.masters.build.master_bias",
-    "master dark": "ccdcore.masters.build.master_dark",
-    "master flat V": "ccdcore.masters.build.master_flat",
-    "bad pixels": "ccdcore.masters.bad_pixels.find_bad_pixels",
+    "gain": "flows.products.measuring.measure_gain",
+    "parts of the noise": "flows.products.measuring.measure_noise",
+    "master bias": "flows.calibration.steps.master_bias",
+    "master dark": "flows.calibration.steps.master_dark",
+    "master flat V": "flows.calibration.steps.master_flat",
+    "bad pixels": "flows.calibration.steps.find_bad_pixels",
     "references": "flows.calibration.steps.refresh_references",
 }
 """Product → what makes it."""
 DRAWN = {
-    "picture All on one page": "ccdcore.figures.report_page.report_page",
+    "picture All on one page": "flows.products.figures.report_page",
     "alerts": "flows.products.trends.raise_notices",
     "picture of the trend of the gain": "flows.products.trends.draw_trend",
 }

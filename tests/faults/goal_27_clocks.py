@@ -58,7 +58,7 @@ def a_late_frame_comes(home: Home, wrong: datetime) -> None:
     """Its set was calibrated by the wrong clock, it is registered by the right one."""
     a_set_settles(home, wrong - timedelta(hours=2))
     ((plan,), _) = reconcile(home, wrong + timedelta(days=1))
-    with patch("flows.runs.plan.now", lambda: wrong):
+    with patch("flows.runs.begin.now", lambda: wrong):
         run_id = begin_run(home, set_id=plan.set_id, digest=plan.digest, attempt=1, engine="prefect", flow_run_id=None)
     assert run_id is not None
     with home.write_session() as session:
@@ -69,7 +69,7 @@ def a_late_frame_comes(home: Home, wrong: datetime) -> None:
 def a_run_failed(home: Home, wrong: datetime) -> None:
     a_set_settles(home, wrong - timedelta(seconds=2 * SETTLE_SECONDS))
     ((plan,), _) = reconcile(home, wrong + timedelta(days=1))
-    with patch("flows.runs.plan.now", lambda: wrong):
+    with patch("flows.runs.begin.now", lambda: wrong):
         run_id = begin_run(home, set_id=plan.set_id, digest=plan.digest, attempt=1, engine="prefect", flow_run_id=None)
     assert run_id is not None
     with home.write_session() as session:

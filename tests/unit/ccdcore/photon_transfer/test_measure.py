@@ -11,7 +11,6 @@ from astropy.io import fits
 from scipy.ndimage import convolve
 from scipy.stats import truncnorm
 
-import ccdcore.io.read
 from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.errors import InsufficientDataError, SectionError
 from ccdcore.flat_pairs.flat_pair import WIDENED_BY_CUT, untruncated, untruncated_groups
@@ -19,7 +18,9 @@ from ccdcore.flat_pairs.residuals import CLIP_SIGMA, Boxes, fit_boxes
 from ccdcore.frames.frame import Frame
 from ccdcore.headers.identify import ExposureInfo
 from ccdcore.headers.instrument import FrameType
+from ccdcore.noise import exposures
 from ccdcore.noise.pair_series import overlap_inflation
+from ccdcore.photon_transfer import header_doubts
 from ccdcore.photon_transfer.measure import PhotonTransfer, measure_gain
 from tests.support.simulate import Camera, bias_pixels, expose, flat_pixels, moved, spectrum_light, uniform_light
 
@@ -388,8 +389,9 @@ def test_few_frames_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         most = max(most, len(alive))
         return frame(data, int(number), kind=FrameType(kind))
 
-    monkeypatch.setattr(ccdcore.io.read, "read_frame", read_frame)
-    monkeypatch.setattr(ccdcore.io.read, "read_header", lambda path: frame(biases[0]))
+    monkeypatch.setattr(exposures, "read_frame", read_frame)
+    for module in (exposures, header_doubts):
+        monkeypatch.setattr(module, "read_header", lambda path: frame(biases[0]))
     paths = [[Path(f"{kind}_{k}.fits") for k in range(7)] for kind in ("bias", "flat")]
     assert one(measure_gain(*paths)) == one(measure_gain(biases, flats))
     assert most <= 4
