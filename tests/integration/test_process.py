@@ -596,7 +596,8 @@ def test_a_frame_is_read_from_a_copy_that_is_still_there(place: Place, tmp_path:
 def killed(place: Place, at: str) -> None:
     """Let a process work on the frames until it is killed where ``die`` is called."""
     code = (
-        "import os, signal, sys; from pathlib import Path; from flows import local, registration, steps\n"
+        "import os, signal, sys; from pathlib import Path; from flows.calibration import engine, steps\n"
+        "from flows.registration import register\n"
         "from flows.home.home import open_home; from flows.commands.process import process\n"
         f"def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n{at}\n"
         "process(open_home(Path(sys.argv[1])), [Path(sys.argv[2])])"
@@ -607,7 +608,7 @@ def killed(place: Place, at: str) -> None:
 
 def test_the_run_of_a_killed_process_is_made_again_at_once(place: Place) -> None:
     simple_night(place.frames)
-    killed(place, 'local.STEPS = [*steps.STEPS[:3], steps.Step("x", die)]')
+    killed(place, 'engine.STEPS = [*steps.STEPS[:3], steps.Step("x", die)]')
     assert [run["outcome"] for run in place.on_record("runs")] == ["running"]
     assert place.on_record("trends") == place.on_record("masters") == []
     assert place.process()["characterisations"][0]["n_flat"] == 4
@@ -617,7 +618,7 @@ def test_the_run_of_a_killed_process_is_made_again_at_once(place: Place) -> None
 
 def test_claims_of_a_killed_process_do_not_wait_for_their_lease(place: Place) -> None:
     simple_night(place.frames)
-    killed(place, "registration._record = die")
+    killed(place, "register._record = die")
     began = time.monotonic()
     assert place.process()["characterisations"][0]["n_flat"] == 4
     assert time.monotonic() - began < LEASE.total_seconds() / 2

@@ -112,7 +112,7 @@ def test_what_flow_runs_need_is_compiled_before_they_are_forked():
     from ccdcore.combining.combine_kernel import combine_floats, combine_integers
     from ccdcore.flat_pairs.flat_pair_kernel import fit_templates
 
-    assert flows.orchestration.preload.combining
+    assert flows.orchestration.preload.combine
     for loop in (combine_integers, combine_floats, fit_templates, group_sums, neighbour_mean):
         assert loop.signatures
 
