@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from demo import free_port, say
-from getframes import Camera, CameraConfig
+from getframes import Camera, CameraConfig, SensorType
 
 from ccdcore.text import value_text
 from db.trends.curves import conditions, curves, entry_versions
@@ -76,7 +76,7 @@ class Night:
         return Camera(
             CameraConfig(
                 name="ageing camera",
-                sensor_type="ccd",
+                sensor_type=SensorType.CCD,
                 resolution=SHAPE,
                 pixel_size_um=13.5,
                 quantum_efficiency=1.0,
@@ -145,7 +145,7 @@ def tell_what_was_found(home: Home, nights: Sequence[Night]) -> list[NoticeOnRec
         found = notices(session)
         n = len(trends(session))
         entries = entry_versions(session, None)
-        noises = curves(session, entries, conditions({"quantity": "read_noise"}))
+        noises = curves(session, entries, conditions(session, {"quantity": "read_noise"}))
     print("\nPut in")
     print(f"  since {nights[SWAPPED].begins}  the gain of amplifier right is {STEP - 1:+.0%}: other electronics")
     print(f"  on    {nights[DISTURBED].begins}  the read noise is doubled: a bad night")
