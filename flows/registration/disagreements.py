@@ -67,7 +67,7 @@ def _of_several_exposures(one: Disagreement, sayings: Sequence[Saying], differin
     which = " and ".join(word for word in ("camera", "time") if word in differing)
     counts = "once" if one.n_exposures < FEWEST_REPEATED else "for nothing"
     if one.is_overexposed:
-        value, cause = f", all of {one.only_value:g} ADU", "saturated throughout? expose less"
+        value, cause = f", all of {one.only_value:g} ADU", "saturated throughout? Expose less."
     elif one.only_value is not None:
         value, cause = f", all of {one.only_value:g} ADU", "dead converter, cable off, or simulator?"
     else:
