@@ -1,5 +1,6 @@
 """Masters of simulated frames: right values, right uncertainties, right files."""
 
+import re
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -297,6 +298,13 @@ class TestCheck:
         noisier = frame(CAMERA, 7, "bias", bias_pixels(replace(CAMERA, read_noise_e=10.0), np.random.default_rng(1)))
         assert "bias_0.fits: it lies +5" in check_master(master, brighter)[0]
         assert "bias_7.fits: its residual scatters" in check_master(master, noisier)[0]
+
+    def test_a_frame_of_two_kinds_of_pixels_has_a_scatter(self):
+        frames = biases(CAMERA, n=5)
+        data = frames[0].data.copy()
+        data[::2] = 60_000  # exactly half of them: nothing lies near the middle of all
+        (_, scatter) = check_master(master_bias(frames), replace(frames[0], data=data, sha256="spoilt"))
+        assert re.search(r"its residual scatters \d+\.\d\d times", scatter)
 
     def test_a_level_that_drifts(self):
         frames = [replace(one, data=one.data + np.uint16(15 * i)) for i, one in enumerate(biases(CAMERA, n=5))]
