@@ -7,6 +7,9 @@ UV := $(VENV)/bin/uv
 ARGS ?=
 GOAL ?=
 
+# Where it is set, each of the hundreds of processes that the tests start would compile every library again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test faults bench accuracy fuzz lint lock clean
 
 help:            ## show this
