@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore.combining.combine import Progress, combine
+from ccdcore.consistency.residuals import residual
 from ccdcore.errors import NoLightError
-from ccdcore.masters.check import check_master, residual
+from ccdcore.masters.check import check_master
 from ccdcore.masters.file import master_hdulist, read_master
 from ccdcore.masters.stack import MasterStack, PerAmplifier, some_rows
 from ccdcore.recipe import BiasRecipe, DarkRecipe, FlatRecipe

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore.masters.pattern_check import pattern_remarks
+from ccdcore.consistency.pattern_check import pattern_remarks
+from ccdcore.consistency.residuals import difference, scale_to
 from ccdcore.masters.stack import common_variance, rounding_variance, some_rows
 from ccdcore.numerics.histogram import Histogram
 from ccdcore.reduction.master import MaskBit, Master
-from ccdcore.reduction.reduce import CalibrationFrame, ReducedPixels, exposure_time
+from ccdcore.reduction.reduce import CalibrationFrame, ReducedPixels
 
 Image = npt.NDArray[Any]
 
@@ -36,45 +37,8 @@ scatter."""
 LARGEST_OFFSET = 0.5
 """How far a frame may lie from the master, in units of its noise in one pixel."""
 
-_ROWS_AT_A_TIME = 64
 _ENOUGH_PIXELS = 2**20
 """For the scatter of a master and of a frame: some tens of bytes are held for each."""
-
-
-def residual(
-    frame: CalibrationFrame, master: Master, *, bias: Master | None = None, dark: Master | None = None
-) -> Image:
-    """Return a frame, reduced and scaled as the master's inputs are, minus the master.
-
-    Parameters
-    ----------
-    frame : Frame or SeriesFrame
-        A raw frame of the master's kind.
-    master : Master
-        What is subtracted.
-    bias, dark : Master, optional
-        Removed from the frame first: those that the master was made with.
-
-    Returns
-    -------
-    ndarray of float32, shape (rows, columns)
-        In the master's unit; NaN where the master is masked.
-    """
-    reduced = ReducedPixels.opened(frame, bias, dark)
-    scale = _scale(reduced, master)
-    difference: Image = np.empty(master.value.shape, np.float32)
-    for start in range(0, len(difference), _ROWS_AT_A_TIME):
-        rows = slice(start, start + _ROWS_AT_A_TIME)
-        difference[rows] = _difference(reduced, scale, master, rows)
-    return difference
-
-
-def _difference(reduced: ReducedPixels, scale: float, master: Master, rows: slice) -> Image:
-    """Return some rows of the `residual`."""
-    difference: Image = np.multiply(reduced[rows], scale, dtype=np.float32, casting="unsafe")
-    difference -= master.value[rows]
-    difference[master.mask[rows] != 0] = np.nan
-    return difference
 
 
 def check_master(
@@ -110,7 +74,7 @@ def check_master(
     remarks = [*_mask_remarks(master), *_rejection_remarks(master)]
     (rows,) = some_rows(master.value.shape, _ENOUGH_PIXELS)
     reduced = ReducedPixels.opened(frame, bias, dark)
-    difference = _difference(reduced, _scale(reduced, master), master, rows)
+    left = difference(reduced, scale_to(master, reduced), master, rows)
     whole, master = master, _part(master, rows)
     variance, usable = _variance(master, bias, dark, rows)
     if not usable.any():
@@ -124,7 +88,7 @@ def check_master(
         remarks += _noise_remarks(master, variance, usable, expected, noise_adu, least)
     if master.kind == "flat":
         remarks += pattern_remarks(whole, lambda band: _variance(_part(whole, band), bias, dark, band), expected)
-    return (*remarks, *_frame_remarks(master, variance, usable, frame, difference, least))
+    return (*remarks, *_frame_remarks(master, variance, usable, frame, left, least))
 
 
 def _variance(
@@ -220,17 +184,3 @@ def _variance_share(frame: CalibrationFrame, master: Master) -> float:
     own = next((entry.scale for entry in master.inputs if entry.sha256 == frame.sha256), float(scales.mean()))
     power = {"bias": 0, "dark": 2, "flat": 1}[master.kind]
     return float(own**power / np.mean(scales**power))
-
-
-def _scale(frame: ReducedPixels, master: Master) -> float:
-    """Return what brings a frame to the master's unit; a flat's own level is found on the master."""
-    if master.kind == "bias":
-        return 1.0
-    if master.kind == "dark":
-        return 1 / exposure_time(frame.frame)
-    (rows,) = some_rows(frame.shape)
-    good = master.mask[rows] == 0
-    ratio = frame[rows][good] / master.value[rows][good]
-    ratio = ratio[np.isfinite(ratio)]
-    level = float(np.median(ratio)) if ratio.size else np.nan
-    return 1 / level if level > 0 else np.nan

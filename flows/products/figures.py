@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ccdcore.consistency.residuals import residual
 from ccdcore.figures.images import frame_master_residual, histogram
 from ccdcore.figures.report_page import Images, Spectrum, noise_spectrum, report_page
 from ccdcore.figures.style import png
@@ -14,7 +15,6 @@ from ccdcore.figures.transfer_curve import variance_against_mean
 from ccdcore.headers.instrument import FrameType
 from ccdcore.io.read import read_image
 from ccdcore.io.write import write_bytes
-from ccdcore.masters.check import residual
 from ccdcore.masters.file import read_master
 from ccdcore.photon_transfer.measure import PhotonTransfer, PhotonTransferPoint
 from ccdcore.quantities import shown_in

@@ -1,0 +1,221 @@
+"""What is left of the frames of a master, averaged over blocks: there a faint, extended fault shows.
+
+A spot of one percent of the pixels, off by the noise of one of them, is lost among pixels, and many times the noise of
+a block. A table of blocks is small: any number of ways to leave frames out cost no second look at pixels.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import binary_dilation, uniform_filter
+
+from ccdcore.consistency.residuals import difference, scale_to
+from ccdcore.reduction.master import Master
+from ccdcore.reduction.reduce import CalibrationFrame, ReducedPixels
+
+Image = npt.NDArray[Any]
+
+_MOST_BLOCKS, _LEAST_SIDE = 32, 8
+"""Along an axis; rows or columns of a block."""
+
+_MOST_PIXELS = 2**22
+"""Of a larger frame so many are looked at: some neighbouring rows of each block."""
+
+_LEAST_SHARE = 0.25
+"""Of the pixels of a block that must be usable."""
+
+_CLIP = 5.0, 7.0
+"""Least and most σ of a pixel from which on it is off, whatever the clip of the master."""
+
+_COMPANY, _SURROUNDINGS = 7, 3
+"""So many pixels of a square of nine must be off, where one is part of a spot; how far a star reaches beyond it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockResiduals:
+    """What is left of frames when a master is taken off, averaged over blocks.
+
+    Parameters
+    ----------
+    mean : ndarray of float64, shape (frames, blocks down, blocks across)
+        In the master's unit; 0 where a block tells nothing.
+    weight : ndarray of float64, shape (frames, blocks down, blocks across)
+        One over the variance of `mean` by the noise of its frame alone, in the master's unit to the power of −2;
+        0 where a block tells nothing.
+    pixel_variance : ndarray of float64, shape (frames,)
+        Variance of one pixel of each frame, over that of a typical one of the others in the same place: 1 where all
+        are alike.
+    pixel_noise : ndarray of float64, shape (blocks down, blocks across)
+        Noise of one pixel of a typical frame, in the master's unit.
+    response : ndarray of float64, shape (blocks down, blocks across)
+        Mean of the master, in its unit.
+    rows, columns : ndarray of int, shape (blocks + 1,)
+        Where blocks begin, and where the last one ends.
+    """
+
+    mean: npt.NDArray[np.float64]
+    weight: npt.NDArray[np.float64]
+    pixel_variance: npt.NDArray[np.float64]
+    pixel_noise: npt.NDArray[np.float64]
+    response: npt.NDArray[np.float64]
+    rows: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
+
+
+def block_residuals(
+    frames: Sequence[CalibrationFrame],
+    master: Master,
+    *,
+    bias: Master | None = None,
+    dark: Master | None = None,
+) -> BlockResiduals:
+    """Average over blocks what is left of frames when a master is taken off.
+
+    A lone pixel that is farther off than the master's clip allows, 5 to 7 σ, counts for nothing: a cosmic ray. One in
+    company, as of a spot of dust, counts as far off as the clip; but in flats, bright ones are stars and left out
+    with their surroundings. The noise of a block is found from the scatter within it; no model of it is needed.
+
+    Parameters
+    ----------
+    frames : sequence of Frame or SeriesFrame
+        Inputs of the master, or others of its kind and light; each is read once.
+    master : Master
+        What is taken off. As it is the same for all frames, it has no part in how they differ from one another.
+    bias, dark : Master, optional
+        Those that the master was made with.
+
+    Returns
+    -------
+    BlockResiduals
+        Of each frame, in the order given.
+
+    Raises
+    ------
+    FrameReadError
+        If a file cannot be read.
+    InsufficientDataError
+        If a frame has another shape than the masters that are taken off.
+    """
+    rows, columns = (_edges(size) for size in master.value.shape)
+    bands = list(_bands(master, rows))
+    scales = {entry.sha256: entry.scale for entry in master.inputs}
+    tables = []
+    for frame in frames:
+        reduced = ReducedPixels.opened(frame, bias, dark)
+        scale = scales.get(frame.sha256) or scale_to(master, reduced)
+        share = np.sqrt(_variance_share(scale, master))
+        tables.append([_of_band(difference(reduced, scale, master, one.rows), one, share, columns) for one in bands])
+    sums: Image = np.array(tables).reshape(len(tables), len(bands), 3, -1)
+    n, total, squares = (sums[:, :, k] for k in range(3))
+    enough = n > _LEAST_SHARE * np.stack([one.size * np.diff(columns) for one in bands])
+    mean = np.divide(total, n, out=np.zeros_like(n), where=enough)
+    variance = np.divide(squares, n, out=np.full_like(n, np.nan), where=enough) - mean**2
+    usual, of_frame = _parted(variance)
+    of_frame = _of_frames_alone(of_frame, np.array([frame.sha256 in scales for frame in frames]), len(scales))
+    expected = of_frame[:, None, None] * usual
+    weight = np.divide(n, expected, out=np.zeros_like(n), where=enough & (expected > 0))
+    response = np.stack([_averages(one.value, one.usable, columns) for one in bands])
+    return BlockResiduals(mean, weight, of_frame, np.sqrt(usual), response, rows, columns)
+
+
+class _Band(NamedTuple):
+    """The rows of a line of blocks that are looked at, and what the master says of them."""
+
+    rows: slice
+    size: int
+    value: Image
+    usable: Image
+    limit: Image
+    is_flat: bool
+
+
+def _edges(size: int) -> npt.NDArray[np.int64]:
+    n_blocks = min(_MOST_BLOCKS, max(1, size // _LEAST_SIDE))
+    return np.linspace(0, size, n_blocks + 1).astype(np.int64)
+
+
+def _bands(master: Master, edges: npt.NDArray[np.int64]) -> Iterator[_Band]:
+    most = max(_LEAST_SIDE, _MOST_PIXELS // (master.value.shape[1] * (len(edges) - 1)))
+    for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        size = min(last - first, most)
+        start = first + (last - first - size) // 2
+        rows = slice(start, start + size)
+        # With the uncertainty u of the mean of n values, that of one of them is u √n.
+        noise = master.uncertainty[rows] * np.sqrt(master.n_used[rows], dtype=np.float32)
+        usable = (master.mask[rows] == 0) & np.isfinite(noise) & (noise > 0) & (master.n_used[rows] > 1)
+        limit = np.where(usable, noise * np.float32(np.clip(max(master.clip_sigma), *_CLIP)), np.float32(0))
+        yield _Band(rows, size, master.value[rows], usable, limit, master.kind == "flat")
+
+
+def _variance_share(scale: float, master: Master) -> float:
+    """Return the variance of scaled values over the mean of the inputs': s for photon noise, s² for read noise."""
+    power = {"bias": 0, "dark": 2, "flat": 1}.get(master.kind, 0)
+    return float(scale**power / np.mean([entry.scale**power for entry in master.inputs]))
+
+
+def _of_band(left: Image, band: _Band, share: float, columns: npt.NDArray[np.int64]) -> Image:
+    """Return the number of the usable pixels of each block, their sum and that of their squares; shape (3, blocks)."""
+    left[~band.usable] = np.nan
+    limit = band.limit * np.float32(share)
+    with np.errstate(invalid="ignore"):
+        off = np.abs(left) > limit
+    if off.any():
+        in_company = off & (uniform_filter(off.astype(np.float32), 3) > (_COMPANY - 0.5) / 9)
+        counts = in_company & (left < 0) if band.is_flat else in_company
+        left[off & ~counts] = np.nan
+        left[counts] = np.copysign(limit[counts], left[counts])
+        if band.is_flat and (stars := in_company & ~counts).any():
+            left[binary_dilation(stars, np.ones((3, 3)), _SURROUNDINGS)] = np.nan
+    usable = np.isfinite(left)
+    left[~usable] = 0
+    return np.stack([_sums(one, columns) for one in (usable, left, np.square(left))])
+
+
+def _sums(values: Image, columns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.add.reduceat(values.sum(axis=0, dtype=np.float64), columns[:-1]))
+
+
+def _averages(values: Image, usable: Image, columns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    return _sums(np.where(usable, values, 0), columns) / np.maximum(_sums(usable, columns), 1)
+
+
+def _parted(variance: Image) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Part variances of a pixel into the usual one of each block, and a factor of each frame.
+
+    Medians of both, so that neither one frame's spot nor one spot's frames count.
+    """
+    of_frame = np.ones(len(variance))
+    for _ in range(2):
+        usual = _median(variance / of_frame[:, None, None], (0,))
+        of_frame = of_frame * _median(variance / of_frame[:, None, None] / np.where(usual > 0, usual, np.nan), (1, 2))
+        of_frame = np.where(of_frame > 0, of_frame, 1.0)
+    return usual, of_frame
+
+
+def _of_frames_alone(
+    of_residuals: npt.NDArray[np.float64], is_input: npt.NDArray[np.bool_], n_inputs: int
+) -> npt.NDArray[np.float64]:
+    r"""Return the variances of frames, from those of frames less a mean that some of them are part of.
+
+    With :math:`V_i = \sigma_i^2 (1 - 2/n) + S` of an input and :math:`V_i = \sigma_i^2 + S` of another frame, where
+    :math:`S = \sum \sigma_j^2 / n^2` is the variance of the mean.
+    """
+    own = np.where(is_input, 1 - 2 / n_inputs, 1.0)
+    if n_inputs < 3 or not is_input.any():
+        return np.asarray(of_residuals * n_inputs / (n_inputs + np.where(is_input, -1, 1)))
+    mean, share = of_residuals[is_input].mean(), 1 / (n_inputs - 2)
+    of_mean = mean * share / (1 + share)
+    return np.asarray(np.fmax((of_residuals - of_mean) / own, of_residuals / 4))
+
+
+def _median(values: Image, axes: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Return the median of the finite values along axes; 0 where there are none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of blocks without a usable pixel
+        return np.asarray(np.nan_to_num(np.nanmedian(values, axis=tuple(axes))), dtype=np.float64)
