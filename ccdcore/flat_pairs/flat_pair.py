@@ -13,7 +13,6 @@ limits and templates made of the sum leave the variance of Δ unbiased.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -36,6 +35,7 @@ from ccdcore.flat_pairs.residuals import (
     with_margin,
 )
 from ccdcore.numerics.robust import median
+from ccdcore.numerics.threads import of_parts
 
 Array = npt.NDArray[np.floating[Any]]
 
@@ -150,8 +150,8 @@ def _means_of_neighbours(first: Light, second: Light, every: int) -> tuple[Array
         means = neighbourhood(first[around], second[around], inside)
         return means[-start % every :: every].copy(), means.ravel()[-start * columns % step :: step].copy()
 
-    with ThreadPoolExecutor() as pool:
-        light, sample = zip(*pool.map(work, range(0, rows, _BAND_ROWS)), strict=True)
+    parts = of_parts(work, range(0, rows, _BAND_ROWS), n_pixels=rows * columns)
+    light, sample = zip(*parts, strict=True)
     return np.concatenate(light), np.sort(np.concatenate(sample))
 
 

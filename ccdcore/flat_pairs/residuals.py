@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ from ccdcore.flat_pairs.flat_pair_kernel import (
     neighbour_sums,
     weighted_products,
 )
+from ccdcore.numerics.threads import of_parts
 
 Array = npt.NDArray[np.floating[Any]]
 T = TypeVar("T")
@@ -164,8 +164,8 @@ def strips(
         neighbours = not quick and k % (_BOXES_PER_STRIP * every) == 0
         return make(_strip_residuals(pair, gain, slice(bounds[0], bounds[-1]), boxes, clip, neighbours))
 
-    with ThreadPoolExecutor() as pool:
-        yield from pool.map(work, range(0, rows.size - 1, _BOXES_PER_STRIP * (stride(pair.first) if quick else 1)))
+    step = _BOXES_PER_STRIP * (stride(pair.first) if quick else 1)
+    yield from of_parts(work, range(0, rows.size - 1, step), n_pixels=pair.first.frame.size)
 
 
 def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, clip: bool, neighbours: bool) -> Residuals:

@@ -22,7 +22,7 @@ from ccdcore.noise.exposures import Exposures, Image, channels
 from ccdcore.noise.pair_series import overlap_inflation
 from ccdcore.noise.spectral_lines import PowerSpectrum, SpectralLine
 from ccdcore.numerics.histogram import ClippedMoments, Histogram
-from ccdcore.numerics.robust import QUANTISATION_VARIANCE, signed_difference, summable
+from ccdcore.numerics.robust import QUANTISATION_VARIANCE, signed_difference, sum_of_squares, summable
 
 CLIP_SIGMA = 6.0
 """Cosmic rays and hot pixels are left out beyond this many σ."""
@@ -187,9 +187,8 @@ class _MeanSquares(NamedTuple):
     def of(cls, image: npt.NDArray[np.float32]) -> _MeanSquares:
         n_rows, n_columns = image.shape
         of_rows, of_columns = image.mean(axis=1, dtype=np.float64), image.mean(axis=0, dtype=np.float64)
-        rows, columns = n_columns * float(of_rows @ of_rows), n_rows * float(of_columns @ of_columns)
-        flat = image.reshape(-1)
-        rest = float(np.dot(flat, flat)) - rows - columns
+        rows, columns = n_columns * sum_of_squares(of_rows), n_rows * sum_of_squares(of_columns)
+        rest = sum_of_squares(image) - rows - columns
         row_freedom, column_freedom = max(n_rows - 1, 1), max(n_columns - 1, 1)
         return cls(rows / row_freedom, columns / column_freedom, rest / (row_freedom * column_freedom))
 

@@ -16,7 +16,7 @@ from ccdcore.noise.odd_frames import Sorted, Split, frame_levels, frame_means, s
 from ccdcore.noise.pair_series import PairSeries
 from ccdcore.numerics.histogram import ClippedMoments, Histogram
 from ccdcore.numerics.pixel_values import cut_off, not_adu
-from ccdcore.numerics.robust import QUANTISATION_VARIANCE, signed_difference, summable, widening
+from ccdcore.numerics.robust import QUANTISATION_VARIANCE, signed_difference, sum_of_squares, summable, widening
 
 _BIAS_CLIP_SIGMA = 6.0
 _CORRELATED_PIXELS = 2**20
@@ -98,7 +98,7 @@ def _neighbour_correlation(difference: npt.NDArray[Any]) -> float:
         (image[1:, :-1], image[:-1, 1:]),
     ]
     covariance = sum(float(np.einsum("ij,ij->", one, two)) / one.size for one, two in pairs if one.size)
-    return 2 * covariance / max(float(np.vdot(image, image)) / image.size, 1e-12)
+    return 2 * covariance / max(sum_of_squares(image) / image.size, 1e-12)
 
 
 def _smooth_share(difference: npt.NDArray[Any]) -> float:

@@ -7,11 +7,14 @@ the pixels stays in the sum, where it does no harm as long as a lamp that change
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
+
+from ccdcore.numerics.robust import sum_of_squares
 
 _APART = 2
 """Pixels; beside each other are two colours where there is a mosaic of them."""
@@ -68,12 +71,15 @@ def noise_asymmetry(first: npt.NDArray[Any], second: npt.NDArray[Any], variance:
     difference, total = ((image[:, _APART:] - image[:, :-_APART]) for image in (one - two, one + two))
     noise = noise[:, _APART:] + noise[:, :-_APART]
     with np.errstate(invalid="ignore"):
-        kept = (difference**2 < _OUTLIER**2 * noise) & (total**2 < _STEEPEST**2 * noise)
+        squares = difference**2
+        kept = (squares < _OUTLIER**2 * noise) & (total**2 < _STEEPEST**2 * noise)
     if np.count_nonzero(kept) < _FEWEST:
         return 0.0
-    difference, total = difference[kept] / np.sqrt(noise[kept]), total[kept] / np.sqrt(noise[kept])
-    norm = float(difference @ difference)
+    squares /= noise
+    norm = float(squares.sum(where=kept))
     if norm == 0:
         return 0.0
-    found, uncertainty = float(difference @ total) / norm, _SHARED * float(np.linalg.norm(difference * total)) / norm
+    products = difference * total / noise
+    products[~kept] = 0
+    found, uncertainty = float(products.sum()) / norm, _SHARED * sqrt(sum_of_squares(products)) / norm
     return found if abs(found) > max(_UNEQUAL, _SIGMAS * uncertainty) else 0.0

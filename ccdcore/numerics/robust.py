@@ -37,6 +37,15 @@ def median(values: npt.NDArray[Any]) -> float:
     return float(parted[half] if values.size % 2 else np.mean([parted[:half].max(), parted[half]]))
 
 
+def sum_of_squares(values: npt.NDArray[Any]) -> float:
+    """Return the sum of squares of values of any shape, in the square of their unit, added up in double precision.
+
+    `numpy.dot` would start threads for a few thousand of them, and its last digits depend on the processor.
+    """
+    flat = values.reshape(-1)
+    return float(np.einsum("i,i->", flat, flat, dtype=np.float64))
+
+
 _SCATTER_SIGMA = 3.0
 
 
