@@ -36,7 +36,7 @@ PLAIN = 0.4
 
 MOST_SIGMA, MOST_RELATIVE = 4.0, 0.03
 UNFLAGGED, NUMBERS = 0.98, 0.95
-BATCH = 40
+BATCH = 100
 NATURAL = ("at least",)
 """Words of what is left out of a night because it is short, which is no alarm."""
 

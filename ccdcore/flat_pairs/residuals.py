@@ -231,8 +231,11 @@ def _hits(
     variance = np.maximum(least, 0) * (2 * f1 * f2 / gain) + (f1**2 + f2**2) * pair.bias_variance
     charge = np.abs(residual.flat[index])
     hit = charge > TOLD_FROM_NOISE * np.sqrt(variance)
-    index, width = index[hit], maybe.shape[1]
-    beside = [np.isin(index + side * step, index) for step in (1, width - 1, width, width + 1) for side in (-1, 1)]
+    width = maybe.shape[1]
+    index, around = index[hit], width + 1
+    is_hit = np.zeros(maybe.size + 2 * around, bool)
+    is_hit[index + around] = True
+    beside = [is_hit[index + around + side * step] for step in (1, width - 1, width, around) for side in (-1, 1)]
     return np.stack([charge[hit], np.any(beside, axis=0)])
 
 
