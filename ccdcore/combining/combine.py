@@ -17,12 +17,11 @@ from ccdcore.combining.arguments import (
     check_choice,
     check_count,
     check_sources,
-    check_spread,
     per_frame,
-    positive,
     thresholds,
 )
-from ccdcore.combining.combine_kernel import MAD_TO_SIGMA, Result, Rule, combine_floats, combine_integers
+from ccdcore.combining.combine_kernel import MAD_TO_SIGMA, combine_floats, combine_integers
+from ccdcore.combining.noise_model import PRIOR_DEGREES_OF_FREEDOM, QUANTISATION_VARIANCE, NoiseModel, Result, Rule
 from ccdcore.combining.pixel_stack import Pixels, Source, open_stack
 from ccdcore.combining.sorting_network import network
 from ccdcore.errors import InsufficientDataError
@@ -42,12 +41,6 @@ Image = npt.NDArray[Any]
 Method = Literal["mean", "median"]
 Progress = Callable[[float], None]
 """Called with the fraction done, from 0 to 1."""
-
-QUANTISATION_VARIANCE = 1 / 12
-"""Variance of the rounding to whole ADU, in ADU²."""
-
-PRIOR_DEGREES_OF_FREEDOM = 4
-"""How many degrees of freedom the noise model counts for when the scatter of a pixel is pooled with it."""
 
 _STRIP_BYTES, _READ_BYTES = 2**24, 2**17
 _LEAST_STRIP = 2**12
@@ -90,6 +83,7 @@ def combine(
     method: Method = "mean",
     zero: PerFrame | None = None,
     scale: PerFrame | None = None,
+    weights: PerFrame | None = None,
     noise: npt.ArrayLike | None = None,
     scale_noise: bool = False,
     gain_e_per_adu: npt.ArrayLike | None = None,
@@ -123,6 +117,9 @@ def combine(
         A number added to each frame, and the positive factor that the sum is
         multiplied by; or a function of an image that returns it (such as
         ``scale=lambda image: 1 / np.median(image)``).
+    weights : sequence of float, or callable
+        A positive number for each frame: how much it counts in the mean, after the clip, which knows no weights;
+        best is the inverse of the variance of its scaled values. All count the same if not given.
     noise : array_like
         Expected noise of one frame in units of the *scaled* values: a number,
         one for each pixel, or anything that broadcasts to (frames, rows,
@@ -153,7 +150,7 @@ def combine(
     Raises
     ------
     InsufficientDataError
-        If there is no frame, shapes or units differ, pixels are no real numbers, or a scale is not positive.
+        If there is no frame, shapes or units differ, pixels are no real numbers, or a scale or weight is not positive.
     FrameReadError
         If a file cannot be read, or changes while it is read.
     TypeError
@@ -178,6 +175,16 @@ def combine(
 
     .. math:: u^2 = \frac{\nu_0 \overline{\sigma_i^2} + \sum (x_i - \bar x)^2}{(\nu_0 + n - 1)\, n}.
 
+    With weights :math:`w_i`, 1 in the mean of all frames, :math:`\bar x = \sum w_i x_i / \sum w_i`. The weighted
+    scatter shows the variance of a value of weight 1, :math:`e^2`, and the mean has :math:`q^2` in place of it:
+
+    .. math::
+
+        u^2 = \frac{q^2}{e^2} \frac{\nu_0 e^2 + \sum w_i (x_i - \bar x)^2}{(\nu_0 + n - 1) \sum w_i}, \qquad
+        e^2 = \frac{\sum (w_i - w_i^2 / N)\, \sigma_i^2}{N - 1}, \qquad q^2 = \frac{\sum w_i^2 \sigma_i^2}{N}
+
+    of all :math:`N` frames; both are the same where weights suit the noise, or where there is no model of it.
+
     Three values alone give a scatter of 2 degrees of freedom, which on integers is often zero; there it is taken to be
     that of the rounding at least.
     The variance of a median is larger by :math:`\frac{\pi}{2} n / (n + c)`, with c = π/2 − 1 for odd and
@@ -189,11 +196,15 @@ def combine(
     """
     check_sources(sources)
     check_choice("method", method, Method)
+    if weights is not None and method != "mean":
+        raise ValueError('weights are those of a mean: leave them out, or write method = "mean"')
     check_count("passes", passes, 0)
     clip = thresholds(clip_sigma)
     stack = open_stack(sources, memory_limit // 2)
-    job = _Job.of(stack, zero, scale)
-    model = _NoiseModel.of(noise, scale_noise, gain_e_per_adu, job, stack[0].shape)
+    job = _Job.of(stack, zero, scale, weights)
+    model = NoiseModel.of(
+        noise, gain_e_per_adu, stack[0].shape, job.factors, job.weights, quantum=job.quantum, is_scaled=scale_noise
+    )
     rule = model.rule(clip, passes, method, job.origin)
     shape, n_pixels = stack[0].shape, int(np.prod(stack[0].shape))
     value, uncertainty = np.empty(n_pixels, dtype), np.empty(n_pixels, np.float32)
@@ -260,7 +271,8 @@ def _strips(n_pixels: int, n_frames: int, itemsize: int, memory_limit: int) -> l
 class _Job:
     """A stack, in which type its values are compared, and how they come about.
 
-    ``kind`` is uint16 for integers of 16 bits, which then differ from their values by ``origin``.
+    ``kind`` is uint16 for integers of 16 bits, which then differ from their values by ``origin``. ``weights`` are 1 in
+    the mean; there are none where all are the same.
     """
 
     stack: list[Pixels]
@@ -268,26 +280,34 @@ class _Job:
     origin: int
     zeros: Image
     factors: Image
+    weights: Image
     quantum: float
     pairs: Image
 
     @classmethod
-    def of(cls, stack: list[Pixels], zero: PerFrame | None, scale: PerFrame | None) -> _Job:
+    def of(cls, stack: list[Pixels], zero: PerFrame | None, scale: PerFrame | None, weights: PerFrame | None) -> _Job:
         zeros = per_frame(zero, stack, 0.0, "zeros")
         factors = per_frame(scale, stack, 1.0, "scales", zeros)
-        for pixels, factor in zip(stack, factors, strict=True):
+        shares = per_frame(weights, stack, 1.0, "weights", zeros)
+        for pixels, factor, share in zip(stack, factors, shares, strict=True):
             if not 0 < factor < np.inf:
                 raise InsufficientDataError(
                     f"{pixels.name}: cannot be scaled by {factor:g}: a scale is a positive number; "
                     "leave the frame out, or scale by a lit region"
                 )
+            if not 0 < share < np.inf:
+                raise InsufficientDataError(
+                    f"{pixels.name}: its weight is {share:g}, which is no positive number: leave the frame out"
+                )
+        shares = shares[:0] if (shares == shares[0]).all() else shares / shares.mean()
         lowest = {_lowest(pixels) for pixels in stack}
         whole = any(pixels.stored.kind in "iu" for pixels in stack)
-        origin = lowest.pop() if len(lowest) == 1 and not zeros.any() and (factors == 1).all() else None
+        as_stored = not zeros.any() and (factors == 1).all() and not shares.size
+        origin = lowest.pop() if len(lowest) == 1 and as_stored else None
         wide = any(pixels.stored.itemsize > (2 if pixels.stored.kind in "iu" else 4) for pixels in stack)
         kind = np.dtype(np.uint16 if origin is not None else np.float64 if wide else np.float32)
         quantum = float(factors.max()) if whole else 0.0
-        return cls(stack, kind, origin or 0, zeros, factors, quantum, network(len(stack)))
+        return cls(stack, kind, origin or 0, zeros, factors, shares, quantum, network(len(stack)))
 
     def combine(self, strip: slice, buffer: Image, rule: Rule, model: Image, to: Result) -> None:
         """Combine a strip of pixels, whose values are read into ``buffer``."""
@@ -302,7 +322,7 @@ class _Job:
             return
         for number, pixels in enumerate(self.stack):
             self._fill(values[number], pixels, strip, self.zeros[number], self.factors[number])
-        combine_floats(values, self.pairs, rule, model, to)
+        combine_floats(values, self.weights, self.pairs, rule, model, to)
 
     def _fill(self, row: Image, pixels: Pixels, strip: slice, zero: float, factor: float) -> None:
         """Turn stored pixels into values; NaN where one is not to be used."""
@@ -320,77 +340,3 @@ def _lowest(pixels: Pixels) -> int | None:
     if pixels.stored.kind not in "iu" or pixels.stored.itemsize != 2 or pixels.mask is not None:
         return None
     return pixels.zero - (0x8000 if pixels.stored.kind == "i" else 0)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _NoiseModel:
-    """Variance expected of one scaled value: ``constant + photon · median``.
-
-    The noisiest frame sets the floor of the clip, the mean over the frames is the prior of the uncertainty.
-
-    Parameters
-    ----------
-    parts : tuple of ndarray
-        Constant and photon term of the noisiest frame, then of the mean; each of one value, or one for each pixel.
-    quantum : float
-        The scaled value of 1 ADU; 0 where values are not rounded.
-    degrees_of_freedom : int
-        Those that the model counts for; 0 where nothing is known of the noise.
-    """
-
-    parts: tuple[Image, ...]
-    quantum: float
-    degrees_of_freedom: int
-
-    @classmethod
-    def of(
-        cls,
-        noise: npt.ArrayLike | None,
-        scale_noise: bool,
-        gain_e_per_adu: npt.ArrayLike | None,
-        job: _Job,
-        shape: tuple[int, ...],
-    ) -> _NoiseModel:
-        factors = job.factors
-        variance = np.square(positive("noise", 0.0 if noise is None else noise, or_zero=True))
-        per_adu = 1 / positive("gain_e_per_adu", np.inf if gain_e_per_adu is None else gain_e_per_adu, or_zero=False)
-        check_spread("noise", variance, (len(factors), *shape))
-        check_spread("gain_e_per_adu", per_adu, shape)
-        variance = variance.reshape((1,) * (3 - variance.ndim) + variance.shape)
-        weights = np.square(factors) if scale_noise else np.ones_like(factors)
-        if len(variance) == 1:
-            highest, mean = variance[0] * weights.max(), variance[0] * weights.mean()
-        else:
-            variance = variance * weights[:, None, None]
-            highest, mean = variance.max(axis=0), variance.mean(axis=0)
-        parts = (highest, factors.max() * per_adu, mean, factors.mean() * per_adu)
-        return cls(
-            tuple(part.ravel() if part.size == 1 else np.broadcast_to(part, shape).reshape(-1) for part in parts),
-            job.quantum,
-            0 if noise is None and gain_e_per_adu is None else PRIOR_DEGREES_OF_FREEDOM,
-        )
-
-    def rule(self, clip: Sequence[float], passes: int, method: str, origin: int) -> Rule:
-        """Return what is kept; an infinite threshold is a margin without end, whatever the scatter."""
-        margin = self.quantum if self.degrees_of_freedom else 0.0
-        low, high = (0.0 if np.isinf(sigma) else sigma for sigma in clip)
-        margin_low, margin_high = (sigma if np.isinf(sigma) else margin for sigma in clip)
-        return Rule(
-            low,
-            high,
-            margin_low,
-            margin_high,
-            QUANTISATION_VARIANCE * self.quantum**2,
-            float(self.degrees_of_freedom),
-            passes,
-            method == "median",
-            float(origin),
-        )
-
-    def at(self, strip: slice) -> Image:
-        """Return the model of a strip of pixels, as `combine_integers` wants it."""
-        if all(part.size == 1 for part in self.parts):
-            return np.stack(self.parts)
-        return np.stack(
-            [np.broadcast_to(part, strip.stop)[strip] if part.size == 1 else part[strip] for part in self.parts]
-        )

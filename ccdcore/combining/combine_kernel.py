@@ -9,11 +9,12 @@ again, one by one. Everything is in this one module, because the cache of compil
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ccdcore.combining.noise_model import Result, Rule
 from ccdcore.numerics.compiled import compiled, inner
 
 Array = npt.NDArray[Any]
@@ -35,48 +36,6 @@ _MOST = 3e38
 
 _SLACK = 1e-5
 """A value this near a threshold, relatively, is told in double precision on which side it lies."""
-
-
-class Rule(NamedTuple):
-    """What is kept, and how its uncertainty is reckoned; all in units of the combined values.
-
-    Parameters
-    ----------
-    low, high : float
-        Thresholds in units of the scatter.
-    margin_low, margin_high : float
-        What is allowed beyond them.
-    quantisation : float
-        Least variance of a value.
-    degrees_of_freedom : float
-        Those that the noise model counts for.
-    passes : int
-        How often values are clipped at most.
-    median : bool
-        The result is the median of the kept values, not their mean.
-    origin : float
-        Added to the result.
-    """
-
-    low: float
-    high: float
-    margin_low: float
-    margin_high: float
-    quantisation: float
-    degrees_of_freedom: float
-    passes: int
-    median: bool
-    origin: float
-
-
-class Result(NamedTuple):
-    """Where the results of some pixels go, and the counts of each frame."""
-
-    value: Array
-    uncertainty: Array
-    n_used: Array
-    n_rejected: Array
-    n_valid: Array
 
 
 @compiled
@@ -127,7 +86,7 @@ def combine_integers(raw: Array, swap: Array, flip: Array, pairs: Array, rule: R
         _finish(ordered, start, width, total, squares, rule, expected[1], to)
         for j in hits[: _outlying(ordered, width, middle, rule, expected[0], doubt, hits)]:
             deviation = (np.float64(upper[j]) - lower[j] + middle[0, j] + middle[1, j]) / 2
-            least, most, n_rejected = _redo(ordered, j, start + j, deviation, rule, model, to)
+            least, most, n_rejected, _ = _redo(ordered, j, start + j, deviation, rule, model, to)
             if n_rejected > 0:
                 for k in range(n_frames):
                     x = raw[k, start + j]
@@ -136,16 +95,18 @@ def combine_integers(raw: Array, swap: Array, flip: Array, pairs: Array, rule: R
 
 
 @compiled
-def combine_floats(values: Array, pairs: Array, rule: Rule, model: Array, to: Result) -> None:
+def combine_floats(values: Array, weights: Array, pairs: Array, rule: Rule, model: Array, to: Result) -> None:
     """Combine floating-point numbers, of shape (frames, pixels); those that are not finite are missing.
 
-    Other parameters are those of `combine_integers`.
+    ``weights`` has one for each frame, 1 in the mean, or none where all are the same. Where there are some, the terms
+    of the mean over all frames in the model are those of what the weighted scatter shows of a value of weight 1, and
+    two more rows are those of what the mean has of it. Other parameters are those of `combine_integers`.
     """
     n_frames, n_pixels = values.shape
     size = _block_size(n_frames, values.itemsize)
     ordered, middle = np.empty((n_frames, size), values.dtype), np.empty((2, size), values.dtype)
     expected, total, squares = np.zeros((2, size), values.dtype), np.empty(size), np.empty(size)
-    largest = values.dtype.type(_LARGEST)
+    largest, is_weighted = values.dtype.type(_LARGEST), weights.size > 0
     doubt, hits = np.empty(size, np.bool_), np.empty(size, np.int64)
     for start in range(0, n_pixels, size):
         width = min(size, n_pixels - start)
@@ -164,19 +125,28 @@ def combine_floats(values: Array, pairs: Array, rule: Rule, model: Array, to: Re
         total[:width] = 0
         squares[:width] = 0
         for k in range(n_frames):
-            row = ordered[k]
-            for j in range(width):
-                d = np.float64(row[j]) - np.float64(lower[j])
-                total[j] += d
-                squares[j] += d * d
+            row, weight = (values[k, start : start + width], weights[k]) if is_weighted else (ordered[k], 1.0)
+            _add(row, weight, lower, width, total, squares)
         _expect(ordered, start, width, rule, model, expected)
         _finish(ordered, start, width, total, squares, rule, expected[1], to)
+        if is_weighted:
+            _turn_to_that_of_mean(ordered, start, width, rule, model, to)
         for j in hits[: _outlying(ordered, width, middle, rule, expected[0], doubt, hits)]:
-            least, most, n_rejected = _redo(ordered, j, start + j, np.nan, rule, model, to)
+            least, most, n_rejected, light = _redo(ordered, j, start + j, np.nan, rule, model, to)
+            if is_weighted:
+                _weigh(values, weights, start + j, least, most, light, rule, model, to)
             if n_rejected > 0:
                 for k in range(n_frames):
                     x = values[k, start + j]
                     to.n_rejected[k] += abs(x) <= largest and (x < least or x > most)
+
+
+@inner
+def _add(row: Array, weight: float, lower: Array, width: int, total: Array, squares: Array) -> None:
+    for j in range(width):
+        d = np.float64(row[j]) - np.float64(lower[j])
+        total[j] += weight * d
+        squares[j] += weight * d * d
 
 
 @inner
@@ -265,7 +235,7 @@ def _finish(
         return
     kind = squares.dtype.type
     per_value, per_freedom, weight = kind(1 / n), kind(1 / freedom), kind(rule.degrees_of_freedom)
-    least, shrink = kind(rule.quantisation), kind((_efficiency(n) if rule.median else 1.0) / n)
+    least, shrink = kind(rule.least_variance), kind((_efficiency(n) if rule.median else 1.0) / n)
     for j in range(width):
         t = kind(total[j])
         spread = np.maximum(squares[j] - t * t * per_value, kind(0))
@@ -298,8 +268,8 @@ def _outlying(ordered: Array, width: int, middle: Array, rule: Rule, floor: Arra
 @inner
 def _redo(
     ordered: Array, j: int, pixel: int, known: float, rule: Rule, model: Array, to: Result
-) -> tuple[Any, Any, int]:
-    """Combine one pixel value by value; return the least and the most of those kept, and how many are rejected.
+) -> tuple[Any, Any, int, float]:
+    """Combine one pixel value by value; return the least and the most kept, how many are rejected, and the light.
 
     ``known`` is the median deviation of all values, exactly, or NaN.
     """
@@ -309,7 +279,7 @@ def _redo(
     first, last = 0, n_valid
     centre = np.nan
     step = 0 if model.shape[1] == 1 else 1
-    constant, photon, mean_constant, mean_photon = model[:, pixel * step]
+    constant, photon, mean_constant, mean_photon = model[:4, pixel * step]
     light = 0.0
     for number in range(rule.passes + 1):
         if first == last:
@@ -330,20 +300,12 @@ def _redo(
         if last - first == n:
             break
     _result_of(ordered, j, first, last, centre, mean_constant + mean_photon * light, pixel, rule, to)
-    return ordered[first, j], ordered[last - 1, j], n_valid - (last - first)
+    return ordered[first, j], ordered[last - 1, j], n_valid - (last - first), light
 
 
 @inner
 def _result_of(
-    ordered: Array,
-    j: int,
-    first: int,
-    last: int,
-    centre: float,
-    prior: float,
-    pixel: int,
-    rule: Rule,
-    to: Result,
+    ordered: Array, j: int, first: int, last: int, centre: float, prior: float, pixel: int, rule: Rule, to: Result
 ) -> None:
     n = last - first
     to.n_used[pixel] = n
@@ -358,9 +320,49 @@ def _result_of(
     offset = total / n
     freedom = rule.degrees_of_freedom + n - 1
     spread = max(squares - total * offset, 0.0)
-    variance = max((rule.degrees_of_freedom * prior + spread) / freedom, rule.quantisation) if freedom > 0 else np.inf
+    variance = max((rule.degrees_of_freedom * prior + spread) / freedom, rule.least_variance) if freedom > 0 else np.inf
     to.value[pixel] = rule.origin + centre + (0.0 if rule.median else offset)
     to.uncertainty[pixel] = np.sqrt(variance * (_efficiency(n) if rule.median else 1.0) / n)
+
+
+@inner
+def _weigh(
+    values: Array, weights: Array, at: int, low: float, high: float, light: float, rule: Rule, model: Array, to: Result
+) -> None:
+    """Weigh what `_redo` kept of one pixel, the values from ``low`` to ``high``."""
+    n = to.n_used[at]
+    if n == 0:
+        return
+    centre = to.value[at] - rule.origin
+    weight, total, squares = 0.0, 0.0, 0.0
+    for k in range(weights.size):
+        x = values[k, at]
+        if low <= x <= high:
+            d = np.float64(x) - centre
+            weight += weights[k]
+            total += weights[k] * d
+            squares += weights[k] * d * d
+    freedom, i = rule.degrees_of_freedom + n - 1, at * (0 if model.shape[1] == 1 else 1)
+    spread, prior = max(squares - total * total / weight, 0.0), model[2, i] + model[3, i] * light
+    variance = max((rule.degrees_of_freedom * prior + spread) / freedom, rule.least_variance) if freedom > 0 else np.inf
+    to.value[at] += total / weight
+    to.uncertainty[at] = np.sqrt(variance * _of_mean(light, at, model) / weight)
+
+
+@inner
+def _turn_to_that_of_mean(ordered: Array, start: int, width: int, rule: Rule, model: Array, to: Result) -> None:
+    """Turn the uncertainties of a block, which are those that weighted scatter shows, into those of weighted means."""
+    for j in range(width):
+        light = max(_middle(ordered, j, 0, ordered.shape[0]) + rule.origin, 0.0)
+        to.uncertainty[start + j] *= np.sqrt(_of_mean(light, start + j, model))
+
+
+@inner
+def _of_mean(light: float, pixel: int, model: Array) -> float:
+    """Return the variance that a weighted mean has, over what its scatter shows: 1 of weights that suit the noise."""
+    i = pixel * (0 if model.shape[1] == 1 else 1)
+    shown = model[2, i] + model[3, i] * light
+    return (model[4, i] + model[5, i] * light) / shown if shown > 0 else 1.0
 
 
 @inner

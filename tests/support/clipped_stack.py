@@ -32,23 +32,32 @@ def clipped_stack(
     method: str = "mean",
     noise: float | None = None,
     photon: float = 0.0,
+    scales: Image | None = None,
+    weights: Image | None = None,
     quantum: float = 0.0,
 ) -> ClippedStack:
-    """Combine values of shape (frames, …); those that are not finite are missing.
+    """Combine values of shape (frames, …), scaled; those that are not finite are missing.
 
-    ``noise`` is that of a value, ``photon`` the variance for each unit of the median, ``quantum`` the step of whole
-    numbers.
+    ``noise`` is that of an unscaled value, ``photon`` the variance for each unit of the median, ``quantum`` the step of
+    whole numbers.
     """
+    each = (len(values), *[1] * (values.ndim - 1))
+    scales, weights = (np.ones(each) if given is None else np.reshape(given, each) for given in (scales, weights))
+    weights = weights / weights.mean()
     values = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
     given = np.isfinite(values)
     freedom, constant = (0, 0.0) if noise is None else (4, noise**2)
-    margin = quantum if freedom else 0.0
+    margin = quantum * scales.max() if freedom else 0.0
     light = np.fmax(middle(values), 0)
-    expected = constant + photon * light
+    variances = constant * scales**2 + photon * scales * light
+    of_mean = np.mean(weights**2 * variances, axis=0)
+    shown = np.sum((weights - weights**2 / len(values)) * variances, axis=0) / max(len(values) - 1, 1)
+    shown = of_mean if (weights == 1).all() else shown
+    rounded = quantum**2 / 12 * (np.max(scales**2) if (weights == 1).all() else np.mean(weights * scales**2))
     for _ in range(passes):
         centre = middle(values)
         deviation = values - centre
-        floor = np.sqrt(np.maximum(expected, quantum**2 / 12)) if freedom else 0.0
+        floor = np.sqrt(np.maximum(variances.max(axis=0), (quantum * scales.max()) ** 2 / 12)) if freedom else 0.0
         scatter = np.maximum(MAD_TO_SIGMA * middle(np.abs(deviation)), floor)
         below, above = (np.inf if np.isinf(sigma) else sigma * scatter + margin for sigma in (low, high))
         with np.errstate(invalid="ignore"):
@@ -58,11 +67,13 @@ def clipped_stack(
         values = np.where(outlier, np.nan, values)
     n = np.isfinite(values).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.nansum(values, axis=0) / n
-        squares = np.nansum((values - mean) ** 2, axis=0)
-        variance = np.maximum((freedom * expected + squares) / (freedom + n - 1), quantum**2 / 12)
+        weight = np.sum(weights * np.isfinite(values), axis=0)
+        mean = np.nansum(weights * values, axis=0) / weight
+        squares = np.nansum(weights * (values - mean) ** 2, axis=0)
+        variance = np.maximum((freedom * shown + squares) / (freedom + n - 1), rounded)
+        variance = np.where(shown > 0, variance * of_mean / np.where(shown > 0, shown, 1), variance)
         inflation = np.pi / 2 * n / (n + np.where(n % 2, np.pi / 2 - 1, np.pi - 2)) if method == "median" else 1.0
-        uncertainty = np.sqrt(np.where((n + freedom > 1) & (n > 0), variance * inflation / n, np.inf))
+        uncertainty = np.sqrt(np.where((n + freedom > 1) & (n > 0), variance * inflation / weight, np.inf))
     rejected = (given & ~np.isfinite(values)).reshape(len(values), -1).sum(axis=1)
     return ClippedStack(middle(values) if method == "median" else mean, uncertainty, n, rejected)
 

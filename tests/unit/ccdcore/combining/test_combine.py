@@ -148,6 +148,38 @@ def test_dim_frames_are_scaled_before_they_are_clipped():
     assert np.sqrt(np.mean(image.uncertainty**2)) == pytest.approx(measured, rel=0.05)
 
 
+RAMP = np.array([300.0, 500.0, 1000.0, 2000.0, 5000.0, 10_000.0, 20_000.0, 30_000.0])
+
+
+@pytest.mark.parametrize("response", [1.0, 0.03])
+@pytest.mark.parametrize("known", [True, False])
+def test_the_uncertainty_of_a_weighted_mean_is_its_scatter(response, known):
+    rng = np.random.default_rng(8)
+    frames = [rng.normal(rng.poisson(response * level, (300, 400)), 10.0) for level in RAMP]
+    weights = 1 / (10**2 / RAMP**2 + 1 / RAMP)  # those of a response of 1
+    model = {"noise": 10.0, "scale_noise": True, "gain_e_per_adu": 1.0} if known else {}
+    image = combine(frames, clip_sigma=50, scale=1 / RAMP, weights=weights, **model)
+    assert np.mean(image.value) == pytest.approx(response, abs=5e-5)
+    variances = 10**2 / RAMP**2 + response / RAMP
+    assert np.std(image.value) == pytest.approx(np.sqrt(np.sum(weights**2 * variances)) / weights.sum(), rel=0.01)
+    if known or response == 1:  # of what scatters otherwise than its weight says, only a model can tell
+        assert np.sqrt(np.mean(image.uncertainty**2)) == pytest.approx(np.std(image.value), rel=0.01)
+    plain = combine(frames, clip_sigma=50, scale=1 / RAMP, **model)
+    assert np.std(image.value) < 0.4 * np.std(plain.value)
+
+
+def test_frames_that_are_missing_or_clipped_take_their_weights_along():
+    frames = [np.array([[10.0, 10.0, 10.0]]), np.array([[14.0, np.nan, 14.0]]), np.array([[11.0, 11.0, 900.0]])]
+    image = combine(frames, clip_sigma=5, noise=2.0, weights=[2, 6, 4])
+    np.testing.assert_allclose(image.value, [[(20 + 84 + 44) / 12, (20 + 44) / 6, (20 + 84) / 8]])
+    np.testing.assert_array_equal(image.n_used, [[3, 2, 2]])
+
+
+def test_equal_weights_are_none():
+    frames = [np.full((3, 4), level, np.uint16) for level in (7, 9, 10)]
+    same(combine(frames, noise=1.0, weights=[3, 3, 3]), combine(frames, noise=1.0))
+
+
 def test_a_function_may_give_the_scale():
     frames = [np.full((4, 5), level) for level in (100.0, 50.0)]
     np.testing.assert_allclose(combine(frames, scale=lambda image: 1 / np.median(image)).value, 1.0)
@@ -206,26 +238,25 @@ def stacks(draw):
     noise=st.sampled_from([None, 0.0, 2.0]),
     masked=st.booleans(),
     scaled=st.booleans(),
+    weighted=st.booleans(),
 )
-def test_the_compiled_loops_do_what_the_definition_says(stack, clip, passes, method, noise, masked, scaled):
+def test_the_compiled_loops_do_what_the_definition_says(stack, clip, passes, method, noise, masked, scaled, weighted):
     values, frames = stack.astype(np.float64), list(stack)
     values[np.abs(values) > 1e37] = np.nan
     if masked:
         mask = np.random.default_rng(len(stack)).random(stack.shape) < 0.3
         values, frames = np.where(mask, np.nan, values), list(np.ma.MaskedArray(stack, mask))
     quantum = float(stack.dtype.kind in "iu")
-    scales = None
-    if scaled:
-        scales = np.where(np.arange(len(stack)) % 2, 0.5, 2.0)  # powers of two are exact
-        values, quantum = values * scales.reshape(-1, 1, 1), quantum * scales.max()
-    gain = None if noise is None or scaled else 1.5
+    scales = np.where(np.arange(len(stack)) % 2, 0.5, 2.0) if scaled else np.ones(len(stack))  # they are exact
+    weights = np.random.default_rng(len(stack)).uniform(0.1, 10, len(stack)) if weighted and method == "mean" else None
+    values = values * scales.reshape(-1, 1, 1)
+    options = {"passes": passes, "method": method, "noise": noise, "weights": weights}
+    gain = None if noise is None else 1.5
     photon = 0.0 if gain is None else 1 / gain
     expected = clipped_stack(
-        values, low=clip[0], high=clip[1], passes=passes, method=method, noise=noise, photon=photon, quantum=quantum
+        values, low=clip[0], high=clip[1], photon=photon, scales=scales, quantum=quantum, **options
     )
-    image = combine(
-        frames, clip_sigma=clip, passes=passes, method=method, noise=noise, gain_e_per_adu=gain, scale=scales
-    )
+    image = combine(frames, clip_sigma=clip, scale=scales, scale_noise=True, gain_e_per_adu=gain, **options)
     np.testing.assert_array_equal(image.n_used, expected.n_used)
     np.testing.assert_allclose(image.value, expected.value, rtol=1e-12, atol=0)
     np.testing.assert_allclose(image.uncertainty, expected.uncertainty, rtol=1e-5, atol=1e-6)
@@ -454,6 +485,9 @@ PLAIN = np.zeros((4, 4))
         ([PLAIN], {"noise": np.ones((3, 3))}, InsufficientDataError, r"noise has shape \(3, 3\)"),
         ([PLAIN], {"gain_e_per_adu": 0.0}, ValueError, "gain_e_per_adu: give positive numbers"),
         ([PLAIN], {"zero": [np.nan]}, InsufficientDataError, "give a finite number for each frame"),
+        ([PLAIN], {"weights": [0]}, InsufficientDataError, "image 1: its weight is 0, which is no positive number"),
+        ([PLAIN] * 2, {"weights": [1]}, InsufficientDataError, "1 weights for 2 frames: give one for each"),
+        ([PLAIN], {"weights": [1], "method": "median"}, ValueError, "weights are those of a mean: leave them out"),
         ([PLAIN + 1j], {}, InsufficientDataError, "image 1: its pixels are complex numbers"),
         ([PLAIN, PLAIN.astype("c8")], {}, InsufficientDataError, "image 2: its pixels are complex numbers"),
         ([PLAIN.astype(str)], {}, InsufficientDataError, "image 1: its pixels are of type <U"),
