@@ -33,6 +33,7 @@ _WIDE_CLIP_SIGMA = 5.0
 _MAYBE_HIT = 9.0
 """(3 σ)², of noise that the light of the cosmic ray itself is in."""
 _BOXES_PER_STRIP = 4
+_PIXELS_PER_STRIP = 2**16
 _MARGIN = 2
 """Rows around a strip that derivatives and means of neighbours reach into."""
 _FIRST_LOOK_PIXELS = 2**19
@@ -157,14 +158,15 @@ def strips(
     """
     rows, columns = (np.linspace(0, n, max(1, round(n / BOX)) + 1).astype(int) for n in pair.first.shape)
     every = max(1, pair.first.frame.size // _NEIGHBOUR_PIXELS)
+    n_boxes = max(_BOXES_PER_STRIP, _PIXELS_PER_STRIP // (BOX * pair.first.shape[1]))
 
     def work(k: int) -> T:
-        bounds = rows[k : k + _BOXES_PER_STRIP + 1]
+        bounds = rows[k : k + n_boxes + 1]
         boxes = Boxes(bounds - bounds[0], columns)
-        neighbours = not quick and k % (_BOXES_PER_STRIP * every) == 0
+        neighbours = not quick and k % (n_boxes * every) == 0
         return make(_strip_residuals(pair, gain, slice(bounds[0], bounds[-1]), boxes, clip, neighbours))
 
-    step = _BOXES_PER_STRIP * (stride(pair.first) if quick else 1)
+    step = n_boxes * (stride(pair.first) if quick else 1)
     yield from of_parts(work, range(0, rows.size - 1, step), n_pixels=pair.first.frame.size)
 
 
