@@ -30,10 +30,6 @@ LOOSER = {
     "overscan_read_noise": 1e-7,
     # Seen 2e-7: of the same fit, and no more than its uncertainty.
     "a00": 1e-5,
-    # Seen 6e-5: roots of small differences of sums of squares, which are of 32 bits, in each processor's order.
-    "row_noise_adu": 1e-3,
-    "column_noise_adu": 1e-3,
-    "fixed_pattern_adu": 1e-4,
     "pickup_adu": 1e-6,
 }
 """How far a quantity may be off where sums are taken in another order, as a fraction; the others by `RELATIVE`.
