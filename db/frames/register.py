@@ -137,8 +137,11 @@ def _know_by(session: Session, sha256: str, former_sha256: str | None) -> None:
 
 def _set_id(session: Session, **key: object) -> int:
     table = models.CalibrationSet
-    session.execute(insert(session, table).values(key).on_conflict_do_nothing())
-    return session.scalars(select(table.id).filter_by(**key)).one()
+    on_record = select(table.id).filter_by(**key)
+    if (found := session.scalars(on_record).first()) is None:
+        session.execute(insert(session, table).values(key).on_conflict_do_nothing())
+        found = session.scalars(on_record).one()
+    return found
 
 
 def _instrument_id(session: Session, *, name: str, entry: Instrument | None, now: datetime) -> int:
@@ -148,5 +151,8 @@ def _instrument_id(session: Session, *, name: str, entry: Instrument | None, now
         if entry is None
         else entry_values(entry, now=now)
     )
-    session.execute(insert(session, table).values(values).on_conflict_do_nothing())
-    return session.scalars(select(table.id).filter_by(name=values["name"], digest=values["digest"])).one()
+    on_record = select(table.id).filter_by(name=values["name"], digest=values["digest"])
+    if (found := session.scalars(on_record).first()) is None:
+        session.execute(insert(session, table).values(values).on_conflict_do_nothing())
+        found = session.scalars(on_record).one()
+    return found
