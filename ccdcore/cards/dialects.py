@@ -174,6 +174,9 @@ NO_SECTION = frozenset({"", "unknown", "undefined", "none", "n/a", "[0:0,0:0]"})
 """How section cards say nothing."""
 
 COMBINED_FLAGS = ("COMBINED", "ISMASTER")
+PROCSOFT = "ccdwatch"
+"""What our own masters have in a card of that name."""
+
 _KINDS = "(?:bias(?:es)?|zeros?|darks?|flats?|offsets?)"
 _MADE = "(?:combined|comb|mean|median|med|averaged?|avg|ave|norm|normali[sz]ed|calibrated|reduced)"
 COMBINED_WORDS = re.compile(

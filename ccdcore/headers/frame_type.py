@@ -17,6 +17,7 @@ from ccdcore.cards.dialects import (
     NAME_WORDS,
     NO_TYPE,
     PIPELINE_CARDS,
+    PROCSOFT,
     PRODUCT_CARDS,
     QUALIFIERS,
     REDUCTION_CARDS,
@@ -66,7 +67,8 @@ def classify(
     A type card that names no calibration ("Light Frame", "object") is
     outranked by such an OBJECT that says flat or bias, and where OBJECT says
     nothing by a file name that does; a plain "LIGHT" by the latter only.
-    Masters and reduced frames are no raw ones, whatever else the header says;
+    Masters and reduced frames are no raw ones, whatever else the header says, and
+    ccdwatch's own, which keep cards of raw ones, whatever a rule says;
     they and frames whose evidence is unclear are `FrameType.OTHER`.
 
     Parameters
@@ -84,9 +86,13 @@ def classify(
     """
     ruled = _by_rule(cards, filename, entry)
     made = next(_made_of_frames(cards, object_card, filename, exposure_time_s), None)
-    if ruled is None and made is not None:
+    if made is not None and (ruled is None or _is_our_own(cards)):
         return FrameType.OTHER, made
     return ruled or _by_evidence(cards, _target(cards, object_card), _by_name(filename), exposure_time_s)
+
+
+def _is_our_own(cards: Cards) -> bool:
+    return cards.get("COMBINED") is True and cards.get("PROCSOFT") == PROCSOFT
 
 
 def holds(cards: Cards, conditions: FrameRule) -> bool:

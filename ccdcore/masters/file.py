@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from os import PathLike
 from pathlib import Path
@@ -15,17 +15,61 @@ import numpy as np
 from astropy.io import fits
 from astropy.time import Time
 
+from ccdcore.cards.values import Cards
+from ccdcore.cards.writing import plain_ascii, set_card
 from ccdcore.errors import FrameReadError
+from ccdcore.headers.readout_configuration import gain_is_a_setting
 from ccdcore.reduction.master import MaskBit, Master, MasterInput
 
 if TYPE_CHECKING:
+    from ccdcore.cards.sections import Amplifier
     from ccdcore.masters.bad_pixels import BadPixels
 
 _MOST_IMCMB = 999
 """IMCMB999 is the last name of eight characters; the table has every frame."""
 
+_MASTER = "Master "
+"""IMAGETYP begins with it, as Siril, PixInsight and AstroImageJ have it; in capitals until 2026."""
 
-def master_hdulist(master: Master, cards: Mapping[str, Any] | None = None) -> fits.HDUList:
+_SAME_EXPOSURE = 0.01
+"""Exposures that differ by less are one."""
+
+
+_DONE = {
+    "bias": ("OVERSCAN", "TRIM", "FIXPIX"),
+    "dark": ("OVERSCAN", "TRIM", "FIXPIX", "ZEROCOR"),
+    "flat": ("OVERSCAN", "TRIM", "FIXPIX", "ZEROCOR", "DARKCOR"),
+}
+"""Without these cards IRAF's ccdproc reduces a master as it does a raw frame, and writes over it."""
+
+_OF_AMPLIFIERS = "gain_e_per_adu", "gain_uncertainty", "read_noise_e", "read_noise_uncertainty"
+"""Columns of the table of amplifiers."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredAmplifier:
+    """Gain and read noise of an amplifier, as the file of a master tells them; None where there is none.
+
+    Parameters
+    ----------
+    amplifier : Amplifier
+        Its name and data section.
+    gain_e_per_adu, gain_uncertainty : float or None
+        In electrons per ADU, with the total 1-σ uncertainty, statistical and systematic.
+    read_noise_e, read_noise_uncertainty : float or None
+        In electrons RMS, with the total 1-σ uncertainty.
+    """
+
+    amplifier: Amplifier
+    gain_e_per_adu: float | None = None
+    gain_uncertainty: float | None = None
+    read_noise_e: float | None = None
+    read_noise_uncertainty: float | None = None
+
+
+def master_hdulist(
+    master: Master, cards: Mapping[str, Any] | None = None, measured: Sequence[MeasuredAmplifier] = ()
+) -> fits.HDUList:
     """Lay out a master as FITS: primary image, UNCERT, MASK, NCOMBINE, PROVENANCE.
 
     Parameters
@@ -33,8 +77,10 @@ def master_hdulist(master: Master, cards: Mapping[str, Any] | None = None) -> fi
     master : Master
         The master.
     cards : mapping of str to object, optional
-        More cards of the primary header: keyword → value, or (value, comment).
-        Text is reduced to printable ASCII; None, NaN and infinity are left out.
+        More cards of the primary header: keyword → value, or (value, comment). Those of the master itself and of what
+        was measured come before them. Text is reduced to printable ASCII; None, NaN and infinity are left out.
+    measured : sequence of MeasuredAmplifier
+        Gain and read noise, as the cards EGAIN and RDNOISE; of several amplifiers as the table AMPLIFIERS.
 
     Returns
     -------
@@ -42,15 +88,16 @@ def master_hdulist(master: Master, cards: Mapping[str, Any] | None = None) -> fi
         As `CCDData.read` understands it, unit, uncertainty and mask included.
     """
     primary = fits.PrimaryHDU(np.asarray(master.value, dtype=np.float32))
-    for keyword, value in {**_cards(master), **(cards or {})}.items():
-        _set(primary.header, keyword, value)
+    for keyword, value in {**(cards or {}), **_cards_measured(measured, cards or {}), **_cards(master)}.items():
+        set_card(primary.header, keyword, value)
     uncertainty = fits.ImageHDU(np.asarray(master.uncertainty, dtype=np.float32), name="UNCERT")
     uncertainty.header["BUNIT"] = (master.unit, "1-sigma uncertainty")
     uncertainty.header["UTYPE"] = "StdDevUncertainty"
     mask = fits.ImageHDU(np.asarray(master.mask, dtype=np.uint8), name="MASK")
     _name_bits(mask.header)
     n_used = fits.ImageHDU(np.asarray(master.n_used, dtype=np.uint16), name="NCOMBINE")
-    return fits.HDUList([primary, uncertainty, mask, n_used, _provenance(master.inputs)])
+    tables = [_provenance(master.inputs), *([_amplifiers(measured)] if len(measured) > 1 else [])]
+    return fits.HDUList([primary, uncertainty, mask, n_used, *tables])
 
 
 def mask_hdulist(bad: BadPixels, cards: Mapping[str, Any] | None = None) -> fits.HDUList:
@@ -59,9 +106,9 @@ def mask_hdulist(bad: BadPixels, cards: Mapping[str, Any] | None = None) -> fits
     Parameters and cards are as of `master_hdulist`. The mask has the shape (rows, columns) of the frames.
     """
     primary = fits.PrimaryHDU(np.asarray(bad.mask, dtype=np.uint8))
-    own = {"BUNIT": ("", "bits"), "IMAGETYP": ("MASTER MASK", "what this image is"), "COMBINED": True}
-    for keyword, value in {**own, "NCOMBINE": len(bad.inputs), **(cards or {})}.items():
-        _set(primary.header, keyword, value)
+    own = {"BUNIT": ("", "bits"), "IMAGETYP": (f"{_MASTER}Mask", "what this image is"), "COMBINED": True}
+    for keyword, value in {**(cards or {}), **own, "NCOMBINE": len(bad.inputs)}.items():
+        set_card(primary.header, keyword, value)
     _name_bits(primary.header)
     return fits.HDUList([primary, _provenance(bad.inputs)])
 
@@ -93,7 +140,7 @@ def read_master(path: str | PathLike[str]) -> Master:
             header = hdus[0].header
             exposures = header.get("EXPMIN"), header.get("EXPMAX")
             return Master(
-                kind=header["IMAGETYP"].removeprefix("MASTER ").lower(),
+                kind=header["IMAGETYP"].lower().removeprefix(_MASTER.lower()),
                 value=_native(hdus[0].data),
                 uncertainty=_native(hdus["UNCERT"].data),
                 mask=_native(hdus["MASK"].data),
@@ -111,13 +158,17 @@ def _cards(master: Master) -> dict[str, Any]:
     """Return the cards that follow from the master itself."""
     cards: dict[str, Any] = {
         "BUNIT": (master.unit, "unit of the image"),
-        "IMAGETYP": (f"MASTER {master.kind.upper()}", "what this image is"),
+        "IMAGETYP": (f"{_MASTER}{master.kind.title()}", "what this image is"),
         "COMBINED": (True, "this is a stack of frames"),
         "NCOMBINE": (len(master.inputs), "number of frames combined"),
         "CLIPLOW": (_threshold(master.clip_sigma[0]), "[sigma] clipped below the median"),
         "CLIPHIGH": (_threshold(master.clip_sigma[1]), "[sigma] clipped above the median"),
     }
+    cards |= dict.fromkeys(_DONE.get(master.kind, ()), ("ccdwatch", "for IRAF: nothing is left to do"))
+    if master.kind == "flat":
+        cards["CCDMEAN"] = (1.0, "for IRAF: what the flat is normalised to")
     if master.exposure_range_s is not None:
+        cards["EXPTIME"] = (_exposure(master), "[s] exposure time")
         cards["EXPMIN"] = (master.exposure_range_s[0], "[s] shortest exposure of the inputs")
         cards["EXPMAX"] = (master.exposure_range_s[1], "[s] longest exposure of the inputs")
     began = [entry.date_obs for entry in master.inputs if entry.date_obs is not None]
@@ -128,6 +179,34 @@ def _cards(master: Master) -> dict[str, Any]:
     for number, entry in enumerate(master.inputs[:_MOST_IMCMB], start=1):
         cards[f"IMCMB{number:03d}"] = entry.path.name
     return cards
+
+
+def _exposure(master: Master) -> float | None:
+    """Return the exposure in seconds that a master is for; None of frames of several."""
+    if master.unit == "adu/s":
+        return 1.0
+    shortest, longest = master.exposure_range_s or (0.0, 0.0)
+    return (shortest + longest) / 2 if longest - shortest <= _SAME_EXPOSURE * longest else None
+
+
+def _cards_measured(measured: Sequence[MeasuredAmplifier], cards: Cards) -> dict[str, Any]:
+    """Return the cards of section, gain and read noise; of several amplifiers they stand in a table, and not here.
+
+    GAIN is the gain too where it is that in the cards of the frames; where it is a setting it stays one.
+    """
+    if not measured:
+        return {}
+    one = measured[0] if len(measured) == 1 else None
+    section = str(one.amplifier.data) if one else None
+    found: dict[str, Any] = {"DATASEC": (section, "pixels that see light"), **({} if one else {"CCDSEC": None})}
+    if one is None or one.gain_e_per_adu is not None:
+        gain = (one and one.gain_e_per_adu, "[electron/adu] measured gain")
+        found |= {"EGAIN": gain, "EGAINERR": (one and one.gain_uncertainty, "[electron/adu] its total uncertainty")}
+        found |= {"GAIN": gain} if "GAIN" in cards and not gain_is_a_setting(cards) else {}
+    if one is None or one.read_noise_e is not None:
+        found["RDNOISE"] = (one and one.read_noise_e, "[electron] measured read noise")
+        found["RDNOIERR"] = (one and one.read_noise_uncertainty, "[electron] its total uncertainty")
+    return found
 
 
 def _threshold(sigma: float) -> float | str:
@@ -146,47 +225,41 @@ def _date_cards(which: str, when: datetime, comment: str) -> dict[str, Any]:
     return {f"DATE-{which}": (time.isot, f"UTC, {comment}"), f"MJD-{which}": (float(time.mjd), f"[d] {comment}")}
 
 
-def _set(header: fits.Header, keyword: str, value: Any) -> None:
-    """Set a card to what FITS can hold of ``value``."""
-    value, comment = value if isinstance(value, tuple) else (value, None)
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, datetime):
-        value = value.astimezone(UTC).replace(tzinfo=None).isoformat()
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return
-    if not isinstance(value, bool | int | float):
-        value = _ascii(str(value))
-    header[keyword] = (value, None if comment is None else _ascii(str(comment)))
+def _text(name: str, values: Sequence[str]) -> fits.Column:
+    return fits.Column(name, f"{max(1, *map(len, values))}A", array=np.array(values))
 
 
-def _ascii(text: str) -> str:
-    """Return ``text`` in printable ASCII: accents dropped, what has no likeness as a question mark."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return "".join(c if " " <= c <= "~" else "?" for c in plain)
+def _numbers(name: str, values: Sequence[float | None], unit: str | None = None) -> fits.Column:
+    return fits.Column(name, "D", unit, array=np.array(values, dtype=np.float64))
+
+
+def _amplifiers(measured: Sequence[MeasuredAmplifier]) -> fits.BinTableHDU:
+    columns = [
+        _text("amplifier", [plain_ascii(one.amplifier.name) for one in measured]),
+        _text("datasec", [str(one.amplifier.data) for one in measured]),
+        # Columns have no unit: electrons are none of the FITS standard.
+        *(_numbers(name, [getattr(one, name) for one in measured]) for name in _OF_AMPLIFIERS),
+    ]
+    table = fits.BinTableHDU.from_columns(columns, name="AMPLIFIERS")
+    table.header.add_comment("measured gain in electron/adu, read noise in electron, total 1-sigma uncertainties")
+    return table
 
 
 def _provenance(inputs: Sequence[MasterInput]) -> fits.BinTableHDU:
-    def text(name: str, values: list[str]) -> fits.Column:
-        return fits.Column(name, f"{max(1, *map(len, values))}A", array=np.array(values))
-
-    def number(name: str, values: list[float | None], unit: str | None = None) -> fits.Column:
-        return fits.Column(name, "D", unit, array=np.array(values, dtype=np.float64))
-
     table = fits.BinTableHDU.from_columns(
         [
-            text(
+            _text(
                 "path",
                 [quote(str(entry.path), safe="/!#$&'()*+,:;=?@[]~", errors="surrogateescape") for entry in inputs],
             ),
-            text("sha256", [entry.sha256 for entry in inputs]),
-            text(
+            _text("sha256", [entry.sha256 for entry in inputs]),
+            _text(
                 "date_obs", [entry.date_obs.astimezone(UTC).isoformat() if entry.date_obs else "" for entry in inputs]
             ),
-            number("exposure_time", [entry.exposure_time_s for entry in inputs], "s"),
-            number("scale", [entry.scale for entry in inputs]),
-            number("level", [entry.level_adu for entry in inputs], "adu"),
-            number("rejected_fraction", [entry.rejected_fraction for entry in inputs]),
+            _numbers("exposure_time", [entry.exposure_time_s for entry in inputs], "s"),
+            _numbers("scale", [entry.scale for entry in inputs]),
+            _numbers("level", [entry.level_adu for entry in inputs], "adu"),
+            _numbers("rejected_fraction", [entry.rejected_fraction for entry in inputs]),
         ],
         name="PROVENANCE",
     )

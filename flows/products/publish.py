@@ -7,18 +7,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import chain, count
+from math import hypot
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ccdcore.cards.common import common_cards
+from ccdcore.cards.dialects import PROCSOFT
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.frames.imstat import imstat
 from ccdcore.frames.series import stand_in_note
 from ccdcore.headers.instrument import FrameType
+from ccdcore.io.read import read_header
 from ccdcore.io.write import appearing
 from ccdcore.masters.check import check_master
-from ccdcore.masters.file import mask_hdulist, master_hdulist
+from ccdcore.masters.file import MeasuredAmplifier, mask_hdulist, master_hdulist
 from ccdcore.numerics.pixel_values import cut_off
 from ccdcore.quantities import Verdict
 from ccdcore.reduction.master import MaskBit
@@ -38,9 +43,6 @@ if TYPE_CHECKING:
 
     from ccdcore.masters.bad_pixels import BadPixels
     from ccdcore.reduction.master import Master
-
-_KEYWORDS = {"gain": ("GAIN", "GAINERR"), "read_noise": ("RDNOISE", "RDNOIERR")}
-"""Quantity → keyword of its value and of its uncertainty; with several amplifiers their numbers are appended."""
 
 _ENOUGH_PIXELS = 2**22
 _STATISTICS = ("npix", "min", "max", "mean", "median", "std", "mad")
@@ -85,7 +87,9 @@ def publish_master(
         statistics=_statistics(master),
         remark="; ".join(filter(None, [*doubts, *remarks, stand_ins_of(of_run.frames), *of_run.remarks])) or None,
     )
-    return _publish(home, run_id, row, master_hdulist(master, _cards(run, measured, filter_name)))
+    used = _frames_of(master, of_run)
+    cards = _cards(run, used, filter_name)
+    return _publish(home, run_id, row, master_hdulist(master, cards, _amplifiers(used, measured)))
 
 
 def _n_excluded(inputs: Inputs, kind: str, filter_name: str | None) -> int:
@@ -105,7 +109,7 @@ def _n_excluded(inputs: Inputs, kind: str, filter_name: str | None) -> int:
 def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
     """Write a mask of bad pixels below the home, record it as a master of kind ``mask``, and return its id."""
     with home.read_session() as session:
-        run = get_run(session, run_id)
+        run, of_run = get_run(session, run_id), inputs_of_run(session, run_id)
     path = master_path(
         instrument=run.instrument,
         night=run.night,
@@ -129,7 +133,13 @@ def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
         statistics={name: float(table[name][0]) for name in _STATISTICS},
         remark="; ".join(dict.fromkeys(filter(None, map(bad.not_looked_for, bad.counts)))) or None,
     )
-    return _publish(home, run_id, row, mask_hdulist(bad, _cards(run, [], None)))
+    return _publish(home, run_id, row, mask_hdulist(bad, _cards(run, _frames_of(bad, of_run), None)))
+
+
+def _frames_of(product: Master | BadPixels, inputs: Inputs) -> list[SeriesFrame]:
+    """Return the frames that a product was made of."""
+    used = {one.sha256 for one in product.inputs}
+    return [one.frame for one in inputs.frames if one.frame.sha256 in used]
 
 
 def _publish(home: Home, run_id: int, row: NewMaster, hdulist: HDUList) -> int:
@@ -214,26 +224,37 @@ def _verdict(remarks: Sequence[str], doubts: Sequence[str] = ()) -> Verdict:
     return "bad" if len(remarks) > 1 else "suspect" if remarks or doubts else "ok"
 
 
-def _cards(run: RunRow, measured: Sequence[MeasurementRow], filter_name: str | None) -> dict[str, Any]:
-    cards: dict[str, Any] = {
-        "INSTRUME": run.instrument,
-        "FILTER": filter_name,
+def _cards(run: RunRow, frames: Sequence[SeriesFrame], filter_name: str | None) -> dict[str, Any]:
+    """Return what the headers of the frames agree in, and where the master comes from."""
+    temperatures = [t for frame in frames if (t := frame.info.ccd_temperature_c) is not None]
+    of_frames = {"INSTRUME": run.instrument, "FILTER": filter_name} | common_cards(
+        read_header(frame.path).cards for frame in frames
+    )
+    return of_frames | {
+        "CCD-TEMP": (fmean(temperatures) if temperatures else None, "[degC] mean of the frames"),
+        "CCDINSTR": (run.instrument, "instrument, as ccdwatch calls it"),
         "CCDCONF": (run.configuration, "read-out configuration"),
         "CALIBID": (f"run:{run.id}", "see ccdwatch provenance"),
-        "PROCSOFT": "ccdwatch",
+        "PROCSOFT": PROCSOFT,
         "PROCVER": version("ccdwatch"),
     }
-    amplifiers = list(dict.fromkeys(row.amplifier for row in measured))
-    for number, amplifier in enumerate(amplifiers, start=1):
-        suffix = str(number) if len(amplifiers) > 1 else ""
-        if suffix:
-            cards[f"AMPNAM{suffix}"] = (amplifier, "name of the amplifier")
-        for row in measured:
-            if row.amplifier == amplifier and row.quantity in _KEYWORDS:
-                keyword, error = _KEYWORDS[row.quantity]
-                cards[keyword + suffix] = (row.value, f"[{row.unit}] measured {row.quantity.replace('_', ' ')}")
-                cards[error[: 8 - len(suffix)] + suffix] = (row.uncertainty, f"[{row.unit}] its 1-sigma uncertainty")
-    return cards
+
+
+def _amplifiers(frames: Sequence[SeriesFrame], measured: Sequence[MeasurementRow]) -> list[MeasuredAmplifier]:
+    """Return gain and read noise of each amplifier, with total uncertainties."""
+    found = []
+    for amplifier in frames[0].amplifiers:
+        of = {row.quantity: row for row in measured if row.amplifier == amplifier.name}
+        gain, read_noise = of.get("gain"), of.get("read_noise")
+        relative = (gain.details.get("systematic_uncertainty") or 0.0) / gain.value if gain else 0.0
+        values = [(row.value, _total(row, relative)) if row else (None, None) for row in (gain, read_noise)]
+        found.append(MeasuredAmplifier(amplifier, *values[0], *values[1]))
+    return found
+
+
+def _total(row: MeasurementRow, relative_systematic: float) -> float | None:
+    """Return the total uncertainty of a gain, or of what was multiplied by it."""
+    return None if row.uncertainty is None else hypot(row.uncertainty, row.value * relative_systematic)
 
 
 def _statistics(master: Master) -> dict[str, Any]:

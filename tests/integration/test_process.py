@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from math import hypot
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -197,7 +198,14 @@ def test_masters_are_what_the_files_hold(notebook_run: tuple[Place, dict[str, An
         assert image.shape == image.uncertainty.array.shape == image.mask.shape == used.shape == (100, 2048)
         assert hashlib.sha256(path.read_bytes()).hexdigest() == row["sha256"]
         assert (header["COMBINED"], header["NCOMBINE"], len(provenance)) == (True, row["n_combined"], row["n_combined"])
-        assert header["GAIN"] == answer["characterisations"][0]["gain_e_per_adu"]
+        (of,) = answer["characterisations"]
+        total = hypot(of["gain_uncertainty"], of["gain_systematic_uncertainty"])
+        assert (header["EGAIN"], header["EGAINERR"]) == (of["gain_e_per_adu"], pytest.approx(total))
+        assert (header["RDNOISE"], header["RDNOIERR"] > of["read_noise_uncertainty"]) == (of["read_noise_e"], True)
+        kept = {"HEAD": "DU970P_BV", "HBIN": 1, "READTIME": 1e-6, "SERNO": 8112, "INSTRUME": "DU970P_BV"}
+        assert {keyword: header[keyword] for keyword in kept} == kept
+        assert (header["EXPTIME"], header["CCD-TEMP"]) == ({"bias": 1e-5, "flat": 8.0}[row["kind"]], -70.0)
+        assert not {"FRAME", "DATE", "EXPOSURE", "BZERO"} & set(header)
         assert used.max() == row["n_combined"]
         reference = place.home / "reference" / row["instrument"] / f"master_{row['kind']}_{row['configuration']}.fits"
         assert reference.read_bytes() == path.read_bytes()

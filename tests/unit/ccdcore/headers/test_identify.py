@@ -203,6 +203,29 @@ def test_rules_of_the_entry_come_first(cards, filename, frame_type, reason):
     assert reason in found.frame_type_reason
 
 
+@pytest.mark.parametrize("image_type", ["Master Bias", "MASTER BIAS", "Master Flat", "Master Mask"])
+@pytest.mark.parametrize("software", ["ccdwatch", None])
+def test_masters_are_no_raw_frames(image_type, software):
+    """Ours keep cards of raw ones, by which rules know those; also where it was written before they did."""
+    cards = {
+        "IMAGETYP": image_type,
+        "COMBINED": True,
+        "NCOMBINE": 5,
+        "INSTRUME": "cam",
+        "EXPTIME": 0.0,
+        "SHUT": "closed",
+    }
+    rule = FrameRule(cards={"SHUT": "closed"})
+    entry = Instrument(name="cam", match={"INSTRUME": "cam"}, frame_type={FrameType.BIAS: rule})
+    cards |= {"PROCSOFT": software} if software else {}
+    assert info(cards).frame_type is FrameType.OTHER
+    assert info(cards).frame_type_reason.startswith("COMBINED = T: a combined frame, not a raw one")
+    ruled = info(cards, instruments=[entry]).frame_type
+    assert ruled is (FrameType.OTHER if software else FrameType.BIAS)
+    without = {keyword: value for keyword, value in cards.items() if keyword not in {"COMBINED", "NCOMBINE"}}
+    assert info(without).frame_type is FrameType.OTHER  # as other programs may write it again
+
+
 def test_validity_of_an_entry_is_half_open():
     first = Instrument("first", valid_to=datetime(2022, 1, 1, tzinfo=UTC))
     second = Instrument("second", valid_from=datetime(2022, 1, 1, tzinfo=UTC))

@@ -195,7 +195,7 @@ def test_the_file_names_its_bits_and_its_frames(tmp_path: Path, biases: list[Fra
     header = fits.getheader(path)
     names = [header[f"MASKB{n}"] for n in range(8)]
     assert names == ["NO_DATA", "OUTSIDE", "UNLIT", "SATURATED", "HOT", "DEAD", "NOISY", "NONLINEAR"]
-    assert (header["IMAGETYP"], header["INSTRUME"], header["NCOMBINE"]) == ("MASTER MASK", "cam", 10)
+    assert (header["IMAGETYP"], header["INSTRUME"], header["NCOMBINE"]) == ("Master Mask", "cam", 10)
     assert set(fits.getdata(path, "PROVENANCE")["sha256"]) == {one.sha256 for one in biases}
     read = CCDData.read(path)
     assert np.array_equal(read.data, bad.mask)

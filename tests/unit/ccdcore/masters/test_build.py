@@ -11,6 +11,7 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
+from astropy.table import QTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ from ccdcore.masters.build import (
     read_master,
     residual,
 )
+from ccdcore.masters.file import MeasuredAmplifier
 from ccdcore.recipe import BiasRecipe, DarkRecipe, FlatRecipe
 from tests.support.simulate import (
     Camera,
@@ -41,6 +43,7 @@ from tests.support.simulate import (
     cosmic_rays,
     dark_pixels,
     flat_pixels,
+    four_amplifiers,
     spectrum_light,
     uniform_light,
 )
@@ -336,7 +339,7 @@ class TestCheck:
 
 CARDS = {
     "GAIN": (1.5, "[electron/adu] measured"),
-    "GAINERR": np.float32(0.01),
+    "FOCALLEN": np.float32(0.01),
     "RDNOISE": float("nan"),
     "FILTER": None,
     "CALIBID": np.int64(7),
@@ -380,7 +383,7 @@ class TestFile:
         path = tmp_path / "master.fits"
         write_hdulist(path, master_hdulist(master, CARDS))
         header = fits.getheader(path)
-        assert header["IMAGETYP"] == f"MASTER {master.kind.upper()}"
+        assert header["IMAGETYP"] == f"Master {master.kind.title()}"
         assert header["COMBINED"] is True
         assert header["NCOMBINE"] == len(master.inputs)
         assert header["IMCMB001"] == f"{master.kind}_0.fits"
@@ -390,11 +393,62 @@ class TestFile:
             seconds=last.exposure_time_s
         )
         assert (header["CLIPLOW"], header["CLIPHIGH"]) == master.clip_sigma
+        assert header["EXPTIME"] == (1.0 if master.unit == "adu/s" else last.exposure_time_s)
         assert (header["GAIN"], header["CALIBID"]) == (1.5, 7)
         assert header.comments["GAIN"] == "[electron/adu] measured"
         assert header["INSTRUME"] == "camera?No1 " + "x" * 90
         assert header["DATE"] == "2022-09-20T01:02:03"
         assert not {"RDNOISE", "FILTER"} & set(header)
+
+    @pytest.mark.parametrize(
+        ("of_frames", "gain"),
+        [({"GAIN": 1.4}, 0.97), ({"GAIN": 100, "OFFSET": 50}, 100), ({}, None)],
+        ids=["electrons per ADU", "a setting", "none"],
+    )
+    def test_what_was_measured_stands_where_it_means_electrons(self, bias, of_frames, gain):
+        one = MeasuredAmplifier(CAMERA.amplifiers[0], 0.97, 0.02, 2.8, 0.05)
+        hdulist = master_hdulist(bias, {"RDNOISE": 5.0, "EGAIN": 1.3, **of_frames}, [one])
+        header = hdulist[0].header
+        assert [header[name] for name in ("EGAIN", "EGAINERR", "RDNOISE", "RDNOIERR")] == [0.97, 0.02, 2.8, 0.05]
+        # Beside an EGAIN of the frames their GAIN is a setting.
+        assert header.get("GAIN") == of_frames.get("GAIN")
+        without = master_hdulist(bias, of_frames, [one])[0].header
+        assert without.get("GAIN") == gain
+        assert ("AMPLIFIERS" in hdulist, header["DATASEC"]) == (False, "[1:256,1:64]")
+        not_measured = master_hdulist(bias, {"EGAIN": 1.3}, [MeasuredAmplifier(CAMERA.amplifiers[0])])[0].header
+        assert (not_measured["EGAIN"], "RDNOISE" in not_measured) == (1.3, False)
+
+    def test_several_amplifiers_are_a_table(self, bias, tmp_path):
+        amplifiers = four_amplifiers().amplifiers
+        measured = [MeasuredAmplifier(one, 1.0 + n, 0.1, 3.0 + n, None) for n, one in enumerate(amplifiers)]
+        path = tmp_path / "master.fits"
+        write_hdulist(path, master_hdulist(bias, {"GAIN": 1.4, "RDNOISE": 3.0, "CCDSEC": "[1:9,1:9]"}, measured))
+        table = QTable.read(path, hdu="AMPLIFIERS")
+        assert [str(name) for name in table["amplifier"]] == ["1", "2", "3", "4"]
+        assert list(table["datasec"]) == [str(one.data) for one in amplifiers]
+        assert list(table["gain_e_per_adu"]) == [1.0, 2.0, 3.0, 4.0]
+        assert list(table["read_noise_e"]) == [3.0, 4.0, 5.0, 6.0]
+        assert np.ma.getmaskarray(table["read_noise_uncertainty"]).all()
+        header = fits.getheader(path)
+        assert not {"EGAIN", "GAIN", "RDNOISE", "RDNOISE10", "CCDSEC", "DATASEC"} & set(
+            header
+        )  # nobody's number for all
+        assert read_master(path).kind == "bias"
+
+    @pytest.mark.parametrize(
+        ("unit", "exposures", "said"),
+        [("adu", (600.0, 602.0), 601.0), ("adu", (1.0, 600.0), None), ("adu/s", (1.0, 600.0), 1.0), ("", None, None)],
+    )
+    def test_exposure(self, bias, unit, exposures, said):
+        master = replace(bias, unit=unit, exposure_range_s=exposures)
+        assert master_hdulist(master)[0].header.get("EXPTIME") == said
+
+    def test_types_in_capitals_as_they_were_written(self, bias, tmp_path):
+        hdulist = master_hdulist(bias)
+        hdulist[0].header["IMAGETYP"] = "MASTER BIAS"
+        path = tmp_path / "master.fits"
+        write_hdulist(path, hdulist)
+        assert read_master(path).kind == "bias"
 
     def test_round_trip(self, master, tmp_path):
         path = tmp_path / "master.fits"

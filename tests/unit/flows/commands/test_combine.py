@@ -47,7 +47,7 @@ def test_it_writes_the_clipped_mean(files, output):
     assert (stack.kind, stack.clip_sigma) == ("stack", (2.0, 3.0))
     header = fits.getheader(output)
     assert (header["IMAGETYP"], header["NCOMBINE"], header["DATE-OBS"]) == (
-        "MASTER STACK",
+        "Master Stack",
         5,
         "2022-09-19T20:00:00.000000",
     )
