@@ -41,6 +41,8 @@ FILE_TRIES = 3
 """How often a file is read in vain before it is put into quarantine."""
 FILE_REST = timedelta(seconds=30)
 """How long a file that could not be read for reasons of the moment waits before the next try."""
+FILE_ON_REQUEST = Pauses(2.0, 30.0)
+"""The same while somebody waits for it: a disk that was asleep has begun to wake up."""
 
 RUN_ATTEMPTS = 3
 """Runs that fail one after the other on the same inputs before somebody must look at it."""

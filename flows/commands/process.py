@@ -33,7 +33,7 @@ from flows.prefect_server.password import password_of
 from flows.products.cleanup import give_up_lost_runs
 from flows.registration.dates import doubt_about_date
 from flows.registration.register import free_lost_claims, register_files
-from flows.retries import PATIENCE_S
+from flows.retries import FILE_ON_REQUEST, FILE_TRIES, PATIENCE_S
 from flows.runs.plan import UNDONE, Plan, plans_of, run_name, settles_at
 from flows.watching.directory_tree import sighting
 from flows.watching.named_files import find_files
@@ -195,9 +195,9 @@ def _changed_sets(home: Home, since: datetime) -> set[int]:
 
 
 def _register(home: Home, file_ids: Collection[int], progress: Progress, *, prevails: bool = False) -> None:
-    """Register these files, and wait for what the service is at."""
+    """Register these files, also those that cannot be read at once, and wait for what the service is at."""
     todo = set(file_ids)
-    done = 0
+    done = tries = 0
 
     def count(n: int) -> None:
         nonlocal done
@@ -207,10 +207,14 @@ def _register(home: Home, file_ids: Collection[int], progress: Progress, *, prev
     left: Collection[int] = todo
     while left:
         free_lost_claims(home)
-        register_files(home, file_ids=left, progress=count, prevails=prevails)
+        again = register_files(home, file_ids=left, progress=count, prevails=prevails).again
         left = _not_read(home, todo)
         if left:
             time.sleep(0.2)
+        elif again and (tries := tries + 1) < FILE_TRIES:
+            progress("reading frames again that could not be read", len(todo) - len(again), len(todo))
+            time.sleep(FILE_ON_REQUEST.after(tries))
+            left = again
 
 
 def _not_read(home: Home, file_ids: Collection[int]) -> list[int]:

@@ -16,7 +16,7 @@ from flows.registration.register import register_files
 def register_frames(home: str) -> int:
     """Register all that is ready; return how many files were looked at."""
     with without_secrets():
-        return register_files(cached_home(home))
+        return register_files(cached_home(home)).n
 
 
 @flow(name="ingest", persist_result=False, validate_parameters=False)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psutil
 
-from ccdcore.errors import CcdError, FrameReadError
+from ccdcore.errors import CcdError, ExpectedError, FrameReadError
 from ccdcore.headers.instrument import Instrument
 from ccdcore.io.stream import claimed_bytes
 from ccdcore.io.structure import MAX_RATIO, SMALL_BYTES
@@ -34,14 +34,23 @@ Found = TypeVar("Found")
 READERS = min(os.cpu_count() or 2, 8)
 PRELOADED = ("flows.registration.preload",)
 
+START_SECONDS = 300.0
+"""How long a reader may take to start, which is the fault of no file: it imports and compiles, on a busy machine."""
 SECONDS, SLOWEST_BYTES_PER_SECOND = 10.0, 10e6
-"""How long one file may take, and what is added for a large one on a slow disk."""
+"""How long one file may take, and what is added for a large one on a slow disk.
+
+Both are twice as long with each try: a disk wakes up, or is slower than any should be."""
 MEMORY, MEMORY_PER_BYTE = 3 * 2**28, 8
 """How many bytes may be allocated for one file, and what is added for each byte of its pixels.
 
 Those are the bytes that it says it holds when decompressed, as far as what was really written can hold as many: a
 sparse file counts as long as what takes room on disk."""
 _GRACE_SECONDS = 5.0
+_NO_LOSS = "No file is to blame, and none is lost: they are read at the next try"
+
+
+class ReaderStartError(ExpectedError):
+    """No reader could be started. No file is to blame, and none is lost: they are read when one starts."""
 
 
 class ReadingError(Exception):
@@ -90,7 +99,7 @@ class Readers:
         for reader in self._all:
             reader.stop()
 
-    def measure(self, path: Path, *, check: Callable[[], None] = _take_as_is) -> MeasuredFrame:
+    def measure(self, path: Path, *, check: Callable[[], None] = _take_as_is, tries: int = 0) -> MeasuredFrame:
         """Do what `ccdcore.io.read.measure_frame` does, within limits of time and memory.
 
         Parameters
@@ -99,17 +108,21 @@ class Readers:
             The file. Not so much as its size is asked for here: on a folder whose server is gone, that hangs too.
         check : callable
             Called by the reader before the file is read and after it; what it raises is raised here. To be pickled.
+        tries : int
+            How often it was read in vain before.
 
         Raises
         ------
         CcdError
             As `measure_frame`, and as `check`.
+        ReaderStartError
+            If there is nobody to read it.
         ReadingError
             If the reader reached a limit, died, or met what nobody foresaw.
         """
         reader = self._idle.get()
         try:
-            return reader.measure(path, check)
+            return reader.measure(path, check, tries)
         finally:
             self._idle.put(reader)
 
@@ -122,18 +135,20 @@ class _Reader:
         self._process: ForkServerProcess | None = None
         self._pipe: Connection | None = None
 
-    def measure(self, path: Path, check: Callable[[], None]) -> MeasuredFrame:
-        seconds = SECONDS
+    def measure(self, path: Path, check: Callable[[], None], tries: int) -> MeasuredFrame:
+        patience = 2.0**tries
+        seconds = patience * SECONDS
         pipe = self._pipe or self._start()
         try:
-            pipe.send((path, check, SECONDS, MEMORY))
+            pipe.send((path, check, seconds, SLOWEST_BYTES_PER_SECOND / patience, MEMORY))
             answer: MeasuredFrame | Exception | float | None = self._answer(pipe, seconds)
             if isinstance(answer, float):
                 answer = self._answer(pipe, seconds := answer)
         except (EOFError, OSError):
             answer = None
         if answer is None:
-            raise ReadingError(self._end_of(seconds))
+            ended = self._end()
+            raise ReadingError(f"ended the process that read it ({ended})" if ended else _too_slow(seconds))
         if isinstance(answer, Exception):
             raise answer
         assert not isinstance(answer, float)
@@ -148,23 +163,40 @@ class _Reader:
         return pipe.recv() if pipe.poll(seconds + _GRACE_SECONDS) else None
 
     def _start(self) -> Connection:
+        """Start the process, and wait until it says that it can read.
+
+        Raises
+        ------
+        ReaderStartError
+            If it does not.
+        """
         multiprocessing.set_forkserver_preload(list(PRELOADED))  # unless that server runs already
         context = multiprocessing.get_context("forkserver")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._instruments), daemon=True)
-        self._process.start()
-        theirs.close()
-        return self._pipe
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, self._instruments), daemon=True)
+        try:
+            process.start()
+            theirs.close()
+            self._process, self._pipe = process, ours
+            if ours.poll(START_SECONDS) and ours.recv():
+                return ours
+            why = f"was ready within {START_SECONDS:.0f} s"
+        except (EOFError, OSError) as error:
+            why = f"could be started ({error.strerror if isinstance(error, OSError) else 'it ended at once'})"
+        if ended := self._end():
+            why = f"could be started ({ended})"
+        raise ReaderStartError(f"no process to read files {why}: is this machine busy, or short of memory? {_NO_LOSS}")
 
-    def _end_of(self, seconds: float) -> str:
-        """Make an end of a process that gave no answer; return in words how it came to that."""
-        assert self._process is not None
+    def _end(self) -> str | None:
+        """Make an end of a process that gave no answer; return how it had ended itself, None where it was too slow."""
+        if self._process is None:
+            return None
         self._process.join(1.0)
         code = self._process.exitcode
         self.stop()
         if code in {None, -signal.SIGALRM}:
-            return f"could not be read within {seconds:.0f} s"
-        return f"ended the process that read it ({signal.Signals(-code).name if code and code < 0 else code})"
+            return None
+        return str(signal.Signals(-code).name if code and code < 0 else code)
 
     def stop(self) -> None:
         """Let the process end; one that does not is killed."""
@@ -176,6 +208,10 @@ class _Reader:
         self._process = self._pipe = None
 
 
+def _too_slow(seconds: float) -> str:
+    return f"could not be read within {seconds:.0f} s"
+
+
 def _serve(pipe: Connection, instruments: Sequence[Instrument]) -> None:
     """Read what is asked for until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks
@@ -183,15 +219,16 @@ def _serve(pipe: Connection, instruments: Sequence[Instrument]) -> None:
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # where memory is short, rather this process than others
     at_first = psutil.Process().memory_info().data
+    pipe.send(True)
     while True:
         try:
-            path, check, seconds, memory = pipe.recv()
+            path, check, seconds, slowest, memory = pipe.recv()
         except (EOFError, OSError):
             return
         _allow(at_first + memory, seconds)
         answer: object = _guarded(partial(_bytes_to_read, path), memory)
         if isinstance(answer, int):
-            memory, seconds = memory + MEMORY_PER_BYTE * answer, seconds + answer / SLOWEST_BYTES_PER_SECOND
+            memory, seconds = memory + MEMORY_PER_BYTE * answer, seconds + answer / slowest
             _allow(at_first + memory, seconds)
             pipe.send(seconds)
             answer = _guarded(partial(_measured, path, instruments, check), memory)

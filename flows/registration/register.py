@@ -6,6 +6,8 @@ import os
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -24,7 +26,7 @@ from flows.home.home import Home
 from flows.home.lost_database import is_database_lost
 from flows.home.processes import HOST, is_gone, now, own_start
 from flows.registration.dates import window_of_frame
-from flows.registration.reader_pool import READERS, Readers, ReadingError, require_same
+from flows.registration.reader_pool import READERS, Readers, ReaderStartError, ReadingError, require_same
 from flows.retries import FILE_REST, FILE_TRIES
 
 if TYPE_CHECKING:
@@ -35,14 +37,22 @@ LEASE = timedelta(minutes=10)
 BATCH = 64
 
 
+@dataclass
+class LookedAt:
+    """How many files were looked at, and which of them could not be read for reasons of the moment, by id."""
+
+    n: int = 0
+    again: list[int] = field(default_factory=list)
+
+
 def register_files(
     home: Home,
     *,
     file_ids: Collection[int] | None = None,
     progress: Callable[[int], None] | None = None,
     prevails: bool = False,
-) -> int:
-    """Register what is ready, or the files given by id; return how many were looked at.
+) -> LookedAt:
+    """Register what is ready, or the files given by id.
 
     Parameters
     ----------
@@ -54,19 +64,37 @@ def register_files(
         Told how many files were done since it was last told.
     prevails : bool
         Whether what the headers of these files say is in force, whatever others say of the same frames.
+
+    Raises
+    ------
+    DiskFullError
+        If nothing can be recorded.
+    ReaderStartError
+        If nothing can be read.
     """
     owner = f"{HOST}:{os.getpid()}:{own_start()}:{uuid.uuid4().hex[:8]}"
-    looked_at = 0
-    with Readers(home.settings.instruments) as readers, ThreadPoolExecutor(READERS) as threads:
+    looked_at = LookedAt()
+    with Readers(home.settings.instruments) as readers, _threads() as threads:
         for batch in _claims(home, owner, file_ids):
             readings = [threads.submit(_read, readers, file) for file in batch]
             # Recorded in the order of the ledger, whichever is read first: the same frames get the same ids.
             for file, reading in zip(batch, readings, strict=True):
-                _register(home, owner, file, reading, prevails=prevails)
-                looked_at += 1
+                if _register(home, owner, file, reading, prevails=prevails):
+                    looked_at.again.append(file.id)
+                looked_at.n += 1
                 if progress:
                     progress(1)
     return looked_at
+
+
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """Threads that wait for readers; where the work ends with an error, what they have not begun is left."""
+    threads = ThreadPoolExecutor(READERS)
+    try:
+        yield threads
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def free_lost_claims(home: Home) -> None:
@@ -98,13 +126,20 @@ def _claims(home: Home, owner: str, file_ids: Collection[int] | None) -> Iterato
         yield batch
 
 
-def _register(home: Home, owner: str, file: FileRow, reading: Future[MeasuredFrame], *, prevails: bool) -> None:
+def _register(home: Home, owner: str, file: FileRow, reading: Future[MeasuredFrame], *, prevails: bool) -> bool:
     """Register the frame of one claimed file, or say on the ledger why not, so that the others go on.
+
+    Returns
+    -------
+    bool
+        Whether it could not be read for reasons of the moment, so that it is to be tried again.
 
     Raises
     ------
     DiskFullError
         If nothing can be recorded.
+    ReaderStartError
+        If nothing can be read.
     """
     try:
         _record(home, owner, file, reading.result(), prevails=prevails)
@@ -116,18 +151,21 @@ def _register(home: Home, owner: str, file: FileRow, reading: Future[MeasuredFra
         _set_aside(home, owner, file, str(error), rest_until=None)
     except ReadingError as error:
         _set_aside(home, owner, file, str(error), rest_until=now() + FILE_REST)
+        return True
     except Exception as error:
         if is_disk_full(error):  # no fault of the file: it is claimed again when there is room
             raise DiskFullError(f"{home.path}: the disk is full: make room; no frame is lost") from error
-        if is_database_lost(error):  # nor is this: it is claimed again as soon as this process has ended
-            raise
+        if isinstance(error, ReaderStartError) or is_database_lost(error):
+            raise  # nor is this: it is claimed again as soon as this process has ended
         _set_aside(home, owner, file, f"{type(error).__name__}: {error}", rest_until=now() + FILE_REST)
+    return False
 
 
 def _read(readers: Readers, file: FileRow) -> MeasuredFrame:
     """Measure a file, and make sure that it is the one on the ledger: complete, and no link to elsewhere."""
     signature = file.size, file.mtime_ns, file.inode
-    return readers.measure(file.path, check=partial(require_same, file.path, Path(file.root), signature))
+    check = partial(require_same, file.path, Path(file.root), signature)
+    return readers.measure(file.path, check=check, tries=min(file.tries, FILE_TRIES - 1))
 
 
 def _record(home: Home, owner: str, file: FileRow, measured: MeasuredFrame, *, prevails: bool) -> None:

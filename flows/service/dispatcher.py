@@ -34,7 +34,7 @@ from flows.prefect_server.password import password_of
 from flows.products.cleanup import give_up, is_lost
 from flows.products.leftovers import GRACE, remove_leftovers
 from flows.registration.register import free_lost_claims
-from flows.retries import ASK_AGAIN_AFTER
+from flows.retries import ASK_AGAIN_AFTER, FILE_REST
 from flows.runs.pictures import without_pictures
 from flows.runs.plan import Plan, reconcile
 from flows.service.notifier import keep_telling
@@ -72,7 +72,8 @@ class Dispatcher:
         self.home = home
         self.api = api
         self._asked: dict[str, tuple[str, datetime]] = {}
-        self._ingest: str | None = None
+        self._ingest: tuple[str, datetime] | None = None
+        self._ingest_fault: str | None = None
         self._is_registering = False
         self._had_room = True
         self._reconcile_at: datetime | None = None
@@ -96,7 +97,7 @@ class Dispatcher:
         """What keeps work from being done, though nothing went wrong here."""
         late = [what for what, since in self._idle_since.items() if time.monotonic() - since > IDLE_SECONDS]
         waits = [f"{what} for minutes and nothing is done: see {self.home.path / 'logs'}" for what in late]
-        return [*self._stands_still, *waits]
+        return [*filter(None, [self._ingest_fault]), *self._stands_still, *waits]
 
     def tick(self, at: datetime) -> None:
         """Ask for what is missing at this moment."""
@@ -113,7 +114,7 @@ class Dispatcher:
         if files[FileState.READY] and has_room:
             self._ask_for_ingest(at, files[FileState.READY])
         if was_registering and not self._is_registering:
-            self._ingest, self._reconcile_at = None, at
+            self._ingest, self._ingest_fault, self._reconcile_at = None, None, at
         is_due = self._reconcile_at is None or at >= self._reconcile_at
         if (self._end_runs(under_way, ask_of_all=is_due) or is_due) and has_room:
             self._reconcile(at)
@@ -154,12 +155,17 @@ class Dispatcher:
         return disk.has_room
 
     def _ask_for_ingest(self, at: datetime, n_files: int) -> None:
-        """Ask for an ingest run, unless the one asked for is still at it."""
+        """Ask for an ingest run, unless the one asked for is still at it, or has just failed."""
         if self._ingest is not None:
-            state = self.api.state(self._ingest)
+            flow_run_id, asked_at = self._ingest
+            state = self.api.state(flow_run_id)
             if state is not None and not state.is_final:
                 return
-        self._ingest = ask_for_ingest(self.home, self.api, n_files=n_files, at=at)
+            if state is not None and state.type == "FAILED":
+                self._ingest_fault = f"files are not read: {redact(state.message)}"
+                if at < asked_at + FILE_REST:
+                    return
+        self._ingest = ask_for_ingest(self.home, self.api, n_files=n_files, at=at), at
 
     def _reconcile(self, at: datetime) -> None:
         self._reconcile_at = at + BUSY_RECONCILE  # also where Prefect does not answer

@@ -79,11 +79,13 @@ def _alone() -> Iterator[None]:
 
         def __exit__(self, *_: object) -> None: ...
 
-        def measure(self, path: Path, *, check: Callable[[], None]) -> Any:
+        def measure(self, path: Path, *, check: Callable[[], None], tries: int) -> Any:
             check()
             measured = measure_frame(path, instruments=())
             check()
             return measured
+
+        def shutdown(self, **_: object) -> None: ...
 
         def submit(self, function: Callable[..., Any], *words: Any) -> Future[Any]:
             future: Future[Any] = Future()

@@ -3,13 +3,14 @@
 import gzip
 import hashlib
 import json
+import operator
 import shutil
 import signal
 import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,12 +26,18 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 
 import flows.commands.process
+from ccdcore.io.read import MeasuredFrame
+from db.files import ledger
+from db.schema.models import FileState
 from flows.calibration.engine import run_locally
 from flows.calibration.steps import STEPS
 from flows.commands.process import process
 from flows.home.home import Home, open_home, read_home
 from flows.home.processes import now
+from flows.registration import reader_pool
+from flows.registration.reader_pool import Readers, ReadingError
 from flows.registration.register import LEASE
+from flows.retries import FILE_TRIES, Pauses
 from flows.runs.pictures import pictures_of
 from tests.support.command import ccdwatch
 from tests.support.simulate import (
@@ -488,6 +495,37 @@ def test_broken_files_are_named_and_the_rest_is_done(place: Place) -> None:
     assert place.process(status=1) == answer
     (place.frames / "cut.fits").write_bytes(truth.biases[1].read_bytes())
     assert names(place.process(status=1)["failed"]) == set(broken) - {"cut.fits"}
+
+
+def test_a_disk_that_wakes_up_slowly_costs_no_frame(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = Readers.measure
+
+    def wakes(readers: Readers, path: Path, *, check: Callable[[], None], tries: int) -> MeasuredFrame:
+        if tries < FILE_TRIES - 1:
+            raise ReadingError("could not be read within 10 s")
+        return measure(readers, path, check=check, tries=tries)
+
+    monkeypatch.setattr(Readers, "measure", wakes)
+    monkeypatch.setattr("flows.commands.process.FILE_ON_REQUEST", Pauses(0.01, 0.01))
+    simple_night(place.frames, n_bias=2, n_flat=2)
+    answer = place.process()
+    assert answer["failed"] == []
+    assert [row["n_flat"] for row in answer["characterisations"]] == [2]
+
+
+def test_a_machine_where_no_reader_starts_loses_no_frame(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    simple_night(place.frames, n_bias=2, n_flat=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(reader_pool, "_serve", operator.is_)  # which ends at once
+        said = ccdwatch("process", place.frames, "--home", place.home)
+        assert said.status == 2
+        assert said.err.startswith("ccdwatch: no process to read files could be started (0): is this machine busy")
+    with read_home(place.home).read_session() as session:
+        assert {(row.state, row.tries, row.reason) for row in ledger.files_of(session, range(10))} == {
+            (FileState.CLAIMED, 0, None)
+        }
+    monkeypatch.setattr("flows.registration.register.is_gone", lambda *_: True)  # as the process is that has said so
+    assert place.process()["failed"] == []
 
 
 def test_file_names_may_be_any_bytes(place: Place) -> None:

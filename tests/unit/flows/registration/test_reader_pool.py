@@ -3,7 +3,9 @@
 import gzip
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +13,20 @@ import pytest
 from astropy.io import fits
 
 from ccdcore.errors import CcdError, FrameReadError
+from ccdcore.headers.instrument import Instrument
 from ccdcore.io.read import measure_frame
 from ccdcore.io.stream import claimed_bytes
 from ccdcore.io.structure import SMALL_BYTES
 from flows.registration import reader_pool
-from flows.registration.reader_pool import Readers, ReadingError
+from flows.registration.reader_pool import Readers, ReaderStartError, ReadingError
 from tests.faults.hostile import PLAIN, TABLE, Hostile
 
 
 @pytest.fixture(scope="module")
 def readers() -> Iterator[Readers]:
-    with Readers(()) as readers:
+    """They have all the time that a busy machine needs; what is said of time, the tests of it say."""
+    with pytest.MonkeyPatch.context() as patch, Readers(()) as readers:
+        patch.setattr(reader_pool, "SECONDS", 600.0)
         yield readers
 
 
@@ -100,8 +105,57 @@ def test_a_reader_that_does_not_answer_is_given_up(good: Path, monkeypatch: pyte
         assert readers.measure(good).shape == (48, 64)
 
 
+def entry_after(do: Callable[[float], object], seconds: float) -> Instrument:
+    do(seconds)
+    return Instrument("late", match={"INSTRUME": "late"})
+
+
+class Late:
+    """An entry that takes a reader its time to unpickle, as does what it imports on a busy machine."""
+
+    def __init__(self, do: Callable[[float], object], seconds: float) -> None:
+        self._does = do, seconds
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return entry_after, self._does
+
+
+def test_the_time_a_reader_takes_to_start_is_none_of_the_files(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_pool, "SECONDS", 3.0)
+    monkeypatch.setattr(reader_pool, "_GRACE_SECONDS", 0.0)
+    with Readers((Late(time.sleep, 6),)) as readers:  # type: ignore[arg-type]
+        assert readers.measure(good).shape == (48, 64)
+
+
+def test_a_reader_that_does_not_start_is_told_and_not_blamed_on_the_file(
+    good: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_pool, "START_SECONDS", 0.1)
+    with (
+        Readers((Late(time.sleep, 600),)) as readers,  # type: ignore[arg-type]
+        pytest.raises(ReaderStartError, match="no process to read files was ready within 0 s: is this machine busy"),
+    ):
+        readers.measure(good)
+
+
+def test_a_reader_that_ends_as_it_starts_is_told(good: Path) -> None:
+    with (
+        Readers((Late(os._exit, 3),)) as readers,  # type: ignore[arg-type]
+        pytest.raises(ReaderStartError, match=r"could be started \(3\)"),
+    ):
+        readers.measure(good)
+
+
+def test_each_try_may_take_twice_as_long(good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_pool, "SECONDS", 1.0)
+    with Readers(()) as readers:
+        for tries, seconds in ((0, 1), (1, 2)):
+            with pytest.raises(ReadingError, match=f"could not be read within {seconds} s"):
+                readers.measure(good, check=partial(time.sleep, 60), tries=tries)
+
+
 @pytest.mark.parametrize("ending", [".fits", ".fits.gz", ".fits.fz"])
-def test_memory_and_time_are_those_of_the_pixels_not_of_what_they_are_compressed_to(
+def test_memory_is_that_of_the_pixels_not_of_what_they_are_compressed_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     pixels = np.full((2048, 2048), 1000, "i2")
@@ -111,6 +165,7 @@ def test_memory_and_time_are_those_of_the_pixels_not_of_what_they_are_compressed
     image.writeto(path)
     if not ending.endswith("fits"):
         assert path.stat().st_size < pixels.nbytes / 20
+    monkeypatch.setattr(reader_pool, "SECONDS", 600.0)
     monkeypatch.setattr(reader_pool, "MEMORY", 30 * 2**20)  # all of it in little, so that the test is short
     with Readers(()) as readers:
         assert readers.measure(path).shape == (2048, 2048)

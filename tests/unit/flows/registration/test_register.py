@@ -40,7 +40,7 @@ def registered(home: Home, *seen: Sighting) -> dict[str, FileRow]:
     with home.write_session() as session:
         files = ledger.observe(session, seen, host=home.settings.host, now=now())
         ledger.mark_ready(session, [file.id for file in files], now=now())
-    assert register_files(home) == len(seen)
+    assert register_files(home).n == len(seen)
     with home.read_session() as session:
         return {row.relative_path: row for row in ledger.files_at(session, seen, host=home.settings.host)}
 

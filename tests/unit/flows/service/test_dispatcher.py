@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from db.files import ledger
+from db.files.ledger import Sighting
 from db.runs.runs import list_runs
 from flows.calibration.steps import STEPS
 from flows.commands.process import _Made, process
@@ -12,6 +14,7 @@ from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.prefect_server.client import FlowRunState
 from flows.products.figures import draw_pictures
+from flows.retries import FILE_REST
 from flows.runs import begin
 from flows.runs.begin import begin_run
 from flows.runs.pictures import without_pictures
@@ -131,3 +134,23 @@ def test_pictures_of_a_run_that_was_killed_while_they_were_drawn_are_asked_for(
         (run,) = list_runs(session)
     draw_pictures(home, run.id)
     assert without_pictures(home, now()) == []
+
+
+def test_an_ingest_that_failed_is_told_and_asked_for_again_after_a_pause(tmp_path: Path) -> None:
+    home, at = open_home(tmp_path / "home"), now()
+    with home.write_session() as session:
+        (file,) = ledger.observe(session, [Sighting("/d", "a.fits", 1, 0, 1)], host=home.settings.host, now=at)
+        ledger.mark_ready(session, [file.id], now=at)
+    prefect = Prefect(FlowRunState("FAILED", "no process to read files was ready"))
+    dispatcher = Dispatcher(home, prefect)  # type: ignore[arg-type]
+    for seconds in range(0, 30, 3):
+        dispatcher.tick(at + timedelta(seconds=seconds))
+    assert len(prefect.asked_for) == 1
+    assert dispatcher.findings == ["files are not read: no process to read files was ready"]
+    dispatcher.tick(at + FILE_REST)
+    assert len(prefect.asked_for) == 2
+    with home.write_session() as session:
+        ledger.claim_ready(session, host=home.settings.host, owner="me", limit=1, lease_until=at + FILE_REST, now=at)
+        ledger.quarantine(session, file.id, owner="me", reason="broken", now=at)
+    dispatcher.tick(at + FILE_REST)
+    assert dispatcher.findings == []
