@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def sync_instruments(session: Session, instruments: Sequence[Instrument], *, now: datetime) -> None:
-    """Store the entries in force and their limits.
+    """Store the entries in force and their limits; those that are in force no longer stay on record.
 
     A changed entry is a new version. Older versions are judged by the limits of
     the entry that replaced them: the one of the same name whose span of validity meets theirs, of several the one
@@ -29,10 +29,13 @@ def sync_instruments(session: Session, instruments: Sequence[Instrument], *, now
         values = entry_values(entry, now=now)
         statement = insert(session, models.Instrument).values(values)
         session.execute(
-            statement.on_conflict_do_update(index_elements=["name", "digest"], set_={"spec": values["spec"]})
+            statement.on_conflict_do_update(
+                index_elements=["name", "digest"], set_={name: values[name] for name in ("spec", "in_force")}
+            )
         )
     names, in_force = ({getattr(one, what) for one in instruments} for what in ("name", "digest"))
     table = models.Instrument
+    session.execute(update(table).where(table.in_force, table.digest.not_in(in_force)).values(in_force=False))
     older = select(table.id, table.name, table.valid_from, table.valid_to)
     for row in session.execute(older.where(table.name.in_(names), table.digest.not_in(in_force))).all():
         newer = _in_place_of(session, row, instruments)
@@ -56,7 +59,7 @@ def _in_place_of(session: Session, older: Any, instruments: Sequence[Instrument]
 
 
 def entry_values(entry: Instrument, *, now: datetime) -> dict[str, Any]:
-    """Return an entry as its table takes it."""
+    """Return an entry of the configuration as its table takes it."""
     return {
         "name": entry.name,
         "digest": entry.digest,
@@ -65,6 +68,7 @@ def entry_values(entry: Instrument, *, now: datetime) -> dict[str, Any]:
         "valid_from": entry.valid_from,
         "valid_to": entry.valid_to,
         "recorded_at": now,
+        "in_force": True,
     }
 
 

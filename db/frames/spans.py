@@ -18,24 +18,18 @@ Boundaries = Mapping[str, Sequence[datetime]]
 def boundaries(session: Session, instrument: str | None = None) -> Boundaries:
     """Return the boundaries of all instruments, or of one.
 
-    Those count by whose entries frames were identified, and those of the entries recorded last, which may have no
-    frames yet; one that was mistyped and put right before any frame came does not.
+    Those count that the configuration holds, also before their first frame comes, and those by which frames were
+    identified; one that was mistyped and put right before any frame came does not.
     """
     table = Instrument
     bounded = or_(table.valid_from.is_not(None), table.valid_to.is_not(None))
-    query = select(table.id, table.name, table.valid_from, table.valid_to, table.recorded_at).where(bounded)
+    query = select(table.id, table.name, table.valid_from, table.valid_to, table.in_force).where(bounded)
     rows = session.execute(query if instrument is None else query.where(table.name == instrument)).all()
-    if not rows:
-        return {}
-    used = set(
-        session.scalars(select(Frame.instrument_id).where(Frame.instrument_id.in_([r.id for r in rows])).distinct())
-    )
-    latest: dict[str, datetime] = {}
-    for row in rows:
-        latest[row.name] = max(row.recorded_at, latest.get(row.name, row.recorded_at))
+    former = [row.id for row in rows if not row.in_force]
+    used = set(session.scalars(select(Frame.instrument_id).where(Frame.instrument_id.in_(former)).distinct()))
     found: dict[str, set[datetime]] = defaultdict(set)
     for row in rows:
-        if row.id in used or row.recorded_at == latest[row.name]:
+        if row.in_force or row.id in used:
             found[row.name] |= {one for one in (row.valid_from, row.valid_to) if one is not None}
     return {name: sorted(times) for name, times in found.items()}
 

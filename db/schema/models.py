@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Enum, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy import BigInteger, Enum, ForeignKey, Index, Integer, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.base import Base, PathText
@@ -99,6 +99,8 @@ class Instrument(Base):
     valid_from: Mapped[datetime | None]
     valid_to: Mapped[datetime | None]
     recorded_at: Mapped[datetime]
+    in_force: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether the configuration held it when the home was last opened for work."""
 
 
 class CalibrationSet(Base):

@@ -73,6 +73,23 @@ def test_measurements_of_an_older_schema_keep_their_frame_counts(tmp_path: Path)
     assert found == [(10, 8, 4), (None, None, None), (None, None, None)]
 
 
+def test_of_the_entries_of_an_older_schema_the_latest_are_in_force(database_url: str) -> None:
+    engine = make_engine(database_url)
+    with engine.begin() as connection:
+        config = _alembic_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0008")
+        for name, digest, day in (("a", "old", 1), ("a", "new", 2), ("b", "only", 1), ("c", "", 1)):
+            connection.execute(
+                text("INSERT INTO instrument (name, digest, entry, spec, recorded_at) VALUES (:n, :d, '{}', '{}', :r)"),
+                {"n": name, "d": digest, "r": f"2026-01-0{day} 00:00:00+00:00"},
+            )
+        command.upgrade(config, "head")
+        found = connection.execute(text("SELECT digest FROM instrument WHERE in_force ORDER BY digest")).all()
+    engine.dispose()
+    assert [row.digest for row in found] == ["new", "only"]
+
+
 def test_an_upgrade_that_would_leave_orphans_is_refused(sqlite_engine: Engine) -> None:
     raw = sqlite3.connect(str(sqlite_engine.url.database))
     raw.execute("INSERT INTO run_input (run_id, role, borrowed) VALUES (99, 'bias', 0)")
