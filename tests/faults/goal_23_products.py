@@ -26,7 +26,6 @@ from flows.calibration import engine
 from flows.calibration.steps import STEPS
 from flows.commands.process import process, retry
 from flows.home.home import Home, open_home
-from flows.home.processes import now
 from flows.runs.pictures import pictures_of
 from flows.runs.plan import next_attempt
 from flows.service.health import health
@@ -131,10 +130,11 @@ def _check_one(home: Home, product: str, error: Exception, whole: set[str]) -> N
     assert current.id == last.id
     kinds = sorted(path.name.split("_")[1] for path in (home.path / "reference").rglob("*.fits"))
     assert kinds == ["bias", "dark", "flat"], f"{what}: a good master is in force no more: {kinds}"
-    first = replace(current, attempt=1)
-    assert next_attempt(first, now()) is None, f"{what}: made again without a pause"
-    assert next_attempt(first, now() + timedelta(minutes=1)) == 2, f"{what}: not made again"
-    assert next_attempt(replace(first, attempt=3), now() + timedelta(days=1)) is None, f"{what}: made again for ever"
+    first, ended = replace(current, attempt=1), current.ended_at
+    assert ended is not None
+    assert next_attempt(first, ended) is None, f"{what}: made again without a pause"
+    assert next_attempt(first, ended + timedelta(minutes=1)) == 2, f"{what}: not made again"
+    assert next_attempt(replace(first, attempt=3), ended + timedelta(days=1)) is None, f"{what}: made again for ever"
 
 
 def _check_whole_run(home: Home, error: Exception, whole: set[str]) -> None:
