@@ -11,3 +11,7 @@ class DatabaseError(ExpectedError):
 
 class UnknownIdError(DatabaseError, LookupError):
     """An id that names nothing on record, or more than one thing."""
+
+
+class NotSaidError(DatabaseError):
+    """What is to be taken back was never said, or has been taken back."""

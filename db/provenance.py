@@ -7,22 +7,20 @@ software, the instrument is one that frames are attributed to).
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.errors import UnknownIdError
-from db.schema.base import Base
+from db.identifiers import TABLES, find
+from db.judgements.marks import Markable
+from db.judgements.notes import JudgementLine, lines_on
 from db.schema.models import CalibrationSet, File, Frame, Instrument, Master, Measurement, Run, RunInput
 from db.schema.rows import plain
 
-_HASH_DIGITS = 8
-_SHA256 = re.compile(rf"[0-9a-f]{{{_HASH_DIGITS},64}}")
 _INGREDIENTS = {
     "bias": ("bias",),
     "dark": ("bias", "dark"),
@@ -51,37 +49,9 @@ def provenance(session: Session, id_text: str) -> dict[str, Any]:
     UnknownIdError
         If it names nothing, or more than one thing.
     """
-    text = id_text.strip().lower()
-    table, describe, key = _find(session, text)
-    row = session.get(table, key)
-    if row is None:
-        raise UnknownIdError(f"nothing on record is {id_text}: see ccdwatch trends, masters, runs or frames for ids")
-    tree: dict[str, Any] = plain(describe(session, row))
+    kind, key = find(session, id_text)
+    tree: dict[str, Any] = plain(_DESCRIBED[kind](session, session.get_one(TABLES[kind], key)))
     return tree
-
-
-def _find(session: Session, text: str) -> tuple[type[Base], Callable[[Session, Any], dict[str, Any]], int]:
-    kind, _, number = (text if ":" in text or len(text) >= _HASH_DIGITS else f"measurement:{text}").partition(":")
-    if kind in _KINDS and number.isdecimal() and len(number) < 10:  # what an id column can hold
-        return *_KINDS[kind], int(number)
-    if _SHA256.fullmatch(text) is None:
-        raise UnknownIdError(
-            f"{text} is no id: write measurement:12, master:3, run:5, frame:7, or eight or more digits of a SHA-256"
-        )
-    return _by_hash(session, text)
-
-
-def _by_hash(session: Session, prefix: str) -> tuple[type[Base], Callable[[Session, Any], dict[str, Any]], int]:
-    of_frame = or_(Frame.sha256.startswith(prefix), File.file_sha256.startswith(prefix))
-    frames = select(Frame.id).outerjoin(File, File.frame_id == Frame.id).where(of_frame).distinct().limit(2)
-    masters = select(Master.id).where(Master.sha256.startswith(prefix)).limit(2)
-    found = [("frame", key) for key in session.scalars(frames)] + [("master", key) for key in session.scalars(masters)]
-    if not found:
-        raise UnknownIdError(f"no frame, raw file or master on record has a SHA-256 that begins with {prefix}")
-    if len(found) > 1:
-        raise UnknownIdError(f"several SHA-256 begin with {prefix}: give more digits")
-    kind, key = found[0]
-    return *_KINDS[kind], key
 
 
 def _measurement(session: Session, row: Measurement) -> dict[str, Any]:
@@ -99,6 +69,7 @@ def _measurement(session: Session, row: Measurement) -> dict[str, Any]:
         "observed_at": row.observed_at,
         "remark": row.remark,
         "details": row.details,
+        "judgements": _judgements(session, "measurement", row.id),
         "wasDerivedFrom": _derived_from(
             session,
             row.run_id,
@@ -122,6 +93,7 @@ def _master(session: Session, row: Master) -> dict[str, Any]:
         "verdict": row.verdict,
         "remark": row.remark,
         "valid_from": row.valid_from,
+        "judgements": _judgements(session, "master", row.id),
         "wasDerivedFrom": _derived_from(
             session,
             row.run_id,
@@ -230,10 +202,13 @@ def _frames(session: Session, frame_ids: list[int]) -> dict[int, dict[str, Any]]
         files[one.frame_id or 0].append({"host": one.host, "path": str(path), "file_sha256": one.file_sha256})
     query = select(Frame, Instrument).join(Instrument, Frame.instrument_id == Instrument.id)
     found = session.execute(query.where(Frame.id.in_(frame_ids))).all()
-    return {frame.id: _frame_entity(frame, entry, files[frame.id]) for frame, entry in found}
+    said = lines_on(session, "frame", frame_ids)
+    return {frame.id: _frame_entity(frame, entry, files[frame.id], said.get(frame.id, [])) for frame, entry in found}
 
 
-def _frame_entity(row: Frame, entry: Instrument, files: list[dict[str, Any]]) -> dict[str, Any]:
+def _frame_entity(
+    row: Frame, entry: Instrument, files: list[dict[str, Any]], said: Sequence[JudgementLine]
+) -> dict[str, Any]:
     return {
         "id": f"frame:{row.id}",
         "type": "entity",
@@ -246,6 +221,7 @@ def _frame_entity(row: Frame, entry: Instrument, files: list[dict[str, Any]]) ->
         "filter": row.filter,
         "frame_type_reason": row.frame_type_reason,
         "instrument_reason": row.instrument_reason,
+        "judgements": [line.as_dict() for line in said],
         "wasAttributedTo": {
             "type": "agent",
             "kind": "instrument",
@@ -255,9 +231,14 @@ def _frame_entity(row: Frame, entry: Instrument, files: list[dict[str, Any]]) ->
     }
 
 
-_KINDS: dict[str, tuple[type[Base], Callable[[Session, Any], dict[str, Any]]]] = {
-    "measurement": (Measurement, _measurement),
-    "master": (Master, _master),
-    "run": (Run, _run),
-    "frame": (Frame, _frame),
+def _judgements(session: Session, kind: Markable, key: int) -> list[dict[str, Any]]:
+    """Return what people said of something, oldest first, with what was taken back."""
+    return [line.as_dict() for line in lines_on(session, kind, [key]).get(key, [])]
+
+
+_DESCRIBED: dict[str, Callable[[Session, Any], dict[str, Any]]] = {
+    "measurement": _measurement,
+    "master": _master,
+    "run": _run,
+    "frame": _frame,
 }

@@ -1,1 +1,1 @@
-"""Pages over what is on record: read-only HTML and JSON, no network needed."""
+"""Pages over what is on record: HTML and JSON, read-only unless editors are allowed, no network needed."""

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web import api
 from web.dependencies import Record
+from web.editing import forms
 from web.pages import details, downloads, lists, overview, trends
 from web.templating import page, render
 
@@ -51,7 +52,7 @@ def make_app(record: Record, *, names: Sequence[str] = ("*",)) -> FastAPI:
     """
     app = FastAPI(
         title="ccdwatch",
-        description="Gain, read noise and masters of CCD cameras: what is on record, read-only.",
+        description="Gain, read noise and masters of CCD cameras: what is on record.",
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
@@ -59,6 +60,9 @@ def make_app(record: Record, *, names: Sequence[str] = ("*",)) -> FastAPI:
     app.state.record = record
     for router in (overview.router, trends.router, lists.router, details.router, downloads.router):
         app.include_router(router, include_in_schema=False)
+    if record.editing is not None:
+        app.state.desk = forms.Desk()
+        app.include_router(forms.router, include_in_schema=False)
     app.include_router(api.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     app.add_middleware(_Headers)
@@ -114,7 +118,9 @@ async def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if _is_api(request):
         return await http_exception_handler(request, error)
-    return page(request, "error.html", status=error.status_code, message=error.detail)
+    response = page(request, "error.html", status=error.status_code, message=error.detail)
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _not_understood(request: Request, error: Exception) -> Response:

@@ -13,6 +13,26 @@ from sqlalchemy.orm import Session
 
 
 @dataclass(frozen=True)
+class Editing:
+    """What makes pages take marks and notes.
+
+    Parameters
+    ----------
+    is_editor : callable
+        Whether a name and a password are those of an editor.
+    mark, note : callable
+        Put on record what somebody says (``who``); raise an `ccdcore.errors.ExpectedError` where that cannot be.
+    origins : frozenset of str
+        Where our own forms come from: scheme, name and port.
+    """
+
+    is_editor: Callable[[str, str], bool]
+    mark: Callable[..., str]
+    note: Callable[..., str]
+    origins: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Record:
     """The record of a home, and what only the service knows of it.
 
@@ -30,6 +50,8 @@ class Record:
         Whether the service does its work, as plain JSON values: ``status``, ``findings``, ``ages_s``.
     prefect_ui_url : callable
         Address of the Prefect UI, or None.
+    editing : Editing or None
+        What makes the pages take marks and notes; None where they are read-only.
     """
 
     read_session: Callable[[], AbstractContextManager[Session]]
@@ -38,6 +60,7 @@ class Record:
     pictures: Callable[[int], list[Path]]
     health: Callable[[], Mapping[str, Any]]
     prefect_ui_url: Callable[[], str | None]
+    editing: Editing | None = None
 
 
 def _record(request: Request) -> Record:

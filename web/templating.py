@@ -18,7 +18,8 @@ from web.parameters import field as asked_field
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Return a page; all text is escaped."""
-    return HTMLResponse(render(template, path=request.url.path, **values), status_code=status)
+    may_edit = request.app.state.record.editing is not None
+    return HTMLResponse(render(template, path=request.url.path, may_edit=may_edit, **values), status_code=status)
 
 
 def render(template: str, **values: Any) -> str:

@@ -24,6 +24,7 @@ def trend(
     limits: Limits | None = None,
     title: str | None = None,
     marked: Sequence[int] = (),
+    hollow: Sequence[int] = (),
     changes: Sequence[tuple[datetime, str]] = (),
 ) -> Figure:
     """Show values with their uncertainties against time, one colour and marker an amplifier.
@@ -40,6 +41,8 @@ def trend(
         Above the figure; the quantity if not given.
     marked : sequence of int
         Indices of rows that are ringed: the new ones.
+    hollow : sequence of int
+        Indices of rows that count for nothing: drawn hollow.
     changes : sequence of (datetime, str)
         Steps and drifts, drawn as vertical lines, and what they are.
 
@@ -47,7 +50,7 @@ def trend(
     -------
     Figure
     """
-    new = [rows[index] for index in marked]
+    new, void = [rows[index] for index in marked], [rows[index] for index in hollow]
     rows = sorted(rows, key=lambda row: row[0])
     figure = Figure(figsize=(_WIDTH, 4.0), dpi=_DPI, layout="constrained")
     axis = figure.subplots()
@@ -70,6 +73,10 @@ def trend(
     if new:
         times, values = [row[0] for row in new], [row[1] for row in new]
         axis.plot(times, values, "ko", markersize=11, fillstyle="none", label="this run")  # type: ignore[arg-type]
+    if void:
+        times, values = [row[0] for row in void], [row[1] for row in void]
+        hole: dict[str, Any] = {"color": "white", "markeredgecolor": "tab:red", "markersize": 5, "zorder": 3}
+        axis.plot(times, values, "o", **hole, label="marked bad")  # type: ignore[arg-type]
     shown = [(when, what) for when, what in changes if when >= rows[0][0]]
     for number, what in enumerate(dict.fromkeys(what for _, what in shown)):
         style: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -12,13 +12,17 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from db.judgements.marks import Mark, Said, marks
 from db.schema.models import File, Frame
 from db.schema.rows import Page, Row
 
 
 @dataclass(frozen=True, slots=True)
 class FrameOnRecord(Row):
-    """A registered frame and the files that hold it (``paths``; none where they were edited since)."""
+    """A registered frame and the files that hold it (``paths``; none where they were edited since).
+
+    ``mark`` is what somebody marked it, ``bad`` or ``good``, and ``mark_reason`` says why, who and when.
+    """
 
     id: int
     sha256: str
@@ -37,6 +41,8 @@ class FrameOnRecord(Row):
     registered_at: datetime
     calibration_set_id: int | None
     paths: tuple[str, ...]
+    mark: Said | None
+    mark_reason: str | None
 
 
 def list_frames(
@@ -72,7 +78,7 @@ def list_frames(
         where.append(taken_at < until)
     if set_id is not None:
         where.append(Frame.calibration_set_id == set_id)
-    columns = [getattr(Frame, name) for name in FrameOnRecord.__dataclass_fields__ if name != "paths"]
+    columns = [getattr(Frame, name) for name in FrameOnRecord.__dataclass_fields__ if hasattr(Frame, name)]
     query = select(*columns).where(*where)
     if page is None:
         query = query.order_by(taken_at, Frame.id)
@@ -82,8 +88,13 @@ def list_frames(
     if page is not None:
         where = [Frame.id.in_([row["id"] for row in found])]
     files = select(File.frame_id, File.root, File.relative_path).join(Frame, File.frame_id == Frame.id).where(*where)
-    paths = _paths(session.execute(files.order_by(File.id)))
-    return [FrameOnRecord(paths=tuple(paths[row["id"]]), **row) for row in found]
+    paths, marked = _paths(session.execute(files.order_by(File.id))), marks(session, "frame")
+    return [_on_record(row, paths[row["id"]], marked.get(row["id"])) for row in found]
+
+
+def _on_record(row: Mapping[str, Any], paths: Iterable[str], mark: Mark | None) -> FrameOnRecord:
+    said, reason = (mark.said, mark.reason) if mark else (None, None)
+    return FrameOnRecord(paths=tuple(paths), mark=said, mark_reason=reason, **row)
 
 
 def frame_shapes(
@@ -115,3 +126,8 @@ def _paths(files: Iterable[tuple[int | None, str, str]]) -> dict[int | None, lis
 def frame_statistics(session: Session, frame_id: int) -> list[dict[str, Any]]:
     """Return the statistics of the amplifiers of a frame, in ADU."""
     return list(session.scalars(select(Frame.statistics).where(Frame.id == frame_id)).one())
+
+
+def set_of_frame(session: Session, frame_id: int) -> int | None:
+    """Return the set of a frame; None where it is in none."""
+    return session.scalars(select(Frame.calibration_set_id).where(Frame.id == frame_id)).one()

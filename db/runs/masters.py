@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from ccdcore.quantities import Verdict
 from db.frames.spans import Boundaries, boundaries, span_around
+from db.judgements.marks import Said, marks
 from db.runs.current import CURRENT_RUN, kept_masters
 from db.schema import models
 from db.schema.models import CalibrationSet, Master, Outcome, Run
@@ -49,6 +50,8 @@ class MasterOnRecord(Row):
         Where it came from.
     superseded : bool
         Whether a newer run of the same set took its place; not where that run failed to make such a one.
+    mark, mark_reason : str or None
+        What somebody marked it, ``bad`` or ``good``; why, who and when. One that is marked bad is for nothing.
     """
 
     master_id: int
@@ -71,11 +74,13 @@ class MasterOnRecord(Row):
     flow_run_id: str | None
     engine: str
     superseded: bool
+    mark: Said | None = None
+    mark_reason: str | None = None
 
     @property
     def is_good(self) -> bool:
-        """Whether it may be used: neither bad nor superseded."""
-        return self.verdict != "bad" and not self.superseded
+        """Whether it may be used: neither bad, nor marked bad, nor superseded."""
+        return "bad" not in (self.verdict, self.mark) and not self.superseded
 
     @property
     def purpose(self) -> tuple[str, str, str, str | None]:
@@ -95,11 +100,12 @@ def list_masters(
     kept = kept_masters(session)
     if not superseded:
         query = query.where(or_(CURRENT_RUN, Master.id.in_(kept)))
-    rows = session.execute(query).mappings()
-    found = [
-        MasterOnRecord(valid_to=None, **{**row, "superseded": row["superseded"] and row["master_id"] not in kept})
-        for row in rows
-    ]
+    marked = marks(session, "master")
+    found = []
+    for row in session.execute(query).mappings():
+        key, mark = row["master_id"], marked.get(row["master_id"])
+        values = {**row, "superseded": row["superseded"] and key not in kept}
+        found.append(MasterOnRecord(**values, valid_to=None, mark=mark and mark.said, mark_reason=mark and mark.reason))
     return _with_validity(found, boundaries(session, instrument))
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import QUANTITIES
+from db.judgements.marks import marked_bad
 from db.runs.current import is_current
 from db.runs.sets import _span
 from db.schema import models
@@ -150,7 +151,10 @@ class GainOnRecord:
 def earlier_gains(
     session: Session, *, instrument: str, configuration: str, amplifier: str, before: datetime, most: int
 ) -> list[GainOnRecord]:
-    """Return the last gains on record that were observed before a time, with the entry that holds then, last first."""
+    """Return the last gains on record that were observed before a time, with the entry that holds then, last first.
+
+    None that is marked bad is among them.
+    """
     since, _ = _span(session, instrument, before)
     query = (
         select(Measurement.id, Measurement.value, Measurement.uncertainty, Measurement.observed_at)
@@ -162,6 +166,7 @@ def earlier_gains(
             Measurement.observed_at < before,
             *([] if since is None else [Measurement.observed_at >= since]),
             is_current(session),
+            Measurement.id.not_in(marked_bad("measurement")),
             CalibrationSet.instrument == instrument,
             CalibrationSet.configuration == configuration,
         )

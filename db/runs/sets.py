@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from ccdcore.headers.instrument import FrameType
 from db.files.homes import on_disk
 from db.frames.spans import boundaries, span_around
+from db.judgements.marks import last_judged, marked_bad
 from db.runs.runs import RunRow, latest_runs
 from db.schema.models import CalibrationSet, Frame
 from db.schema.rows import Row
@@ -46,6 +47,8 @@ class SetSummary:
         Median time between arrivals in seconds, pauses of an hour left out.
     latest_run : RunRow or None
         The last run that began on it.
+    last_judged_at : datetime or None
+        When somebody last marked a frame of it, or took that back.
     """
 
     id: int
@@ -58,6 +61,7 @@ class SetSummary:
     last_registered_at: datetime
     median_interval_s: float | None
     latest_run: RunRow | None
+    last_judged_at: datetime | None = None
 
 
 def nearest_bias_set(session: Session, *, set_id: int, reach_nights: int, host: str) -> int | None:
@@ -66,7 +70,8 @@ def nearest_bias_set(session: Session, *, set_id: int, reach_nights: int, host: 
     It is of the same instrument and configuration, has two biases at least (read
     noise comes from a difference), and one of them was taken no more than
     ``reach_nights`` nights outside the window. Of two as near, the earlier. No
-    bias is lent to a time at which another entry of the instrument holds.
+    bias is lent to a time at which another entry of the instrument holds, and
+    none that is marked bad.
     """
     own = session.get_one(CalibrationSet, set_id)
     first = own.window_first_night
@@ -82,6 +87,7 @@ def nearest_bias_set(session: Session, *, set_id: int, reach_nights: int, host: 
             CalibrationSet.configuration == own.configuration,
             CalibrationSet.id != set_id,
             Frame.frame_type == FrameType.BIAS,
+            Frame.id.not_in(marked_bad("frame")),
             Frame.night.between(first - reach, last + reach),
             *([] if since is None else [Frame.date_obs >= since]),
             *([] if until is None else [Frame.date_obs < until]),
@@ -132,12 +138,14 @@ def set_summaries(
         .execution_options(populate_existing=True)
     )
     found = [one for one in session.scalars(sets) if one.id in arrivals]
-    return [_summary(one, runs.get(one.id), arrivals[one.id], believed_until) for one in found]
+    judged = last_judged(session)
+    return [_summary(one, runs.get(one.id), judged.get(one.id), arrivals[one.id], believed_until) for one in found]
 
 
 def _summary(
     one: CalibrationSet,
     run: RunRow | None,
+    judged_at: datetime | None,
     arrivals: list[tuple[datetime, datetime, FrameType]],
     believed_until: datetime | None,
 ) -> SetSummary:
@@ -156,6 +164,7 @@ def _summary(
         counts={kind: types.count(kind) for kind in FrameType if kind in types},
         last_joined_at=joined[-1],
         last_registered_at=max([*(arrival[1] for arrival in arrivals), *filter(None, [one.changed_at])]),
+        last_judged_at=judged_at,
         median_interval_s=median(rhythm) if rhythm else None,
         latest_run=run,
     )

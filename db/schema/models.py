@@ -323,3 +323,29 @@ class Master(Base):
     remark: Mapped[str | None]
     valid_from: Mapped[datetime]
     """DATE-OBS of its first input."""
+
+
+class Judgement(Base):
+    """What a person said: a mark of a frame, a master or a measurement, or a note on an instrument.
+
+    Lines are never changed and never deleted: what is taken back is so by another line.
+    """
+
+    __tablename__ = "judgement"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    said: Mapped[str] = mapped_column(String(16))
+    """``bad``, ``good`` or ``note``."""
+    frame_id: Mapped[int | None] = mapped_column(ForeignKey("frame.id"), index=True)
+    master_id: Mapped[int | None] = mapped_column(ForeignKey("master.id"), index=True)
+    measurement_id: Mapped[int | None] = mapped_column(ForeignKey("measurement.id"), index=True)
+    instrument: Mapped[str | None] = mapped_column(index=True)
+    """Of a note."""
+    at: Mapped[datetime | None]
+    """What time a note is about."""
+    words: Mapped[str]
+    """Why, or what happened."""
+    who: Mapped[str]
+    said_at: Mapped[datetime]
+    takes_back_id: Mapped[int | None] = mapped_column(ForeignKey("judgement.id"), index=True)
+    """The line that holds no longer, since this one."""

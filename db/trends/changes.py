@@ -74,7 +74,8 @@ def changes(
 ) -> list[TrendChange]:
     """Return the steps and drifts of the current measurements, oldest first.
 
-    All measurements are looked at, however old: what is expected of a night follows from all before it.
+    All measurements are looked at, however old: what is expected of a night follows from all before it. What is marked
+    bad is not.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def changes(
     """
     entries = entry_versions(session, instrument)
     which = {"quantity": quantity, "amplifier": amplifier, "configuration": configuration, "filter": filter_name}
-    where = conditions(session, which, entries=entries if instrument else None)
+    where = conditions(session, which, entries=entries if instrument else None, marked=False)
     of = curves(session, entries, where, known=which)
     found = [(curve, change) for curve in of for change in curve.chart().changes]
     return changes_on_record(session, found)

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Select, String, select, type_coerce
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import QUANTITIES
+from db.judgements.marks import marked_bad
 from db.runs.current import is_current
 from db.schema.models import CalibrationSet, Instrument, Measurement, Outcome, Run
 
@@ -83,9 +84,16 @@ def conditions(
     since: datetime | None = None,
     until: datetime | None = None,
     superseded: bool = False,
+    marked: bool = True,
 ) -> list[ColumnElement[bool]]:
-    """Return what measurements must fulfil, `which` by the name of a column; the current ones, unless superseded."""
+    """Return what measurements must fulfil, `which` by the name of a column; the current ones, unless superseded.
+
+    Those that somebody marked bad are shown, but no change and no notice is found by them: without ``marked`` they
+    are left out.
+    """
     where: list[ColumnElement[bool]] = [RUN.outcome == Outcome.DONE if superseded else is_current(session)]
+    if not marked:
+        where.append(MEASUREMENT.id.not_in(marked_bad("measurement")))
     if which.get("quantity") is None:  # all are named, so that the index leads to the amplifier and the time of each
         where.append(MEASUREMENT.quantity.in_(QUANTITIES))
     for name, value in which.items():

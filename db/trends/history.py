@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -18,6 +18,7 @@ from ccdcore.quantities import Limits, Verdict, judge, limits_of
 from db.engine import make_engine, require_schema, session_factory
 from db.errors import DatabaseError
 from db.export import to_table
+from db.judgements.marks import Said, marked_bad, marks
 from db.runs.current import kept_measurements
 from db.schema.models import CalibrationSet, Measurement, Run
 from db.schema.rows import Row
@@ -61,6 +62,8 @@ class TrendRow(Row):
         Where it came from.
     superseded : bool
         Whether a newer run of the same set took its place.
+    mark, mark_reason : str or None
+        What somebody marked it, ``bad`` or ``good``; why, who and when. One that is marked bad counts in no trend.
     """
 
     id: int
@@ -87,6 +90,13 @@ class TrendRow(Row):
     flow_run_id: str | None
     engine: str
     superseded: bool
+    mark: Said | None
+    mark_reason: str | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it says something of its amplifier: it is not marked bad."""
+        return self.mark != "bad"
 
 
 def trends(
@@ -114,7 +124,8 @@ def trends(
         Whether to show also what newer runs took the place of.
     at_most : int or None
         For a plot: about how many points of each curve (instrument, configuration, amplifier, filter, quantity) to
-        return. Every outlier and all that is ``bad`` is among them, whatever their number (`ccdcore.trends.thinning`).
+        return. Every outlier and all that is ``bad`` or marked so is among them, whatever their number
+        (`ccdcore.trends.thinning`).
     """
     entries = entry_versions(session, instrument)
     which = {"quantity": quantity, "amplifier": amplifier, "configuration": configuration, "filter": filter_name}
@@ -122,7 +133,8 @@ def trends(
     where = conditions(session, which, entries=asked_of, since=since, until=until, superseded=superseded)
     if at_most is None:
         return _rows(session, entries, *where)
-    shown = [key for curve in curves(session, entries, where, known=which) for key in _thinned(curve, at_most)]
+    marked = list(session.scalars(marked_bad("measurement")))
+    shown = [key for curve in curves(session, entries, where, known=which) for key in _thinned(curve, at_most, marked)]
     return _in_order(row for ids in batches(shown) for row in _rows(session, entries, MEASUREMENT.id.in_(ids)))
 
 
@@ -218,11 +230,11 @@ def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> li
     def limits(entry: int, quantity: str, unit: str) -> Limits:
         return limits_of(entries[entry][1], quantity=quantity, unit=unit)
 
-    rows, kept = [], kept_measurements(session)
+    rows, kept, marked = [], kept_measurements(session), marks(session, "measurement")
     found = session.connection().execute(_QUERY.where(*where)).all()
     for entry, key, quantity, value, uncertainty, unit, configuration, night, observed_at, *rest in found:
         amplifier, filter_name, method, n_bias, n_flat, n_pairs, temperature, remark, run_id, flow_run_id, *last = rest
-        inside = limits(entry, quantity, unit)
+        inside, mark = limits(entry, quantity, unit), marked.get(key)
         rows.append(
             TrendRow(
                 key,
@@ -249,6 +261,8 @@ def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> li
                 flow_run_id,
                 last[0],
                 last[1] is not None and key not in kept,
+                mark and mark.said,
+                mark and mark.reason,
             )
         )
     return _in_order(rows)
@@ -259,13 +273,13 @@ def _in_order(rows: Iterable[TrendRow]) -> list[TrendRow]:
     return sorted(rows, key=attrgetter("observed_at", "id"))
 
 
-def _thinned(curve: Curve, at_most: int) -> list[int]:
-    """Return the ids of the measurements of a curve that a plot must show."""
+def _thinned(curve: Curve, at_most: int, marked: Collection[int]) -> list[int]:
+    """Return the ids of the measurements of a curve that a plot must show, the marked ones among them."""
     import numpy as np
 
     from ccdcore.trends.thinning import thinned
 
-    is_bad = np.zeros(curve.ids.size, bool)
+    is_bad = np.isin(curve.ids, np.array(marked, np.int64))
     for entry, spec in curve.specs.items():
         limits = limits_of(spec, quantity=curve.quantity, unit=curve.unit)
         low = -math.inf if limits.min is None else limits.min

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
+from db.judgements.marks import marked_bad
 from db.schema.models import Notice
 from db.schema.rows import Row
 from db.schema.upsert import insert
@@ -74,10 +75,12 @@ def due_notices(
 ) -> list[NoticeOnRecord]:
     """Return those raised since a time that are to be told by now, oldest first.
 
-    One that is to be told after ``believed_until`` is told now: a clock that was ahead said so.
+    One that is to be told after ``believed_until`` is told now: a clock that was ahead said so. Of a measurement that
+    is marked bad nothing is told.
     """
     is_due = or_(Notice.next_try_at <= at, Notice.next_try_at > believed_until)
-    return _notices(session, is_due, Notice.raised_at > raised_since)
+    is_marked = Notice.measurement_id.in_(marked_bad("measurement"))
+    return _notices(session, is_due, Notice.raised_at > raised_since, ~is_marked)
 
 
 def _notices(session: Session, *where: ColumnElement[bool]) -> list[NoticeOnRecord]:

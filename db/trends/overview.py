@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, extract, func, select
 from sqlalchemy.orm import Session, aliased
 
 from ccdcore.quantities import Verdict, judge, limits_of
+from db.judgements.marks import marked_bad
 from db.runs.current import is_current
 from db.schema.models import CalibrationSet, Instrument, Measurement, Run
 from db.schema.rows import Row
@@ -72,6 +73,8 @@ class AmplifierStatus(Row):
 def overview(session: Session, *, quantities: Collection[str], instrument: str | None = None) -> list[AmplifierStatus]:
     """Return how the amplifiers stand that were measured in the recent windows of their camera and configuration.
 
+    What is marked bad tells nothing of that.
+
     Parameters
     ----------
     quantities : collection of str
@@ -119,6 +122,7 @@ def _query(session: Session, quantities: Collection[str], instrument: str | None
         .join(CalibrationSet, Run.calibration_set_id == set_.id)
         .join(Measurement, of.run_id == Run.id)
         .where(*_of_recent_sets(session, RECENT, instrument), of.quantity.in_(quantities))
+        .where(of.id.not_in(marked_bad("measurement")))
         .order_by(of.observed_at, of.id)
     )
 

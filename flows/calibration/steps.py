@@ -20,6 +20,7 @@ from ccdcore.masters.build import master_bias, master_dark, master_flat
 from ccdcore.masters.file import read_master
 from ccdcore.masters.varying import parted_light
 from ccdcore.reduction.overscan import believed_overscans
+from db.judgements.marks import bad_frames
 from db.runs.current import product_name
 from db.runs.inputs import NewInput, record_inputs
 from db.runs.lifecycle import finish_run
@@ -93,13 +94,16 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
     require_memory(home, run_id)
     with home.read_session() as session:
         own, from_elsewhere = frames_of_set(session, home.settings, get_run(session, run_id).set_id)
-    there, gone = _on_disk(home, [*own, *from_elsewhere])
+        marked = bad_frames(session)
+    found = [*own, *from_elsewhere]
+    there, gone = _on_disk(home, [frame for frame in found if frame.sha256 not in marked])
     repeated = no_exposures(home, there)
     frames, _ = believed_overscans([frame for frame in there if frame.sha256 not in repeated])
     kept, excluded = judge_series(with_stand_ins(frames))
-    unusable = [*(frame for frame in there if frame.sha256 in repeated), *gone]
+    unusable = [*(frame for frame in found if frame.sha256 in marked), *gone]
+    unusable += [frame for frame in there if frame.sha256 in repeated]
     borrowed = {frame.sha256 for frame in from_elsewhere}
-    reasons = dict.fromkeys((frame.sha256 for frame in gone), GONE) | repeated
+    reasons = dict.fromkeys((frame.sha256 for frame in gone), GONE) | repeated | marked
     reasons |= {exclusion.frame.sha256: exclusion.reason for exclusion in excluded}
     inputs = [
         NewInput(

@@ -31,7 +31,12 @@ COMMANDS = {
         "flows.cli.frames",
         "Look at a folder of frames, print what was recognised, and write a starting ccdwatch.toml.",
     ),
+    "mark": (
+        "flows.cli.judge",
+        "Mark a frame, a master or a measurement: what is bad is left out, and the set of a frame is made anew.",
+    ),
     "masters": ("flows.cli.record", "List the masters on record."),
+    "note": ("flows.cli.judge", "Note what was done to an instrument: a line in its trends and reports."),
     "process": (
         "flows.cli.work",
         "Work on these files and folders now: measure, build masters, record; print the results.",

@@ -61,6 +61,7 @@ def trends(
         "limit_min",
         "limit_max",
         "verdict",
+        "mark",
     )
     show(rows, format_name=format_name, columns=columns, empty="nothing of this on record")
 
@@ -91,6 +92,7 @@ def frames(home: Path, format_name: str, **which: Any) -> None:
         "exposure_time_s",
         "filter",
         "paths",
+        "mark",
         "disagreement",
     )
     show(query.frames(home, **which), format_name=format_name, columns=columns, empty="no frames on record")
@@ -123,6 +125,7 @@ def masters(home: Path, format_name: str, **which: Any) -> None:
         "n_combined",
         "n_excluded",
         "verdict",
+        "mark",
         "path",
     )
     show(query.masters(home, **which), format_name=format_name, columns=columns, empty="no masters on record")

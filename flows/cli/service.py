@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from flows.cli.options import home_option, say
+from flows.config.settings import load_settings
+from flows.judgements.editors import set_password
 from flows.service import up as service
 
 
@@ -74,17 +78,42 @@ def serve(home: Path) -> None:
     service.run_serve(home, say=say)
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @home_option
 @click.option("--host", help="Address to listen on.  [default: that of ccdwatch.toml, else 127.0.0.1]")
 @click.option(
     "--port", type=click.IntRange(1, 65535), help="Port to listen on.  [default: that of ccdwatch.toml, else 4300]"
 )
-def web(home: Path, host: str | None, port: int | None) -> None:
+@click.pass_context
+def web(context: click.Context, home: Path, host: str | None, port: int | None) -> None:
     """Show what is on record as pages: trends, frames, masters, runs. A part of the service.
 
     \b
     Example:
       ccdwatch web --port 8080
     """
-    service.run_web(home, host=host, port=port, say=say)
+    if context.invoked_subcommand is not None:
+        if context.get_parameter_source("home") is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"give --home behind {context.invoked_subcommand}")
+    else:
+        service.run_web(home, host=host, port=port, say=say)
+
+
+@web.command()
+@click.argument("name", metavar="NAME")
+@home_option
+def passwd(name: str, home: Path) -> None:
+    """Give an editor of the pages a password: asked for here, or the first line of what is piped in.
+
+    \b
+    Example:
+      ccdwatch web passwd anna
+    """
+    if sys.stdin.isatty():
+        password = click.prompt("password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    settings = load_settings(home)
+    say(f"{set_password(settings, name, password)}: {name} is an editor")
+    if not settings.web.allow_edits:
+        say("the pages are read-only until ccdwatch.toml says [web] allow_edits = true")

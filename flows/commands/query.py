@@ -109,7 +109,7 @@ def _is_own(path: Path, begins: bytes) -> bool:
 def print_provenance(home: Path, identifier: str, *, as_json: bool) -> None:
     """Print where something came from; the path of a file stands for what its bytes are."""
     with read_home(home).read_session() as session:
-        tree = origins.provenance(session, _sha256_of_path(identifier) or identifier)
+        tree = origins.provenance(session, sha256_of_path(identifier) or identifier)
     if as_json:
         print(json.dumps(tree, indent=2, allow_nan=False))  # noqa: T201 - the command line speaks here
         return
@@ -122,7 +122,7 @@ def print_provenance(home: Path, identifier: str, *, as_json: bool) -> None:
     Console(width=None if console.is_terminal else 1000, markup=False, highlight=False, emoji=False).print(top)
 
 
-def _sha256_of_path(identifier: str) -> str | None:
+def sha256_of_path(identifier: str) -> str | None:
     """Return the SHA-256 of a file's bytes; None of what is no path, or of nothing that is there."""
     is_path = os.sep in identifier or Path(identifier).suffix != ""
     return file_sha256(identifier) if is_path and os.path.isfile(identifier) else None  # noqa: PTH113 - any text is given

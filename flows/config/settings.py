@@ -123,6 +123,10 @@ class WebSettings(_Strict):
     public_url: Annotated[str, AfterValidator(public_address)] | None = Field(
         default=None, description="what links begin with; default: host and port", examples=["https://ccd.example.org"]
     )
+    allow_edits: bool = Field(
+        default=False, description="true lets editors mark and note on the pages: ccdwatch web passwd NAME"
+    )
+    editors_file: str = Field(default="editors", min_length=1, description="who they are; relative to the home")
 
 
 class NotifySettings(_Strict):

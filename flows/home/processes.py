@@ -74,6 +74,11 @@ def is_gone(pid: int, started: float) -> bool:
         return True
 
 
+def user() -> str:
+    """Return the operating system's name of the user that this process is of."""
+    return psutil.Process().username()
+
+
 def now() -> datetime:
     """Return the time, in UTC: the only clock that is written to the record."""
     return datetime.now(UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from html import escape
 from pathlib import Path
 from urllib.parse import urlencode
@@ -18,6 +18,7 @@ from ccdcore.io.plain_files import open_below
 from ccdcore.quantities import WATCHED, label_of, shown_in
 from ccdcore.text import number_of, value_text
 from db.frames.listing import list_frames
+from db.judgements.notes import JudgementLine, lines_of_run, notes_that_hold
 from db.runs.inputs import UsedFrame, run_inputs
 from db.runs.lacks import LackRow, run_lacks
 from db.runs.masters import MasterRow, run_masters
@@ -32,6 +33,8 @@ from flows.runs.pictures import pictures_of
 _PUNCTUATION = re.compile(r"([!-%'-/:;=?@\[-`{-~])")
 """All of ASCII's but for & < >: a colon or a dot is enough for an address to become a link."""
 MOST_ROWS = 100
+NOTED_FOR = timedelta(days=30)
+"""How long before a run what was noted of its instrument is told."""
 
 
 def text(value: object) -> str:
@@ -55,6 +58,8 @@ def report(home: Home, run_id: int) -> str:
         measured, masters = run_measurements(session, run_id), run_masters(session, run_id)
         verdicts = verdicts_of(session, run_id)
         lacks = run_lacks(session, run_id)
+        said = [one for one in lines_of_run(session, run_id) if not (one.takes_back or one.taken_back)]
+        notes = notes_that_hold(session, run.instrument, since=run.began_at - NOTED_FOR)
     sections = [
         f"# {text(run.instrument)} · {run.night} · {text(run.configuration)}",
         _not_made(lacks),
@@ -62,6 +67,7 @@ def report(home: Home, run_id: int) -> str:
         *_pictures(home, run_id),
         _masters(home, masters),
         _left_out(inputs, lacks),
+        _said([*said, *notes]),
         _series(inputs),
         _links(home, run, measured),
         f"Run {run.id}, attempt {run.attempt}, digest `{run.digest[:12]}`.",
@@ -178,6 +184,18 @@ def _left_out(inputs: Sequence[UsedFrame], lacks: Sequence[LackRow]) -> str:
     if not rows:
         return ""
     return "\n\n".join(["## Left out", _table(["file", "as", "reason"], rows[:MOST_ROWS]), _more(len(rows))])
+
+
+def _said(lines: Sequence[JudgementLine]) -> str:
+    """Return the marks of what the run used and made, and the notes on its instrument."""
+    rows = [
+        [text(one.of), one.said, f"{one.at or one.said_at:%Y-%m-%d %H:%M}", text(one.who), text(one.words)]
+        for one in lines
+    ]
+    if not rows:
+        return ""
+    header = ["of", "", "UTC", "by", "words"]
+    return "\n\n".join(["## What people said", _table(header, rows[:MOST_ROWS]), _more(len(rows))])
 
 
 def _series(inputs: Sequence[UsedFrame]) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from textwrap import shorten
 
 from ccdcore.figures.style import png
 from ccdcore.figures.trend import trend
 from ccdcore.io.write import write_bytes
 from ccdcore.quantities import WATCHED, Limits, label_of
+from db.judgements.notes import notes_that_hold
 from db.runs.measurements import run_measurements
 from db.runs.runs import get_run
 from db.trends.changes import changes
@@ -51,9 +53,11 @@ def draw_trend(home: Home, quantity: str, *, instrument: str, configuration: str
             session, quantity=quantity, instrument=instrument, configuration=configuration, at_most=_MOST_POINTS
         )
         found = changes(session, quantity=quantity, instrument=instrument, configuration=configuration)
+        notes = notes_that_hold(session, instrument, until=rows[-1].observed_at)
+    lines = [(one.first_at, f"{one.kind}, amplifier {one.amplifier}") for one in found]
     return trend_png(
         [row for row in rows if row.observed_at >= rows[-1].observed_at - DRAWN],
-        changes=[(one.first_at, f"{one.kind}, amplifier {one.amplifier}") for one in found],
+        changes=[*lines, *((one.at, shorten(one.words, 40)) for one in notes if one.at is not None)],
         run_id=run_id,
         title=f"{instrument}: {label_of(quantity)}",
     )
@@ -86,6 +90,7 @@ def trend_png(
             limits=Limits(last.limit_min, last.limit_max),
             title=title,
             marked=[number for number, row in enumerate(rows) if row.run_id == run_id],
+            hollow=[number for number, row in enumerate(rows) if not row.counts],
             changes=changes,
         )
     )

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from platform import python_version
 from typing import Literal
 
+from db.judgements.marks import bad_frames
 from db.runs.lifecycle import claim_run
 from flows.home.home import Home
 from flows.home.processes import HOST, now, own_start
@@ -29,8 +30,9 @@ def begin_run(
     """Claim a run; return its id, or None where there is nothing to do: somebody has it, or newer frames came."""
     with home.read_session() as session:
         own, borrowed = frames_of_set(session, home.settings, set_id)
+        marked = bad_frames(session)
         instrument = own[0].info.instrument if own else ""
-    if inputs_digest(home.settings, instrument, own, borrowed) != digest:
+    if inputs_digest(home.settings, instrument, own, borrowed, marked) != digest:
         return None
     with home.write_session() as session:
         return claim_run(

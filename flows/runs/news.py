@@ -27,7 +27,7 @@ def raise_notices(session: Session, *, run_id: int, instrument: str, configurati
     """
     own = {row.id for row in run_measurements(session, run_id)}
     entries = entry_versions(session, instrument)
-    where = conditions(session, {"configuration": configuration}, entries=entries)
+    where = conditions(session, {"configuration": configuration}, entries=entries, marked=False)
     told = notices(session, instrument=instrument)
     n = 0
     for curve in curves(session, entries, where):

@@ -18,6 +18,7 @@ from ccdcore.frames.frame import SeriesFrame
 from ccdcore.headers.instrument import FrameType
 from db.frames.revisions import digest_of, said_of_frame
 from db.frames.series import set_frames
+from db.judgements.marks import bad_frames
 from db.runs.runs import RunRow, find_run
 from db.runs.sets import SetSummary, nearest_bias_set, set_summaries
 from db.schema.models import Outcome
@@ -45,9 +46,12 @@ class Plan:
 
 
 def frames_of_set(session: Session, settings: Settings, set_id: int) -> tuple[list[SeriesFrame], list[SeriesFrame]]:
-    """Return the frames of a set, and the biases it borrows from the nearest set where it has none that it needs."""
-    own = set_frames(session, set_id, host=settings.host)
-    types = {frame.info.frame_type for frame in own}
+    """Return the frames of a set, and the biases it borrows from the nearest set where it has none that it needs.
+
+    Those that are marked bad are among them, but no set has all it needs by these.
+    """
+    own, marked = set_frames(session, set_id, host=settings.host), bad_frames(session)
+    types = {frame.info.frame_type for frame in own if frame.sha256 not in marked}
     if FrameType.BIAS in types or not types & {FrameType.FLAT, FrameType.DARK}:
         return own, []
     donor = nearest_bias_set(session, set_id=set_id, reach_nights=settings.nights.reach_nights, host=settings.host)
@@ -56,15 +60,24 @@ def frames_of_set(session: Session, settings: Settings, set_id: int) -> tuple[li
 
 
 def inputs_digest(
-    settings: Settings, instrument: str, own: Sequence[SeriesFrame], borrowed: Sequence[SeriesFrame]
+    settings: Settings,
+    instrument: str,
+    own: Sequence[SeriesFrame],
+    borrowed: Sequence[SeriesFrame],
+    marked: Collection[str] = (),
 ) -> str:
-    """Return the SHA-256 of all that the results of a set depend on; specification limits are not among it."""
-    inputs = {
+    """Return the SHA-256 of all that the results of a set depend on; specification limits are not among it.
+
+    ``marked`` are the hashes of the frames that are marked bad, of other sets too.
+    """
+    inputs: dict[str, object] = {
         "frames": sorted((frame.sha256, digest_of(said_of_frame(frame))) for frame in own),
         "borrowed": sorted((frame.sha256, digest_of(said_of_frame(frame))) for frame in borrowed),
         "recipes": settings.recipes.describe(),
         "instrument": [entry.digest for entry in settings.instruments if entry.name == instrument],
     }
+    if left_out := sorted({frame.sha256 for frame in (*own, *borrowed)}.intersection(marked)):
+        inputs["marked_bad"] = left_out
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
@@ -110,7 +123,7 @@ def plan(
 ) -> Plan | None:
     """Return the run that a set needs now, or None; one whose last attempt ended in one of these ways is made again."""
     own, borrowed = frames_of_set(session, settings, summary.id)
-    digest = inputs_digest(settings, summary.instrument, own, borrowed)
+    digest = inputs_digest(settings, summary.instrument, own, borrowed, bad_frames(session))
     last = find_run(session, set_id=summary.id, digest=digest)
     attempt = next_attempt(last, at)
     if attempt is None and last is not None and (last.outcome in again_after or (again_after and last.is_done_in_part)):
@@ -137,7 +150,7 @@ def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
         for summary in set_summaries(session, host=home.settings.host, believed_until=believed):
             if not _is_open(summary, at):
                 continue
-            if (complete_at := settles_at(summary, settle)) > at:
+            if (complete_at := settles_at(summary, settle)) > at and not _is_judged(summary):
                 later.append(complete_at)
             elif (due := plan(session, home.settings, summary, at)) is not None:
                 plans.append(due)
@@ -155,6 +168,12 @@ def plans_of(
         summaries = [one for one in set_summaries(session, host=home.settings.host) if one.id in set(set_ids)]
         found = [plan(session, home.settings, summary, at, again_after=again_after) for summary in summaries]
     return [one for one in found if one is not None]
+
+
+def _is_judged(summary: SetSummary) -> bool:
+    """Whether somebody marked a frame since the last run: what is in force is of a bad frame, and others may wait."""
+    last, judged_at = summary.latest_run, summary.last_judged_at
+    return last is not None and judged_at is not None and judged_at >= last.began_at
 
 
 def _is_open(summary: SetSummary, at: datetime) -> bool:

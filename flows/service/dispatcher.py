@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ccdcore.text import one_line
 from db.files import ledger
+from db.judgements.marks import last_line
 from db.runs.lifecycle import fail_run
 from db.runs.runs import RunRow, open_runs
 from db.schema.models import FileState
@@ -33,6 +34,7 @@ from flows.prefect_server.client import FlowRunState, PrefectApi, PrefectUnavail
 from flows.prefect_server.password import password_of
 from flows.products.cleanup import give_up, is_lost
 from flows.products.leftovers import GRACE, remove_leftovers
+from flows.products.references import refresh_references
 from flows.registration.register import free_lost_claims
 from flows.retries import ASK_AGAIN_AFTER, FILE_REST
 from flows.runs.pictures import without_pictures
@@ -76,6 +78,8 @@ class Dispatcher:
         self._ingest_fault: str | None = None
         self._is_registering = False
         self._had_room = True
+        self._last_said: int | None = None
+        """The last line that people wrote of frames, masters and measurements."""
         self._reconcile_at: datetime | None = None
         self._tidied_at: datetime | None = None
         self._clock = ClockWatch()
@@ -106,6 +110,7 @@ class Dispatcher:
         free_lost_claims(self.home)
         with self.home.read_session() as session:
             files, under_way = ledger.counts(session, _IN_WORK), open_runs(session)
+            said = last_line(session)
         under_way = self._oversee(under_way)
         is_reading = bool(files[FileState.CLAIMED])
         self._note_idle("files are ready", is_so=bool(files[FileState.READY]) and not is_reading)
@@ -115,6 +120,12 @@ class Dispatcher:
             self._ask_for_ingest(at, files[FileState.READY])
         if was_registering and not self._is_registering:
             self._ingest, self._ingest_fault, self._reconcile_at = None, None, at
+        if said != self._last_said:  # what somebody marks does not wait for the next look at everything
+            self._last_said, self._reconcile_at = said, at
+            try:
+                refresh_references(self.home)
+            except OSError as error:
+                logger.warning("reference/ is not up to date: %s", redact(error))
         is_due = self._reconcile_at is None or at >= self._reconcile_at
         if (self._end_runs(under_way, ask_of_all=is_due) or is_due) and has_room:
             self._reconcile(at)

@@ -31,6 +31,7 @@ from flows.home.service_address import (
     running_service,
     write_service,
 )
+from flows.judgements.editors import are_edits_allowed
 from flows.prefect_server.client import PrefectApi, prefect_environment
 from flows.prefect_server.password import password_environment, password_file, password_of
 from flows.products.cleanup import sweep
@@ -67,6 +68,7 @@ def up(path: Path, directories: tuple[Path, ...], *, port: int, web_port: int | 
     """
     settings = load_settings(path, watch=directories)
     _require_directories(settings)
+    are_edits_allowed(settings, settings.web.host)
     home = open_home(path)
     with _lock(path):
         if settings.prefect.api_url is None:
@@ -131,6 +133,8 @@ def run_web(path: Path, *, host: str | None, port: int | None, say: Say) -> None
     home = read_home(path)
     host, port = host or home.settings.web.host, port or home.settings.web.port
     _require_free(host, port, "--port")
+    if home.settings.web.allow_edits and not are_edits_allowed(home.settings, host):
+        say("the pages are read-only, for there are no editors: type ccdwatch web passwd NAME, and start them again")
     stop = _stop_event()
     from flows.service.web_server import show
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from threading import Event, Thread
 from urllib.parse import urlsplit
 
@@ -10,11 +12,13 @@ import uvicorn
 from flows.config.settings import WebSettings
 from flows.home.home import Home
 from flows.home.service_address import prefect_address, prefect_pages
+from flows.judgements.editors import are_edits_allowed, is_editor
+from flows.judgements.judging import mark, note
 from flows.prefect_server.password import LOOPBACK
 from flows.runs.pictures import pictures_of
 from flows.service.health import condition
 from web.app import make_app
-from web.dependencies import Record
+from web.dependencies import Editing, Record
 
 
 def show(home: Home, host: str, port: int, stop: Event) -> None:
@@ -26,6 +30,7 @@ def show(home: Home, host: str, port: int, stop: Event) -> None:
         pictures=lambda run_id: pictures_of(home, run_id),
         health=lambda: condition(home).as_dict(),
         prefect_ui_url=lambda: (url := prefect_address(home)) and prefect_pages(url),
+        editing=_editing(home, host, port),
     )
     config = uvicorn.Config(
         make_app(record, names=_names(home.settings.web, host)),
@@ -50,3 +55,24 @@ def _names(web: WebSettings, host: str) -> list[str]:
     if host not in LOOPBACK:
         return ["*"]
     return [*LOOPBACK, *([urlsplit(web.public_url).hostname or ""] if web.public_url else [])]
+
+
+def _editing(home: Home, host: str, port: int) -> Editing | None:
+    """Return what makes the pages take marks and notes; None where they are read-only."""
+    if not are_edits_allowed(home.settings, host):
+        return None
+    return Editing(
+        is_editor=partial(is_editor, home.settings),
+        mark=partial(mark, home),
+        note=partial(note, home),
+        origins=frozenset(_origins(home.settings.web, host, port)),
+    )
+
+
+def _origins(web: WebSettings, host: str, port: int) -> Iterator[str]:
+    """Yield what browsers call the site of our pages: the public one, and on this machine its own names."""
+    if web.public_url:
+        parts = urlsplit(web.public_url)
+        yield f"{parts.scheme}://{parts.netloc}".lower()
+    if host in LOOPBACK:
+        yield from (f"http://{name}:{port}" for name in LOOPBACK)

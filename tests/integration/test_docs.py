@@ -98,11 +98,15 @@ def command_lines(document: Path) -> Iterator[str]:
     yield from re.findall(r"`(ccdwatch [^`]+)`", without_fences(text))
 
 
+def is_of_options(words: list[str]) -> bool:
+    return not words or words[0].startswith("-")
+
+
 def parse(line: str) -> None:
     """Let click read a command line, as far as its parameters; nothing is run."""
     words = shlex.split(line)[1:]
     command: click.Command = cli
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and not (command.invoke_without_command and is_of_options(words)):
         name = words.pop(0)
         found = command.get_command(click.Context(command), name)
         assert found is not None, f"{line}: there is no command {name}"

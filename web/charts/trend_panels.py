@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ccdcore.text import unit_text, value_text
+from db.judgements.notes import JudgementLine
 from db.trends.changes import TrendChange
 from db.trends.history import TrendRow
 from web.charts.axes import time_range, time_ticks, value_range, value_ticks
@@ -29,7 +30,7 @@ class Dot(NamedTuple):
     top: float
     bottom: float
     look: str
-    """``ok``, ``suspect``, ``bad``, ``unjudged``, ``superseded``; ``above`` or ``below`` for one outside the plot."""
+    """``ok``, ``suspect``, ``bad``, ``unjudged``, ``superseded``, ``marked`` (bad); ``above`` or ``below`` the plot."""
     label: str
 
 
@@ -62,6 +63,8 @@ class Panel:
         Measurements that lie outside the plot and are drawn at its edge.
     first, last : datetime
         What the axis of times spans.
+    notes : list of Tick
+        What people noted about the instrument in that span.
     """
 
     rows: Sequence[TrendRow]
@@ -74,6 +77,7 @@ class Panel:
     n_outside: int
     first: datetime
     last: datetime
+    notes: list[Tick]
 
     @property
     def series(self) -> str:
@@ -82,8 +86,8 @@ class Panel:
 
     @property
     def latest(self) -> TrendRow:
-        """The last measurement."""
-        return self.rows[-1]
+        """The last measurement, of those that are not marked bad where there are any."""
+        return next((row for row in reversed(self.rows) if row.counts), self.rows[-1])
 
 
 def series_name(of: TrendRow | TrendChange) -> str:
@@ -91,13 +95,15 @@ def series_name(of: TrendRow | TrendChange) -> str:
     return json.dumps([of.instrument, of.configuration, of.amplifier, of.filter, of.unit])
 
 
-def panels(rows: Sequence[TrendRow], *, whole: bool = False) -> list[Panel]:
+def panels(rows: Sequence[TrendRow], notes: Sequence[JudgementLine] = (), *, whole: bool = False) -> list[Panel]:
     """Return one panel for each instrument, configuration, amplifier and filter, over one span of time.
 
     Parameters
     ----------
     rows : sequence of TrendRow
         Oldest first.
+    notes : sequence of JudgementLine
+        What people noted about the instruments.
     whole : bool
         Whether far outliers are drawn to scale, too.
     """
@@ -109,10 +115,17 @@ def panels(rows: Sequence[TrendRow], *, whole: bool = False) -> list[Panel]:
         return []
     span = time_range([row.observed_at for row in (rows[0], rows[-1])])
     height = TALL if len(series) == 1 else LOW
-    return [_panel(series[key], span, height, whole=whole) for key in sorted(series)]
+    return [_panel(series[key], notes, span, height, whole=whole) for key in sorted(series)]
 
 
-def _panel(rows: Sequence[TrendRow], span: tuple[datetime, datetime], height: int, *, whole: bool) -> Panel:
+def _panel(
+    rows: Sequence[TrendRow],
+    notes: Sequence[JudgementLine],
+    span: tuple[datetime, datetime],
+    height: int,
+    *,
+    whole: bool,
+) -> Panel:
     values = np.array([row.value for row in rows])
     uncertainties = np.array([row.uncertainty or 0.0 for row in rows])
     limits = rows[-1].limit_min, rows[-1].limit_max
@@ -143,6 +156,11 @@ def _panel(rows: Sequence[TrendRow], span: tuple[datetime, datetime], height: in
         n_outside=sum(look in {"above", "below"} for look in looks),
         first=span[0],
         last=span[1],
+        notes=[
+            Tick(100 * ((note.at - span[0]) / width), note.words)
+            for note in notes
+            if note.at is not None and note.of == rows[0].instrument and span[0] <= note.at <= span[1]
+        ],
     )
 
 
@@ -151,6 +169,8 @@ def _look(row: TrendRow, low: float, high: float) -> str:
         return "above"
     if row.value < low:
         return "below"
+    if not row.counts:
+        return "marked"
     return "superseded" if row.superseded else row.verdict
 
 
@@ -165,6 +185,7 @@ def label(row: TrendRow) -> str:
         f"run {row.run_id}",
         row.verdict + (f": {row.remark}" if row.remark else ""),
         "superseded" if row.superseded else "",
+        f"marked {row.mark}: {row.mark_reason}" if row.mark else "",
     )
     return " · ".join(part for part in parts if part)
 

@@ -14,6 +14,7 @@ from ccdcore.text import value_text
 from db.errors import UnknownIdError
 from db.frames.listing import frame_statistics, list_frames
 from db.frames.revisions import Disagreement, disagreements
+from db.judgements.notes import lines_of_run, lines_on, notes_that_hold
 from db.provenance import provenance
 from db.runs.lacks import run_lacks
 from db.runs.masters import MasterOnRecord, list_masters
@@ -59,6 +60,7 @@ def one_measurement(request: Request, session: Reading, record: OfRecord, key: I
         request,
         "measurement.html",
         row=row,
+        said=lines_on(session, "measurement", [key]).get(key, []),
         run=_run(session, row.run_id),
         notes=tree["details"].get("notes", []),
         details=details,
@@ -95,6 +97,7 @@ def one_run(request: Request, session: Reading, record: OfRecord, key: Id) -> Re
         rows=rows,
         masters=made,
         lacks=lacks,
+        said=lines_of_run(session, key),
         left_out=[one for one in used if one["excluded"] and one["role"] not in told],
         series=[one for one in used if not one["role"].startswith("for ")],
         graph=provenance_graph(tree, _made(rows, made)),
@@ -123,6 +126,7 @@ def one_master(request: Request, session: Reading, record: OfRecord, key: Id) ->
         request,
         "master.html",
         master=master,
+        said=lines_on(session, "master", [key]).get(key, []),
         run=_run(session, master.run_id),
         on_disk=master_is_there(record, master.path),
         graph=provenance_graph(tree),
@@ -148,6 +152,7 @@ def one_frame(request: Request, session: Reading, record: OfRecord, key: Id) -> 
         disagreement=_disagreement(session, record, key),
         key=key,
         frame=tree,
+        said=lines_on(session, "frame", [key]).get(key, []),
         statistics=frame_statistics(session, key),
         on_disk=frame_is_there(session, record, key),
         runs=[_run(session, int(one.partition(":")[2])) for one in tree["wasUsedBy"]],
@@ -179,6 +184,7 @@ def one_instrument(request: Request, session: Reading, name: str) -> Response:
         request,
         "instrument.html",
         name=name,
+        notes=notes_that_hold(session, name)[::-1],
         instruments=by_instrument(session, instrument=name),
         columns=COLUMNS,
         links=shown_in("links"),

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from ccdcore.quantities import WATCHED, gravest, label_of
 from ccdcore.text import listing
 from db.errors import UnknownIdError
+from db.judgements.notes import JudgementLine, notes_that_hold
 from db.runs.inputs import LeftOut, left_out
 from db.runs.masters import list_masters
 from db.runs.runs import list_runs
@@ -83,6 +84,8 @@ def monthly_report(session: Session, *, instrument: str, month: date, base_url: 
         raise UnknownIdError(
             f"{instrument}: nothing was measured in {first:%Y-%m}: type ccdwatch trends to see what there is"
         )
+    notes = notes_that_hold(session, instrument, since=end - _YEAR, until=end)
+    begin = datetime.combine(first, time(12), UTC)
     content = render(
         "report.html",
         instrument=instrument,
@@ -93,7 +96,7 @@ def monthly_report(session: Session, *, instrument: str, month: date, base_url: 
         lines=lines,
         watched=WATCHED,
         watched_words=listing([label_of(name) for name in WATCHED]),
-        pictures=[(quantity, _drawn(session, quantity, instrument, end)) for quantity in WATCHED],
+        pictures=[(quantity, _drawn(session, quantity, instrument, end, notes)) for quantity in WATCHED],
         changes=[
             one
             for one in changes(session, instrument=instrument)
@@ -104,6 +107,8 @@ def monthly_report(session: Session, *, instrument: str, month: date, base_url: 
             for one in notices(session, instrument=instrument)
             if first <= (one.observed_at - timedelta(hours=12)).date() <= last
         ],
+        notes=[one for one in notes if one.at is not None and begin <= one.at < end],
+        marked=[row for row in measured if row.mark and first <= row.night <= last],
         left_out=_reasons(left_out(session, instrument=instrument, first=first, last=last)),
         runs=[one for one in list_runs(session, instrument=instrument) if first <= one.night <= last],
         masters=[one for one in list_masters(session, instrument=instrument) if first <= one.night <= last],
@@ -114,7 +119,7 @@ def monthly_report(session: Session, *, instrument: str, month: date, base_url: 
 def _lines(measured: Sequence[TrendRow], first: date, last: date) -> list[Line]:
     """Return a line for each quantity of each amplifier that was measured in the month."""
     of_curve: dict[tuple[str, ...], list[TrendRow]] = defaultdict(list)
-    for row in measured:
+    for row in (row for row in measured if row.counts):
         of_curve[row.configuration, row.amplifier, row.filter or "", row.quantity].append(row)
     lines = []
     for _, rows in sorted(of_curve.items()):
@@ -133,9 +138,11 @@ def _lines(measured: Sequence[TrendRow], first: date, last: date) -> list[Line]:
     return lines
 
 
-def _drawn(session: Session, quantity: str, instrument: str, end: datetime) -> list[Panel]:
+def _drawn(
+    session: Session, quantity: str, instrument: str, end: datetime, notes: Sequence[JudgementLine]
+) -> list[Panel]:
     rows = trends(session, quantity=quantity, instrument=instrument, since=end - _YEAR, until=end, at_most=_MOST_POINTS)
-    return panels(rows)
+    return panels(rows, notes)
 
 
 def _reasons(frames: Sequence[LeftOut]) -> list[Reason]:

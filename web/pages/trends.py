@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
+from db.judgements.notes import notes_that_hold
 from db.trends.changes import changes
 from db.trends.history import TrendRow
 from db.trends.history import trends as history
@@ -36,7 +37,8 @@ class Shown(Which):
 def trend(request: Request, session: Reading, quantity: str, which: Annotated[Shown, Query()]) -> Response:
     """The history of a quantity."""
     rows = history(session, quantity=quantity, at_most=AT_MOST, **which.asked())
-    drawn = panels(rows, whole=which.whole)
+    notes = notes_that_hold(session, which.instrument, since=which.since, until=which.until)
+    drawn = panels(rows, notes, whole=which.whole)
     return page(
         request,
         "trend.html",
@@ -47,6 +49,8 @@ def trend(request: Request, session: Reading, quantity: str, which: Annotated[Sh
         n_panels=len(drawn),
         is_thinned=any(len(panel.dots) >= AT_MOST for panel in drawn),
         last=_last(session, quantity, which, rows),
+        is_any_marked=not all(row.counts for row in rows),
+        notes=[one for one in notes if one.of in {row.instrument for row in rows}][::-1],
     )
 
 

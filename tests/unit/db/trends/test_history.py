@@ -96,6 +96,8 @@ def test_a_row_says_all_as_plain_json(session: Session) -> None:
         "flow_run_id": None,
         "engine": "local",
         "superseded": False,
+        "mark": None,
+        "mark_reason": None,
     }
 
 

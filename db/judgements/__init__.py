@@ -1,0 +1,1 @@
+"""What people said: marks of frames, masters and measurements, and notes on instruments."""
