@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from db.judgements.marks import Mark, Said, marks
+from db.judgements.marks import Mark, Said, marks, told
 from db.schema.models import File, Frame
 from db.schema.rows import Page, Row
 
@@ -89,11 +89,11 @@ def list_frames(
         where = [Frame.id.in_([row["id"] for row in found])]
     files = select(File.frame_id, File.root, File.relative_path).join(Frame, File.frame_id == Frame.id).where(*where)
     paths, marked = _paths(session.execute(files.order_by(File.id))), marks(session, "frame")
-    return [_on_record(row, paths[row["id"]], marked.get(row["id"])) for row in found]
+    return [_on_record({**row}, paths[row["id"]], marked.get(row["id"])) for row in found]
 
 
 def _on_record(row: Mapping[str, Any], paths: Iterable[str], mark: Mark | None) -> FrameOnRecord:
-    said, reason = (mark.said, mark.reason) if mark else (None, None)
+    said, reason = told(mark)
     return FrameOnRecord(paths=tuple(paths), mark=said, mark_reason=reason, **row)
 
 

@@ -56,6 +56,11 @@ class Mark:
         return f"marked {self.said} by {self.who} on {self.said_at:%Y-%m-%d %H:%M} UTC: {self.why}"
 
 
+def told(mark: Mark | None) -> tuple[Said | None, str | None]:
+    """Return what was said and the reason, as rows have them; None for both where nothing was."""
+    return (None, None) if mark is None else (mark.said, mark.reason)
+
+
 def marks(session: Session, kind: Markable, key: int | None = None) -> dict[int, Mark]:
     """Return the marks that hold, by the id of what they are on; those of one thing where its id is given.
 
@@ -70,13 +75,13 @@ def marks(session: Session, kind: Markable, key: int | None = None) -> dict[int,
     return {of: Mark(*rest) for of, *rest in session.execute(query)}
 
 
-def marked_bad(kind: Markable) -> Select[tuple[int]]:
+def marked_bad(kind: Markable) -> Select[int]:
     """Return, as a query, the ids of what is marked bad: used for nothing, and in no trend."""
     last = _last_words(kind)
     return select(last.c.key).join(Judgement, Judgement.id == last.c.judgement_id).where(Judgement.said == "bad")
 
 
-def lines_that_hold(kind: Markable) -> Select[tuple[int, int]]:
+def lines_that_hold(kind: Markable) -> Select[int, int]:
     """Return, as a query, the ids of what is marked and those of all marks that hold of it."""
     return _ON[kind]().where(Judgement.takes_back_id.is_(None), Judgement.id.not_in(_TAKEN_BACK))
 
@@ -90,22 +95,22 @@ def _last_words(kind: Markable) -> Any:
     return select(key.label("key"), func.max(judgement_id).label("judgement_id")).group_by(key).subquery()
 
 
-def _of_frames() -> Select[tuple[int, int]]:
+def _of_frames() -> Select[int, int]:
     return select(Frame.id, Judgement.id).join(Judgement, Judgement.frame_id == Frame.id)
 
 
-def _of_masters() -> Select[tuple[int, int]]:
+def _of_masters() -> Select[int, int]:
     marked, again = aliased(Master), aliased(Master)
     return _made_again(marked, again, Judgement.master_id, (Master.kind, Master.filter))
 
 
-def _of_measurements() -> Select[tuple[int, int]]:
+def _of_measurements() -> Select[int, int]:
     marked, again = aliased(Measurement), aliased(Measurement)
     same = (Measurement.quantity, Measurement.amplifier, Measurement.filter)
     return _made_again(marked, again, Judgement.measurement_id, same)
 
 
-def _made_again(marked: Any, again: Any, of: Any, same: tuple[Any, ...]) -> Select[tuple[int, int]]:
+def _made_again(marked: Any, again: Any, of: Any, same: tuple[Any, ...]) -> Select[int, int]:
     """Return what runs on the same inputs made that has the same purpose, and what was said of any of it."""
     first, other = aliased(Run), aliased(Run)
     columns = [(getattr(marked, one.key), getattr(again, one.key)) for one in same]
@@ -119,7 +124,7 @@ def _made_again(marked: Any, again: Any, of: Any, same: tuple[Any, ...]) -> Sele
     )
 
 
-_ON: Mapping[Markable, Callable[[], Select[tuple[int, int]]]] = {
+_ON: Mapping[Markable, Callable[[], Select[int, int]]] = {
     "frame": _of_frames,
     "master": _of_masters,
     "measurement": _of_measurements,

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ccdcore.quantities import Verdict
 from db.frames.spans import Boundaries, boundaries, span_around
-from db.judgements.marks import Said, marks
+from db.judgements.marks import Said, marks, told
 from db.runs.current import CURRENT_RUN, kept_masters
 from db.schema import models
 from db.schema.models import CalibrationSet, Master, Outcome, Run
@@ -103,9 +103,9 @@ def list_masters(
     marked = marks(session, "master")
     found = []
     for row in session.execute(query).mappings():
-        key, mark = row["master_id"], marked.get(row["master_id"])
-        values = {**row, "superseded": row["superseded"] and key not in kept}
-        found.append(MasterOnRecord(**values, valid_to=None, mark=mark and mark.said, mark_reason=mark and mark.reason))
+        values = {**row, "superseded": row["superseded"] and row["master_id"] not in kept}
+        said, reason = told(marked.get(row["master_id"]))
+        found.append(MasterOnRecord(**values, valid_to=None, mark=said, mark_reason=reason))
     return _with_validity(found, boundaries(session, instrument))
 
 

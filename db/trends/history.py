@@ -18,7 +18,7 @@ from ccdcore.quantities import Limits, Verdict, judge, limits_of
 from db.engine import make_engine, require_schema, session_factory
 from db.errors import DatabaseError
 from db.export import to_table
-from db.judgements.marks import Said, marked_bad, marks
+from db.judgements.marks import Said, marked_bad, marks, told
 from db.runs.current import kept_measurements
 from db.schema.models import CalibrationSet, Measurement, Run
 from db.schema.rows import Row
@@ -234,7 +234,7 @@ def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> li
     found = session.connection().execute(_QUERY.where(*where)).all()
     for entry, key, quantity, value, uncertainty, unit, configuration, night, observed_at, *rest in found:
         amplifier, filter_name, method, n_bias, n_flat, n_pairs, temperature, remark, run_id, flow_run_id, *last = rest
-        inside, mark = limits(entry, quantity, unit), marked.get(key)
+        inside = limits(entry, quantity, unit)
         rows.append(
             TrendRow(
                 key,
@@ -261,8 +261,7 @@ def _rows(session: Session, entries: Entries, *where: ColumnElement[bool]) -> li
                 flow_run_id,
                 last[0],
                 last[1] is not None and key not in kept,
-                mark and mark.said,
-                mark and mark.reason,
+                *told(marked.get(key)),
             )
         )
     return _in_order(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import cast, get_args
 
 from db.errors import UnknownIdError
 from db.frames.listing import set_of_frame
@@ -62,9 +63,9 @@ def mark(home: Home, id_text: str, said: Said, *, why: str, who: str, undo: bool
 
 
 def _markable(kind: str, id_text: str) -> Markable:
-    if kind == "frame" or kind == "master" or kind == "measurement":  # noqa: PLR1714 - so that types are told apart
-        return kind
-    raise UnknownIdError(f"{id_text}: a run is not marked: mark its frames, masters or measurements, which it names")
+    if kind not in get_args(Markable):
+        raise UnknownIdError(f"{id_text}: a run is not marked: mark its frames, masters or measurements")
+    return cast("Markable", kind)
 
 
 def note(home: Home, instrument: str, words: str, *, who: str, at: datetime | None = None, undo: bool = False) -> str:

@@ -242,7 +242,7 @@ def test_a_year_of_one_amplifier_is_read_by_index(sessions: sessionmaker[Session
         plans = [
             [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")]
             for statement in statements
-            if "JOIN" in statement
+            if "JOIN" in statement and "FROM judgement" not in statement  # a table of few rows
         ]
     where = "ix_measurement_trend (instrument_id=? AND quantity=? AND amplifier=? AND observed_at>?)"
     by_key = [f"SEARCH {table} USING INTEGER PRIMARY KEY (rowid=?)" for table in ("run", "calibration_set")]
