@@ -14,14 +14,35 @@ from ccdcore.text import one_line
 from db.errors import NotSaidError, UnknownIdError
 from db.judgements.marks import Markable, Said, lines_that_hold
 from db.judgements.notes import notes_that_hold
-from db.schema.models import CalibrationSet, Frame, Instrument, Judgement, Run, RunInput
+from db.schema.models import (
+    CalibrationSet,
+    Frame,
+    Instrument,
+    Judgement,
+    Master,
+    Measurement,
+    Outcome,
+    Run,
+    RunInput,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
 def mark(session: Session, kind: Markable, key: int, said: Said, *, why: str, who: str, now: datetime) -> None:
-    """Mark something, whatever was said of it before."""
+    """Mark something, whatever was said of it before.
+
+    Raises
+    ------
+    UnknownIdError
+        If it is of a run that is not done: such results may go, and nobody was shown them.
+    """
+    if kind != "frame":
+        made = Master if kind == "master" else Measurement
+        run = select(Run.outcome).join(made, made.run_id == Run.id).where(made.id == key)
+        if session.scalar(run) is not Outcome.DONE:
+            raise UnknownIdError(f"{kind}:{key} is of a run that is not done: nothing of it is shown or marked")
     _write(session, kind, key, said, why=why, who=who, now=now)
 
 

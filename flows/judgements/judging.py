@@ -57,8 +57,6 @@ def mark(home: Home, id_text: str, said: Said, *, why: str, who: str, undo: bool
     done = f"{kind}:{key} is marked {said}"
     if undo:
         done = f"{kind}:{key}: taken back; it is {holds.words if holds else 'not marked any more'}"
-    if kind == "master":
-        refresh_references(home)
     return f"{done}. {_what_follows(home, kind, key, said)}"
 
 
@@ -100,6 +98,11 @@ def _reason(words: str) -> str:
 def _what_follows(home: Home, kind: Markable, key: int, said: Said) -> str:
     if kind == "frame":
         return _of_its_set(home, key)
+    if kind == "master":
+        try:
+            refresh_references(home)
+        except OSError as error:
+            return f"reference/ could not be brought up to date, which the service does next: {error.strerror}"
     if said == "good":
         return "The mark is shown; the verdict stays what the checks found"
     if kind == "master":
@@ -112,7 +115,7 @@ def _of_its_set(home: Home, frame_id: int) -> str:
         set_id = set_of_frame(session, frame_id)
         last = latest_runs(session).get(set_id) if set_id is not None else None
     if last is None:
-        return "No run has used its set yet"
+        return "No run has used it yet: nothing is made anew"
     heartbeat = read_heartbeat(home.path)
     if heartbeat is not None and not heartbeat.has_ended and abs(now() - heartbeat.at) < _SILENT:
         return "Its set is made anew by the service, at once"

@@ -15,7 +15,7 @@ from db.judgements.notes import lines_of_run, lines_on, notes_that_hold
 from db.judgements.write import mark, note, take_back, take_note_back
 from db.provenance import provenance
 from db.runs.inputs import NewInput, record_inputs
-from db.runs.lifecycle import finish_run
+from db.runs.lifecycle import abandon_run, finish_run
 from db.runs.masters import current_reference, list_masters, record_master
 from db.runs.measurements import earlier_gains, record_measurements
 from db.runs.sets import nearest_bias_set, set_summaries
@@ -238,6 +238,16 @@ def test_provenance_lists_and_runs_say_what_people_said(session: Session) -> Non
     mark(session, "frame", frame.id, "bad", **WORDS)  # type: ignore[arg-type]
     (listed,) = list_frames(session)
     assert (listed.mark, listed.mark_reason) == ("bad", "clouds (anna, 2022-09-19 12:00 UTC)")
+
+
+def test_what_a_run_may_yet_lose_is_not_marked(session: Session) -> None:
+    run_id = begin_run(session, set_of(session, add_frame(session, "a")))
+    (gain_id,) = record_measurements(session, run_id=run_id, measurements=[gain()])
+    master_id = record_master(session, run_id=run_id, master=master())
+    for kind, key in (("measurement", gain_id), ("master", master_id)):
+        with pytest.raises(UnknownIdError, match=f"{kind}:{key} is of a run that is not done"):
+            mark(session, kind, key, "bad", **WORDS)  # type: ignore[arg-type]
+    assert abandon_run(session, run_id=run_id, now=NOON)
 
 
 @pytest.mark.parametrize("text", ["frame:99", "master:9", "99", "run:7", "nonsense", "deadbeefdeadbeef"])
