@@ -36,6 +36,7 @@ LEFT_OUT = {
 """What is not compared, and why: a name, or that of a table and a name. All else is."""
 
 _LABELS = ("instrument", "configuration", "night", "kind", "filter", "amplifier", "quantity", "product")
+_OF_MASTERS = ("instrument", "configuration", "night", "kind", "filter", "exposure_s", "temperature_c")
 _TABLES = {
     "trends": ("trends",),
     "masters": ("masters",),
@@ -111,7 +112,8 @@ def _labelled(answer: Json) -> Iterator[tuple[str, Json]]:
 
 
 def _label(row: Mapping[str, Json]) -> str:
-    words = [str(row[name]) for name in _LABELS if row.get(name) is not None]
+    names = _OF_MASTERS if "kind" in row else _LABELS
+    words = [str(row[name]) for name in names if row.get(name) is not None]
     files = row.get("paths") or ([] if "kind" in row else [row.get("path")])
     return " ".join([*words, *(str(path) for path in files if path)])
 
@@ -153,7 +155,8 @@ def _file(label: str, path: Path) -> dict[str, Json]:
         for hdu in hdus:
             if isinstance(hdu, fits.BinTableHDU):
                 rows = [dict(zip(hdu.columns.names, map(_plain, row), strict=True)) for row in hdu.data]
-                found |= _flat(f"inputs/{label}", sorted(rows, key=lambda row: str(row["path"])))
+                table = "inputs" if hdu.name == "PROVENANCE" else hdu.name.lower()
+                found |= _flat(f"{table}/{label}", sorted(rows, key=lambda row: str(row.get("path"))))
             else:
                 found[f"pixels/{label}/{hdu.name}"] = _sha256(hdu.data)
     return found

@@ -11,33 +11,37 @@ VERSION = 5
 """Raised whenever the code of a recipe changes its results, so that older results are known to be stale."""
 
 
-def _check(clip_sigma: float, min_frames: int) -> None:
+def _check(clip_sigma: float, min_frames: int, temperature_tolerance_k: float = 0.0) -> None:
     if not 1 <= clip_sigma <= 100:
         raise ValueError(f"clip_sigma = {clip_sigma:g} is not from 1 to 100")
     if min_frames < 1:
         raise ValueError(f"min_frames = {min_frames} is below 1")
+    if not temperature_tolerance_k >= 0:
+        raise ValueError(f"temperature_tolerance_k = {temperature_tolerance_k:g} is below 0")
 
 
 @dataclass(frozen=True, slots=True)
 class BiasRecipe:
-    """Options of the master bias: clip in units of the scatter, fewest frames."""
+    """Options of the master bias: clip in units of the scatter, fewest frames, range of temperatures in kelvin."""
 
     clip_sigma: float = 7.0
     min_frames: int = 3
+    temperature_tolerance_k: float = 2.0
 
     def __post_init__(self) -> None:
-        _check(self.clip_sigma, self.min_frames)
+        _check(self.clip_sigma, self.min_frames, self.temperature_tolerance_k)
 
 
 @dataclass(frozen=True, slots=True)
 class DarkRecipe:
-    """Options of the master dark: clip in units of the scatter, fewest frames."""
+    """Options of the master dark: clip in units of the scatter, fewest frames, range of temperatures in kelvin."""
 
     clip_sigma: float = 5.0
     min_frames: int = 3
+    temperature_tolerance_k: float = 0.5
 
     def __post_init__(self) -> None:
-        _check(self.clip_sigma, self.min_frames)
+        _check(self.clip_sigma, self.min_frames, self.temperature_tolerance_k)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from ccdcore.frames.groups import deciding_temperature, distance_k, same_exposure
 from db.identifiers import TABLES, find
 from db.judgements.marks import Markable
 from db.judgements.notes import JudgementLine, lines_on
@@ -24,6 +25,7 @@ from db.schema.rows import plain
 _INGREDIENTS = {
     "bias": ("bias",),
     "dark": ("bias", "dark"),
+    "darkrate": ("bias", "dark"),
     "flat": ("bias", "flat"),
     "mask": ("bias", "dark", "flat"),
 }
@@ -89,6 +91,8 @@ def _master(session: Session, row: Master) -> dict[str, Any]:
         "path": row.path,
         "sha256": row.sha256,
         "filter": row.filter,
+        "exposure_s": row.exposure_s,
+        "temperature_c": row.temperature_c,
         "unit": row.unit,
         "verdict": row.verdict,
         "remark": row.remark,
@@ -98,31 +102,55 @@ def _master(session: Session, row: Master) -> dict[str, Any]:
             session,
             row.run_id,
             roles=_INGREDIENTS[row.kind],
-            purpose=f"master {row.kind}",
+            purpose=row.product,
             filters=None if row.kind == "mask" else {row.filter},
+            of_group=_group_of(session, row),
         ),
         "wasGeneratedBy": _run(session, session.get_one(Run, row.run_id)),
     }
 
 
 def _derived_from(
-    session: Session, run_id: int, *, roles: tuple[str, ...], purpose: str, filters: Collection[str | None] | None
+    session: Session,
+    run_id: int,
+    *,
+    roles: tuple[str, ...],
+    purpose: str,
+    filters: Collection[str | None] | None,
+    of_group: Callable[[RunInput, Frame], bool] = lambda _, __: True,
 ) -> list[str]:
     """Return the ids of those inputs of a run that went into one of its results (flats of these filters only)."""
     inputs = session.execute(
-        select(RunInput, Frame.filter).outerjoin(Frame, RunInput.frame_id == Frame.id).where(RunInput.run_id == run_id)
+        select(RunInput, Frame).outerjoin(Frame, RunInput.frame_id == Frame.id).where(RunInput.run_id == run_id)
     ).all()
     without = {f"for {purpose}", *(f"for {purpose} {name}" for name in filters or () if name)}
     left_out = {one.frame_id for one, _ in inputs if one.excluded is not None and one.role in without}
     return [
         _input_id(one)
-        for one, filter_name in inputs
+        for one, frame in inputs
         if one.role in roles
         and one.excluded is None
         and one.frame_id not in left_out
-        and (filters is None or one.role != "flat" or filter_name in filters)
-        and not (one.borrowed and purpose == "master bias")
+        and (filters is None or one.role != "flat" or frame.filter in filters)
+        and not (one.borrowed and purpose.startswith("master bias"))
+        and of_group(one, frame)
     ]
+
+
+def _group_of(session: Session, row: Master) -> Callable[[RunInput, Frame], bool]:
+    """Return what tells the frames of a master's group: of its exposure, and nearest to its temperature of all."""
+    of_run = select(Master.group_c).where(Master.run_id == row.run_id, Master.kind == row.kind)
+    labels = set(session.scalars(of_run))
+    by_exposure = row.kind == "dark" and row.exposure_s is not None
+
+    def is_in_it(one: RunInput, frame: Frame) -> bool:
+        if one.role != row.kind or one.frame_id is None:
+            return True
+        at = deciding_temperature(frame)
+        is_near = min(labels, key=lambda label: distance_k(label, at)) == row.group_c
+        return is_near and (not by_exposure or same_exposure(frame.exposure_time_s, row.exposure_s))
+
+    return is_in_it
 
 
 def _input_id(one: RunInput) -> str:

@@ -71,7 +71,7 @@ class _ListedFrames(_Listed):
 
 
 class _ListedMasters(_Listed):
-    kind: Literal["bias", "dark", "flat"] | None = None
+    kind: Literal["bias", "dark", "darkrate", "flat"] | None = None
 
 
 class _History(Which):

@@ -30,6 +30,7 @@ KEYWORDS: Mapping[str, tuple[str, ...]] = {
     "ccd_temperature": (
         *("CCD-TEMP", "CCDTEMP", "CCD_TEMP", "DET-TEMP", "DETTEMP", "CCDATEMP", "TEMPDET", "TEMPERAT", "TEMP"),
     ),
+    "set_temperature": ("SET-TEMP", "SETTEMP", "SET_TEMP", "CCD-SETP", "CCDSETP", "CCDTEMPS"),
     "filter": (
         *("FILTER", "FILTERS", "FILTNAM", "FILTNAME", "FILTERID", "FILTER_ID", "FILTID", "FILT", "FILTNM", "FILTRNAM"),
         *(

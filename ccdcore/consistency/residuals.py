@@ -60,7 +60,7 @@ def scale_to(master: Master, frame: ReducedPixels) -> float:
     if master.kind == "bias":
         return 1.0
     if master.kind == "dark":
-        return 1 / exposure_time(frame.frame)
+        return (1 if master.unit == "adu/s" else master.exposure_s or 1) / exposure_time(frame.frame)
     rows = slice(None, None, max(1, frame.shape[0] * frame.shape[1] // _ENOUGH_PIXELS))
     good = master.mask[rows] == 0
     ratio = frame[rows][good] / master.value[rows][good]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING
 
 from ccdcore.frames.frame import SeriesFrame
@@ -84,6 +85,11 @@ def _stand_ins(frames: Sequence[SeriesFrame]) -> list[SeriesFrame]:
     flat_exposures = {nominal_exposure(frame) for frame in frames if frame.info.frame_type is FrameType.FLAT}
     matching = [frame for frame in darks if {nominal_exposure(frame)} == flat_exposures - {None}]
     return next((some for some in (short, matching) if len(some) >= _PAIR), [])
+
+
+def is_long_dark(frame: SeriesFrame) -> bool:
+    """Whether a frame that may stand in for a bias is a dark that its dark signal tells from one."""
+    return frame.info.frame_type is FrameType.DARK and not (frame.info.exposure_time_s or inf) <= SHORT_DARK_S
 
 
 def stand_in_note(stand_ins: Iterable[SeriesFrame]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from math import inf
 from statistics import median, median_low
 
@@ -12,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore.frames.frame import FrameStatistics, SeriesFrame
+from ccdcore.frames.groups import deciding_temperature, frame_groups, temperature_groups
 from ccdcore.frames.lamp_trend import off_trend, robust_scatter
-from ccdcore.frames.series import Exclusion, flat_groups, in_time_order, nominal_exposure
+from ccdcore.frames.series import Exclusion, flat_groups, in_time_order
 from ccdcore.headers.identify import A_RATE, NO_ADU
 from ccdcore.headers.instrument import FrameType
 from ccdcore.numerics.pixel_values import not_adu
+from ccdcore.recipe import Recipes
 
 Reasons = dict[str, str]
 """SHA-256 of a frame → why it does not belong."""
@@ -42,14 +45,17 @@ _PAUSE = timedelta(hours=4)
 """After so long a lamp may be another one, or set differently."""
 
 
-def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...], tuple[Exclusion, ...]]:
+def judge_series(
+    frames: Sequence[SeriesFrame], *, recipes: Recipes | None = None
+) -> tuple[tuple[SeriesFrame, ...], tuple[Exclusion, ...]]:
     """Tell the frames of a calibration set that do not belong to it from those that do.
 
     Each rule sees only the frames that the rules before it have kept:
     frames of one value; calibrated and averaged ones; those that are no ADU, or wrapped; another shape or other
     amplifiers than most of the set; saturated flats and darks; another
-    temperature than most of their type; biases and darks
-    whose level or noise is not that of the others; averages among raw flats; flats whose flux is off
+    temperature than most of their type, of biases and darks where there are not enough for a master of their own;
+    biases and darks whose level or noise is not that of the others of their temperature and exposure; averages among
+    raw flats; flats whose flux is off
     the trend of their neighbours, where the lamp is stable. Ramps, twilights
     and exposure series are no faults. A frame is left out when any of its
     amplifiers does not belong.
@@ -59,6 +65,8 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
     frames : sequence of SeriesFrame
         Biases, darks and flats of one calibration set, in any order,
         borrowed biases among them.
+    recipes : Recipes, optional
+        How far temperatures of one master may range.
 
     Returns
     -------
@@ -76,7 +84,7 @@ def judge_series(frames: Sequence[SeriesFrame]) -> tuple[tuple[SeriesFrame, ...]
         _of_other_layout,
         _saturated,
         _of_other_temperature,
-        _of_other_level_or_noise,
+        partial(_of_other_level_or_noise, recipes=recipes or Recipes()),
         _averaged_flats,
         _of_other_flux,
     )
@@ -204,15 +212,16 @@ def _dead_amplifiers(frames: Sequence[SeriesFrame]) -> set[str]:
 def _of_other_temperature(frames: Sequence[SeriesFrame]) -> Reasons:
     reasons = {}
     for frame_type in FrameType:
-        known = {
-            frame.sha256: frame.info.ccd_temperature_c
-            for frame in _of_type(frames, frame_type)
-            if frame.info.ccd_temperature_c is not None
-        }
+        of_type = _of_type(frames, frame_type)
+        known = {one.sha256: t for one in of_type if (t := deciding_temperature(one.info)) is not None}
+        groups = temperature_groups(of_type, _TEMPERATURE_K)
+        few = {one.sha256 for group in groups if len(group) < _FEWEST for one in group}
         if len(known) < _FEWEST:
             continue
         usual = median_low(known.values())
         far = {sha256: value for sha256, value in known.items() if abs(value - usual) > _TEMPERATURE_K}
+        if frame_type is not FrameType.FLAT:  # enough of one temperature make a master of their own
+            far = {sha256: far[sha256] for sha256 in far.keys() & few}
         if len(far) < len(known) / 2:
             for sha256, value in far.items():
                 reasons[sha256] = f"detector at {value:.1f} °C, the other {frame_type} frames at {usual:.1f} °C"
@@ -234,15 +243,14 @@ def temperature_gap(biases: Iterable[SeriesFrame], frames: Iterable[SeriesFrame]
     return f"detector at {middle[0]:.1f} °C in the biases, at {middle[1]:.1f} °C in the other frames"
 
 
-def _of_other_level_or_noise(frames: Sequence[SeriesFrame]) -> Reasons:
+def _of_other_level_or_noise(frames: Sequence[SeriesFrame], recipes: Recipes) -> Reasons:
     reasons: Reasons = {}
-    groups: dict[tuple[FrameType, float | None], list[SeriesFrame]] = {}
-    for frame in _of_type(frames, FrameType.BIAS, FrameType.DARK):
-        exposure = nominal_exposure(frame) if frame.info.frame_type is FrameType.DARK else None
-        groups.setdefault((frame.info.frame_type, exposure), []).append(frame)
-    for (frame_type, _), group in groups.items():
-        if len(group) >= _FEWEST:
-            reasons |= _of_other_noise(group, frame_type) | _of_other_level(group, frame_type)
+    for frame_type, recipe in ((FrameType.BIAS, recipes.bias), (FrameType.DARK, recipes.dark)):
+        some = _of_type(frames, frame_type)
+        is_dark = frame_type is FrameType.DARK
+        for group in frame_groups(some, tolerance_k=recipe.temperature_tolerance_k, by_exposure=is_dark):
+            if len(group.frames) >= _FEWEST:
+                reasons |= _of_other_noise(group.frames, frame_type) | _of_other_level(group.frames, frame_type)
     return reasons
 
 

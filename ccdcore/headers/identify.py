@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from ccdcore.cards.dialects import AVERAGE_WORDS, FILTER_WHEELS, KEYWORDS, OPEN_FILTERS, UNIT_S
+from ccdcore.cards.dialects import AVERAGE_WORDS, FILTER_WHEELS, KEYWORDS, NO_SECTION, OPEN_FILTERS, UNIT_S
 from ccdcore.cards.longitude import site_longitude
 from ccdcore.cards.times import Moment, moment
 from ccdcore.cards.values import Cards, RepeatedCard, count, find, key, number, slug, text, value_of
@@ -17,12 +17,15 @@ from ccdcore.headers.instrument import FrameRule, FrameType, Instrument
 from ccdcore.headers.readout_configuration import configuration_slug, gain_is_a_setting, serial_numbers
 
 _T = TypeVar("_T")
+_Reading = Callable[[object], object | None]
 _KELVIN = 273.15
 _WARMEST_C = 60.0
 """No detector works above this; a larger number is in kelvin."""
 
 NO_ADU, A_RATE = "BUNIT is", "a rate"
 """How the reason of a frame's type tells of pixels in another unit than raw ones have."""
+UNUSABLE = "cannot be used"
+"""… and of a card that does not say what it is to say."""
 _RATE = re.compile(r"(/|\bper\b)\s*\(?\s*s(ec(onds?)?)?\b|\bs(ec)?\s*(\^|\*\*)?\s*\(?-1", re.IGNORECASE)
 _CALIBRATED = re.compile(r"^\W*(e|(photo-?)?electrons?|photons?|[mun]?jy|mjy|mag|erg|flam|fnu)\b", re.IGNORECASE)
 
@@ -50,6 +53,8 @@ class ExposureInfo:
         Exposure time in seconds.
     ccd_temperature_c : float or None
         Detector temperature in °C.
+    set_temperature_c : float or None
+        The temperature in °C that its cooler is set to.
     filter : str or None
         Filter name.
     longitude_deg : float or None
@@ -72,6 +77,7 @@ class ExposureInfo:
     date_obs: datetime | None = None
     exposure_time_s: float | None = None
     ccd_temperature_c: float | None = None
+    set_temperature_c: float | None = None
     filter: str | None = None
     longitude_deg: float | None = None
     header_gain_e_per_adu: float | None = None
@@ -116,6 +122,7 @@ def identify(
     entry = find_instrument(cards, instruments)
     instrument, instrument_reason = _instrument_name(cards, entry)
     exposure_time_s = _exposure_time(cards, entry)
+    ccd_temperature_c = _value(cards, "ccd_temperature", _celsius, entry)
     frame_type, frame_type_reason = classify(
         cards,
         filename=filename,
@@ -125,7 +132,8 @@ def identify(
     )
     began = _began(cards, entry)
     site = site_longitude(cards, _keywords("longitude", entry), began.when)
-    unusable = _doubts(cards, {"exposure_time": exposure_time_s}, entry)
+    numbers = {"exposure_time": (exposure_time_s, _figures), "ccd_temperature": (ccd_temperature_c, _words)}
+    unusable = _doubts(cards, numbers, entry)
     doubts = [*unusable, *filter(None, [other_unit(cards)]), *began.words, *site.words]
     return ExposureInfo(
         frame_type=frame_type,
@@ -135,7 +143,8 @@ def identify(
         configuration=configuration_slug(cards, shape, entry),
         date_obs=began.when,
         exposure_time_s=exposure_time_s,
-        ccd_temperature_c=_value(cards, "ccd_temperature", _celsius, entry),
+        ccd_temperature_c=ccd_temperature_c,
+        set_temperature_c=_value(cards, "set_temperature", _celsius, entry),
         filter=_filter(cards, entry),
         longitude_deg=site.degrees,
         header_gain_e_per_adu=_header_gain(cards, entry),
@@ -170,17 +179,17 @@ def _value(cards: Cards, name: str, convert: Callable[[object], _T | None], entr
     return value_of(cards, _keywords(name, entry), convert)
 
 
-def _doubts(cards: Cards, found: dict[str, object], entry: Instrument | None) -> Iterator[str]:
-    """Say which cards could not be used, in words."""
+def _doubts(cards: Cards, found: Mapping[str, tuple[object, _Reading]], entry: Instrument | None) -> Iterator[str]:
+    """Say which cards could not be used, in words: of fields without a value, those that seem to mean one."""
     repeated = {
         word for name in KEYWORDS for word in _keywords(name, entry) if isinstance(cards.get(word), RepeatedCard)
     }
     for keyword in sorted(repeated):
         yield f"{keyword} stands more than once, as {cards[keyword]}"
-    for name, value in found.items():
-        said = find(cards, _keywords(name, entry), _figures)
+    for name, (value, is_meant) in found.items():
+        said = find(cards, _keywords(name, entry), is_meant)
         if value is None and said is not None:
-            yield f"{said[0]} = {said[1]!r} cannot be used"
+            yield f"{said[0]} = {said[1]!r} {UNUSABLE}"
 
 
 def other_unit(cards: Cards) -> str | None:
@@ -193,6 +202,12 @@ def other_unit(cards: Cards) -> str | None:
     if _CALIBRATED.search(unit):
         return f"{NO_ADU} {unit!r}: already calibrated, raw frames are in ADU"
     return None
+
+
+def _words(value: object) -> object | None:
+    """Return a text that is no number, nor one of the words that say nothing; numbers may say that nobody knows."""
+    is_text = isinstance(value, str) and number(value) is None
+    return value if is_text and str(value).strip().lower() not in NO_SECTION else None
 
 
 def _figures(value: object) -> object | None:

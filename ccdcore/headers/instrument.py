@@ -54,7 +54,7 @@ class Instrument:
         The half-open span of observation time the entry is for, time-zone aware.
     header : mapping of str to str
         What a card says (``date_obs``, ``exposure_time``, ``ccd_temperature``,
-        ``filter``, ``object``, ``longitude``, ``gain``, ``read_noise``) → the
+        ``set_temperature``, ``filter``, ``object``, ``longitude``, ``gain``, ``read_noise``) → the
         keyword that carries it; it comes before those of `ccdcore.cards.dialects`.
     exposure_time_unit_s : float
         Seconds per unit of the exposure time card.

@@ -107,7 +107,7 @@ def find_bad_pixels(
     read_noise_adu : float or mapping
         Read noise in ADU RMS, of all or of each amplifier.
     dark : Master, optional
-        Shows the hot pixels, by their signal in the longest of its exposures.
+        Shows the hot pixels; the longer its exposure, the more.
     flats : iterable of Master
         Show the dead pixels, where the light is smooth; behind the filters of a colour camera each pixel is compared
         with those of its own colour. One is held at a time, where they come so.
@@ -157,8 +157,8 @@ def find_bad_pixels(
 
 
 def _part(master: Master, amplifier: Amplifier) -> Image:
-    """Return an amplifier's pixels; those of a dark as the signal in its longest exposure."""
-    seconds = master.exposure_range_s[1] if master.kind == "dark" and master.exposure_range_s else 1.0
+    """Return an amplifier's pixels; those of a dark rate as the signal in its longest exposure."""
+    seconds = master.exposure_range_s[1] if master.unit == "adu/s" and master.exposure_range_s else 1.0
     image = cut(master.value, amplifier.data)
     return image if seconds == 1 else image * np.float32(seconds)
 

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from ccdcore.combining.combine import Progress, combine
 from ccdcore.consistency.residuals import residual
-from ccdcore.errors import NoLightError
+from ccdcore.errors import InsufficientDataError, NoLightError
+from ccdcore.frames.groups import same_exposure
 from ccdcore.masters.check import check_master
 from ccdcore.masters.file import master_hdulist, read_master
 from ccdcore.masters.stack import MasterStack, PerAmplifier, some_rows
@@ -92,12 +93,12 @@ def master_dark(
     gain_e_per_adu: PerAmplifier | None = None,
     progress: Progress | None = None,
 ) -> Master:
-    """Combine darks into the dark signal per second.
+    """Combine darks of one exposure.
 
     Parameters
     ----------
     frames : sequence of Frame or SeriesFrame
-        Raw darks of one configuration; their exposures may differ.
+        Raw darks of one configuration and exposure, to 1 %: each is scaled to the mean of theirs.
     bias : Master
         Subtracted from each.
     recipe : DarkRecipe, optional
@@ -105,34 +106,44 @@ def master_dark(
     noise_adu : float or mapping, optional
         Read noise of one frame in ADU RMS; taken from the bias's uncertainty if not given.
     gain_e_per_adu : float or mapping, optional
-        Gain in e⁻/ADU, for the shot noise of the dark signal.
+        Gain in e⁻/ADU, for the shot noise of the dark signal; that which two of the darks look like if not given.
     progress : callable, optional
         Called with the fraction done.
 
     Returns
     -------
     Master
-        In ADU/s; 0 outside the amplifiers' data sections.
+        In ADU; 0 outside the amplifiers' data sections.
 
     Raises
     ------
     InsufficientDataError
-        If there are too few frames, they differ in shape, or one has no exposure time.
+        If there are too few frames, they differ in shape or exposure, or one has no exposure time.
     """
     recipe = recipe or DarkRecipe()
+    exposures = np.array([exposure_time(frame) for frame in frames])
     stack = MasterStack.of("dark", frames, recipe.min_frames, bias=bias)
-    scales = 1 / np.array([exposure_time(frame) for frame in frames])
+    if not same_exposure(exposures.min(), exposures.max()):
+        shortest, longest = (frames[int(at(exposures))] for at in (np.argmin, np.argmax))
+        raise InsufficientDataError(
+            f"{shortest.path} was exposed for {exposures.min():g} s, {longest.path} for {exposures.max():g} s: "
+            "make a master dark of each exposure, and of these the dark rate"
+        )
+    scales = exposures.mean() / exposures
+    noise = stack.pixel_noise(noise_adu)
+    if gain_e_per_adu is None:
+        gain_e_per_adu = stack.apparent_gain(np.ones(len(frames)), stack.typical(), stack.inside, noise)
     image = combine(
         stack.images,
         clip_sigma=recipe.clip_sigma,
         scale=scales,
-        noise=stack.pixel_noise(noise_adu),
+        noise=noise,
         scale_noise=True,
         gain_e_per_adu=stack.per_pixel(gain_e_per_adu),
         progress=progress,
         dtype=np.float32,
     )
-    return stack.master(image, recipe.clip_sigma, unit="adu/s", scales=scales, levels=stack.medians())
+    return stack.master(image, recipe.clip_sigma, unit="adu", scales=scales, levels=stack.medians())
 
 
 def master_flat(

@@ -216,7 +216,8 @@ class MasterStack:
             low, high = np.quantile(difference, [0.158655, 0.841345])  # half the width of 68 %: robust
             of_light = ((high - low) / 2) ** 2 / 2 - float(np.mean(np.square(noise[section]), dtype=np.float64))
             signal = float(np.nanmean(reference[section][lit]))
-            found[amplifier.name] = signal / max(of_light, _LEAST_NOISE * signal)
+            if signal > 0:
+                found[amplifier.name] = signal / max(of_light, _LEAST_NOISE * signal)
         return found or None
 
     def master(
@@ -290,7 +291,8 @@ def common_variance(
     if bias is not None:
         variance = variance + (np.mean([entry.scale for entry in inputs]) * bias.uncertainty[rows]) ** 2
     if dark is not None:
-        seconds = np.mean([entry.scale * (entry.exposure_time_s or 0) for entry in inputs])
+        per_second = dark.unit == "adu/s"
+        seconds = np.mean([entry.scale * ((entry.exposure_time_s or 0) if per_second else 1) for entry in inputs])
         variance = variance + (seconds * dark.uncertainty[rows]) ** 2
     return variance
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntFlag
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -104,6 +105,13 @@ class Master:
     clip_sigma: tuple[float, float]
     inputs: tuple[MasterInput, ...]
     exposure_range_s: tuple[float, float] | None = None
+
+    @property
+    def exposure_s(self) -> float | None:
+        """Mean exposure of the inputs, in seconds; None where one is not known."""
+        exposures = [one.exposure_time_s for one in self.inputs]
+        known = [one for one in exposures if one is not None]
+        return fmean(known) if known and len(known) == len(exposures) else None
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:

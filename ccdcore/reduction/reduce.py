@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ccdcore.cards.sections import Section, cut
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.frame import Frame, SeriesFrame
+from ccdcore.frames.groups import same_exposure
 from ccdcore.frames.statistics import overscan_level
 from ccdcore.headers.instrument import FrameType
 from ccdcore.io.read import read_image
@@ -154,7 +155,7 @@ class ReducedPixels:
         if self.bias is not None:
             pixels = np.subtract(pixels, self.bias.value[rows], dtype=np.float32, casting="unsafe")
         if self.dark is not None:
-            pixels = pixels - np.float32(exposure_time(self.frame)) * self.dark.value[rows]
+            pixels = pixels - np.float32(dark_factor(self.dark, self.frame)) * self.dark.value[rows]
         for section, limit in zip(sections, self.limits, strict=True):
             if limit < np.inf:
                 pixels = raw.astype(np.float32) if pixels is raw else pixels
@@ -191,7 +192,7 @@ def saturation_limits(frame: CalibrationFrame) -> tuple[float, ...]:
 
 
 def exposure_time(frame: CalibrationFrame) -> float:
-    """Return the exposure time of a dark, in seconds.
+    """Return the exposure time of a frame, in seconds.
 
     Raises
     ------
@@ -205,6 +206,25 @@ def exposure_time(frame: CalibrationFrame) -> float:
             "name the header card of the exposure time in the instrument's entry"
         )
     return exposure
+
+
+def dark_factor(dark: Master, frame: CalibrationFrame) -> float:
+    """Return what a master dark is multiplied by before it is subtracted from a frame: seconds, if it is a rate.
+
+    Raises
+    ------
+    InsufficientDataError
+        If the exposure of the frame is not known, or another than that of a dark which is no rate.
+    """
+    seconds = exposure_time(frame)
+    if dark.unit == "adu/s":
+        return seconds
+    if dark.exposure_s is None or not same_exposure(seconds, dark.exposure_s):
+        raise InsufficientDataError(
+            f"{frame.path}: its exposure is {seconds:g} s, that of the master dark {dark.exposure_s or 0:g} s: "
+            "use one of the same exposure, or a dark rate"
+        )
+    return seconds / dark.exposure_s
 
 
 def _level(raw: Image | StoredPixels, section: Section) -> float:

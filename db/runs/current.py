@@ -20,9 +20,18 @@ _MASK: Product = "bad pixels"
 """The product that the mask is made in, too."""
 
 
-def product_name(kind: str, filter_name: str | None = None) -> str:
-    """Return what a master is called where it is not made."""
-    return f"master {kind} {filter_name or ''}".strip()
+def product_name(
+    kind: str,
+    filter_name: str | None = None,
+    *,
+    exposure_s: float | None = None,
+    temperature_c: float | None = None,
+) -> str:
+    """Return what a master is called, made or not: of a dark with its exposure, and what else tells it from others."""
+    words = [f"master {kind}", filter_name]
+    words += [None if exposure_s is None else f"{exposure_s:.4g} s"]
+    words += [None if temperature_c is None else f"{temperature_c:g} °C"]
+    return " ".join(filter(None, words))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ _Reader = Callable[[Session, Iterable[ColumnElement[bool]]], Iterable[_Product]]
 def kept_masters(session: Session) -> set[int]:
     """Return the ids of the masters that stay current though a newer run took the place of theirs: it failed in them.
 
-    Each is the last one that was made of its set, kind and filter. None is kept from before the meaning of a frame
+    Each is the last one of its name that was made of its set. None is kept from before the meaning of a frame
     changed: it may be of frames that were taken for something else. Nor is one that a newer run did not make for a
     reason of its frames.
     """
@@ -104,10 +113,11 @@ def _last_made(session: Session, set_id: int, read: _Reader) -> list[_Product]:
 
 
 def _masters(session: Session, done: Iterable[ColumnElement[bool]]) -> Iterable[_Product]:
-    query = select(Master.id, Master.run_id, Master.kind, Master.filter).join(Run, Master.run_id == Run.id)
-    for key, run_id, kind, filter_name in session.execute(query.where(*done)):
-        names = (product_name(kind, filter_name), product_name(kind)) if kind != "mask" else (_MASK,)
-        yield _Product(key, run_id, (kind, filter_name), names)
+    columns = Master.id, Master.run_id, Master.kind, Master.product
+    query = select(*columns).join(Run, Master.run_id == Run.id)
+    for key, run_id, kind, product in session.execute(query.where(*done)):
+        names = (product, product_name(kind)) if kind != "mask" else (_MASK,)
+        yield _Product(key, run_id, (kind, product), names)
 
 
 def _measurements(session: Session, done: Iterable[ColumnElement[bool]]) -> Iterable[_Product]:

@@ -13,13 +13,17 @@ from sqlalchemy.orm import Session
 from ccdcore.quantities import Verdict
 from db.frames.spans import Boundaries, boundaries, span_around
 from db.judgements.marks import Said, marks, told
-from db.runs.current import CURRENT_RUN, kept_masters
+from db.runs.current import CURRENT_RUN, kept_masters, product_name
 from db.schema import models
 from db.schema.models import CalibrationSet, Master, Outcome, Run
 from db.schema.rows import Row, column_value, plain
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
+
+
+Purpose = tuple[str, str, str, str | None, float | None, float | None]
+"""Instrument, kind, configuration, filter, exposure in seconds, and temperature in °C."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,10 @@ class MasterOnRecord(Row):
         Its number.
     kind, instrument, configuration, night, filter
         What it corrects: its kind, and the set it was made of.
+    product : str
+        What it is called.
+    exposure_s, temperature_c, group_c : float or None
+        Mean exposure and temperature of its inputs; and the temperature that its group goes by.
     path, sha256 : str
         Its file, relative to the home.
     unit : str
@@ -60,6 +68,10 @@ class MasterOnRecord(Row):
     configuration: str
     night: date
     filter: str | None
+    product: str
+    exposure_s: float | None
+    temperature_c: float | None
+    group_c: float | None
     path: str
     sha256: str
     unit: str
@@ -83,9 +95,11 @@ class MasterOnRecord(Row):
         return "bad" not in (self.verdict, self.mark) and not self.superseded
 
     @property
-    def purpose(self) -> tuple[str, str, str, str | None]:
-        """What it is for: masters that agree in this follow one another."""
-        return self.instrument, self.kind, self.configuration, self.filter
+    def purpose(self) -> Purpose:
+        """What it is for: masters that agree in this follow one another; darks of one exposure, to three digits."""
+        exposure_s = self.exposure_s if self.kind == "dark" else None
+        nominal_s = None if exposure_s is None else float(f"{exposure_s:.3g}")
+        return self.instrument, self.kind, self.configuration, self.filter, nominal_s, self.group_c
 
 
 def list_masters(
@@ -117,6 +131,10 @@ _QUERY = (
         CalibrationSet.configuration,
         CalibrationSet.window_first_night.label("night"),
         Master.filter,
+        Master.product,
+        Master.exposure_s,
+        Master.temperature_c,
+        Master.group_c,
         Master.path,
         Master.sha256,
         Master.unit,
@@ -140,7 +158,7 @@ _QUERY = (
 
 def _with_validity(found: list[MasterOnRecord], ends_of_entries: Boundaries) -> list[MasterOnRecord]:
     """End each good master where the next one for the same purpose begins, or another entry of its instrument."""
-    ends: dict[tuple[str, str, str, str | None], datetime | None] = {}
+    ends: dict[Purpose, datetime | None] = {}
     result = []
     for one in reversed(found):
         if one.is_good:
@@ -154,13 +172,34 @@ def _with_validity(found: list[MasterOnRecord], ends_of_entries: Boundaries) -> 
 
 
 def current_reference(session: Session, *, at: datetime) -> list[MasterOnRecord]:
-    """Return the good master observed last for each instrument, kind, configuration and filter; no masks.
+    """Return the good master observed last for each purpose; no masks.
 
     None of an instrument whose entry no longer holds at that time.
     """
     good = (one for one in list_masters(session) if one.is_good and one.kind != "mask")
     latest = {one.purpose: one for one in good}
     return [one for one in latest.values() if one.valid_to is None or one.valid_to > at]
+
+
+def temperatures_on_record(
+    session: Session, *, instrument: str, kind: str, configuration: str, but_of_run: int
+) -> set[float | None]:
+    """Return the temperatures (°C) that groups of a camera's masters go by, but those that a run replaces."""
+    of_set = select(Run.calibration_set_id).where(Run.id == but_of_run).scalar_subquery()
+    query = (
+        select(Master.group_c)
+        .distinct()
+        .join(Run, Master.run_id == Run.id)
+        .join(CalibrationSet, Run.calibration_set_id == CalibrationSet.id)
+        .where(
+            CURRENT_RUN,
+            Run.calibration_set_id != of_set,
+            Master.kind == kind,
+            CalibrationSet.instrument == instrument,
+            CalibrationSet.configuration == configuration,
+        )
+    )
+    return set(session.scalars(query))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +209,7 @@ class NewMaster:
     Parameters
     ----------
     kind : str
-        ``bias``, ``dark``, ``flat`` or ``mask``.
+        ``bias``, ``dark``, ``darkrate``, ``flat`` or ``mask``.
     filter : str or None
         Of a flat.
     path : str
@@ -189,6 +228,10 @@ class NewMaster:
         Plain JSON values.
     remark : str or None
         What is odd about it.
+    product : str
+        What it is called; if not given, by its kind and filter.
+    exposure_s, temperature_c, group_c : float or None
+        Mean exposure and temperature of its inputs; and the temperature that its group goes by.
     """
 
     kind: str
@@ -202,12 +245,17 @@ class NewMaster:
     valid_from: datetime
     statistics: Mapping[str, Any] = field(default_factory=dict)
     remark: str | None = None
+    product: str = ""
+    exposure_s: float | None = None
+    temperature_c: float | None = None
+    group_c: float | None = None
 
 
 def record_master(session: Session, *, run_id: int, master: NewMaster) -> int:
     """Record a master that a run has written; return its id."""
     fields = {name: getattr(master, name) for name in master.__dataclass_fields__}
     fields |= {"statistics": plain(master.statistics), "remark": column_value(master.remark)}
+    fields["product"] = master.product or product_name(master.kind, master.filter)
     row = models.Master(run_id=run_id, **fields)
     session.add(row)
     session.flush()
@@ -225,7 +273,11 @@ class MasterRow:
 
     id: int
     kind: str
+    product: str
     filter: str | None
+    exposure_s: float | None
+    temperature_c: float | None
+    group_c: float | None
     path: str
     sha256: str
     unit: str

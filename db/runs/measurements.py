@@ -139,21 +139,29 @@ def run_measurements(session: Session, run_id: int) -> list[MeasurementRow]:
 
 
 @dataclass(frozen=True, slots=True)
-class GainOnRecord:
-    """A gain measured before, in electrons per ADU."""
+class ValueOnRecord:
+    """A value measured before, in the unit of its quantity."""
 
     measurement_id: int
-    gain_e_per_adu: float
-    gain_uncertainty: float | None
+    value: float
+    uncertainty: float | None
     observed_at: datetime
 
 
-def earlier_gains(
-    session: Session, *, instrument: str, configuration: str, amplifier: str, before: datetime, most: int
-) -> list[GainOnRecord]:
-    """Return the last gains on record that were observed before a time, with the entry that holds then, last first.
+def earlier_values(
+    session: Session,
+    *,
+    quantity: str,
+    instrument: str,
+    configuration: str,
+    amplifier: str,
+    before: datetime,
+    most: int,
+    only_good: bool = False,
+) -> list[ValueOnRecord]:
+    """Return the last values on record that were observed before a time, with the entry that holds then, last first.
 
-    None that is marked bad is among them.
+    None that is marked bad is among them; of those that are ``only_good`` nothing odd was found.
     """
     since, _ = _span(session, instrument, before)
     query = (
@@ -161,10 +169,11 @@ def earlier_gains(
         .join(Run, Measurement.run_id == Run.id)
         .join(CalibrationSet)
         .where(
-            Measurement.quantity == "gain",
+            Measurement.quantity == quantity,
             Measurement.amplifier == amplifier,
             Measurement.observed_at < before,
             *([] if since is None else [Measurement.observed_at >= since]),
+            *([Measurement.remark.is_(None)] if only_good else []),
             is_current(session),
             Measurement.id.not_in(marked_bad("measurement")),
             CalibrationSet.instrument == instrument,
@@ -173,4 +182,4 @@ def earlier_gains(
         .order_by(Measurement.observed_at.desc(), Measurement.id.desc())
         .limit(most)
     )
-    return [GainOnRecord(*row) for row in session.execute(query)]
+    return [ValueOnRecord(*row) for row in session.execute(query)]

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Enum, ForeignKey, Index, Integer, String, UniqueConstraint, false
+from sqlalchemy import BigInteger, Enum, ForeignKey, Index, Integer, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.schema.base import Base, PathText
@@ -139,6 +139,7 @@ class Frame(Base):
     date_obs: Mapped[datetime | None]
     exposure_time_s: Mapped[float | None]
     ccd_temperature_c: Mapped[float | None]
+    set_temperature_c: Mapped[float | None]
     filter: Mapped[str | None]
     longitude_deg: Mapped[float | None]
     header_gain_e_per_adu: Mapped[float | None]
@@ -311,7 +312,13 @@ class Master(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), index=True)
     kind: Mapped[str] = mapped_column(String(16))
+    product: Mapped[str] = mapped_column(server_default=text("''"))
+    """What it is called, as where it is not made."""
     filter: Mapped[str | None]
+    exposure_s: Mapped[float | None]
+    temperature_c: Mapped[float | None]
+    group_c: Mapped[float | None]
+    """The temperature that its group goes by, which the groups of other nights follow."""
     path: Mapped[str] = mapped_column(PathText, unique=True)
     """Relative to the home."""
     sha256: Mapped[str] = mapped_column(String(64), index=True)

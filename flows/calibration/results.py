@@ -147,6 +147,8 @@ def _master(home: Home, run: RunRow, row: MasterRow) -> dict[str, Any]:
         "configuration": run.configuration,
         "night": run.night,
         "filter": row.filter,
+        "exposure_s": row.exposure_s,
+        "temperature_c": row.temperature_c,
         "n_combined": row.n_combined,
         "n_excluded": row.n_excluded,
         "verdict": row.verdict,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from ccdcore.errors import InsufficientDataError, NoLightError
 from ccdcore.frames.frame import SeriesFrame
-from ccdcore.frames.series import with_stand_ins
+from ccdcore.frames.groups import one_group
+from ccdcore.frames.series import is_long_dark, with_stand_ins
 from ccdcore.frames.series_health import judge_series
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.bad_pixels import find_bad_pixels
@@ -29,8 +30,15 @@ from db.runs.measurements import record_measurements, run_measurements
 from db.runs.runs import get_run
 from flows.home.home import Home
 from flows.home.processes import now
-from flows.products.bias import bias_for, measured
 from flows.products.figures import draw_pictures
+from flows.products.ingredients import (
+    bias_for,
+    groups_of_run,
+    measured,
+    noise_of_run,
+    noise_on_record,
+    product_of,
+)
 from flows.products.measurements import bad_pixel_rows, conditions
 from flows.products.measuring import measure
 from flows.products.publish import publish_mask, publish_master
@@ -99,7 +107,7 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
     there, gone = _on_disk(home, [frame for frame in found if frame.sha256 not in marked])
     repeated = no_exposures(home, there)
     frames, _ = believed_overscans([frame for frame in there if frame.sha256 not in repeated])
-    kept, excluded = judge_series(with_stand_ins(frames))
+    kept, excluded = judge_series(with_stand_ins(frames), recipes=home.settings.recipes)
     unusable = [*(frame for frame in found if frame.sha256 in marked), *gone]
     unusable += [frame for frame in there if frame.sha256 in repeated]
     borrowed = {frame.sha256 for frame in from_elsewhere}
@@ -147,24 +155,35 @@ def make_master_bias(home: Home, run_id: int) -> list[int]:
     recipe = home.settings.recipes.bias
     biases = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
     made = []
-    with producing(home, run_id, product_name("bias"), biases):
-        if _are_enough("bias", biases, recipe.min_frames):
-            master = master_bias(biases, recipe=recipe, noise_adu=measured(home, run_id, "read_noise_adu"))
-            made.append(publish_master(home, run_id, master, filter_name=None))
+    if biases and all(is_long_dark(frame) for frame in biases):
+        raise InsufficientDataError("no master bias: the darks that stand in for biases hold their dark signal")
+    for group in groups_of_run(home, run_id, FrameType.BIAS, biases):
+        product = product_of(FrameType.BIAS, group)
+        with producing(home, run_id, product, group.frames):
+            _require_enough(product, FrameType.BIAS, group.frames, recipe.min_frames)
+            noise = noise_of_run(home, run_id)
+            master = master_bias(group.frames, recipe=recipe, noise_adu=noise.read_noise_adu)
+            made.append(publish_master(home, run_id, master, product=product, group=group, noise=noise))
     return made
 
 
 def make_master_dark(home: Home, run_id: int) -> list[int]:
-    """Combine the darks of the set, bias-subtracted and per second."""
+    """Combine the darks of the set, bias-subtracted, one master an exposure and temperature."""
     recipe = home.settings.recipes.dark
-    darks = used_frames(home, run_id, FrameType.DARK)
     made = []
-    with producing(home, run_id, product_name("dark"), darks):
-        if _are_enough("dark", darks, recipe.min_frames):
-            bias = bias_for(home, run_id, "dark", darks)
-            noise, gain = measured(home, run_id, "read_noise_adu"), measured(home, run_id, "gain")
-            master = master_dark(darks, bias=bias, recipe=recipe, noise_adu=noise, gain_e_per_adu=gain)
-            made.append(publish_master(home, run_id, master, filter_name=None, bias=bias))
+    for group in groups_of_run(home, run_id, FrameType.DARK, used_frames(home, run_id, FrameType.DARK)):
+        product = product_of(FrameType.DARK, group)
+        with producing(home, run_id, product, group.frames):
+            _require_enough(product, FrameType.DARK, group.frames, recipe.min_frames)
+            bias, noise = bias_for(home, run_id, "dark", group.frames), noise_on_record(home, run_id, group.frames)
+            master = master_dark(
+                group.frames,
+                bias=bias,
+                recipe=recipe,
+                noise_adu=noise.read_noise_adu,
+                gain_e_per_adu=noise.gain_e_per_adu,
+            )
+            made.append(publish_master(home, run_id, master, product=product, group=group, noise=noise, bias=bias))
     return made
 
 
@@ -177,8 +196,8 @@ def make_master_flats(home: Home, run_id: int) -> list[int]:
     for filter_name, flats in groups.items():
         product = product_name("flat", filter_name)
         with producing(home, run_id, product, flats):
-            if _are_enough("flat", flats, home.settings.recipes.flat.min_frames):
-                made.append(_make_master_flat(home, run_id, product, flats))
+            _require_enough(product_name("flat"), FrameType.FLAT, flats, home.settings.recipes.flat.min_frames)
+            made.append(_make_master_flat(home, run_id, product, flats))
     return made
 
 
@@ -187,7 +206,8 @@ def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[Ser
     bias = bias_for(home, run_id, "flat", flats)
     doubts = list(filter(None, [parted_light(flats, bias)]))
     master = _flat_of_the_lit(home, run_id, product, flats, bias)
-    return publish_master(home, run_id, master, filter_name=flats[0].info.filter, bias=bias, doubts=doubts)
+    group, noise = one_group(flats), noise_of_run(home, run_id)
+    return publish_master(home, run_id, master, product=product, group=group, noise=noise, bias=bias, doubts=doubts)
 
 
 def _flat_of_the_lit(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame], bias: Master) -> Master:
@@ -217,7 +237,9 @@ def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
     good = [row for row in rows if row.verdict != "bad"]
 
     def read(kind: str) -> Iterator[Master]:
-        return (read_master(home.path / row.path) for row in good if row.kind == kind)
+        of_kind = [row for row in good if row.kind == kind]
+        best_first = sorted(of_kind, key=lambda row: (-(row.exposure_s or 0), -row.n_combined))
+        return (read_master(home.path / row.path) for row in best_first)
 
     bias = next(read("bias"), None)
     if bias is None or noise is None:
@@ -279,16 +301,15 @@ Pictures and trends come last: numbers do not wait for them.
 """
 
 
-def _are_enough(kind: str, frames: Sequence[SeriesFrame], fewest: int) -> bool:
-    """Whether there are frames to make a master of.
+def _require_enough(product: str, kind: FrameType, frames: Sequence[SeriesFrame], fewest: int) -> None:
+    """Look whether there are frames enough to make a master of.
 
     Raises
     ------
     InsufficientDataError
-        If there are some, but too few.
+        If there are too few.
     """
-    if 0 < len(frames) < fewest:
+    if len(frames) < fewest:
         raise InsufficientDataError(
-            f"no master {kind}: at least {fewest} are needed, {len(frames)} usable; see [recipes.{kind}] min_frames"
+            f"no {product}: at least {fewest} are needed, {len(frames)} usable; see [recipes.{kind}] min_frames"
         )
-    return len(frames) > 0

@@ -103,7 +103,7 @@ def frames(home: Path, format_name: str, **which: Any) -> None:
 @INSTRUMENT
 @click.option(
     "--kind",
-    type=click.Choice(["bias", "dark", "flat", "mask"]),
+    type=click.Choice(["bias", "dark", "darkrate", "flat", "mask"]),
     help="Only masters of this kind; masks of bad pixels are listed by it alone.",
 )
 @SUPERSEDED
@@ -122,6 +122,8 @@ def masters(home: Path, format_name: str, **which: Any) -> None:
         "instrument",
         "configuration",
         "filter",
+        "exposure_s",
+        "temperature_c",
         "n_combined",
         "n_excluded",
         "verdict",

@@ -16,9 +16,9 @@ from db.files import ledger
 from db.runs.masters import current_reference, list_masters
 from db.schema.rows import Row
 from flows.home.home import Home
-from flows.home.output_paths import reference_path
 from flows.home.processes import now
 from flows.products.leftovers import files_below, unregistered
+from flows.products.references import places_of
 from flows.watching.directory_tree import Tree
 
 
@@ -98,11 +98,8 @@ def _products(home: Home) -> Iterator[Difference]:
     for one in made:
         path = home.path / one.path
         yield Difference(Finding.CHANGED, "master", f"run:{one.run_id}", str(path), one.sha256)
-    for one in current:
-        path = home.path / reference_path(
-            instrument=one.instrument, kind=one.kind, configuration=one.configuration, filter_name=one.filter
-        )
-        yield Difference(Finding.CHANGED, "reference", f"run:{one.run_id}", str(path), one.sha256)
+    for place, one in places_of(current).items():
+        yield Difference(Finding.CHANGED, "reference", f"run:{one.run_id}", str(home.path / place), one.sha256)
 
 
 def _look(expected: Difference) -> Difference | None:

@@ -10,7 +10,7 @@ from ccdcore.text import number_of, one_line, unit_text, value_text
 from flows.terminal import show
 
 _RESULTS = ("instrument", "night", "configuration", "amplifier", "gain", "read noise", "read noise ADU", "verdict")
-_MASTERS = ("kind", "filter", "frames", "left_out", "verdict", "path")
+_MASTERS = ("kind", "filter", "exposure_s", "frames", "left_out", "verdict", "path")
 _MOST_NAMES = 3
 
 

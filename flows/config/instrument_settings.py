@@ -36,7 +36,15 @@ SectionText = Annotated[str, BeforeValidator(_section_text)]
 
 
 HeaderField = Literal[
-    "date_obs", "exposure_time", "ccd_temperature", "filter", "object", "longitude", "gain", "read_noise"
+    "date_obs",
+    "exposure_time",
+    "ccd_temperature",
+    "set_temperature",
+    "filter",
+    "object",
+    "longitude",
+    "gain",
+    "read_noise",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -25,12 +26,28 @@ def _unique_slug(text: str) -> str:
     return f"{plain[:43]}-{mark}"
 
 
-def master_path(
-    *, instrument: str, night: date, kind: str, configuration: str, filter_name: str | None, run_id: int
-) -> Path:
+@dataclass(frozen=True, slots=True)
+class MasterName:
+    """What the name of a master tells: its exposure (s) if it is a dark; its temperature (°C), of several."""
+
+    kind: str
+    configuration: str
+    filter: str | None = None
+    exposure_s: float | None = None
+    temperature_c: float | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """Parts of the name of its file."""
+        words = [self.kind, _unique_slug(self.configuration)]
+        words += [_unique_slug(self.filter)] if self.filter else []
+        words += [f"{self.exposure_s:.4g}s"] if self.kind == "dark" and self.exposure_s is not None else []
+        return words + ([f"{self.temperature_c:g}C"] if self.temperature_c is not None else [])
+
+
+def master_path(name: MasterName, *, instrument: str, night: date, run_id: int) -> Path:
     """Path of a master below the home; the run's id makes it unique."""
-    name = "_".join([*_product_words(kind, configuration, filter_name), f"r{run_id}"])
-    return master_folder(instrument, night) / f"{name}.fits"
+    return master_folder(instrument, night) / f"{'_'.join([*name.words, f'r{run_id}'])}.fits"
 
 
 def master_folder(instrument: str, night: date) -> Path:
@@ -48,22 +65,14 @@ def run_of_master(name: str) -> int | None:
     return int(match["run"]) if match else None
 
 
-def reference_path(*, instrument: str, kind: str, configuration: str, filter_name: str | None) -> Path:
-    """Path below the home of the current good master of its kind."""
-    name = "_".join(["master", *_product_words(kind, configuration, filter_name)])
-    return Path("reference") / _unique_slug(instrument) / f"{name}.fits"
+def reference_path(name: MasterName, *, instrument: str) -> Path:
+    """Path below the home of the current good master of its purpose."""
+    return Path("reference") / _unique_slug(instrument) / f"{'_'.join(['master', *name.words])}.fits"
 
 
 def picture_path(*, run_id: int, name: str) -> Path:
     """Path below the home of one picture of a run."""
     return Path("pictures") / f"r{run_id}" / f"{slug(name)}.png"
-
-
-def _product_words(kind: str, configuration: str, filter_name: str | None) -> list[str]:
-    words = [kind, _unique_slug(configuration)]
-    if filter_name:
-        words.append(_unique_slug(filter_name))
-    return words
 
 
 def home_above(path: Path) -> Path | None:

@@ -149,7 +149,7 @@ def _masters(home: Home, masters: Sequence[MasterRow]) -> str:
     header = ["master", "frames", "left out", "mean", "median", "std", "mad", "unit", "verdict"]
     rows = [
         [
-            text(f"{row.kind} {row.filter or ''}".strip()),
+            text(row.product.removeprefix("master ")),
             str(row.n_combined),
             str(row.n_excluded),
             *(
@@ -161,7 +161,7 @@ def _masters(home: Home, masters: Sequence[MasterRow]) -> str:
         ]
         for row in masters
     ]
-    remarks = [f"* {row.kind}: {text(row.remark)}" for row in masters if row.remark]
+    remarks = [f"* {text(row.product.removeprefix('master '))}: {text(row.remark)}" for row in masters if row.remark]
     files = [f"* {text(home.path / row.path)}" for row in masters]
     return "\n\n".join(["## Masters", _table(header, rows), "\n".join(remarks + files)])
 

@@ -24,7 +24,7 @@ from db.runs.measurements import MeasurementRow, run_measurements
 from db.runs.runs import get_run
 from flows.home.home import Home
 from flows.home.output_paths import picture_path
-from flows.products.bias import bias_for
+from flows.products.ingredients import bias_for
 from flows.runs.inputs import inputs_of_run
 from flows.runs.lacks import producing
 from flows.runs.pictures import folder_to_draw_in
@@ -97,8 +97,7 @@ def _images(home: Home, run_id: int, row: MasterRow) -> Images:
         used = [one for one in inputs_of_run(session, run_id).frames if one.excluded is None]
     master, title = read_master(home.path / row.path), _title(row)
     first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)
-    of_kind = [one.frame for one in used if one.role == row.kind]
-    bias = None if row.kind == FrameType.BIAS else bias_for(home, run_id, row.kind, of_kind)
+    bias = None if row.kind == FrameType.BIAS else bias_for(home, run_id, row.kind, [first])
     left, pixels = residual(first, master, bias=bias), read_image(first.path)
     require_unchanged(home, run_id)  # nothing is shown that is not on record
     return Images(title[0].lower() + title[1:], pixels, master.value, left, master.unit)
@@ -137,7 +136,7 @@ def _spectra(measured: Sequence[MeasurementRow]) -> list[Spectrum]:
 
 
 def _title(row: MasterRow) -> str:
-    return f"Master {row.kind}" + (f" {row.filter}" if row.filter else "")
+    return f"{row.product[0].upper()}{row.product[1:]}"
 
 
 def _transfers(measured: Sequence[MeasurementRow]) -> list[PhotonTransfer]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ccdcore.masters.bad_pixels import BadPixels
     from ccdcore.noise.anatomy import Estimate, NoiseAnatomy
     from ccdcore.photon_transfer.measure import PhotonTransfer
-    from db.runs.measurements import GainOnRecord
+    from db.runs.measurements import ValueOnRecord
 
 _DETAILS = ("level_range_adu", "n_bias", "n_flat", "n_flat_pairs", "n_pixels", "chi2_per_dof", "notes", "flat_doubts")
 
@@ -40,7 +40,7 @@ def conditions(frames: Sequence[SeriesFrame], at: datetime) -> Conditions:
 
 
 def transfer_rows(
-    result: PhotonTransfer, common: Conditions, *, earlier: GainOnRecord | None, doubt: str | None
+    result: PhotonTransfer, common: Conditions, *, earlier: ValueOnRecord | None, doubt: str | None
 ) -> list[NewMeasurement]:
     """Return gain, read noise and bias level of an amplifier.
 
@@ -51,9 +51,9 @@ def transfer_rows(
     curve = [astuple(point) for point in result.curve]
     read_noise, uncertainty, details_e = result.read_noise_e, result.read_noise_uncertainty, details
     if earlier is not None:
-        read_noise = result.read_noise_adu * earlier.gain_e_per_adu
+        read_noise = result.read_noise_adu * earlier.value
         relative = (result.read_noise_adu_uncertainty / result.read_noise_adu) ** 2
-        relative += ((earlier.gain_uncertainty or 0.0) / earlier.gain_e_per_adu) ** 2
+        relative += ((earlier.uncertainty or 0.0) / earlier.value) ** 2
         uncertainty = read_noise * relative**0.5
         note = f"electrons by the gain of {earlier.observed_at:%Y-%m-%d} (measurement {earlier.measurement_id})"
         details_e = {**details, "notes": [*result.notes, note]}
@@ -98,7 +98,7 @@ def doubt_about_gain(
     result: PhotonTransfer,
     biases: Sequence[SeriesFrame],
     flats: Sequence[SeriesFrame],
-    earlier: Sequence[GainOnRecord] = (),
+    earlier: Sequence[ValueOnRecord] = (),
 ) -> str | None:
     """Say in words what is odd about a result.
 
@@ -120,9 +120,9 @@ def doubt_about_gain(
     return "; ".join(filter(None, doubts)) or None
 
 
-def _unlike_all(gain: float, earlier: Sequence[GainOnRecord]) -> str | None:
+def _unlike_all(gain: float, earlier: Sequence[ValueOnRecord]) -> str | None:
     """Say in words that a gain is far from each of the earlier ones; None where it is not, or there are none."""
-    ratios = [gain / one.gain_e_per_adu for one in earlier]
+    ratios = [gain / one.value for one in earlier]
     if not ratios or min(max(ratio, 1 / ratio) for ratio in ratios) < _LIKE_AN_AVERAGE:
         return None
     return (
@@ -158,13 +158,13 @@ def _pickup_notes(anatomy: NoiseAnatomy) -> list[str]:
 
 
 def overscan_rows(
-    read_noise: Estimate, result: PhotonTransfer, common: Conditions, *, earlier: GainOnRecord | None
+    read_noise: Estimate, result: PhotonTransfer, common: Conditions, *, earlier: ValueOnRecord | None
 ) -> list[NewMeasurement]:
     """Return the read noise of an amplifier's overscan; in electrons too, where there is a gain."""
     details = {"n_bias": result.n_bias, "n_flat": result.n_flat, "n_flat_pairs": 0, "notes": []}
     gain, gain_uncertainty = result.gain_e_per_adu, result.gain_uncertainty
     if earlier is not None:
-        gain, gain_uncertainty = earlier.gain_e_per_adu, earlier.gain_uncertainty
+        gain, gain_uncertainty = earlier.value, earlier.uncertainty
     rows = [("overscan_read_noise_adu", *read_noise)]
     if gain is not None:
         electrons = hypot(gain * read_noise.uncertainty, read_noise.value * (gain_uncertainty or 0.0))

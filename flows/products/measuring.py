@@ -10,10 +10,11 @@ from ccdcore.frames.frame import SeriesFrame
 from ccdcore.headers.instrument import FrameType
 from ccdcore.noise.anatomy import measure_noise, overscan_read_noise
 from ccdcore.photon_transfer.measure import measure_gain
-from db.runs.measurements import GainOnRecord, NewMeasurement, earlier_gains, record_measurements
+from db.runs.measurements import NewMeasurement, ValueOnRecord, earlier_values, record_measurements
 from db.runs.runs import RunRow, get_run
 from flows.home.home import Home
 from flows.home.processes import now
+from flows.products.ingredients import biases_for
 from flows.products.measurements import (
     Conditions,
     conditions,
@@ -38,8 +39,11 @@ _HELD_AGAINST = 5
 
 def measure(home: Home, run_id: int) -> list[int]:
     """Measure gain, read noise and the parts of the noise, of every amplifier."""
-    biases, flats = used_frames(home, run_id, FrameType.BIAS), used_frames(home, run_id, FrameType.FLAT)
-    own = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
+    flats = used_frames(home, run_id, FrameType.FLAT)
+    biases = biases_for(home, run_id, flats)
+    lent = {one.sha256 for one in used_frames(home, run_id, FrameType.BIAS)}
+    lent -= {one.sha256 for one in used_frames(home, run_id, FrameType.BIAS, borrowed=False)}
+    own = [one for one in biases if one.sha256 not in lent]
     if not biases and not flats:
         return []
     recipe = home.settings.recipes.gain
@@ -129,10 +133,13 @@ def _about_frames(session: Session, run_id: int) -> list[str]:
     return [note for note in (borrowed, stand_ins_of(inputs), *found.remarks) if note]
 
 
-def _earlier_gains(session: Session, run: RunRow, result: PhotonTransfer, common: Conditions) -> Sequence[GainOnRecord]:
+def _earlier_gains(
+    session: Session, run: RunRow, result: PhotonTransfer, common: Conditions
+) -> Sequence[ValueOnRecord]:
     """Return the last gains on record: what gives electrons where there is none now, and what one is held against."""
-    return earlier_gains(
+    return earlier_values(
         session,
+        quantity="gain",
         instrument=run.instrument,
         configuration=run.configuration,
         amplifier=result.amplifier,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import chain, count
@@ -17,6 +17,7 @@ import numpy as np
 from ccdcore.cards.common import common_cards
 from ccdcore.cards.dialects import PROCSOFT
 from ccdcore.frames.frame import SeriesFrame
+from ccdcore.frames.groups import FrameGroup, is_of_exposure, unknown_temperature
 from ccdcore.frames.imstat import imstat
 from ccdcore.frames.series import stand_in_note
 from ccdcore.headers.instrument import FrameType
@@ -27,14 +28,14 @@ from ccdcore.masters.file import MeasuredAmplifier, mask_hdulist, master_hdulist
 from ccdcore.numerics.pixel_values import cut_off
 from ccdcore.quantities import Verdict
 from ccdcore.reduction.master import MaskBit
-from db.runs.current import product_name
 from db.runs.inputs import UsedFrame
-from db.runs.masters import MasterRow, NewMaster, forget_master, record_master, run_masters
+from db.runs.masters import MasterRow, NewMaster, forget_master, record_master
 from db.runs.measurements import MeasurementRow, run_measurements
 from db.runs.runs import RunRow, get_run
 from flows.home.home import Home
-from flows.home.output_paths import master_path
+from flows.home.output_paths import MasterName, master_path
 from flows.home.processes import now
+from flows.products.ingredients import Noise, master_bias_for
 from flows.runs.inputs import Inputs, inputs_of_run
 from flows.runs.lacks import FOR
 
@@ -53,55 +54,63 @@ def publish_master(
     run_id: int,
     master: Master,
     *,
-    filter_name: str | None,
+    product: str,
+    group: FrameGroup,
+    noise: Noise,
     bias: Master | None = None,
     doubts: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> int:
-    """Check a master, write it below the home, record it, and return its id; ``doubts`` are what its maker found."""
+    """Check a master, write it below the home, record it, and return its id.
+
+    ``product`` is what it is called, ``group`` the frames that it was to be made of, ``noise`` what was expected of
+    them; ``doubts`` are what its maker found, and ``notes`` what else is to be said of it.
+    """
     with home.read_session() as session:
         run = get_run(session, run_id)
-        measured, made = run_measurements(session, run_id), run_masters(session, run_id)
+        measured = run_measurements(session, run_id)
         of_run = inputs_of_run(session, run_id)
-    inputs = [one for one in of_run.frames if one.role == master.kind]
-    path = master_path(
-        instrument=run.instrument,
-        night=run.night,
-        kind=master.kind,
-        configuration=run.configuration,
-        filter_name=filter_name,
-        run_id=run_id,
-    )
-    frames = [one.frame for one in inputs if one.excluded is None]
-    remarks = _check(master, frames, reliable(home, measured), bias)
-    doubts = [*doubts, *_doubts(master.kind, measured, next((row for row in made if row.kind == "bias"), None), of_run)]
+    filter_name = group.frames[0].info.filter if master.kind == "flat" else None
+    name = MasterName(master.kind, run.configuration, filter_name, group.exposure_s, group.named_c)
+    path = master_path(name, instrument=run.instrument, night=run.night, run_id=run_id)
+    remarks = _check(master, group.frames, noise, bias)
+    own = None if master.kind == "bias" else master_bias_for(home, run_id, group.frames)
+    doubts = [*doubts, *_doubts(master.kind, measured, own, of_run)]
+    notes = [*notes, *noise.notes, *filter(None, [stand_ins_of(of_run.frames)]), *of_run.remarks]
+    notes += [unknown_temperature(group)] if group.group_c is None and master.kind != "flat" else []
     row = NewMaster(
         kind=master.kind,
+        product=product,
         filter=filter_name,
+        exposure_s=group.exposure_s,
+        temperature_c=group.temperature_c,
+        group_c=group.group_c,
         path=path.as_posix(),
         sha256="",
         unit=master.unit,
         n_combined=len(master.inputs),
-        n_excluded=_n_excluded(of_run, master.kind, filter_name),
+        n_excluded=_n_excluded(of_run, master.kind, product, group),
         verdict=_verdict(remarks, doubts),
         valid_from=min((one.date_obs for one in master.inputs if one.date_obs), default=now()),
         statistics=_statistics(master),
-        remark="; ".join(filter(None, [*doubts, *remarks, stand_ins_of(of_run.frames), *of_run.remarks])) or None,
+        remark="; ".join([*doubts, *remarks, *notes]) or None,
     )
     used = _frames_of(master, of_run)
     cards = _cards(run, used, filter_name)
     return _publish(home, run_id, row, master_hdulist(master, cards, _amplifiers(used, measured)))
 
 
-def _n_excluded(inputs: Inputs, kind: str, filter_name: str | None) -> int:
-    """Return how many frames were left out of all, or of this master alone; biases and darks have no filter."""
-    roles = kind, FOR + product_name(kind, filter_name)
+def _n_excluded(inputs: Inputs, kind: str, product: str, group: FrameGroup) -> int:
+    """Return how many frames were left out of all, or of this master alone; only flats have a filter."""
+    filter_name = group.frames[0].info.filter
     return len(
         {
             one.frame.sha256
             for one in inputs.frames
             if one.excluded is not None
-            and one.role in roles
+            and one.role in (kind, FOR + product)
             and (kind != FrameType.FLAT or one.frame.info.filter == filter_name)
+            and (kind != FrameType.DARK or is_of_exposure(one.frame, group))
         }
     )
 
@@ -110,18 +119,13 @@ def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
     """Write a mask of bad pixels below the home, record it as a master of kind ``mask``, and return its id."""
     with home.read_session() as session:
         run, of_run = get_run(session, run_id), inputs_of_run(session, run_id)
-    path = master_path(
-        instrument=run.instrument,
-        night=run.night,
-        kind="badpixels",
-        configuration=run.configuration,
-        filter_name=None,
-        run_id=run_id,
-    )
+    name = MasterName("badpixels", run.configuration)
+    path = master_path(name, instrument=run.instrument, night=run.night, run_id=run_id)
     inside = bad.mask[bad.mask != MaskBit.OUTSIDE].reshape(1, -1)
     table = imstat([(inside != 0).astype("u1")])
     row = NewMaster(
         kind="mask",
+        product="bad pixels",
         filter=None,
         path=path.as_posix(),
         sha256="",
@@ -169,25 +173,17 @@ def stand_ins_of(inputs: Sequence[UsedFrame]) -> str | None:
     return stand_in_note(frame for frame in used if frame.info.frame_type is FrameType.DARK)
 
 
-def _check(
-    master: Master, frames: Sequence[SeriesFrame], measured: Sequence[MeasurementRow], bias: Master | None
-) -> tuple[str, ...]:
+def _check(master: Master, frames: Sequence[SeriesFrame], noise: Noise, bias: Master | None) -> tuple[str, ...]:
     """Hold one frame of the middle of the series against the master."""
     used = {one.sha256 for one in master.inputs}
     held_out = [frame for frame in frames if frame.sha256 in used][len(used) // 2]
-    noise, gain = _mean_of(measured, "read_noise_adu"), _mean_of(measured, "gain")
-    return check_master(master, held_out, bias=bias, noise_adu=noise, gain_e_per_adu=gain)
+    read_noise_adu, gain = _mean_of(noise.read_noise_adu), _mean_of(noise.gain_e_per_adu)
+    return check_master(master, held_out, bias=bias, noise_adu=read_noise_adu, gain_e_per_adu=gain)
 
 
-def reliable(home: Home, measured: list[MeasurementRow]) -> list[MeasurementRow]:
-    """Return the measurements that masters may rely on: not those of the textbook pair, which one cosmic ray spoils."""
-    return [] if home.settings.recipes.gain.method == "pair" else measured
-
-
-def _mean_of(measured: Sequence[MeasurementRow], quantity: str) -> float | None:
-    """Return the mean of a quantity over the amplifiers; None where it was not measured."""
-    values = [row.value for row in measured if row.quantity == quantity]
-    return sum(values) / len(values) if values else None
+def _mean_of(values: Mapping[str, float] | None) -> float | None:
+    """Return the mean over the amplifiers; None where nothing is known."""
+    return fmean(values.values()) if values else None
 
 
 def _doubts(kind: str, measured: Sequence[MeasurementRow], own: MasterRow | None, inputs: Inputs) -> list[str]:

@@ -16,7 +16,7 @@ from ccdcore.io.plain_files import file_sha256, open_below
 from ccdcore.io.write import replaced_file
 from db.runs.masters import MasterOnRecord, current_reference, list_masters
 from flows.home.home import Home
-from flows.home.output_paths import reference_path
+from flows.home.output_paths import MasterName, reference_path
 from flows.home.processes import now
 from flows.products.leftovers import GRACE, files_below
 
@@ -38,8 +38,9 @@ def refresh_references(home: Home) -> None:
         current, ever = current_reference(session, at=now()), list_masters(session, superseded=True)
     been: dict[Path, list[MasterOnRecord]] = defaultdict(list)
     for one in ever:
-        been[_place(home, one)].append(one)
-    targets = {_place(home, one): home.path / one.path for one in current}
+        for is_named in (False, True):
+            been[_place(home, one, is_named=is_named)].append(one)
+    targets = {home.path / place: home.path / one.path for place, one in places_of(current).items()}
     for target, source in targets.items():
         if not _is_plain(home, source) or (target.exists() and target.samefile(source)):
             continue
@@ -52,10 +53,26 @@ def refresh_references(home: Home) -> None:
             path.unlink(missing_ok=True)
 
 
-def _place(home: Home, one: MasterOnRecord) -> Path:
-    return home.path / reference_path(
-        instrument=one.instrument, kind=one.kind, configuration=one.configuration, filter_name=one.filter
-    )
+def places_of(current: Sequence[MasterOnRecord]) -> dict[Path, MasterOnRecord]:
+    """Return where the current masters are to be found, below the home; temperatures are told where there are several.
+
+    The masters are all that are current.
+    """
+    temperatures: dict[tuple[str, str, str], set[float | None]] = defaultdict(set)
+    for one in current:
+        temperatures[one.instrument, one.kind, one.configuration].add(one.group_c)
+    return {
+        _below(one, is_named=len(temperatures[one.instrument, one.kind, one.configuration]) > 1): one for one in current
+    }
+
+
+def _place(home: Home, one: MasterOnRecord, *, is_named: bool) -> Path:
+    return home.path / _below(one, is_named=is_named)
+
+
+def _below(one: MasterOnRecord, *, is_named: bool) -> Path:
+    name = MasterName(one.kind, one.configuration, one.filter, one.exposure_s, one.group_c if is_named else None)
+    return reference_path(name, instrument=one.instrument)
 
 
 def _is_plain(home: Home, path: Path) -> bool:

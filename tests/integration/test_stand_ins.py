@@ -31,13 +31,15 @@ def process(home: Path, frames: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("exposure_time_s", "said"),
+    ("exposure_time_s", "said", "made"),
     [
-        (0.05, "no biases: 5 darks of 0.05 s stand in for them"),
-        (5.0, "no biases: 5 darks of 5 s, as long as the flats, stand in for them"),
+        (0.05, "no biases: 5 darks of 0.05 s stand in for them", {"bias", "flat"}),
+        (5.0, "no biases: 5 darks of 5 s, as long as the flats, stand in for them", {"flat"}),
     ],
 )
-def test_darks_stand_in_for_biases_and_the_result_says_so(tmp_path: Path, exposure_time_s: float, said: str) -> None:
+def test_darks_stand_in_for_biases_and_the_result_says_so(
+    tmp_path: Path, exposure_time_s: float, said: str, made: set[str]
+) -> None:
     night_without_biases(tmp_path / "frames", exposure_time_s)
     answer = process(tmp_path / "home", tmp_path / "frames")
     (row,) = answer["characterisations"]
@@ -45,9 +47,12 @@ def test_darks_stand_in_for_biases_and_the_result_says_so(tmp_path: Path, exposu
     assert (row["n_bias"], row["n_flat"]) == (5, 6)
     assert [note for note in row["notes"] if note.startswith(said)]
     masters = {master["kind"]: master for master in answer["masters"]}
-    assert masters.keys() == {"bias", "flat"}
+    assert masters.keys() == made
     assert all(master["remark"].startswith(said) and master["verdict"] == "ok" for master in masters.values())
-    assert (answer["excluded"], answer["failed"]) == ([], [])
+    assert answer["failed"] == []
+    lacking = {row["product"]: row["reason"] for row in answer["excluded"]}
+    assert lacking.keys() == (set() if "bias" in made else {"master bias", "bad pixels"})
+    assert lacking.get("master bias", "").endswith("stand in for biases hold their dark signal" if lacking else "")
 
 
 def test_darks_of_another_exposure_are_no_biases(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -111,8 +112,7 @@ def _made(rows: Sequence[TrendRow], made: Sequence[MasterOnRecord]) -> list[Node
     names = [label_of(name) for name in by_quantity]
     detail = ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
     nodes = [Node("measured", "measurement", f"{len(rows)} measurements", detail, "#measured")] if rows else []
-    titles = [(one, " ".join(filter(None, (f"master {one.kind}", one.filter)))) for one in made]
-    return nodes + [result_node("master", one.master_id, title, one.verdict) for one, title in titles]
+    return nodes + [result_node("master", one.master_id, one.product, one.verdict) for one in made]
 
 
 @router.get("/masters/{key}")
@@ -130,7 +130,7 @@ def one_master(request: Request, session: Reading, record: OfRecord, key: Id) ->
         run=_run(session, master.run_id),
         on_disk=master_is_there(record, master.path),
         graph=provenance_graph(tree),
-        pictures=_pictures(record, master.run_id, only=" ".join(filter(None, ("master", master.kind, master.filter)))),
+        pictures=_pictures(record, master.run_id, only=master.product),
     )
 
 
@@ -209,8 +209,14 @@ def _masters_of(session: Session, run_id: int) -> list[MasterOnRecord]:
 def _pictures(record: Record, run_id: int, *, only: str = "") -> list[tuple[str, str]]:
     """Return title and address of the pictures of a run, of those whose title begins with some words."""
     found = ((path.stem.replace("-", " "), path.name) for path in record.pictures(run_id))
-    chosen = ((title, name) for title, name in found if title.lower().startswith(only.lower()))
+    begin = _plain(only)
+    chosen = ((title, name) for title, name in found if _plain(title).startswith(begin))
     return [(title, f"/runs/{run_id}/pictures/{name}") for title, name in chosen]
+
+
+def _plain(title: str) -> str:
+    """Return a title as names of files have it, in small letters."""
+    return re.sub(r"[^a-z0-9._+]+", " ", title.lower()).strip()
 
 
 def _prefect_run(record: Record, run: RunOnRecord) -> str | None:

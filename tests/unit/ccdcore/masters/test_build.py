@@ -167,20 +167,25 @@ class TestBias:
 
 
 class TestDark:
-    def test_current_per_second_whatever_the_exposures(self, bias):
+    def test_signal_of_one_exposure(self, bias):
         rng = np.random.default_rng(3)
-        times = (100.0, 200.0, 300.0, 300.0, 600.0)
+        times = (299.0, 300.0, 300.0, 300.0, 301.0)
         frames = [
             frame(CAMERA, i, "dark", dark_pixels(CAMERA, rng, t, dark_current_e_per_s=0.3, hot_fraction=0), t)
             for i, t in enumerate(times)
         ]
         master = master_dark(frames, bias=bias, gain_e_per_adu=GAIN)
-        error = master.value - 0.3 / GAIN
-        assert master.unit == "adu/s"
-        assert master.exposure_range_s == (100.0, 600.0)
-        assert abs(error.mean()) < 5e-3
+        error = master.value - 300 * 0.3 / GAIN
+        assert (master.unit, master.exposure_s) == ("adu", 300.0)
+        assert master.exposure_range_s == (299.0, 301.0)
+        assert abs(error.mean()) < 0.05
         assert rms(error / master.uncertainty) == pytest.approx(1, abs=0.1)
         assert check_master(master, frames[0], bias=bias, noise_adu=NOISE_ADU, gain_e_per_adu=GAIN) == ()
+
+    def test_exposures_are_not_mixed(self, bias):
+        frames = [frame(CAMERA, i, "dark", CAMERA_DARK, t) for i, t in enumerate((1.0, 600.0, 600.0))]
+        with pytest.raises(InsufficientDataError, match=r"dark_0\.fits was exposed for 1 s, .*dark_1\.fits for 600 s"):
+            master_dark(frames, bias=bias)
 
     def test_exposure_must_be_known(self, bias):
         frames = [frame(CAMERA, i, "dark", CAMERA_DARK, None) for i in range(3)]
@@ -237,6 +242,13 @@ class TestFlat:
         frames = flats(CAMERA, light, (1, 1, 1, 1, 1, 1, 1, 1, 1, 0.25, 0.25))
         master = master_flat(frames, bias=bias, noise_adu=NOISE_ADU, gain_e_per_adu=GAIN)
         assert max(entry.rejected_fraction for entry in master.inputs) < 1e-3
+
+    def test_a_dark_of_another_exposure_is_not_removed(self, bias):
+        rng = np.random.default_rng(5)
+        darks = [frame(CAMERA, i, "dark", dark_pixels(CAMERA, rng, 60.0), 60.0) for i in range(3)]
+        dark = master_dark(darks, bias=bias, gain_e_per_adu=GAIN)
+        with pytest.raises(InsufficientDataError, match=r"its exposure is 5 s, that of the master dark 60 s"):
+            master_flat(flats(CAMERA, uniform_light(CAMERA.shape, 3_000)), bias=bias, dark=dark)
 
     def test_dark_is_removed(self, bias):
         rng = np.random.default_rng(5)
@@ -372,7 +384,7 @@ class TestFile:
                 names = [hdu.name for hdu in hdus[1:] if hdu.data is not None]
         assert [str(warning.message) for warning in heard] == []
         assert names == ["UNCERT", "MASK", "NCOMBINE", "PROVENANCE"]
-        units = {"bias": u.adu, "dark": u.adu / u.s, "flat": u.dimensionless_unscaled}
+        units = {"bias": u.adu, "dark": u.adu, "flat": u.dimensionless_unscaled}
         assert ccd.unit == units[master.kind]
         assert isinstance(ccd.uncertainty, StdDevUncertainty)
         np.testing.assert_array_equal(ccd.data, master.value)

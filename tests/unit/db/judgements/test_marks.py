@@ -17,7 +17,7 @@ from db.provenance import provenance
 from db.runs.inputs import NewInput, record_inputs
 from db.runs.lifecycle import abandon_run, finish_run
 from db.runs.masters import current_reference, list_masters, record_master
-from db.runs.measurements import earlier_gains, record_measurements
+from db.runs.measurements import earlier_values, record_measurements
 from db.runs.sets import nearest_bias_set, set_summaries
 from db.schema.models import CalibrationSet, Judgement
 from db.trends.changes import changes
@@ -146,10 +146,16 @@ def test_a_measurement_that_is_marked_bad_is_shown_and_counts_for_nothing(sessio
     found = [made(session, day, value)[0] for day, value in enumerate((1.0, 1.01, 5.0))]
 
     def known() -> list[float]:
-        last = earlier_gains(
-            session, instrument="m2-ml", configuration="bin1x1", amplifier="1", before=NOON + 9 * DAY, most=5
+        last = earlier_values(
+            session,
+            quantity="gain",
+            instrument="m2-ml",
+            configuration="bin1x1",
+            amplifier="1",
+            before=NOON + 9 * DAY,
+            most=5,
         )
-        return [one.gain_e_per_adu for one in last]
+        return [one.value for one in last]
 
     assert known() == [5.0, 1.01, 1.0]
     mark(session, "measurement", found[-1], "bad", **WORDS)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from db.files import ledger
 from db.frames.series import frames_of_files, set_frames
 from db.runs.inputs import NewInput, record_inputs, run_inputs
 from db.runs.lifecycle import fail_run, finish_run
-from db.runs.measurements import earlier_gains, record_measurements, run_measurements
+from db.runs.measurements import earlier_values, record_measurements, run_measurements
 from db.runs.runs import current_runs, find_run, get_run
 from db.runs.sets import nearest_bias_set, set_summaries
 from db.schema.models import FileState, Outcome
@@ -126,10 +126,10 @@ def test_earlier_gains_are_those_that_stand(session: Session) -> None:
         record_measurements(session, run_id=run_id, measurements=[gain(value), read_noise])
         if digest != "open":
             finish_run(session, run_id=run_id, now=NOON)
-    (found,) = earlier_gains(session, before=NOON + SECOND, most=5, **wanted)
-    assert (found.gain_e_per_adu, found.gain_uncertainty, found.observed_at) == (1.0, 0.004, NOON)
-    assert earlier_gains(session, before=NOON, most=5, **wanted) == []
-    assert earlier_gains(session, before=NOON + SECOND, most=5, **{**wanted, "amplifier": "2"}) == []
+    (found,) = earlier_values(session, quantity="gain", before=NOON + SECOND, most=5, **wanted)
+    assert (found.value, found.uncertainty, found.observed_at) == (1.0, 0.004, NOON)
+    assert earlier_values(session, quantity="gain", before=NOON, most=5, **wanted) == []
+    assert earlier_values(session, quantity="gain", before=NOON + SECOND, most=5, **{**wanted, "amplifier": "2"}) == []
 
 
 def test_files_tell_what_they_hold(session: Session) -> None:

@@ -17,7 +17,7 @@ from db.errors import DatabaseError
 from db.frames.entries import sync_instruments
 from db.runs.lacks import record_lack
 from db.runs.lifecycle import finish_run
-from db.runs.measurements import NewMeasurement, earlier_gains, record_measurements
+from db.runs.measurements import NewMeasurement, earlier_values, record_measurements
 from db.schema import models
 from db.trends import read_trends
 from db.trends.history import trends
@@ -158,8 +158,8 @@ def test_a_value_stays_in_force_while_newer_runs_fail_to_measure_it(
     assert [row.value for row in trends(session, quantity="bias_level")] == [301.0]
     assert [one.value for one in overview(session, quantities=["gain"])] == [value for value, _ in expected]
     key = {"instrument": "m2-ml", "configuration": "bin1x1", "amplifier": "1"}
-    lent = earlier_gains(session, **key, before=NOON + DAY, most=2)
-    assert [one.gain_e_per_adu for one in lent] == ([0.96] if is_kept else [])
+    lent = earlier_values(session, quantity="gain", **key, before=NOON + DAY, most=2)
+    assert [one.value for one in lent] == ([0.96] if is_kept else [])
     finished(session, "a", gain(0.97), digest="d4")
     assert [row.value for row in trends(session, quantity="gain")] == [0.97]
 

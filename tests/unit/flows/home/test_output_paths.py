@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from flows.home.output_paths import master_path, picture_path, reference_path, slug
+from flows.home.output_paths import MasterName, master_path, picture_path, reference_path, slug
 from flows.runs.plan import run_name
 
 NIGHT = date(2022, 9, 19)
@@ -36,20 +36,28 @@ def test_runs_are_named_by_what_they_do() -> None:
 
 
 def test_paths_follow_the_contract() -> None:
-    made = {"instrument": "m2-ml", "kind": "flat", "configuration": "bin1x1"}
-    assert master_path(**made, night=NIGHT, filter_name="V", run_id=7) == Path(
-        "masters/m2-ml/2022-09-19/flat_bin1x1_V_r7.fits"
+    of_v = MasterName("flat", "bin1x1", "V", exposure_s=8.0)
+    path = master_path(of_v, instrument="m2-ml", night=NIGHT, run_id=7)
+    assert path == Path("masters/m2-ml/2022-09-19/flat_bin1x1_V_r7.fits")
+    flat, dark, cold = (
+        MasterName("flat", "bin1x1"),
+        MasterName("dark", "bin1x1", exposure_s=600.0),
+        MasterName("dark", "bin1x1", exposure_s=0.25, temperature_c=-20.0),
     )
-    assert reference_path(**made, filter_name=None) == Path("reference/m2-ml/master_flat_bin1x1.fits")
+    assert [reference_path(one, instrument="m2-ml").name for one in (flat, dark, cold)] == [
+        "master_flat_bin1x1.fits",
+        "master_dark_bin1x1_600s.fits",
+        "master_dark_bin1x1_0.25s_-20C.fits",
+    ]
     assert picture_path(run_id=7, name="photon transfer") == Path("pictures/r7/photon-transfer.png")
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_no_header_leads_out_of_the_home(hostile: str, tmp_path: Path) -> None:
-    named = {"instrument": hostile, "configuration": hostile, "filter_name": hostile}
+    named = MasterName("flat", hostile, hostile)
     for below in (
-        master_path(**named, night=NIGHT, kind="flat", run_id=1),
-        reference_path(**named, kind="flat"),
+        master_path(named, instrument=hostile, night=NIGHT, run_id=1),
+        reference_path(named, instrument=hostile),
         picture_path(run_id=1, name=hostile),
     ):
         assert not below.is_absolute()
@@ -66,17 +74,13 @@ def test_no_header_leads_out_of_the_home(hostile: str, tmp_path: Path) -> None:
 @example(":", ";")
 @example("x" * 50, "x" * 51)
 def test_masters_of_one_run_do_not_meet_whatever_their_filters_are_called(one: str, two: str) -> None:
-    paths = [
-        master_path(instrument="i", night=NIGHT, kind="flat", configuration="c", filter_name=name, run_id=1)
-        for name in (one, two)
-    ]
+    names = [MasterName("flat", "c", name) for name in (one, two)]
+    paths = [master_path(name, instrument="i", night=NIGHT, run_id=1) for name in names]
     assert (paths[0] == paths[1]) == (one == two)
 
 
 def test_an_ordinary_name_is_used_as_it_is_and_an_odd_one_marked() -> None:
-    paths = [
-        reference_path(instrument="efosc", kind="flat", configuration="bin2x2", filter_name=name).name
-        for name in ("V", "g#782")
-    ]
+    names = [MasterName("flat", "bin2x2", name) for name in ("V", "g#782")]
+    paths = [reference_path(name, instrument="efosc").name for name in names]
     assert paths[0] == "master_flat_bin2x2_V.fits"
     assert re.fullmatch(r"master_flat_bin2x2_g-782-[0-9a-f]{4}\.fits", paths[1])

@@ -15,7 +15,7 @@ from db.runs.masters import record_master, run_masters
 from db.schema import models
 from flows.commands.audit import audit
 from flows.home.home import Home, open_home
-from flows.home.output_paths import master_path, run_of_master
+from flows.home.output_paths import MasterName, master_path, run_of_master
 from flows.home.processes import now
 from flows.products import cleanup
 from flows.products.cleanup import sweep
@@ -203,9 +203,7 @@ def test_nothing_of_anybodys_is_lost_whatever_the_database_says(home: Home, tmp_
 
 def test_a_master_of_a_number_that_comes_again_is_not_replaced(home: Home) -> None:
     run_id = begun(home, "x")
-    path = master_path(
-        instrument="m2-ml", night=NIGHT, kind="bias", configuration="bin1x1", filter_name=None, run_id=run_id
-    )
+    path = master_path(MasterName("bias", "bin1x1"), instrument="m2-ml", night=NIGHT, run_id=run_id)
     (home.path / path).parent.mkdir(parents=True)
     (home.path / path).write_text("of an earlier life")
     _publish(home, run_id, on_record.master(path.as_posix()), fits.HDUList([fits.PrimaryHDU()]))

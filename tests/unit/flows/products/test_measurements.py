@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ccdcore.photon_transfer.measure import PhotonTransfer
-from db.runs.measurements import GainOnRecord
+from db.runs.measurements import ValueOnRecord
 from flows.products.measurements import doubt_about_gain, transfer_rows
 
 AT = {"observed_at": datetime(2024, 3, 10, 20, tzinfo=UTC)}
@@ -57,6 +57,6 @@ def test_doubts_of_a_photon_transfer_make_its_numbers_suspect(gain: float | None
     ],
 )
 def test_a_gain_far_from_all_earlier_ones_is_doubted(gain: float, before: list[float], said: str | None) -> None:
-    earlier = [GainOnRecord(number, value, 0.01, AT["observed_at"]) for number, value in enumerate(before)]
+    earlier = [ValueOnRecord(number, value, 0.01, AT["observed_at"]) for number, value in enumerate(before)]
     assert (doubt_about_gain(result(gain, ()), [], [], earlier) or "").startswith(said or "")
     assert (doubt_about_gain(result(gain, ()), [], [], earlier) is None) == (said is None)

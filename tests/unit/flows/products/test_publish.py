@@ -18,7 +18,7 @@ from flows.home.home import Home, open_home
 from flows.home.processes import is_gone, now, own_start, start_of
 from flows.products import cleanup
 from flows.products.cleanup import give_up_lost_runs, sweep
-from flows.products.publish import reliable
+from flows.products.ingredients import reliable
 from flows.products.references import refresh_references
 from flows.registration import register
 from tests.support import on_record
