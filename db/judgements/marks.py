@@ -101,7 +101,9 @@ def _of_frames() -> Select[int, int]:
 
 def _of_masters() -> Select[int, int]:
     marked, again = aliased(Master), aliased(Master)
-    return _made_again(marked, again, Judgement.master_id, (Master.kind, Master.filter))
+    # A run may make several of a kind, of other frames each: what begins with the same frame is the same again.
+    same = (Master.kind, Master.filter, Master.valid_from)
+    return _made_again(marked, again, Judgement.master_id, same)
 
 
 def _of_measurements() -> Select[int, int]:

@@ -14,11 +14,14 @@ from astropy.table import QTable
 from hypothesis import HealthCheck, given, settings
 from playwright.sync_api import Browser
 
+from db.judgements.marks import bad_frames
 from db.trends.history import trends
 from flows.home.home import Home, open_home
+from flows.judgements.editors import set_password
 from tests.conftest import skip_or_fail
 from tests.support.command import ccdwatch
 from tests.support.long_history import put_history
+from tests.support.on_record import add_frame
 from tests.support.simulate import simple_night
 from tests.support.site import CHROMIUM, Visit, running_browser, running_site
 
@@ -98,6 +101,25 @@ def test_higher_values_are_drawn_higher_and_later_ones_farther_right(visit: Visi
     assert boxes == sorted(boxes)
     by_height = sorted(range(len(values)), key=lambda index: -boxes[index][1])
     assert [values[index] for index in by_height] == pytest.approx(sorted(values), abs=0.01)
+
+
+def test_an_editor_marks_a_frame_in_a_browser(visit: Visit, tmp_path: Path) -> None:
+    (tmp_path / "ccdwatch.toml").write_text("[web]\nallow_edits = true\n", encoding="utf-8")
+    home = open_home(tmp_path)
+    set_password(home.settings, "anna", "a password of anna")
+    with home.write_session() as session:
+        key = add_frame(session, "a")
+    with running_site(tmp_path) as address:
+        page = visit.to(f"{address}/frames/{key}")
+        page.get_by_role("link", name="mark it").click()
+        for name, value in (("why", "dome light"), ("name", "anna"), ("password", "a password of anna")):
+            page.locator(f"[name={name}]").fill(value)
+        page.get_by_role("button", name="Mark it").click()
+        page.wait_for_url(f"{address}/frames/{key}")
+        said = page.locator("#judgements + .scroll tbody tr").inner_text()
+    assert all(word in said for word in ("anna", "bad", "dome light"))
+    with home.read_session() as session:
+        assert bad_frames(session)
 
 
 def test_filters_work_as_a_plain_form(browser: Browser, site: str) -> None:

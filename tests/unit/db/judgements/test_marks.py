@@ -142,6 +142,19 @@ def test_a_mark_holds_for_what_the_same_inputs_give_again(session: Session) -> N
     assert row.mark is None, "other inputs give something else"
 
 
+def test_a_mark_is_on_one_of_several_masters_of_a_kind(session: Session) -> None:
+    run_id = begin_run(session, set_of(session, add_frame(session, "dark", FrameType.DARK)))
+    one, other = (
+        record_master(
+            session, run_id=run_id, master=master(f"{hours}.fits", kind="dark", valid_from=NOON + hours * DAY / 24)
+        )
+        for hours in range(2)
+    )
+    finish_run(session, run_id=run_id, now=NOON)
+    mark(session, "master", one, "bad", **WORDS)  # type: ignore[arg-type]
+    assert {row.master_id: row.mark for row in list_masters(session)} == {one: "bad", other: None}
+
+
 def test_a_measurement_that_is_marked_bad_is_shown_and_counts_for_nothing(session: Session) -> None:
     found = [made(session, day, value)[0] for day, value in enumerate((1.0, 1.01, 5.0))]
 
