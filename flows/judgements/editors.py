@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from functools import cache
 from pathlib import Path
 
 from ccdcore.io.write import write_bytes
@@ -15,8 +16,6 @@ from flows.prefect_server.password import LOOPBACK
 
 _MODE = 0o600
 _NAME = re.compile(r"[\w.@+-]{1,64}")
-_NOBODY = hash_of("nobody has this password")
-"""What an unknown name is tried against, so that it takes as long as a known one."""
 
 
 def editors_file(settings: Settings) -> Path:
@@ -63,7 +62,13 @@ def is_editor(settings: Settings, name: str, password: str) -> bool:
         If the file cannot be used.
     """
     kept = _read(editors_file(settings)).get(name)
-    return is_of(password, kept or _NOBODY) and kept is not None
+    return is_of(password, kept or _of_nobody()) and kept is not None
+
+
+@cache
+def _of_nobody() -> str:
+    """Return what an unknown name is tried against, so that it takes as long as a known one."""
+    return hash_of("nobody has this password")
 
 
 def set_password(settings: Settings, name: str, password: str) -> Path:
