@@ -24,6 +24,7 @@ from ccdcore.combining.combine_kernel import MAD_TO_SIGMA, combine_floats, combi
 from ccdcore.combining.noise_model import PRIOR_DEGREES_OF_FREEDOM, QUANTISATION_VARIANCE, NoiseModel, Result, Rule
 from ccdcore.combining.pixel_stack import Pixels, Source, open_stack
 from ccdcore.combining.sorting_network import network
+from ccdcore.combining.weigh_kernel import weigh
 from ccdcore.errors import InsufficientDataError
 
 __all__ = [
@@ -118,8 +119,8 @@ def combine(
         multiplied by; or a function of an image that returns it (such as
         ``scale=lambda image: 1 / np.median(image)``).
     weights : sequence of float, or callable
-        A positive number for each frame: how much it counts in the mean, after the clip, which knows no weights;
-        best is the inverse of the variance of its scaled values. All count the same if not given.
+        A positive number for each frame: how much it counts in the mean, after the clip. Best is the inverse of the
+        variance of its scaled values. All count the same if not given.
     noise : array_like
         Expected noise of one frame in units of the *scaled* values: a number,
         one for each pixel, or anything that broadcasts to (frames, rows,
@@ -183,7 +184,10 @@ def combine(
         u^2 = \frac{q^2}{e^2} \frac{\nu_0 e^2 + \sum w_i (x_i - \bar x)^2}{(\nu_0 + n - 1) \sum w_i}, \qquad
         e^2 = \frac{\sum (w_i - w_i^2 / N)\, \sigma_i^2}{N - 1}, \qquad q^2 = \frac{\sum w_i^2 \sigma_i^2}{N}
 
-    of all :math:`N` frames; both are the same where weights suit the noise, or where there is no model of it.
+    of all :math:`N` frames; both are the same where weights suit the noise, or where there is no model of it. Where
+    there is one, values that the clip has kept are left out, the farthest first, as long as they are farther from the
+    weighted mean than :math:`k` times the noise of their own frame: what is lost in the noise of faint frames may be
+    far beyond that of the bright one that it is in, which counts most.
 
     Three values alone give a scatter of 2 degrees of freedom, which on integers is often zero; there it is taken to be
     that of the rounding at least.
@@ -223,7 +227,7 @@ def combine(
         to = Result(exact, uncertainty[strip], n_used[strip], *counts)
         buffer = spare.get()
         try:
-            job.combine(strip, buffer, rule, model.at(strip), to)
+            job.combine(strip, buffer, rule, model.at(strip), to, weights=model.weights)
         finally:
             spare.put(buffer)
         value[strip] = exact
@@ -244,8 +248,8 @@ def combine(
 
 def warm_up() -> None:
     """Compile what combines frames, or load it from the cache, so that no later call waits for it."""
-    for kind in (np.uint16, np.float32):
-        combine([np.zeros((1, 1), kind)], threads=1)
+    for kind, weights in ((np.uint16, None), (np.float32, [1, 2])):
+        combine([np.zeros((1, 1), kind)] * 2, weights=weights, threads=1)
 
 
 def _in_threads(work: Callable[[slice], Any], strips: Sequence[slice], threads: int) -> Iterator[Any]:
@@ -309,7 +313,7 @@ class _Job:
         quantum = float(factors.max()) if whole else 0.0
         return cls(stack, kind, origin or 0, zeros, factors, shares, quantum, network(len(stack)))
 
-    def combine(self, strip: slice, buffer: Image, rule: Rule, model: Image, to: Result) -> None:
+    def combine(self, strip: slice, buffer: Image, rule: Rule, model: Image, to: Result, *, weights: Image) -> None:
         """Combine a strip of pixels, whose values are read into ``buffer``."""
         n_pixels = strip.stop - strip.start
         values = buffer[: len(self.stack) * n_pixels].reshape(len(self.stack), n_pixels)
@@ -322,7 +326,10 @@ class _Job:
             return
         for number, pixels in enumerate(self.stack):
             self._fill(values[number], pixels, strip, self.zeros[number], self.factors[number])
-        combine_floats(values, self.weights, self.pairs, rule, model, to)
+        kept = np.empty((3, n_pixels if self.weights.size else 0))
+        combine_floats(values, self.pairs, rule, model, to, kept)
+        if self.weights.size:
+            weigh(values, weights, kept, rule, model, to)
 
     def _fill(self, row: Image, pixels: Pixels, strip: slice, zero: float, factor: float) -> None:
         """Turn stored pixels into values; NaN where one is not to be used."""

@@ -95,18 +95,17 @@ def combine_integers(raw: Array, swap: Array, flip: Array, pairs: Array, rule: R
 
 
 @compiled
-def combine_floats(values: Array, weights: Array, pairs: Array, rule: Rule, model: Array, to: Result) -> None:
+def combine_floats(values: Array, pairs: Array, rule: Rule, model: Array, to: Result, kept: Array) -> None:
     """Combine floating-point numbers, of shape (frames, pixels); those that are not finite are missing.
 
-    ``weights`` has one for each frame, 1 in the mean, or none where all are the same. Where there are some, the terms
-    of the mean over all frames in the model are those of what the weighted scatter shows of a value of weight 1, and
-    two more rows are those of what the mean has of it. Other parameters are those of `combine_integers`.
+    Least and most value that is kept of each pixel, and its median, go to ``kept``, of shape (3, pixels), unless that
+    has none. Other parameters are those of `combine_integers`.
     """
     n_frames, n_pixels = values.shape
     size = _block_size(n_frames, values.itemsize)
     ordered, middle = np.empty((n_frames, size), values.dtype), np.empty((2, size), values.dtype)
     expected, total, squares = np.zeros((2, size), values.dtype), np.empty(size), np.empty(size)
-    largest, is_weighted = values.dtype.type(_LARGEST), weights.size > 0
+    largest = values.dtype.type(_LARGEST)
     doubt, hits = np.empty(size, np.bool_), np.empty(size, np.int64)
     for start in range(0, n_pixels, size):
         width = min(size, n_pixels - start)
@@ -125,28 +124,22 @@ def combine_floats(values: Array, weights: Array, pairs: Array, rule: Rule, mode
         total[:width] = 0
         squares[:width] = 0
         for k in range(n_frames):
-            row, weight = (values[k, start : start + width], weights[k]) if is_weighted else (ordered[k], 1.0)
-            _add(row, weight, lower, width, total, squares)
+            row = ordered[k]
+            for j in range(width):
+                d = np.float64(row[j]) - np.float64(lower[j])
+                total[j] += d
+                squares[j] += d * d
         _expect(ordered, start, width, rule, model, expected)
         _finish(ordered, start, width, total, squares, rule, expected[1], to)
-        if is_weighted:
-            _turn_to_that_of_mean(ordered, start, width, rule, model, to)
+        _keep_all(ordered, rule, kept[:, start : start + width])
         for j in hits[: _outlying(ordered, width, middle, rule, expected[0], doubt, hits)]:
             least, most, n_rejected, light = _redo(ordered, j, start + j, np.nan, rule, model, to)
-            if is_weighted:
-                _weigh(values, weights, start + j, least, most, light, rule, model, to)
+            if kept.size > 0:
+                kept[0, start + j], kept[1, start + j], kept[2, start + j] = least, most, light
             if n_rejected > 0:
                 for k in range(n_frames):
                     x = values[k, start + j]
                     to.n_rejected[k] += abs(x) <= largest and (x < least or x > most)
-
-
-@inner
-def _add(row: Array, weight: float, lower: Array, width: int, total: Array, squares: Array) -> None:
-    for j in range(width):
-        d = np.float64(row[j]) - np.float64(lower[j])
-        total[j] += weight * d
-        squares[j] += weight * d * d
 
 
 @inner
@@ -243,6 +236,14 @@ def _finish(
 
 
 @inner
+def _keep_all(ordered: Array, rule: Rule, kept: Array) -> None:
+    n = ordered.shape[0]
+    for j in range(kept.shape[1]):
+        kept[0, j], kept[1, j] = ordered[0, j], ordered[n - 1, j]
+        kept[2, j] = max(_middle(ordered, j, 0, n) + rule.origin, 0.0)
+
+
+@inner
 def _outlying(ordered: Array, width: int, middle: Array, rule: Rule, floor: Array, doubt: Array, hits: Array) -> int:
     """List the pixels where a value may lie too far from the median, or is missing; return how many there are."""
     n, kind = ordered.shape[0], floor.dtype.type
@@ -305,7 +306,15 @@ def _redo(
 
 @inner
 def _result_of(
-    ordered: Array, j: int, first: int, last: int, centre: float, prior: float, pixel: int, rule: Rule, to: Result
+    ordered: Array,
+    j: int,
+    first: int,
+    last: int,
+    centre: float,
+    prior: float,
+    pixel: int,
+    rule: Rule,
+    to: Result,
 ) -> None:
     n = last - first
     to.n_used[pixel] = n
@@ -323,46 +332,6 @@ def _result_of(
     variance = max((rule.degrees_of_freedom * prior + spread) / freedom, rule.least_variance) if freedom > 0 else np.inf
     to.value[pixel] = rule.origin + centre + (0.0 if rule.median else offset)
     to.uncertainty[pixel] = np.sqrt(variance * (_efficiency(n) if rule.median else 1.0) / n)
-
-
-@inner
-def _weigh(
-    values: Array, weights: Array, at: int, low: float, high: float, light: float, rule: Rule, model: Array, to: Result
-) -> None:
-    """Weigh what `_redo` kept of one pixel, the values from ``low`` to ``high``."""
-    n = to.n_used[at]
-    if n == 0:
-        return
-    centre = to.value[at] - rule.origin
-    weight, total, squares = 0.0, 0.0, 0.0
-    for k in range(weights.size):
-        x = values[k, at]
-        if low <= x <= high:
-            d = np.float64(x) - centre
-            weight += weights[k]
-            total += weights[k] * d
-            squares += weights[k] * d * d
-    freedom, i = rule.degrees_of_freedom + n - 1, at * (0 if model.shape[1] == 1 else 1)
-    spread, prior = max(squares - total * total / weight, 0.0), model[2, i] + model[3, i] * light
-    variance = max((rule.degrees_of_freedom * prior + spread) / freedom, rule.least_variance) if freedom > 0 else np.inf
-    to.value[at] += total / weight
-    to.uncertainty[at] = np.sqrt(variance * _of_mean(light, at, model) / weight)
-
-
-@inner
-def _turn_to_that_of_mean(ordered: Array, start: int, width: int, rule: Rule, model: Array, to: Result) -> None:
-    """Turn the uncertainties of a block, which are those that weighted scatter shows, into those of weighted means."""
-    for j in range(width):
-        light = max(_middle(ordered, j, 0, ordered.shape[0]) + rule.origin, 0.0)
-        to.uncertainty[start + j] *= np.sqrt(_of_mean(light, start + j, model))
-
-
-@inner
-def _of_mean(light: float, pixel: int, model: Array) -> float:
-    """Return the variance that a weighted mean has, over what its scatter shows: 1 of weights that suit the noise."""
-    i = pixel * (0 if model.shape[1] == 1 else 1)
-    shown = model[2, i] + model[3, i] * light
-    return (model[4, i] + model[5, i] * light) / shown if shown > 0 else 1.0
 
 
 @inner

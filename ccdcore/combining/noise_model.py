@@ -76,6 +76,9 @@ class NoiseModel:
     parts : tuple of ndarray
         Constant and photon term of the noisiest frame, then of the mean; of weighted frames of what their scatter
         shows, then of what their mean has. Each is one value, or one for each pixel.
+    weights : ndarray, shape (3, frames)
+        Weight of each frame, 1 in the mean; constant and photon term of its variance over the third and fourth part.
+        There are no frames where they count the same.
     quantum : float
         The scaled value of 1 ADU; 0 where values are not rounded.
     least_variance : float
@@ -85,6 +88,7 @@ class NoiseModel:
     """
 
     parts: tuple[Image, ...]
+    weights: Image
     quantum: float
     least_variance: float
     degrees_of_freedom: int
@@ -136,6 +140,7 @@ class NoiseModel:
         rounded = np.square(factors).max() if weights.size == 0 else np.mean(weights * np.square(factors))
         return cls(
             tuple(part.ravel() if part.size == 1 else np.broadcast_to(part, shape).reshape(-1) for part in parts),
+            _with_terms(weights, variance.mean(axis=(1, 2)) * squares, factors),
             quantum,
             float(QUANTISATION_VARIANCE * rounded) if quantum else 0.0,
             0 if noise is None and gain_e_per_adu is None else PRIOR_DEGREES_OF_FREEDOM,
@@ -173,6 +178,15 @@ def _shares(weights: Image, n_frames: int) -> list[Image | None]:
     if not weights.size:
         return [None]
     return [(weights - np.square(weights) / n_frames) / (n_frames - 1), np.square(weights) / n_frames]
+
+
+def _with_terms(weights: Image, *terms: Image) -> Image:
+    """Return weights, and the terms of each frame's variance over what weighted scatter shows of all; shape (3, …)."""
+    shares = _shares(weights, len(terms[0]))[0]
+    if shares is None:
+        return np.empty((3, 0))
+    shown = [float((shares * term).sum()) for term in terms]
+    return np.stack([weights, *(term / of_all if of_all else term for term, of_all in zip(terms, shown, strict=True))])
 
 
 def _mean(variance: Image, factors: Image, shares: Image | None) -> Image:

@@ -33,6 +33,9 @@ _LEAST_SHARE = 0.25
 _CLIP = 5.0, 7.0
 """Least and most σ of a pixel from which on it is off, whatever the clip of the master."""
 
+_LEAST_OWN = 0.1
+"""Of a frame that is nearly all of the mean little is left to look at."""
+
 _COMPANY, _SURROUNDINGS = 7, 3
 """So many pixels of a square of nine must be off, where one is part of a spot; how far a star reaches beyond it."""
 
@@ -117,7 +120,8 @@ def block_residuals(
     mean = np.divide(total, n, out=np.zeros_like(n), where=enough)
     variance = np.divide(squares, n, out=np.full_like(n, np.nan), where=enough) - mean**2
     usual, of_frame = _parted(variance)
-    of_frame = _of_frames_alone(of_frame, np.array([frame.sha256 in scales for frame in frames]), len(scales))
+    weights = {entry.sha256: entry.weight for entry in master.inputs}
+    of_frame = _of_frames_alone(of_frame, np.array([weights.get(one.sha256, 0.0) for one in frames]), len(scales))
     expected = of_frame[:, None, None] * usual
     weight = np.divide(n, expected, out=np.zeros_like(n), where=enough & (expected > 0))
     response = np.stack([_averages(one.value, one.usable, columns) for one in bands])
@@ -154,9 +158,9 @@ def _bands(master: Master, edges: npt.NDArray[np.int64]) -> Iterator[_Band]:
 
 
 def _variance_share(scale: float, master: Master) -> float:
-    """Return the variance of scaled values over the mean of the inputs': s for photon noise, s² for read noise."""
+    """Return the variance of scaled values over what the mean has of the inputs': s of photons, s² of read noise."""
     power = {"bias": 0, "dark": 2, "flat": 1}.get(master.kind, 0)
-    return float(scale**power / np.mean([entry.scale**power for entry in master.inputs]))
+    return float(scale**power / np.mean([entry.weight**2 * entry.scale**power for entry in master.inputs]))
 
 
 def _of_band(left: Image, band: _Band, share: float, columns: npt.NDArray[np.int64]) -> Image:
@@ -199,18 +203,19 @@ def _parted(variance: Image) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.fl
 
 
 def _of_frames_alone(
-    of_residuals: npt.NDArray[np.float64], is_input: npt.NDArray[np.bool_], n_inputs: int
+    of_residuals: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], n_inputs: int
 ) -> npt.NDArray[np.float64]:
     r"""Return the variances of frames, from those of frames less a mean that some of them are part of.
 
-    With :math:`V_i = \sigma_i^2 (1 - 2/n) + S` of an input and :math:`V_i = \sigma_i^2 + S` of another frame, where
-    :math:`S = \sum \sigma_j^2 / n^2` is the variance of the mean.
+    With :math:`V_i = \sigma_i^2 (1 - 2 w_i/n) + S`, where :math:`S = \sum w_j^2 \sigma_j^2 / n^2` is the variance of
+    the mean, and the weight of a frame that is no input is 0.
     """
-    own = np.where(is_input, 1 - 2 / n_inputs, 1.0)
+    own, is_input = 1 - 2 * weights / n_inputs, weights > 0
     if n_inputs < 3 or not is_input.any():
         return np.asarray(of_residuals * n_inputs / (n_inputs + np.where(is_input, -1, 1)))
-    mean, share = of_residuals[is_input].mean(), 1 / (n_inputs - 2)
-    of_mean = mean * share / (1 + share)
+    own = np.fmax(own, _LEAST_OWN)
+    shares = np.where(is_input, np.square(weights), 0.0) / own / (n_inputs * is_input.sum())
+    of_mean = (shares * of_residuals).sum() / (1 + shares.sum())
     return np.asarray(np.fmax((of_residuals - of_mean) / own, of_residuals / 4))
 
 

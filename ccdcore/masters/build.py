@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,10 @@ ILLUMINATED_FRACTION = 0.5
 
 LEAST_LIGHT = 3.0
 """A flat's level must be this many times the noise of one pixel."""
+
+
+EQUAL_WEIGHTS_COST = 0.01
+"""Flats that count the same may have this much more variance, relatively, than with the best weights."""
 
 
 def master_bias(
@@ -159,7 +163,8 @@ def master_flat(
     """Combine flats of one filter into the response of each pixel.
 
     Each frame is scaled by the inverse of its level, then clipped: lamp drift
-    and dim frames are no outliers. The level is that of the illuminated region,
+    and dim frames are no outliers. Where levels differ frames count by the inverse of their variance, read noise and
+    photon noise of a pixel of mean light. The level is that of the illuminated region,
     found from the frames themselves (`illuminated_region`), or with
     ``recipe.scale = "median"`` the median of the whole frame.
 
@@ -207,10 +212,12 @@ def master_flat(
     if gain_e_per_adu is None:
         gain_e_per_adu = stack.apparent_gain(levels, reference, region, noise)
     del reference
+    weights = _weights(levels, noise, gain_e_per_adu)
     image = combine(
         stack.images,
         clip_sigma=recipe.clip_sigma,
         scale=1 / levels,
+        weights=weights,
         noise=noise,
         scale_noise=True,
         gain_e_per_adu=stack.per_pixel(gain_e_per_adu),
@@ -221,8 +228,29 @@ def master_flat(
     for part in (image.value, image.uncertainty):
         np.divide(part, norm, out=part)
     return stack.master(
-        image, recipe.clip_sigma, unit="", scales=1 / (levels * norm), levels=levels, saturated=saturated
+        image,
+        recipe.clip_sigma,
+        unit="",
+        scales=1 / (levels * norm),
+        levels=levels,
+        weights=weights,
+        saturated=saturated,
     )
+
+
+def _weights(
+    levels: npt.NDArray[np.float64], noise: npt.NDArray[np.float64], gain_e_per_adu: PerAmplifier | None
+) -> npt.NDArray[np.float64]:
+    """Return how much flats count, 1 in the mean: by one over the variance of a pixel of mean light.
+
+    That is all the same where equal weights cost next to nothing, or where nothing is known of the photon noise.
+    """
+    gains = list(gain_e_per_adu.values()) if isinstance(gain_e_per_adu, Mapping) else [gain_e_per_adu]
+    photons = [1 / gain for gain in gains if gain is not None]
+    variances = float(np.mean(np.square(noise))) / levels**2 + np.mean(photons or [0.0]) / levels
+    if not photons or variances.mean() * np.mean(1 / variances) <= 1 + EQUAL_WEIGHTS_COST:
+        return np.ones_like(levels)
+    return np.asarray(1 / variances / np.mean(1 / variances))
 
 
 def illuminated_region(

@@ -37,6 +37,9 @@ scatter."""
 LARGEST_OFFSET = 0.5
 """How far a frame may lie from the master, in units of its noise in one pixel."""
 
+_LEAST_OWN = 0.1
+"""Of a frame that is nearly all of the mean little is left to look at; in units of the variance of the mean."""
+
 _ENOUGH_PIXELS = 2**20
 """For the scatter of a master and of a frame: some tens of bytes are held for each."""
 
@@ -133,9 +136,9 @@ def _rejection_remarks(master: Master) -> list[str]:
 
 def _expected_variance(master: Master, dark_variance: float, gain_e_per_adu: float | None) -> tuple[float, float]:
     """Return the variance that the noise model gives one value without light, and for each unit of the value."""
-    scales = np.array([entry.scale for entry in master.inputs])
-    photons = 0.0 if master.kind == "bias" or gain_e_per_adu is None else float(scales.mean()) / gain_e_per_adu
-    return dark_variance * float(np.mean(scales**2)), photons
+    scales, weights = (np.array([getattr(one, name) for one in master.inputs]) for name in ("scale", "weight"))
+    light = 0.0 if master.kind == "bias" or gain_e_per_adu is None else 1 / gain_e_per_adu
+    return dark_variance * float(np.mean(weights**2 * scales**2)), light * float(np.mean(weights**2 * scales))
 
 
 def _noise_remarks(
@@ -157,9 +160,9 @@ def _frame_remarks(
 ) -> list[str]:
     """Compare one frame with the others: its residual in units of the noise expected of it."""
     n, share = master.n_used[usable].astype(np.float64), _variance_share(frame, master)
-    # With the variance u² of the mean, that of one value of this frame is ρnu²; an input is part of the mean.
-    is_input = any(entry.sha256 == frame.sha256 for entry in master.inputs)
-    pulls = difference[usable] / np.sqrt(variance[usable] * (share * (n - 2 if is_input else n) + 1))
+    # With the variance u² of the mean, that of one value of this frame is ρnu²; an input is w/n of the mean.
+    part = next((entry.weight for entry in master.inputs if entry.sha256 == frame.sha256), 0.0)
+    pulls = difference[usable] / np.sqrt(variance[usable] * np.fmax(share * (n - 2 * part) + 1, _LEAST_OWN))
     pulls = pulls[np.isfinite(pulls)]
     if pulls.size == 0:
         return [f"{frame.path}: it has no pixel to compare the master with"]
@@ -179,8 +182,11 @@ def _frame_remarks(
 
 
 def _variance_share(frame: CalibrationFrame, master: Master) -> float:
-    """Return the variance of this frame's scaled values over the mean of all: s for photon noise, s² for read noise."""
-    scales = np.array([entry.scale for entry in master.inputs])
+    """Return the variance of this frame's scaled values over what the master's mean has of all, as is theirs.
+
+    It is s for photon noise, s² for read noise.
+    """
+    scales, weights = (np.array([getattr(one, name) for one in master.inputs]) for name in ("scale", "weight"))
     own = next((entry.scale for entry in master.inputs if entry.sha256 == frame.sha256), float(scales.mean()))
     power = {"bias": 0, "dark": 2, "flat": 1}[master.kind]
-    return float(own**power / np.mean(scales**power))
+    return float(own**power / np.mean(weights**2 * scales**power))

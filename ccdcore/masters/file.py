@@ -258,6 +258,7 @@ def _provenance(inputs: Sequence[MasterInput]) -> fits.BinTableHDU:
             ),
             _numbers("exposure_time", [entry.exposure_time_s for entry in inputs], "s"),
             _numbers("scale", [entry.scale for entry in inputs]),
+            _numbers("weight", [entry.weight for entry in inputs]),
             _numbers("level", [entry.level_adu for entry in inputs], "adu"),
             _numbers("rejected_fraction", [entry.rejected_fraction for entry in inputs]),
         ],
@@ -277,6 +278,7 @@ def _input(row: Any) -> MasterInput:
         level_adu=float(row["level"]),
         rejected_fraction=float(row["rejected_fraction"]),
         exposure_time_s=None if math.isnan(exposure) else exposure,
+        weight=float(row["weight"]) if "weight" in row.array.names else 1.0,  # older masters have none
     )
 
 

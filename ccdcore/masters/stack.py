@@ -228,6 +228,7 @@ class MasterStack:
         unit: str,
         scales: npt.NDArray[np.float64],
         levels: npt.NDArray[np.float64],
+        weights: npt.NDArray[np.float64] | None = None,
         saturated: npt.NDArray[np.bool_] | None = None,
     ) -> Master:
         """Finish a combined image: mask, neutral values outside the amplifiers, what the bias and dark add.
@@ -242,6 +243,8 @@ class MasterStack:
             Of the master.
         scales, levels : ndarray, shape (frames,)
             What each frame was multiplied by, and its level in ADU.
+        weights : ndarray, shape (frames,), optional
+            How much it counts, 1 in the mean; all the same if not given.
         saturated : ndarray of bool, shape (rows, columns), optional
             Where all frames are saturated.
         """
@@ -251,13 +254,20 @@ class MasterStack:
         mask[self._unlit(value)] |= np.uint8(MaskBit.UNLIT)
         if saturated is not None:
             mask[saturated] |= np.uint8(MaskBit.SATURATED)
+        weights = np.ones(len(self.frames)) if weights is None else weights
+        numbers = scales.tolist(), levels.tolist(), image.rejected_fraction, weights.tolist()
         inputs = tuple(
             MasterInput(
-                frame.path, frame.sha256, frame.info.date_obs, scale, level, rejected, frame.info.exposure_time_s
+                frame.path,
+                frame.sha256,
+                frame.info.date_obs,
+                scale,
+                level,
+                rejected,
+                frame.info.exposure_time_s,
+                weight,
             )
-            for frame, scale, level, rejected in zip(
-                self.frames, scales.tolist(), levels.tolist(), image.rejected_fraction, strict=True
-            )
+            for frame, scale, level, rejected, weight in zip(self.frames, *numbers, strict=True)
         )
         value[~self.inside] = self.kind == "flat"
         uncertainty = image.uncertainty
@@ -289,10 +299,11 @@ def common_variance(
     """
     variance: Image = np.zeros((1, 1))
     if bias is not None:
-        variance = variance + (np.mean([entry.scale for entry in inputs]) * bias.uncertainty[rows]) ** 2
+        variance = variance + (np.mean([entry.weight * entry.scale for entry in inputs]) * bias.uncertainty[rows]) ** 2
     if dark is not None:
         per_second = dark.unit == "adu/s"
-        seconds = np.mean([entry.scale * ((entry.exposure_time_s or 0) if per_second else 1) for entry in inputs])
+        shares = ((one.weight * one.scale, (one.exposure_time_s or 0) if per_second else 1) for one in inputs)
+        seconds = np.mean([share * factor for share, factor in shares])
         variance = variance + (seconds * dark.uncertainty[rows]) ** 2
     return variance
 

@@ -59,6 +59,8 @@ class MasterInput:
         Fraction of its pixels that were clipped.
     exposure_time_s : float or None
         Its exposure time.
+    weight : float
+        How much it counts in the mean; 1 in the mean of all inputs.
     """
 
     path: Path
@@ -68,6 +70,7 @@ class MasterInput:
     level_adu: float
     rejected_fraction: float
     exposure_time_s: float | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccdcore.cards.sections import Amplifier, Section
+from ccdcore.consistency.blocks import block_residuals
 from ccdcore.errors import FrameReadError, InsufficientDataError
 from ccdcore.frames.frame import Frame, SeriesFrame
 from ccdcore.headers.identify import ExposureInfo
@@ -555,6 +556,53 @@ def test_where_one_flat_of_a_ramp_saturates_the_fainter_ones_give_the_value():
     assert (master.mask[10:12, 10:20] == MaskBit.SATURATED).all()
     assert set(master.n_used[10:12, 10:20].ravel()) <= {2, 3}  # the 5 σ clip is tight for three values
     assert master.value[10:12, 10:20].mean() == pytest.approx(1.6, rel=0.02)
+
+
+RAMP = np.array([0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0])
+
+
+@pytest.fixture(scope="module")
+def ramp():
+    """Flats from 800 to 40 000 electrons, their master, and what it would be of equal weights and the best ones."""
+    camera = replace(CAMERA, shape=(150, 300), amplifiers=(Amplifier("1", Section.whole((150, 300))),), pattern_adu=0.0)
+    light, bias = uniform_light(camera.shape, 40_000), master_bias(biases(camera, n=20))
+    frames = flats(camera, light, flux=RAMP[[3, 7, 0, 9, 4, 8, 1, 6, 2, 5]], cosmic_ray_fraction=1e-4)
+    made = master_flat(frames, bias=bias, noise_adu=NOISE_ADU, gain_e_per_adu=GAIN)
+    variances = (READ_NOISE_E / (40_000 * RAMP)) ** 2 + 1 / (40_000 * RAMP)
+    return (
+        frames,
+        bias,
+        made,
+        truth_of(light),
+        np.sqrt(variances.mean() / RAMP.size),
+        np.sqrt(1 / (1 / variances).sum()),
+    )
+
+
+def test_the_flats_of_a_ramp_count_by_their_noise(ramp):
+    frames, bias, made, truth, equal, best = ramp
+    scatter = np.std(made.value - truth)
+    assert scatter < 1.05 * best < 0.5 * equal  # the bias adds something
+    assert rms(made.uncertainty) == pytest.approx(scatter, rel=0.02)
+    assert check_master(made, frames[0], bias=bias, noise_adu=NOISE_ADU, gain_e_per_adu=GAIN) == ()
+    assert check_master(made, frames[3], bias=bias, noise_adu=NOISE_ADU, gain_e_per_adu=GAIN) == ()
+    levels = [entry.level_adu for entry in made.inputs]
+    weights = [entry.weight for entry in made.inputs]
+    assert np.argsort(levels).tolist() == np.argsort(weights).tolist()
+    assert np.mean(weights) == pytest.approx(1)
+
+
+def test_residuals_of_a_ramp_have_the_noise_of_each_frame(ramp):
+    frames, bias, made, *_ = ramp
+    blocks = block_residuals(frames, made, bias=bias)
+    scales = np.array([entry.scale for entry in made.inputs])
+    expected = NOISE_ADU**2 * scales**2 + scales / GAIN
+    np.testing.assert_allclose(blocks.pixel_variance / blocks.pixel_variance[0], expected / expected[0], rtol=0.05)
+
+
+def test_flats_of_nearly_one_level_count_the_same(bias):
+    drifting = flats(CAMERA, uniform_light(CAMERA.shape, 30_000), flux=(1.0, 1.05, 0.95, 1.1, 0.9))
+    assert {entry.weight for entry in master_flat(drifting, bias=bias).inputs} == {1.0}
 
 
 def test_faint_flats_of_a_ramp_are_not_told_against_by_their_overscan():
