@@ -124,34 +124,46 @@ def _leave_out(
 ) -> None:
     """Leave out, one by one, the value of a pixel that is the farthest, until none is far any more.
 
-    Where all scatter more than their noise is, by more than such a scatter is uncertain, so may each.
+    Where the others scatter more than their noise is, by more than such a scatter is uncertain, so may each.
     """
-    n, stretch, centre = to.n_used[i], 0.0, to.value[i] - rule.origin
+    n, centre = to.n_used[i], to.value[i] - rule.origin
     for k in range(usable.size):
         usable[k] = kept[0, i] <= values[k, i] <= kept[1, i]
     while n > _TOO_FEW_TO_TELL:
-        farthest, most, n_pulls = -1, 0.0, 0
-        for k in range(usable.size):
-            if usable[k]:
-                off = np.float64(values[k, i]) - centre - sums[1] / sums[0]
-                sigma = np.sqrt(_own_variance(i, weights[:, k], kept[2, i], sums[0], model))
-                pulls[n_pulls] = abs(off) / sigma
-                n_pulls += 1
-                if abs(off) / sigma > most and abs(off) > _limit(off, stretch * sigma, rule):
-                    farthest, most = k, abs(off) / sigma
-        if stretch == 0:
-            stretch = max(1.0, _MAD_TO_SIGMA * np.median(pulls[:n_pulls]) * (1 - 1 / np.sqrt(n_pulls)))
-            continue
-        if farthest < 0:
+        _pulls_of(values, weights, i, centre, kept[2, i], model, sums, usable, pulls)
+        far = int(np.argmax(pulls))
+        d, weight, pull = np.float64(values[far, i]) - centre, weights[0, far], pulls[far]
+        without = sums - np.array([weight, weight * d, weight * d * d])
+        usable[far] = False
+        _pulls_of(values, weights, i, centre, kept[2, i], model, without, usable, pulls)
+        stretch = max(1.0, _MAD_TO_SIGMA * np.median(pulls[usable]) * (1 - 1 / np.sqrt(n - 1)))
+        off = d - sums[1] / sums[0]
+        if abs(off) <= _limit(off, stretch * abs(off) / pull, rule):
             break
-        d, weight = np.float64(values[farthest, i]) - centre, weights[0, farthest]
-        sums[0] -= weight
-        sums[1] -= weight * d
-        sums[2] -= weight * d * d
-        usable[farthest] = False
-        to.n_rejected[farthest] += 1
+        sums[:] = without
+        to.n_rejected[far] += 1
         n -= 1
     to.n_used[i] = n
+
+
+@inner
+def _pulls_of(
+    values: Array,
+    weights: Array,
+    i: int,
+    centre: float,
+    light: float,
+    model: Array,
+    sums: Array,
+    usable: Array,
+    pulls: Array,
+) -> None:
+    """Reckon how far the values of a pixel are from their weighted mean, in units of their own noise."""
+    pulls[:] = 0
+    for k in range(usable.size):
+        if usable[k]:
+            off = np.float64(values[k, i]) - centre - sums[1] / sums[0]
+            pulls[k] = abs(off) / np.sqrt(_own_variance(i, weights[:, k], light, sums[0], model))
 
 
 @inner

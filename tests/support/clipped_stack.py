@@ -65,6 +65,8 @@ def clipped_stack(
         if not outlier.any():
             break
         values = np.where(outlier, np.nan, values)
+    if freedom and passes and not (weights == 1).all():
+        values = _without_the_far(values, weights, variances, (low, high), margin)
     n = np.isfinite(values).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         weight = np.sum(weights * np.isfinite(values), axis=0)
@@ -76,6 +78,35 @@ def clipped_stack(
         uncertainty = np.sqrt(np.where((n + freedom > 1) & (n > 0), variance * inflation / weight, np.inf))
     rejected = (given & ~np.isfinite(values)).reshape(len(values), -1).sum(axis=1)
     return ClippedStack(middle(values) if method == "median" else mean, uncertainty, n, rejected)
+
+
+def _without_the_far(
+    values: Image, weights: Image, variances: Image, clip: tuple[float, float], margin: float
+) -> Image:
+    """Leave out of each pixel, one by one, what is far from the weighted mean for the noise of its own frame."""
+    flat, variances = values.reshape(len(values), -1).copy(), np.broadcast_to(variances, values.shape)
+    variances, weights = variances.reshape(flat.shape), weights.reshape(-1)
+    for pixel, variance in zip(flat.T, variances.T, strict=True):
+        while np.isfinite(pixel).sum() > 2 and (variance > 0).all():
+            off, sigma = _from_mean(pixel, weights, variance)
+            far = np.nanargmax(np.abs(off) / sigma)
+            others = pixel.copy()
+            others[far] = np.nan
+            pulls = np.divide(*_from_mean(others, weights, variance))
+            n = np.isfinite(others).sum()
+            stretch = max(1.0, MAD_TO_SIGMA * np.nanmedian(np.abs(pulls)) * (1 - 1 / np.sqrt(n)))
+            threshold = clip[1] if off[far] > 0 else clip[0]
+            if np.isinf(threshold) or abs(off[far]) <= threshold * stretch * sigma[far] + margin:
+                break
+            pixel[far] = np.nan
+    return flat.reshape(values.shape)
+
+
+def _from_mean(pixel: Image, weights: Image, variance: Image) -> tuple[Image, Image]:
+    """Return how far values are from their weighted mean, and what they are to be; NaN where there are none."""
+    weights = np.where(np.isfinite(pixel), weights, np.nan)
+    mean = np.nansum(weights * pixel) / np.nansum(weights)
+    return pixel - mean, np.sqrt(variance * (1 - weights / np.nansum(weights)))
 
 
 def middle(values: Image) -> Image:

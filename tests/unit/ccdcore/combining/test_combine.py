@@ -175,6 +175,23 @@ def test_frames_that_are_missing_or_clipped_take_their_weights_along():
     np.testing.assert_array_equal(image.n_used, [[3, 2, 2]])
 
 
+def test_what_is_far_for_the_noise_of_its_own_frame_is_left_out_however_faint_the_others_are():
+    rng = np.random.default_rng(9)
+    levels = np.array([500.0, 500.0, 700.0, 1000.0, 1500.0, 2000.0, 20_000.0, 40_000.0])
+    frames = [rng.poisson(level, (80, 90)).astype(np.float64) for level in levels]
+    frames[7][:, 20] *= 1.1  # 20 σ of its own noise, 2 σ of that of the faintest
+    frames[6][:, 40] *= 0.85
+    image = combine(
+        frames, clip_sigma=5, scale=1 / levels, weights=levels, noise=0.1, scale_noise=True, gain_e_per_adu=1
+    )
+    assert (image.n_used[:, [20, 40]] == 7).all()
+    assert (np.delete(image.n_used, [20, 40], axis=1) == 8).mean() > 0.999
+    pulls = (image.value - 1) / image.uncertainty
+    assert abs(pulls[:, 20].mean()) < 0.5
+    assert abs(pulls[:, 40].mean()) < 0.5
+    np.testing.assert_allclose(image.rejected_fraction[6:], 1 / 90, rtol=0.05)
+
+
 def test_equal_weights_are_none():
     frames = [np.full((3, 4), level, np.uint16) for level in (7, 9, 10)]
     same(combine(frames, noise=1.0, weights=[3, 3, 3]), combine(frames, noise=1.0))
