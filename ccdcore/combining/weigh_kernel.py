@@ -80,7 +80,8 @@ def _add(row: Array, weight: float, start: int, kept: Array, rule: Rule, to: Res
 def _own_variance(i: int, frame: Array, light: float, total_weight: float, model: Array) -> float:
     """Return the variance of a value of a frame less the mean that it is part of."""
     at = i * (0 if model.shape[1] == 1 else 1)
-    return (frame[1] * model[2, at] + frame[2] * model[3, at] * light) * (1 - frame[0] / total_weight)
+    own: float = (frame[1] * model[2, at] + frame[2] * model[3, at] * light) * (1 - frame[0] / total_weight)
+    return own
 
 
 @inner
