@@ -93,8 +93,8 @@ def _blocks(value: Image, uncertainty: Image, good: Image) -> _Blocks:
     down, over = (size // _SIDE for size in value.shape)
     images = (image[: down * _SIDE, : over * _SIDE].astype(np.float64) for image in (value, uncertainty, good))
     cells = (one.reshape(down, _SIDE, over, _SIDE).swapaxes(1, 2).reshape(-1, _SIDE**2) for one in images)
-    values, noise, usable = cells
-    usable = (usable > 0) & np.isfinite(values) & np.isfinite(noise)
+    values, noise, is_good = cells
+    usable = (is_good > 0) & np.isfinite(values) & np.isfinite(noise)
     values, noise = np.where(usable, values, np.nan), np.where(usable, noise, 0)
     enough = usable.sum(axis=1) >= _FEWEST_PIXELS
     values, noise, usable = values[enough], noise[enough], usable[enough]
