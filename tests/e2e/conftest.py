@@ -10,39 +10,25 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pace import FIGURES, hold
 from tests.support.service import Service
 
 FIRST_START_SECONDS = 90.0
 START_SECONDS = 20.0
-PATIENCE = 2.0
-"""A loaded machine takes longer than is promised; what was measured is told beside that."""
-
-_FIGURES: list[str] = []
-
-
-@pytest.fixture(scope="session")
-def measured() -> Callable[[str, float, float], None]:
-    """Hold a time against its limit, both in seconds, with `PATIENCE`; the summary tells all of them."""
-
-    def hold(what: str, seconds: float, limit: float) -> None:
-        _FIGURES.append(f"{what}: {seconds:.1f} s (limit {limit:g} s)")
-        assert seconds <= PATIENCE * limit, _FIGURES[-1]
-
-    return hold
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _FIGURES:
+    if FIGURES:
         terminalreporter.section("figures")
-        terminalreporter.write_line("\n".join(_FIGURES))
+        terminalreporter.write_line("\n".join(FIGURES))
 
 
 @pytest.fixture(scope="session")
-def prefect_database(tmp_path_factory: pytest.TempPathFactory, measured: Callable[[str, float, float], None]) -> Path:
+def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Prefect database as a first start leaves it: its schema takes long to make, and so does compiled code."""
     subprocess.run([sys.executable, "-c", "import flows.orchestration.preload, flows.registration.preload"], check=True)
     service = Service(tmp_path_factory.mktemp("first"))
-    measured("first start", service.start(within=PATIENCE * FIRST_START_SECONDS), FIRST_START_SECONDS)
+    hold("first start", service.start(), FIRST_START_SECONDS)
     service.stop()
     database = service.home / "prefect" / "prefect.db"
     with closing(sqlite3.connect(database)) as connection:

@@ -23,6 +23,7 @@ from flows.retries import Pauses
 from flows.watching import hints, observer
 from flows.watching.directory_tree import is_open_for_writing
 from flows.watching.watcher import Watcher
+from tests.support.pace import slowness
 
 # watchdog says so of a directory that it meets twice, once by walking and once by its event.
 pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning")
@@ -30,7 +31,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Callback with id:RuntimeWarning"
 HOST = "dome"
 STABLE = 0.2
 QUIET = 1.2
-SOON = 3.0
+SOON = 30.0
+"""Half of the time between two scans. Only what does not come is waited for so long."""
 BLOCK = b"x" * 2880
 READY = FileState.READY
 
@@ -139,7 +141,7 @@ def test_copied_file_is_ready_soon_after_its_close(site: Site) -> None:
         closed_at = time.monotonic()
         assert site.becomes_ready(name, within=SOON)
         latencies.append(time.monotonic() - closed_at)
-    assert STABLE <= min(latencies) <= STABLE + 0.3
+    assert STABLE <= min(latencies) <= STABLE + 0.3 * slowness()
     assert site.became_ready == 3
 
 
@@ -549,12 +551,12 @@ def test_wait_wakes_for_an_event_and_not_without(site: Site) -> None:
     watcher = site.start()
     began = time.monotonic()
     watcher.wait(0.3)
-    assert 0.25 < time.monotonic() - began < 0.6
+    assert 0.25 < time.monotonic() - began < 0.6 * slowness()
     timer = threading.Timer(0.1, (site.root / "a.fits").write_bytes, [BLOCK])
     timer.start()
-    watcher.wait(5)
+    watcher.wait(60)
     timer.join()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 30
 
 
 # Leases

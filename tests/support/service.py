@@ -27,6 +27,7 @@ from db.runs.runs import RunOnRecord, list_runs
 from db.schema.models import File, FileState
 from flows.home.home import Home, read_home
 from flows.prefect_server.password import password_file
+from tests.support.pace import LONG
 
 COMMAND = (sys.executable, "-m", "flows.cli.main")
 
@@ -45,7 +46,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def ccdwatch(home: Path, *words: object, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+def ccdwatch(home: Path, *words: object, seconds: float = LONG) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     environment = {**os.environ, "CCDWATCH_HOME": str(home)}
     return subprocess.run(
@@ -58,7 +59,7 @@ def kill(processes: list[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    assert wait_for(lambda: not any(map(is_alive, processes)), seconds=10)
+    assert wait_for(lambda: not any(map(is_alive, processes)), seconds=LONG)
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -113,7 +114,7 @@ class Service:
     def log(self) -> Path:
         return self.directory / "up.log"
 
-    def start(self, *, within: float) -> float:
+    def start(self, *, within: float = LONG) -> float:
         """Start it and wait until it is ready; return how many seconds that took."""
         began = time.monotonic()
         with self.log.open("ab") as output:
@@ -153,7 +154,7 @@ class Service:
         family = self.family()
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(timeout=30)
+        status = self.process.wait(timeout=LONG)
         took = time.monotonic() - began
         assert status == 0, self.said()
         assert not self.family()
@@ -208,7 +209,7 @@ class Service:
         finished = [run for run in self.runs(instrument) if run.outcome == "done" and not run.superseded]
         return next((run for run in finished if self.frames_used(run) == n_frames), None)
 
-    def wait_until_done(self, instrument: str, n_frames: int, *, seconds: float) -> RunOnRecord:
+    def wait_until_done(self, instrument: str, n_frames: int, *, seconds: float = LONG) -> RunOnRecord:
         """Wait for that run."""
         run = wait_for(lambda: self.done(instrument, n_frames), seconds=seconds)
         assert run is not None, f"{self.runs(instrument)}\n{self.said()}"
@@ -224,7 +225,7 @@ class Service:
         """Ask the Prefect API; return whatever it answers."""
         user, password = password_file(self.home).read_text().strip().split(":")
         url = f"http://127.0.0.1:{self.port}/api{path}"
-        return httpx.request(method, url, json=body, auth=(user, password), timeout=30)
+        return httpx.request(method, url, json=body, auth=(user, password), timeout=LONG)
 
     def prefect(self, method: str, path: str, body: Any = None) -> Any:
         """Ask the Prefect API, again while its database is too busy; return what it knows."""
