@@ -24,6 +24,7 @@ from flows.runs.pictures import trend_picture
 DRAWN = timedelta(days=730)
 """How far back pictures of trends look."""
 _MOST_POINTS = 400
+_MOST_NOTES = 5
 
 
 def judge_trends(home: Home, run_id: int) -> list[int]:
@@ -53,7 +54,7 @@ def draw_trend(home: Home, quantity: str, *, instrument: str, configuration: str
             session, quantity=quantity, instrument=instrument, configuration=configuration, at_most=_MOST_POINTS
         )
         found = changes(session, quantity=quantity, instrument=instrument, configuration=configuration)
-        notes = notes_that_hold(session, instrument, until=rows[-1].observed_at)
+        notes = notes_that_hold(session, instrument, until=rows[-1].observed_at)[-_MOST_NOTES:]
     lines = [(one.first_at, f"{one.kind}, amplifier {one.amplifier}") for one in found]
     return trend_png(
         [row for row in rows if row.observed_at >= rows[-1].observed_at - DRAWN],

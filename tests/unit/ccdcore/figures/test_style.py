@@ -176,6 +176,16 @@ def test_trend_shows_values_uncertainties_and_limits():
     assert len(style.png(figure)) < 150_000
 
 
+def test_trend_shows_hollow_what_counts_for_nothing():
+    begin = datetime(2022, 9, 19, 20, tzinfo=UTC)
+    rows = [(begin + timedelta(days=d), 0.97 + 0.1 * d, 0.002, "1") for d in (1, 0, 2)]
+    figure = trend.trend(rows, quantity="gain", unit="e⁻/ADU", hollow=[2])
+    (drawn,) = [line for line in figure.axes[0].lines if line.get_label() == "marked bad"]
+    assert list(drawn.get_ydata()) == pytest.approx([1.17])
+    assert drawn.get_markerfacecolor() == "white"
+    assert "marked bad" in {text.get_text() for text in figure.legends[0].get_texts()}
+
+
 def test_trend_of_one_value_and_of_none():
     begin = datetime(2022, 9, 19, 20, tzinfo=UTC)
     one = trend.trend([(begin, 0.97, None, "1")], quantity="gain", unit="e⁻/ADU", limits=Limits(None, 1.0))

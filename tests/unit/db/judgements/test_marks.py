@@ -267,6 +267,19 @@ def test_what_a_run_may_yet_lose_is_not_marked(session: Session) -> None:
         with pytest.raises(UnknownIdError, match=f"{kind}:{key} is of a run that is not done"):
             mark(session, kind, key, "bad", **WORDS)  # type: ignore[arg-type]
     assert abandon_run(session, run_id=run_id, now=NOON)
+    with pytest.raises(UnknownIdError, match="is of a run that is not done"):
+        mark(session, "master", master_id, "bad", **WORDS)  # type: ignore[arg-type]
+
+
+def test_a_plot_of_a_dense_series_shows_what_is_marked(session: Session) -> None:
+    run_id = begin_run(session, set_of(session, add_frame(session, "a")))
+    gains = [gain(1.0, observed_at=NOON + n * DAY / 100) for n in range(300)]
+    keys = record_measurements(session, run_id=run_id, measurements=gains)
+    finish_run(session, run_id=run_id, now=NOON)
+    hidden = set(keys) - {row.id for row in trends(session, at_most=10)}
+    chosen = max(hidden)
+    mark(session, "measurement", chosen, "bad", **WORDS)  # type: ignore[arg-type]
+    assert chosen in {row.id for row in trends(session, at_most=10)}
 
 
 @pytest.mark.parametrize("text", ["frame:99", "master:9", "99", "run:7", "nonsense", "deadbeefdeadbeef"])
