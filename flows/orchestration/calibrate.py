@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeAlias
 
 from prefect import State, Task, flow, get_run_logger
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 
+from db.errors import UnknownIdError
 from db.runs.runs import find_run, get_run
 from db.runs.sets import largest_frames
 from db.schema.models import Outcome
@@ -19,22 +21,48 @@ from flows.calibration.steps import STEPS, Step, do
 from flows.config.redaction import without_secrets
 from flows.config.settings import PrefectSettings
 from flows.home.home import Home, cached_home, own_home
+from flows.home.processes import now
+from flows.orchestration.findings import OnRecord
 from flows.orchestration.report import publish_report, summary
 from flows.orchestration.slots import slot
 from flows.runs.begin import begin_run
 from flows.runs.lacks import ProductFailedError, producing
 from flows.runs.memory import needed
 from flows.runs.pictures import are_drawn
+from flows.runs.plan import Plan, plans_of
+
+StepTask: TypeAlias = Task[[str, int], State[None]]
 
 
-def _task(step: Step) -> Task[[str, int], list[int]]:
+def _task(step: Step) -> StepTask:
     """Wrap a step as a task that takes the home by its path, so that Prefect shows ids and words only."""
 
-    def run(home: str, run_id: int) -> list[int]:
+    def run(home: str, run_id: int) -> State[None]:
         with without_secrets():
-            return do(step, cached_home(home), run_id)
+            opened = cached_home(home)
+            before = OnRecord.of(opened, run_id)
+            try:
+                do(step, opened, run_id)
+            except ProductFailedError:
+                _say(OnRecord.of(opened, run_id).since(before))
+                raise
+            found = OnRecord.of(opened, run_id).since(before)
+            _say(found)
+            return found.state(is_product=step.is_urgent and not step.is_for_all)
 
-    return Task(run, name=step.name, task_run_name=step.name, cache_policy=NO_CACHE, persist_result=False)
+    return Task(
+        run,
+        name=step.name,
+        description=(step.function.__doc__ or "").strip().partition("\n")[0],
+        task_run_name=step.name,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+
+
+def _say(found: OnRecord) -> None:
+    for line in found.lines:
+        get_run_logger().info("%s", line)
 
 
 PATIENCE = 10
@@ -45,7 +73,7 @@ PATIENT = [_task(step) for step in STEPS if not step.is_urgent]
 
 
 @contextmanager
-def _where_tasks_run(settings: PrefectSettings) -> Iterator[Callable[[Task[[str, int], list[int]], str, int], object]]:
+def _where_tasks_run(settings: PrefectSettings) -> Iterator[Callable[[StepTask, str, int], object]]:
     """Give what runs a task and waits for its end: in this process, or on a Dask cluster.
 
     Tasks follow one another, so a cluster makes no run quicker: it takes the work off this machine.
@@ -60,36 +88,59 @@ def _where_tasks_run(settings: PrefectSettings) -> Iterator[Callable[[Task[[str,
 
 
 @flow(name="calibrate", persist_result=False, validate_parameters=False)
-def calibrate(set_id: int, digest: str, attempt: int, home: str | None = None) -> State | None:
+def calibrate(
+    set_id: int, digest: str | None = None, attempt: int | None = None, home: str | None = None
+) -> State[None]:
     """Measure gain and read noise of a calibration set, build its masters, and record them.
 
     Parameters
     ----------
     set_id : int
         The calibration set.
-    digest : str
-        Digest of its inputs; where they are others by now, there is nothing to do, another run does it.
-    attempt : int
-        Which attempt at these inputs it is.
+    digest : str, optional
+        Digest of its inputs; where they are others by now, there is nothing to do, another run does it. Without it, as
+        where somebody asks in the Prefect UI, the set is made again of what is there.
+    attempt : int, optional
+        Which attempt at these inputs it is; the next one without it.
     home : str, optional
         Id of the home that it is for. A run for another home than that of its process is refused.
 
     Returns
     -------
-    State or None
-        Failed, with what the record says, where a product failed; the others are made and shown.
+    State
+        What was found, in its message; named for the worst verdict. Failed, with what the record says, where a product
+        failed; the others are made and shown.
     """
     with without_secrets():
-        return _calibrate(own_home(home), set_id=set_id, digest=digest, attempt=attempt)
+        opened = own_home(home)
+        if digest is None or attempt is None:
+            plan = _plan(opened, set_id)
+            digest, attempt = plan.digest, plan.attempt
+        return _calibrate(opened, set_id=set_id, digest=digest, attempt=attempt)
 
 
-def _calibrate(home: Home, *, set_id: int, digest: str, attempt: int) -> State | None:
+def _plan(home: Home, set_id: int) -> Plan:
+    """Return the run that makes a set again, whatever became of the last one.
+
+    Raises
+    ------
+    UnknownIdError
+        If there is no such set.
+    """
+    found = plans_of(home, {set_id}, now(), again_after=frozenset(Outcome))
+    if not found:
+        raise UnknownIdError(f"no frames of a set {set_id} are on record here: the pages show its number with each run")
+    return found[0]
+
+
+def _calibrate(home: Home, *, set_id: int, digest: str, attempt: int) -> State[None]:
     logger = get_run_logger()
     run_id = _results(home, set_id=set_id, digest=digest, attempt=attempt)
     run_id = run_id or _without_pictures(home, set_id=set_id, digest=digest, attempt=attempt)
     if run_id is None:
-        logger.info("Nothing to do: this run was made before, or more frames came since it was asked for")
-        return None
+        nothing = "Nothing to do: this run was made before, or more frames came since it was asked for"
+        logger.info(nothing)
+        return Completed(name="Skipped", message=nothing)
     os.nice(PATIENCE)
     with _where_tasks_run(home.settings.prefect) as run_task:
         for task in PATIENT:
@@ -101,7 +152,7 @@ def _calibrate(home: Home, *, set_id: int, digest: str, attempt: int) -> State |
         publish_report(home, run_id)
     with home.read_session() as session:
         run = get_run(session, run_id)
-    return Failed(message=run.message) if run.is_done_in_part else None
+    return Failed(message=run.message) if run.is_done_in_part else OnRecord.of(home, run_id).state()
 
 
 def _results(home: Home, *, set_id: int, digest: str, attempt: int) -> int | None:

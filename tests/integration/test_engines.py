@@ -151,6 +151,37 @@ def test_the_record_says_which_engine_it_was(local: Home, flowed: Home) -> None:
     assert {task.name for task in tasks} == {step.name for step in STEPS}
 
 
+def test_prefect_shows_what_each_step_found(flowed: Home) -> None:
+    (made,) = table(flowed, "run")
+    with get_client(sync_client=True) as client:
+        shown = client.read_flow_run(made["flow_run_id"])
+        tasks = client.read_task_runs(task_run_filter=TaskRunFilter(flow_run_id={"any_": [shown.id]}))  # type: ignore[arg-type]
+    said = {task.name: str(task.state.message) for task in tasks if task.state}
+    expected = {
+        "series health": "5 biases",
+        "gain and read noise": "gain",
+        "master bias": "master bias of 5 frames: ok",
+        "master dark": "master dark of 3 frames",
+        "bad pixels": "mask of bad pixels",
+    }
+    assert shown.state is not None
+    for name, words in expected.items():
+        assert words in said[name]
+        assert words in str(shown.state.message)
+
+
+def test_a_run_by_hand_needs_only_a_set_and_says_where_there_is_none(night: SeriesTruth, tmp_path: Path) -> None:
+    home = open_home(tmp_path / "home")
+    plan = ingested(home, night.paths[0].parent)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("CCDWATCH_HOME", str(home.path))
+        states = [calibrate(set_id=set_id, return_state=True) for set_id in (plan.set_id, plan.set_id + 1)]
+    assert states[0].is_completed()
+    assert [row["outcome"] for row in table(home, "run")] == ["done"]
+    assert states[1].is_failed()
+    assert f"no frames of a set {plan.set_id + 1} are on record here" in str(states[1].message)
+
+
 def test_the_report_is_shown_beside_the_run(flowed: Home) -> None:
     artifact = Artifact.get("report-testcam-bin1x1")
     assert artifact is not None
