@@ -65,6 +65,7 @@ def under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
         (FlowRunState("CRASHED", "Process exited with status code: -9"), "abandoned", "the process that worked on it"),
         (FlowRunState("CANCELLED", "by me"), "cancelled", "cancelled: by me; ccdwatch retry run:1 makes it again"),
         (FlowRunState("COMPLETED", ""), "failed", "ended in the middle: completed"),
+        (FlowRunState("FAILED", "OperationalError: gone"), "abandoned", "the database went away: OperationalError"),
     ],
 )
 def test_a_run_that_prefect_saw_end_is_ended_on_record(
