@@ -40,7 +40,7 @@ def run(full: bool) -> str:
     with patch.object(flows.calibration.engine, "STEPS", [step for step in STEPS if step.is_urgent]):
         for seed in range(5 if full else 1):
             n_files += _several_types(seed, list(STORED) if full else ["float32"])
-            n_exposures += _equal_pixels(seed) + _overexposed(seed)
+            n_exposures += _equal_pixels(seed) + _one_picture_again(seed) + _overexposed(seed)
     return (
         f"{n_files} files of 8 exposures in several types of pixels, also in a home of the former rule, counted as 8 "
         f"each time; {n_exposures} files of equal or constant pixels told, none measured"
@@ -108,6 +108,21 @@ def _equal_pixels(seed: int) -> int:
         reasons = {row["reason"] for row in answer["excluded"]}
         assert len(reasons) == 3, reasons
         return 36
+
+
+def _one_picture_again(seed: int) -> int:
+    """Three files of one picture among good biases count for nothing."""
+    with _home() as (home, raw):
+        truth = simple_night(raw, camera=CAMERA, seed=seed, n_bias=7, n_flat=0)
+        again = truth.biases[4:]
+        for path in again:
+            _rewrite(path, partial(_same, fits.getdata(again[0])), path)
+        answer = process(home, [raw])
+        assert [(row["kind"], row["n_combined"]) for row in answer["masters"]] == [("bias", 4)], answer["masters"]
+        (reason,) = {row["reason"] for row in answer["excluded"] if "product" not in row}
+        assert "3 files hold exactly the same pixels" in reason
+        assert "counts for nothing" in reason
+        return len(again)
 
 
 def _overexposed(seed: int) -> int:
