@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from ccdcore.text import one_line
 from db.export import FileFormat, written
 
+_NOTHING = "–"
+_WHOSE = frozenset({"instrument", "configuration", "amplifier", "quantity", "filter"})
+_FOLDED = _WHOSE | {"because", "file", "message", "path", "remark"}
+"""Columns of a table on a terminal that give way where it is narrow."""
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
+"""Times as they are on record, in UTC: people read them to the second."""
+
 FORMATS = ("table", *get_args(FileFormat))
 
 
-def show(rows: Iterable[Mapping[str, Any]], *, format_name: str, columns: Sequence[str], empty: str) -> None:
+def show(
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    format_name: str,
+    columns: Sequence[str],
+    empty: str,
+    short: Sequence[str] = (),
+) -> None:
     """Write rows to standard output.
 
     Parameters
@@ -24,7 +39,9 @@ def show(rows: Iterable[Mapping[str, Any]], *, format_name: str, columns: Sequen
     format_name : str
         One of `FORMATS`; all columns in all but ``table``.
     columns : sequence of str
-        The columns of the table on the terminal.
+        The columns of a table that goes into a file or another program.
+    short : sequence of str
+        The fewer columns of a table that goes to a terminal, so that it fits; the others where there are none.
     empty : str
         What to say on standard error where there are no rows.
     """
@@ -32,27 +49,43 @@ def show(rows: Iterable[Mapping[str, Any]], *, format_name: str, columns: Sequen
     if not rows:
         print(empty, file=sys.stderr)  # noqa: T201 - the command line speaks here
     if format_name == "table":
-        _show_table(rows, columns)
+        _show_table(rows, columns, short)
     else:
         sys.stdout.buffer.write(written(rows, cast(FileFormat, format_name)))
 
 
-def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], short: Sequence[str]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     if not rows:
         return
-    table = Table(box=box.SIMPLE, pad_edge=False)
+    is_terminal = Console().is_terminal
+    # Piped into another program, a line stays a line.
+    console = Console(width=None if is_terminal else 1000, markup=False, highlight=False, emoji=False)
+    if is_terminal and short:
+        columns, same = _parted(rows, short)
+        if same:
+            console.print(same)
+    table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=is_terminal)
     for name in columns:
         numeric = all(_is_number(row.get(name)) for row in rows)
-        table.add_column(name.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+        justify: Literal["right", "left"] = "right" if numeric else "left"
+        is_whole = is_terminal and bool(short) and name not in _FOLDED
+        table.add_column(name.replace("_", " "), justify=justify, overflow="fold", no_wrap=is_whole)
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in columns))
-    console = Console()
-    # Piped into another program, a line stays a line.
-    Console(width=None if console.is_terminal else 1000, markup=False, highlight=False, emoji=False).print(table)
+    console.print(table)
+
+
+def _parted(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> tuple[list[str], str]:
+    """Part columns into those to show, and a line for those that say whose rows they are, the same in all."""
+    of = {name: {_cell(row.get(name)) for row in rows} for name in columns}
+    above = [name for name in columns if name in _WHOSE and len(of[name]) == 1]
+    shown = [name for name in columns if name not in above and of[name] != {_NOTHING}]
+    told = [f"{name} {cell}" for name in above for cell in of[name] if cell != _NOTHING]
+    return shown, ", ".join(told)
 
 
 def _is_number(value: object) -> bool:
@@ -68,9 +101,11 @@ def _is_number(value: object) -> bool:
 
 def _cell(value: object) -> str:
     if value is None:
-        return "–"
+        return _NOTHING
     if isinstance(value, float):
         return f"{value:.5g}"
+    if isinstance(value, str) and (time := _TIME.fullmatch(value)):
+        return f"{time[1]} {time[2]}"
     if isinstance(value, list | tuple):
         return ", ".join(one_line(str(part)) for part in value)
     return one_line(str(value))

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from ccdcore.errors import CcdError
-from flows.cli.options import FORMAT, PATHS, ClipSigma, home_option, say
+from flows.cli.options import FORMAT, PATHS, WIDE, ClipSigma, home_option, say
 from flows.commands.init import start
 from flows.commands.inspect_files import identified, image_statistics
 from flows.terminal import show
@@ -18,7 +18,8 @@ from flows.terminal import show
 @PATHS
 @home_option
 @FORMAT
-def identify(paths: tuple[Path, ...], home: Path, format_name: str) -> None:
+@WIDE
+def identify(paths: tuple[Path, ...], home: Path, format_name: str, wide: bool) -> None:
     """Say what each frame is, and why it was taken so.
 
     \b
@@ -27,7 +28,8 @@ def identify(paths: tuple[Path, ...], home: Path, format_name: str) -> None:
     """
     rows, failed = identified(home, paths)
     columns = ("file", "type", "because", "instrument", "configuration", "amplifiers", "night")
-    show(rows, format_name=format_name, columns=columns, empty="no files")
+    short = () if wide else ("file", "type", "because", "instrument", "configuration", "night")
+    show(rows, format_name=format_name, columns=columns, empty="no files", short=short)
     sys.exit(1 if failed else 0)
 
 

@@ -18,6 +18,8 @@ FORMAT = click.option(
     "--format", "format_name", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
 )
 
+WIDE = click.option("--wide", is_flag=True, help="All columns, however narrow the terminal is.")
+
 
 class ClipSigma(click.ParamType):  # type: ignore[type-arg]
     """One clipping threshold in units of the scatter, or two: LOW,HIGH."""

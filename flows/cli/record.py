@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from flows.cli.options import FORMAT, home_option, say
+from ccdcore.text import unit_text, value_text
+from flows.cli.options import FORMAT, WIDE, home_option, say
 from flows.commands import query
 from flows.terminal import show
 
@@ -28,6 +29,7 @@ SUPERSEDED = click.option("--superseded", is_flag=True, help="Also what newer re
 @UNTIL
 @SUPERSEDED
 @FORMAT
+@WIDE
 @click.option(
     "--plot", metavar="FILE.png", type=click.Path(path_type=Path), help="Draw it, with error bars and limits."
 )
@@ -37,6 +39,7 @@ def trends(
     since: datetime | None,
     until: datetime | None,
     format_name: str,
+    wide: bool,
     plot: Path | None,
     **which: Any,
 ) -> None:
@@ -63,7 +66,11 @@ def trends(
         "verdict",
         "mark",
     )
-    show(rows, format_name=format_name, columns=columns, empty="nothing of this on record")
+    if format_name == "table":
+        results = (f"{value_text(row['value'], row['uncertainty'])} {unit_text(row['unit'])}".strip() for row in rows)
+        rows = [{**row, "result": result} for row, result in zip(rows, results, strict=True)]
+    short = () if wide else ("id", "night", "instrument", "configuration", "amplifier", "quantity", "result", "verdict")
+    show(rows, format_name=format_name, columns=columns, empty="nothing of this on record", short=short)
 
 
 @click.command()
@@ -75,7 +82,8 @@ def trends(
 @SINCE
 @UNTIL
 @FORMAT
-def frames(home: Path, format_name: str, **which: Any) -> None:
+@WIDE
+def frames(home: Path, format_name: str, wide: bool, **which: Any) -> None:
     """List the frames on record.
 
     \b
@@ -95,7 +103,11 @@ def frames(home: Path, format_name: str, **which: Any) -> None:
         "mark",
         "disagreement",
     )
-    show(query.frames(home, **which), format_name=format_name, columns=columns, empty="no frames on record")
+    rows = query.frames(home, **which)
+    if format_name == "table":
+        rows = [{**row, "type": row["frame_type"], "file": _file(row["paths"])} for row in rows]
+    short = () if wide else ("night", "type", "instrument", "configuration", "exposure_time_s", "filter", "file")
+    show(rows, format_name=format_name, columns=columns, empty="no frames on record", short=short)
 
 
 @click.command()
@@ -108,7 +120,8 @@ def frames(home: Path, format_name: str, **which: Any) -> None:
 )
 @SUPERSEDED
 @FORMAT
-def masters(home: Path, format_name: str, **which: Any) -> None:
+@WIDE
+def masters(home: Path, format_name: str, wide: bool, **which: Any) -> None:
     """List the masters on record.
 
     \b
@@ -130,7 +143,13 @@ def masters(home: Path, format_name: str, **which: Any) -> None:
         "mark",
         "path",
     )
-    show(query.masters(home, **which), format_name=format_name, columns=columns, empty="no masters on record")
+    rows = query.masters(home, **which)
+    if format_name == "table":
+        rows = [{**row, "id": row["master_id"], "frames": row["n_combined"]} for row in rows]
+    short = (
+        () if wide else ("id", "night", "kind", "instrument", "configuration", "filter", "frames", "verdict", "remark")
+    )
+    show(rows, format_name=format_name, columns=columns, empty="no masters on record", short=short)
 
 
 @click.command()
@@ -138,7 +157,8 @@ def masters(home: Path, format_name: str, **which: Any) -> None:
 @INSTRUMENT
 @SUPERSEDED
 @FORMAT
-def runs(home: Path, format_name: str, **which: Any) -> None:
+@WIDE
+def runs(home: Path, format_name: str, wide: bool, **which: Any) -> None:
     """List the runs on record.
 
     \b
@@ -146,7 +166,9 @@ def runs(home: Path, format_name: str, **which: Any) -> None:
       ccdwatch runs --format json
     """
     columns = ("id", "night", "instrument", "configuration", "outcome", "message", "engine", "began_at", "ended_at")
-    show(query.runs(home, **which), format_name=format_name, columns=columns, empty="no runs on record")
+    short = () if wide else ("id", "night", "instrument", "configuration", "outcome", "began_at", "message")
+    rows = query.runs(home, **which)
+    show(rows, format_name=format_name, columns=columns, empty="no runs on record", short=short)
 
 
 @click.command()
@@ -191,3 +213,9 @@ def report(instrument: str, home: Path, month: datetime | None, output: Path | N
       ccdwatch report m2-ml --month 2026-10
     """
     say(f"{query.write_report(home, instrument, month=month and month.date(), output=output)}: written")
+
+
+def _file(paths: list[str]) -> str:
+    """Return the name of the first of some files, and how many more there are."""
+    names = [Path(path).name for path in paths]
+    return (names[0] if names else "") + (f" and {len(names) - 1} more" if len(names) > 1 else "")

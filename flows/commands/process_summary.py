@@ -10,6 +10,7 @@ from ccdcore.text import number_of, one_line, unit_text, value_text
 from flows.terminal import show
 
 _RESULTS = ("instrument", "night", "configuration", "amplifier", "gain", "read noise", "read noise ADU", "verdict")
+_RESULTS_SHORT = ("instrument", "night", "configuration", "amplifier", "gain", "read noise", "verdict")
 _MASTERS = ("kind", "filter", "exposure_s", "frames", "left_out", "verdict", "path")
 _MOST_NAMES = 3
 
@@ -32,7 +33,7 @@ def print_summary(
         }
         for row in results["characterisations"]
     ]
-    show(rows, format_name="table", columns=_RESULTS, empty=nothing or _why_nothing(results))
+    show(rows, format_name="table", columns=_RESULTS, short=_RESULTS_SHORT, empty=nothing or _why_nothing(results))
     _lines(_notes(rows))
     masters = [{**row, "frames": row["n_combined"], "left_out": row["n_excluded"]} for row in results["masters"]]
     show(masters, format_name="table", columns=_MASTERS, empty="no masters")
