@@ -45,6 +45,7 @@ bench: setup ## what combining and the pages cost here, as Markdown tables; ARGS
 
 accuracy: setup ## simulate known truth, measure it, write docs/accuracy.md; ARGS=--quick prints a short run
 	$(BIN)/python -m benchmarks.accuracy $(ARGS)
+	$(BIN)/python -m benchmarks.culprits $(filter --quick,$(ARGS))
 
 fuzz: setup ## 2000 nights of cameras and faults drawn by chance: what is wrong without a word
 	$(BIN)/python -m benchmarks.fuzz $(ARGS)

@@ -9,10 +9,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import binary_dilation, uniform_filter
 
 from ccdcore.consistency.residuals import difference, scale_to
@@ -38,6 +40,13 @@ _LEAST_OWN = 0.1
 
 _COMPANY, _SURROUNDINGS = 7, 3
 """So many pixels of a square of nine must be off, where one is part of a spot; how far a star reaches beyond it."""
+
+
+_DEAD = 1e-3
+"""Variance of a block, over that of most, below which it is that of rounding errors: a dead amplifier."""
+
+_SAME_LIGHT, _ENOUGH_BLOCKS, _LARGER = 0.25, 8, 1.3
+"""How far blocks of one light are apart, relative; so many around one limit its noise, to so many times theirs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,8 +90,9 @@ def block_residuals(
     """Average over blocks what is left of frames when a master is taken off.
 
     A lone pixel that is farther off than the master's clip allows, 5 to 7 σ, counts for nothing: a cosmic ray. One in
-    company, as of a spot of dust, counts as far off as the clip; but in flats, bright ones are stars and left out
-    with their surroundings. The noise of a block is found from the scatter within it; no model of it is needed.
+    company, as of a spot of dust, counts as far off as the clip; but in flats those brighter than all around are
+    stars, and left out with what surrounds them. The noise of a block is found from the scatter within it; no model
+    of it is needed.
 
     Parameters
     ----------
@@ -106,7 +116,7 @@ def block_residuals(
         If a frame has another shape than the masters that are taken off.
     """
     rows, columns = (_edges(size) for size in master.value.shape)
-    bands = list(_bands(master, rows))
+    bands = list(_bands(master, rows, columns))
     scales = {entry.sha256: entry.scale for entry in master.inputs}
     tables = []
     for frame in frames:
@@ -119,12 +129,16 @@ def block_residuals(
     enough = n > _LEAST_SHARE * np.stack([one.size * np.diff(columns) for one in bands])
     mean = np.divide(total, n, out=np.zeros_like(n), where=enough)
     variance = np.divide(squares, n, out=np.full_like(n, np.nan), where=enough) - mean**2
-    usual, of_frame = _parted(variance)
+    variance = np.maximum(variance, 0)
+    usual, of_frame = _parted(variance, has_spots=master.kind == "flat")
     weights = {entry.sha256: entry.weight for entry in master.inputs}
     of_frame = _of_frames_alone(of_frame, np.array([weights.get(one.sha256, 0.0) for one in frames]), len(scales))
+    response = np.stack([_averages(one.value, one.usable, columns) for one in bands])
+    usual = np.where(usual > _DEAD * np.median(usual), usual, 0.0)
+    if master.kind == "flat":
+        usual = _without_spots(usual, response)
     expected = of_frame[:, None, None] * usual
     weight = np.divide(n, expected, out=np.zeros_like(n), where=enough & (expected > 0))
-    response = np.stack([_averages(one.value, one.usable, columns) for one in bands])
     return BlockResiduals(mean, weight, of_frame, np.sqrt(usual), response, rows, columns)
 
 
@@ -136,6 +150,7 @@ class _Band(NamedTuple):
     value: Image
     usable: Image
     limit: Image
+    around: Image
     is_flat: bool
 
 
@@ -144,17 +159,20 @@ def _edges(size: int) -> npt.NDArray[np.int64]:
     return np.linspace(0, size, n_blocks + 1).astype(np.int64)
 
 
-def _bands(master: Master, edges: npt.NDArray[np.int64]) -> Iterator[_Band]:
+def _bands(master: Master, edges: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]) -> Iterator[_Band]:
     most = max(_LEAST_SIDE, _MOST_PIXELS // (master.value.shape[1] * (len(edges) - 1)))
-    for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+    for first, last in pairwise(edges.tolist()):
         size = min(last - first, most)
         start = first + (last - first - size) // 2
         rows = slice(start, start + size)
         # With the uncertainty u of the mean of n values, that of one of them is u √n.
-        noise = master.uncertainty[rows] * np.sqrt(master.n_used[rows], dtype=np.float32)
-        usable = (master.mask[rows] == 0) & np.isfinite(noise) & (noise > 0) & (master.n_used[rows] > 1)
-        limit = np.where(usable, noise * np.float32(np.clip(max(master.clip_sigma), *_CLIP)), np.float32(0))
-        yield _Band(rows, size, master.value[rows], usable, limit, master.kind == "flat")
+        usable = (master.mask[rows] == 0) & np.isfinite(master.uncertainty[rows]) & (master.n_used[rows] > 1)
+        noise = np.where(usable, master.uncertainty[rows], 0) * np.sqrt(master.n_used[rows], dtype=np.float32)
+        usable &= noise > 0
+        limit = noise * np.float32(np.clip(max(master.clip_sigma), *_CLIP))
+        value, is_flat = master.value[rows], master.kind == "flat"
+        around = _surroundings(value, usable, columns) if is_flat else limit
+        yield _Band(rows, size, value, usable, limit, around, is_flat)
 
 
 def _variance_share(scale: float, master: Master) -> float:
@@ -171,7 +189,7 @@ def _of_band(left: Image, band: _Band, share: float, columns: npt.NDArray[np.int
         off = np.abs(left) > limit
     if off.any():
         in_company = off & (uniform_filter(off.astype(np.float32), 3) > (_COMPANY - 0.5) / 9)
-        counts = in_company & (left < 0) if band.is_flat else in_company
+        counts = in_company & ~_are_stars(left, limit, band) if band.is_flat else in_company
         left[off & ~counts] = np.nan
         left[counts] = np.copysign(limit[counts], left[counts])
         if band.is_flat and (stars := in_company & ~counts).any():
@@ -179,6 +197,19 @@ def _of_band(left: Image, band: _Band, share: float, columns: npt.NDArray[np.int
     usable = np.isfinite(left)
     left[~usable] = 0
     return np.stack([_sums(one, columns) for one in (usable, left, np.square(left))])
+
+
+def _are_stars(left: Image, limit: Image, band: _Band) -> Image:
+    """Return where a flat is brighter than around: a spot of dust that is gone makes it as bright as that."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((left > 0) & (band.value + left > band.around + limit / 2))
+
+
+def _surroundings(value: Image, usable: Image, columns: npt.NDArray[np.int64]) -> Image:
+    """Return the third quartile of the usable pixels of each block, for each column of it."""
+    parts = (value[:, first:last][usable[:, first:last]] for first, last in pairwise(columns.tolist()))
+    quartiles = [np.partition(part, 3 * part.size // 4)[3 * part.size // 4] if part.size else 0 for part in parts]
+    return np.repeat(np.array(quartiles, np.float32), np.diff(columns))
 
 
 def _sums(values: Image, columns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -189,17 +220,33 @@ def _averages(values: Image, usable: Image, columns: npt.NDArray[np.int64]) -> n
     return _sums(np.where(usable, values, 0), columns) / np.maximum(_sums(usable, columns), 1)
 
 
-def _parted(variance: Image) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Part variances of a pixel into the usual one of each block, and a factor of each frame.
+def _parted(variance: Image, *, has_spots: bool) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Part variances of a pixel into that of each block, and a factor of each frame.
 
-    Medians of both, so that neither one frame's spot nor one spot's frames count.
+    A spot of flats that changes adds to the variance of its block in most frames, but not in the one that is like the
+    mean. In darks the least variance would be that of a frame whose hot pixels are by chance like the mean.
     """
     of_frame = np.ones(len(variance))
     for _ in range(2):
-        usual = _median(variance / of_frame[:, None, None], (0,))
-        of_frame = of_frame * _median(variance / of_frame[:, None, None] / np.where(usual > 0, usual, np.nan), (1, 2))
+        usual = median_of_known(variance / of_frame[:, None, None], (0,))
+        of_frame = of_frame * median_of_known(
+            variance / of_frame[:, None, None] / np.where(usual > 0, usual, np.nan), (1, 2)
+        )
         of_frame = np.where(of_frame > 0, of_frame, 1.0)
-    return usual, of_frame
+    if not has_spots:
+        return usual, of_frame
+    least = np.nan_to_num(np.fmin.reduce(variance / of_frame[:, None, None], axis=0))
+    return least * median_of_known(usual / np.where(least > 0, least, np.nan), (0, 1)), of_frame
+
+
+def _without_spots(variance: npt.NDArray[np.float64], response: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Limit the variance of each block by that of those of its light around it: of dust that moved all frames know."""
+    padded = (np.pad(one, 2, constant_values=np.nan) for one in (np.where(variance > 0, variance, np.nan), response))
+    variances, responses = (sliding_window_view(one, (5, 5)).reshape(*variance.shape, 25) for one in padded)
+    with np.errstate(invalid="ignore"):
+        alike = np.abs(responses - response[..., None]) < _SAME_LIGHT * np.abs(response[..., None])
+    usual = median_of_known(np.where(alike, variances, np.nan), (2,))
+    return np.where(np.count_nonzero(alike, axis=2) >= _ENOUGH_BLOCKS, np.fmin(variance, _LARGER * usual), variance)
 
 
 def _of_frames_alone(
@@ -219,8 +266,16 @@ def _of_frames_alone(
     return np.asarray(np.fmax((of_residuals - of_mean) / own, of_residuals / 4))
 
 
-def _median(values: Image, axes: Sequence[int]) -> npt.NDArray[np.float64]:
-    """Return the median of the finite values along axes; 0 where there are none."""
+def median_of_known(values: Image, axes: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Return the median of the finite values along axes, in their unit; 0 where there are none.
+
+    Parameters
+    ----------
+    values : ndarray
+        Of any shape; the result has that of the other axes.
+    axes : sequence of int
+        The axes that go.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of blocks without a usable pixel
         return np.asarray(np.nan_to_num(np.nanmedian(values, axis=tuple(axes))), dtype=np.float64)

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
-from ccdcore.frames.frame import SeriesFrame
+from ccdcore.frames.frame import Frame, SeriesFrame
 from ccdcore.headers.instrument import FrameType
 
-if TYPE_CHECKING:
-    pass
+AnyFrame = TypeVar("AnyFrame", bound=Frame | SeriesFrame)
 
 SHORT_DARK_S = 0.1
 """A dark as short as this is a bias but for its name."""
@@ -27,7 +26,7 @@ class Exclusion:
     reason: str
 
 
-def in_time_order(frames: Iterable[SeriesFrame]) -> tuple[SeriesFrame, ...]:
+def in_time_order(frames: Iterable[AnyFrame]) -> tuple[AnyFrame, ...]:
     """Return frames by the begin of their exposure, then by file name; those of unknown time come last."""
     latest = datetime.max.replace(tzinfo=UTC)
     return tuple(sorted(frames, key=lambda frame: (frame.info.date_obs or latest, frame.path.name)))

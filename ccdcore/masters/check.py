@@ -74,7 +74,9 @@ def check_master(
     tuple of str
         What is wrong, in words; empty when nothing is.
     """
-    remarks = [*_mask_remarks(master), *_rejection_remarks(master)]
+    rejected = rejected_too_often(master)
+    of_rejected = (f"{one.path}: {rejected[one.sha256]}" for one in master.inputs if one.sha256 in rejected)
+    remarks = [*_mask_remarks(master), *of_rejected]
     (rows,) = some_rows(master.value.shape, _ENOUGH_PIXELS)
     reduced = ReducedPixels.opened(frame, bias, dark)
     left = difference(reduced, scale_to(master, reduced), master, rows)
@@ -118,20 +120,30 @@ def _mask_remarks(master: Master) -> list[str]:
     return [f"{empty:.1%} of the pixels have no value in any frame"] if empty > MOST_WITHOUT_DATA else []
 
 
-def _rejection_remarks(master: Master) -> list[str]:
-    """Name the frames that lost more pixels than cosmic rays take, and than most of the others.
+def rejected_too_often(master: Master) -> dict[str, str]:
+    """Tell the frames that lost more pixels than cosmic rays take, and than most of the others.
 
     Stars that move between the flats of a twilight are in all of them; nothing is left of them in the master.
+
+    Parameters
+    ----------
+    master : Master
+        Of shape (rows, columns), in any unit.
+
+    Returns
+    -------
+    dict of str to str
+        SHA-256 of each such input → what is wrong with it, in words.
     """
     rejected = [entry.rejected_fraction for entry in master.inputs]
     stars = STARS * median(rejected) if master.kind == "flat" else 0.0
     changed = ", or the pattern changed (condensation that dried, dust that moved)" if master.kind == "flat" else ""
-    return [
-        f"{entry.path}: {entry.rejected_fraction:.1%} of its pixels were rejected: it does not belong to this "
+    return {
+        entry.sha256: f"{entry.rejected_fraction:.1%} of its pixels were rejected: it does not belong to this "
         f"series{changed}"
         for entry in master.inputs
         if entry.rejected_fraction > min(max(MOST_REJECTED, stars), MOST_STARS)
-    ]
+    }
 
 
 def _expected_variance(master: Master, dark_variance: float, gain_e_per_adu: float | None) -> tuple[float, float]:

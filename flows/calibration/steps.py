@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ccdcore.errors import InsufficientDataError, NoLightError
@@ -19,6 +20,7 @@ from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.bad_pixels import find_bad_pixels
 from ccdcore.masters.build import master_bias, master_dark, master_flat
 from ccdcore.masters.file import read_master
+from ccdcore.masters.repair import without_culprits
 from ccdcore.masters.varying import parted_light
 from ccdcore.reduction.overscan import believed_overscans
 from db.judgements.marks import bad_frames
@@ -52,7 +54,7 @@ from flows.runs.plan import frames_of_set
 from flows.runs.verification import GONE, require_unchanged, verify_inputs
 
 if TYPE_CHECKING:
-    from ccdcore.masters.build import Master
+    from ccdcore.masters.build import CalibrationFrame, Master
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +164,9 @@ def make_master_bias(home: Home, run_id: int) -> list[int]:
         with producing(home, run_id, product, group.frames):
             _require_enough(product, FrameType.BIAS, group.frames, recipe.min_frames)
             noise = noise_of_run(home, run_id)
-            master = master_bias(group.frames, recipe=recipe, noise_adu=noise.read_noise_adu)
-            made.append(publish_master(home, run_id, master, product=product, group=group, noise=noise))
+            make = partial(master_bias, recipe=recipe, noise_adu=noise.read_noise_adu)
+            master, doubts = _repaired(home, run_id, product, make, group.frames)
+            made.append(publish_master(home, run_id, master, product=product, group=group, noise=noise, doubts=doubts))
     return made
 
 
@@ -176,14 +179,16 @@ def make_master_dark(home: Home, run_id: int) -> list[int]:
         with producing(home, run_id, product, group.frames):
             _require_enough(product, FrameType.DARK, group.frames, recipe.min_frames)
             bias, noise = bias_for(home, run_id, "dark", group.frames), noise_on_record(home, run_id, group.frames)
-            master = master_dark(
-                group.frames,
+            make = partial(
+                master_dark,
                 bias=bias,
                 recipe=recipe,
                 noise_adu=noise.read_noise_adu,
                 gain_e_per_adu=noise.gain_e_per_adu,
             )
-            made.append(publish_master(home, run_id, master, product=product, group=group, noise=noise, bias=bias))
+            master, doubts = _repaired(home, run_id, product, make, group.frames, bias)
+            publish = partial(publish_master, product=product, group=group, noise=noise, bias=bias)
+            made.append(publish(home, run_id, master, doubts=doubts))
     return made
 
 
@@ -205,17 +210,21 @@ def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[Ser
     """Combine the flats of one filter; its images are gone before those of the next filter are there."""
     bias = bias_for(home, run_id, "flat", flats)
     doubts = list(filter(None, [parted_light(flats, bias)]))
-    master = _flat_of_the_lit(home, run_id, product, flats, bias)
+    master, of_frames = _flat_of_the_lit(home, run_id, product, flats, bias)
+    doubts += of_frames
     group, noise = one_group(flats), noise_of_run(home, run_id)
     return publish_master(home, run_id, master, product=product, group=group, noise=noise, bias=bias, doubts=doubts)
 
 
-def _flat_of_the_lit(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame], bias: Master) -> Master:
+def _flat_of_the_lit(
+    home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame], bias: Master
+) -> tuple[Master, tuple[str, ...]]:
     """Combine the flats of one filter; those without light are left out where there are enough others."""
     recipe = home.settings.recipes.flat
     noise, gain = measured(home, run_id, "read_noise_adu"), measured(home, run_id, "gain")
     try:
-        return master_flat(flats, bias=bias, recipe=recipe, noise_adu=noise, gain_e_per_adu=gain)
+        make = partial(master_flat, bias=bias, recipe=recipe, noise_adu=noise, gain_e_per_adu=gain)
+        return _repaired(home, run_id, product, make, flats, bias)
     except NoLightError as error:
         lit = [flat for flat in flats if flat.path not in error.reasons]
         if len(lit) < recipe.min_frames:
@@ -299,6 +308,23 @@ STEPS = (
 
 Pictures and trends come last: numbers do not wait for them.
 """
+
+
+def _repaired(
+    home: Home,
+    run_id: int,
+    product: str,
+    make: Callable[[Sequence[CalibrationFrame]], Master],
+    frames: Sequence[SeriesFrame],
+    bias: Master | None = None,
+) -> tuple[Master, tuple[str, ...]]:
+    """Make a master of the frames that are alike, leave out the others, and return it with what is doubtful."""
+    fewest = getattr(home.settings.recipes, frames[0].info.frame_type).min_frames
+    made = without_culprits(make, frames, fewest=fewest, bias=bias)
+    for frame in frames:
+        if frame.sha256 in made.left_out:
+            leave_out(home, run_id, product, [frame], made.left_out[frame.sha256])
+    return made.master, made.doubts
 
 
 def _require_enough(product: str, kind: FrameType, frames: Sequence[SeriesFrame], fewest: int) -> None:

@@ -131,3 +131,26 @@ def test_a_master_counts_the_frames_that_are_named_as_left_out(tmp_path: Path) -
     named = [Path(one["path"]).name for one in answer["excluded"] if "/" in one["path"]]
     assert {one["kind"]: one["n_excluded"] for one in answer["masters"]} == {"bias": 1, "flat": 2}, answer["excluded"]
     assert sorted(set(named)) == ["bias4.fits", "flat4.fits", "flat5.fits"]
+
+
+def test_a_frame_that_spoils_its_master_is_left_out_and_the_master_made_without(tmp_path: Path) -> None:
+    lights = [np.full(SHAPE, 20_000.0) for _ in range(6)]
+    lights[2][20:60, 30:70] += 300.0
+    series(tmp_path / "frames", "bias", [1.5] * 5)
+    series(tmp_path / "frames", "flat", [1.5] * 6, lights)
+    answer = answered(tmp_path)
+    (flat,) = [one for one in answer["masters"] if one["kind"] == "flat"]
+    assert (flat["n_combined"], flat["n_excluded"], flat["verdict"], flat["remark"]) == (5, 1, "ok", None)
+    (left_out,) = [one for one in answer["excluded"] if "its pattern is not that of 5 others" in one["reason"]]
+    assert left_out["path"].endswith("flat2.fits")
+    assert left_out["product"] == "master flat"
+
+
+def test_flats_whose_spots_fade_are_no_good_master(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    spot = np.exp(-((rows - 40) ** 2 + (columns - 70) ** 2) / 50)
+    series(tmp_path / "frames", "bias", [1.5] * 5)
+    series(tmp_path / "frames", "flat", [1.5] * 9, [20_000.0 * (1 - d * spot) for d in np.linspace(0.3, 0, 9)])
+    verdict, remark = masters(answered(tmp_path))["flat"]
+    assert verdict in {"suspect", "bad"}
+    assert all(f"flat{n}.fits" in remark for n in range(9))
