@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import binary_dilation, uniform_filter
 
 from ccdcore.consistency.residuals import difference, scale_to
-from ccdcore.reduction.master import Master
+from ccdcore.reduction.master import Darks, Master
 from ccdcore.reduction.reduce import CalibrationFrame, ReducedPixels
 
 Image = npt.NDArray[Any]
@@ -85,7 +85,7 @@ def block_residuals(
     master: Master,
     *,
     bias: Master | None = None,
-    dark: Master | None = None,
+    dark: Darks | None = None,
 ) -> BlockResiduals:
     """Average over blocks what is left of frames when a master is taken off.
 

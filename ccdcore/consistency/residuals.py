@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore.reduction.master import Master
+from ccdcore.reduction.master import Darks, Master
 from ccdcore.reduction.reduce import CalibrationFrame, ReducedPixels, exposure_time
 
 Image = npt.NDArray[Any]
@@ -17,7 +17,7 @@ _ENOUGH_PIXELS = 2**22
 
 
 def residual(
-    frame: CalibrationFrame, master: Master, *, bias: Master | None = None, dark: Master | None = None
+    frame: CalibrationFrame, master: Master, *, bias: Master | None = None, dark: Darks | None = None
 ) -> Image:
     """Return a frame, reduced and scaled as the master's inputs are, minus the master.
 

@@ -54,8 +54,8 @@ def with_stand_ins(frames: Sequence[SeriesFrame]) -> tuple[SeriesFrame, ...]:
     """Let darks stand in for biases where there are none.
 
     Darks of at most `SHORT_DARK_S` do, where there are two of them; else darks
-    of the same `nominal_exposure` as all flats, whose dark signal is then taken
-    off the flats with the bias level.
+    of the same `nominal_exposure` as flats, whose dark signal is then taken
+    off these flats with the bias level: of several exposures those of the shortest.
 
     Parameters
     ----------
@@ -82,8 +82,9 @@ def _stand_ins(frames: Sequence[SeriesFrame]) -> list[SeriesFrame]:
         frame for frame in darks if (exposure := frame.info.exposure_time_s) is not None and exposure <= SHORT_DARK_S
     ]
     flat_exposures = {nominal_exposure(frame) for frame in frames if frame.info.frame_type is FrameType.FLAT}
-    matching = [frame for frame in darks if {nominal_exposure(frame)} == flat_exposures - {None}]
-    return next((some for some in (short, matching) if len(some) >= _PAIR), [])
+    exposures = sorted(one for one in flat_exposures if one is not None)
+    matching = ([frame for frame in darks if nominal_exposure(frame) == one] for one in exposures)
+    return next((some for some in (short, *matching) if len(some) >= _PAIR), [])
 
 
 def is_long_dark(frame: SeriesFrame) -> bool:
@@ -101,6 +102,6 @@ def stand_in_note(stand_ins: Iterable[SeriesFrame]) -> str | None:
     if max(exposures) <= SHORT_DARK_S:
         return f"no biases: {len(exposures)} darks of {span} s stand in for them"
     return (
-        f"no biases: {len(exposures)} darks of {span} s, as long as the flats, stand in for them: "
+        f"no biases: {len(exposures)} darks of {span} s, as long as flats, stand in for them: "
         "the bias level and the read noise include the dark signal and its noise"
     )

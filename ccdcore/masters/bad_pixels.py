@@ -225,7 +225,7 @@ def _not_linear_of_its_colour(faint: Image, bright: Image, noise: float) -> Imag
 def _dead(flat: Image) -> Image | None:
     """Return the pixels far below their surroundings; None where the light is nowhere smooth."""
     dead, judged = np.zeros(flat.shape, bool), False
-    for rows, surroundings, scatter in _surroundings(flat):
+    for rows, surroundings, scatter in light_around(flat):
         smooth = (surroundings > 0) & (scatter < _SMOOTH * surroundings)
         judged = judged or bool(smooth.any())
         dead[rows] = smooth & (flat[rows] < DEAD_RESPONSE * surroundings)
@@ -238,7 +238,7 @@ def _not_linear(faint: Image, bright: Image, noise: float) -> Image | None:
     with np.errstate(divide="ignore", invalid="ignore"):
         np.divide(bright, faint, out=ratio, where=faint > HOT_SIGMA * noise)
     different, judged = np.zeros(ratio.shape, bool), False
-    for rows, surroundings, scatter in _surroundings(ratio):
+    for rows, surroundings, scatter in light_around(ratio):
         smooth = scatter < _SMOOTH * surroundings
         judged = judged or bool(smooth.any())
         limit = np.maximum(NONLINEAR * surroundings, _FROM_NOISE * scatter)
@@ -246,10 +246,11 @@ def _not_linear(faint: Image, bright: Image, noise: float) -> Image | None:
     return different if judged else None
 
 
-def _surroundings(image: Image) -> Iterator[tuple[slice, Image, Image]]:
+def light_around(image: Image) -> Iterator[tuple[slice, Image, Image]]:
     """Yield rows with the median of each pixel's box, and the scatter in it from the central 68 %, as one row each.
 
-    Both are NaN where a box has no value; the scatter is infinite next to boxes of less than half of its median.
+    Boxes are 16 pixels wide and high; the image has shape (rows, columns), and its unit is theirs. Both are NaN where a
+    box has no value; the scatter is infinite next to boxes of less than half of its median.
     """
     rows, columns = (np.linspace(0, n, max(1, n // BOX) + 1).astype(int) for n in image.shape)
     middle, scatter = (np.full((rows.size - 1, columns.size - 1), np.nan, np.float32) for _ in range(2))

@@ -15,7 +15,7 @@ from ccdcore.masters.check import check_master
 from ccdcore.masters.file import master_hdulist, read_master
 from ccdcore.masters.stack import MasterStack, PerAmplifier, some_rows
 from ccdcore.recipe import BiasRecipe, DarkRecipe, FlatRecipe
-from ccdcore.reduction.master import MaskBit, Master, MasterInput, MasterKind
+from ccdcore.reduction.master import Darks, MaskBit, Master, MasterInput, MasterKind
 from ccdcore.reduction.reduce import CalibrationFrame, exposure_time, reduce_frame, saturation_limits
 
 __all__ = [
@@ -154,7 +154,7 @@ def master_flat(
     frames: Sequence[CalibrationFrame],
     *,
     bias: Master,
-    dark: Master | None = None,
+    dark: Darks | None = None,
     recipe: FlatRecipe | None = None,
     noise_adu: PerAmplifier | None = None,
     gain_e_per_adu: PerAmplifier | None = None,
@@ -174,8 +174,8 @@ def master_flat(
         Raw flats of one configuration and filter.
     bias : Master
         Subtracted from each.
-    dark : Master, optional
-        Subtracted from each, times its exposure.
+    dark : Master or tuple of Master, optional
+        Subtracted from each: of several that of its exposure, else a rate, times its exposure.
     recipe : FlatRecipe, optional
         Clip, fewest frames and scaling.
     noise_adu : float or mapping, optional

@@ -13,7 +13,7 @@ from ccdcore.consistency.pattern_check import pattern_remarks
 from ccdcore.consistency.residuals import difference, scale_to
 from ccdcore.masters.stack import common_variance, rounding_variance, some_rows
 from ccdcore.numerics.histogram import Histogram
-from ccdcore.reduction.master import MaskBit, Master
+from ccdcore.reduction.master import Darks, MaskBit, Master
 from ccdcore.reduction.reduce import CalibrationFrame, ReducedPixels
 
 Image = npt.NDArray[Any]
@@ -49,7 +49,7 @@ def check_master(
     frame: CalibrationFrame,
     *,
     bias: Master | None = None,
-    dark: Master | None = None,
+    dark: Darks | None = None,
     noise_adu: float | None = None,
     gain_e_per_adu: float | None = None,
 ) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ def check_master(
 
 
 def _variance(
-    master: Master, bias: Master | None, dark: Master | None, rows: slice
+    master: Master, bias: Master | None, dark: Darks | None, rows: slice
 ) -> tuple[Image, npt.NDArray[np.bool_]]:
     """Return the variance of some rows of a master, less that of what was subtracted, and where it tells."""
     variance = np.square(master.uncertainty, dtype=np.float64)

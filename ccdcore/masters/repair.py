@@ -12,7 +12,7 @@ from ccdcore.consistency.culprits import Place, chi_square, find_culprits, from_
 from ccdcore.consistency.stability import Change, largest_change
 from ccdcore.frames.series import in_time_order
 from ccdcore.masters.check import rejected_too_often
-from ccdcore.reduction.master import Master
+from ccdcore.reduction.master import Darks, Master
 from ccdcore.reduction.reduce import CalibrationFrame
 
 _ROUNDS = False, False, True
@@ -47,7 +47,7 @@ def without_culprits(
     *,
     fewest: int,
     bias: Master | None = None,
-    dark: Master | None = None,
+    dark: Darks | None = None,
 ) -> Repaired:
     """Make a master, hold each of its frames against the others, and make it again without those that spoil it.
 
@@ -62,7 +62,7 @@ def without_culprits(
         Raw frames, in any order; shape (rows, columns), ADU.
     fewest : int
         Frames that a master needs.
-    bias, dark : Master, optional
+    bias, dark : Master, or tuple of Master for the latter, optional
         Those that ``make`` takes off.
 
     Returns

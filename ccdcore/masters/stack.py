@@ -18,8 +18,8 @@ from ccdcore.frames.statistics import frame_statistics
 from ccdcore.io.stored_pixels import StoredPixels, stored_pixels
 from ccdcore.numerics.histogram import Histogram
 from ccdcore.numerics.robust import median, signed_difference
-from ccdcore.reduction.master import MaskBit, Master, MasterInput, MasterKind
-from ccdcore.reduction.reduce import CalibrationFrame, ReducedPixels, data_sections, reduce_frame
+from ccdcore.reduction.master import Darks, MaskBit, Master, MasterInput, MasterKind
+from ccdcore.reduction.reduce import CalibrationFrame, ReducedPixels, dark_for, data_sections, reduce_frame
 
 Image = npt.NDArray[Any]
 PerAmplifier: TypeAlias = float | Mapping[str, float]
@@ -60,7 +60,7 @@ class MasterStack:
     images: list[Pixels]
     inside: npt.NDArray[np.bool_]
     bias: Master | None
-    dark: Master | None
+    dark: Darks | None
 
     @classmethod
     def of(
@@ -70,7 +70,7 @@ class MasterStack:
         min_frames: int,
         *,
         bias: Master | None = None,
-        dark: Master | None = None,
+        dark: Darks | None = None,
     ) -> MasterStack:
         """Open a stack of frames of one shape (rows, columns), in ADU, before anything is read.
 
@@ -291,7 +291,7 @@ class MasterStack:
 
 
 def common_variance(
-    inputs: Sequence[MasterInput], bias: Master | None, dark: Master | None, rows: slice = slice(None)
+    inputs: Sequence[MasterInput], bias: Master | None, dark: Darks | None, rows: slice = slice(None)
 ) -> Image:
     """Return the variance that the subtracted masters add: the same in every frame, so the scatter misses it.
 
@@ -300,12 +300,17 @@ def common_variance(
     variance: Image = np.zeros((1, 1))
     if bias is not None:
         variance = variance + (np.mean([entry.weight * entry.scale for entry in inputs]) * bias.uncertainty[rows]) ** 2
-    if dark is not None:
-        per_second = dark.unit == "adu/s"
-        shares = ((one.weight * one.scale, (one.exposure_time_s or 0) if per_second else 1) for one in inputs)
-        seconds = np.mean([share * factor for share, factor in shares])
-        variance = variance + (seconds * dark.uncertainty[rows]) ** 2
+    darks = (dark,) if isinstance(dark, Master) else dark or ()
+    for master in darks:
+        taken = (one for one in inputs if isinstance(dark, Master) or dark_for(darks, one.exposure_time_s) is master)
+        seconds = sum(_factor(one, master) for one in taken) / len(inputs)
+        variance = variance + (seconds * master.uncertainty[rows]) ** 2
     return variance
+
+
+def _factor(entry: MasterInput, dark: Master) -> float:
+    """Return what a master dark is multiplied by before it is taken off an input, and with that."""
+    return entry.weight * entry.scale * ((entry.exposure_time_s or 0.0) if dark.unit == "adu/s" else 1.0)
 
 
 def some_rows(shape: tuple[int, ...], n_pixels: int | None = None) -> tuple[slice]:
@@ -337,7 +342,7 @@ def _median(values: Image) -> float:
     return median(finite) if finite.size else 0.0
 
 
-def _source(frame: CalibrationFrame, bias: Master | None, dark: Master | None, *, held: bool) -> Source:
+def _source(frame: CalibrationFrame, bias: Master | None, dark: Darks | None, *, held: bool) -> Source:
     """Return what gives a frame's reduced pixels: itself or its file, where nothing is to be removed.
 
     Those of plain files are ``held`` in memory, or made again whenever they are asked for.

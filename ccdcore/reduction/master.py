@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntFlag
 from pathlib import Path
@@ -109,6 +109,14 @@ class Master:
     inputs: tuple[MasterInput, ...]
     exposure_range_s: tuple[float, float] | None = None
 
+    def as_rate(self) -> Master:
+        """Return a master dark of one exposure, in ADU, as the dark signal per second, in ADU/s."""
+        seconds = self.exposure_s
+        if self.unit == "adu/s" or not seconds:
+            return self
+        value, uncertainty = (image / np.float32(seconds) for image in (self.value, self.uncertainty))
+        return replace(self, value=value, uncertainty=uncertainty, unit="adu/s")
+
     @property
     def exposure_s(self) -> float | None:
         """Mean exposure of the inputs, in seconds; None where one is not known."""
@@ -121,3 +129,7 @@ class Master:
         """Which pixels have no bit of the mask set, shape (rows, columns)."""
         good: npt.NDArray[np.bool_] = self.mask == 0
         return good
+
+
+Darks: TypeAlias = Master | tuple[Master, ...]
+"""What dark signal is taken off: one master, or some, of which that of a frame's exposure comes before a rate."""

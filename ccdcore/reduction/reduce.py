@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,7 +18,7 @@ from ccdcore.headers.instrument import FrameType
 from ccdcore.io.read import read_image
 from ccdcore.io.stored_pixels import stored_pixels
 from ccdcore.numerics.histogram import Histogram
-from ccdcore.reduction.master import Master
+from ccdcore.reduction.master import Darks, Master
 
 if TYPE_CHECKING:
     from ccdcore.io.stored_pixels import StoredPixels
@@ -27,7 +28,7 @@ CalibrationFrame: TypeAlias = Frame | SeriesFrame
 """A frame with its pixels, or one whose pixels are read from its path when they are needed."""
 
 
-def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: Master | None = None) -> Image:
+def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: Darks | None = None) -> Image:
     """Return a frame's pixels with overscan, bias and dark removed, as far as they are there.
 
     Pixels of a flat or a dark that are at the limit of their range (`saturation_limits`) become NaN.
@@ -71,7 +72,7 @@ class ReducedPixels:
 
     @classmethod
     def of(
-        cls, frame: CalibrationFrame, raw: Image | StoredPixels, bias: Master | None = None, dark: Master | None = None
+        cls, frame: CalibrationFrame, raw: Image | StoredPixels, bias: Master | None = None, dark: Darks | None = None
     ) -> ReducedPixels:
         """Look at the overscans of a frame in ADU, shape (rows, columns).
 
@@ -80,17 +81,18 @@ class ReducedPixels:
         InsufficientDataError
             If a master has another shape.
         """
-        for master in filter(None, (bias, dark)):
+        own_dark = None if dark is None else dark_of(dark, frame)
+        for master in filter(None, (bias, own_dark)):
             if master.value.shape != raw.shape:
                 raise InsufficientDataError(
                     f"{frame.path}: its shape is {raw.shape}, that of the master {master.kind} {master.value.shape}: "
                     f"use a {master.kind} of the same window and binning"
                 )
         overscans = tuple(None if one.overscan is None else _level(raw, one.overscan) for one in frame.amplifiers)
-        return cls(frame, raw, bias, dark, saturation_limits(frame), overscans)
+        return cls(frame, raw, bias, own_dark, saturation_limits(frame), overscans)
 
     @classmethod
-    def opened(cls, frame: CalibrationFrame, bias: Master | None, dark: Master | None) -> ReducedPixels:
+    def opened(cls, frame: CalibrationFrame, bias: Master | None, dark: Darks | None) -> ReducedPixels:
         """Open a frame in ADU, shape (rows, columns): plain files are not read before some rows are asked for.
 
         Raises
@@ -206,6 +208,19 @@ def exposure_time(frame: CalibrationFrame) -> float:
             "name the header card of the exposure time in the instrument's entry"
         )
     return exposure
+
+
+def dark_of(darks: Darks, frame: CalibrationFrame) -> Master | None:
+    """Return the master dark to take off a frame: of several that of its exposure, else a rate; None of neither."""
+    return darks if isinstance(darks, Master) else dark_for(darks, frame.info.exposure_time_s)
+
+
+def dark_for(darks: Sequence[Master], seconds: float | None) -> Master | None:
+    """Return that of some master darks that suits an exposure in seconds: of the same, else a rate; None of neither."""
+    if seconds is None:
+        return None
+    same = (one for one in darks if one.unit != "adu/s" and same_exposure(seconds, one.exposure_s))
+    return next(same, next((one for one in darks if one.unit == "adu/s"), None))
 
 
 def dark_factor(dark: Master, frame: CalibrationFrame) -> float:

@@ -7,9 +7,11 @@ files, and records what it made; ids go out, never arrays. Nothing of a run show
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ccdcore.errors import InsufficientDataError, NoLightError
 from ccdcore.frames.frame import SeriesFrame
@@ -22,6 +24,7 @@ from ccdcore.masters.build import master_bias, master_dark, master_flat
 from ccdcore.masters.file import read_master
 from ccdcore.masters.repair import without_culprits
 from ccdcore.masters.varying import parted_light
+from ccdcore.reduction.master import MaskBit
 from ccdcore.reduction.overscan import believed_overscans
 from db.judgements.marks import bad_frames
 from db.runs.current import product_name
@@ -35,11 +38,13 @@ from flows.home.processes import now
 from flows.products.figures import draw_pictures
 from flows.products.ingredients import (
     bias_for,
+    dark_of_flats,
     groups_of_run,
     measured,
     noise_of_run,
     noise_on_record,
     product_of,
+    spoilt_pixels,
 )
 from flows.products.measurements import bad_pixel_rows, conditions
 from flows.products.measuring import measure
@@ -55,6 +60,7 @@ from flows.runs.verification import GONE, require_unchanged, verify_inputs
 
 if TYPE_CHECKING:
     from ccdcore.masters.build import CalibrationFrame, Master
+    from ccdcore.reduction.master import Darks
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,22 +215,38 @@ def make_master_flats(home: Home, run_id: int) -> list[int]:
 def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame]) -> int:
     """Combine the flats of one filter; its images are gone before those of the next filter are there."""
     bias = bias_for(home, run_id, "flat", flats)
-    doubts = list(filter(None, [parted_light(flats, bias)]))
-    master, of_frames = _flat_of_the_lit(home, run_id, product, flats, bias)
-    doubts += of_frames
-    group, noise = one_group(flats), noise_of_run(home, run_id)
-    return publish_master(home, run_id, master, product=product, group=group, noise=noise, bias=bias, doubts=doubts)
+    dark = dark_of_flats(home, run_id, flats, bias)
+    master, doubts = _flat_of_the_lit(home, run_id, product, flats, bias, dark.masters or None)
+    doubts = (*filter(None, [parted_light(flats, bias)]), *dark.doubts, *doubts)
+    notes = list(dark.notes)
+    if not dark.is_known:
+        hot, said = spoilt_pixels(home, run_id, flats, bias, master)
+        if hot.any():
+            master = replace(master, mask=np.where(hot, master.mask | MaskBit.HOT, master.mask).astype(np.uint8))
+            notes.append(said)
+    return publish_master(
+        home,
+        run_id,
+        master,
+        product=product,
+        group=one_group(flats),
+        noise=noise_of_run(home, run_id),
+        bias=bias,
+        dark=dark.masters or None,
+        doubts=doubts,
+        notes=notes,
+    )
 
 
 def _flat_of_the_lit(
-    home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame], bias: Master
+    home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame], bias: Master, dark: Darks | None
 ) -> tuple[Master, tuple[str, ...]]:
     """Combine the flats of one filter; those without light are left out where there are enough others."""
     recipe = home.settings.recipes.flat
     noise, gain = measured(home, run_id, "read_noise_adu"), measured(home, run_id, "gain")
     try:
-        make = partial(master_flat, bias=bias, recipe=recipe, noise_adu=noise, gain_e_per_adu=gain)
-        return _repaired(home, run_id, product, make, flats, bias)
+        make = partial(master_flat, bias=bias, dark=dark, recipe=recipe, noise_adu=noise, gain_e_per_adu=gain)
+        return _repaired(home, run_id, product, make, flats, bias, dark)
     except NoLightError as error:
         lit = [flat for flat in flats if flat.path not in error.reasons]
         if len(lit) < recipe.min_frames:
@@ -232,7 +254,7 @@ def _flat_of_the_lit(
         for flat in flats:
             if flat.path in error.reasons:
                 leave_out(home, run_id, product, [flat], error.reasons[flat.path])
-    return _flat_of_the_lit(home, run_id, product, lit, bias)
+    return _flat_of_the_lit(home, run_id, product, lit, bias, dark)
 
 
 def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
@@ -317,10 +339,11 @@ def _repaired(
     make: Callable[[Sequence[CalibrationFrame]], Master],
     frames: Sequence[SeriesFrame],
     bias: Master | None = None,
+    dark: Darks | None = None,
 ) -> tuple[Master, tuple[str, ...]]:
     """Make a master of the frames that are alike, leave out the others, and return it with what is doubtful."""
     fewest = getattr(home.settings.recipes, frames[0].info.frame_type).min_frames
-    made = without_culprits(make, frames, fewest=fewest, bias=bias)
+    made = without_culprits(make, frames, fewest=fewest, bias=bias, dark=dark)
     for frame in frames:
         if frame.sha256 in made.left_out:
             leave_out(home, run_id, product, [frame], made.left_out[frame.sha256])

@@ -24,7 +24,7 @@ from db.runs.measurements import MeasurementRow, run_measurements
 from db.runs.runs import get_run
 from flows.home.home import Home
 from flows.home.output_paths import picture_path
-from flows.products.ingredients import bias_for
+from flows.products.ingredients import bias_for, dark_of_flats
 from flows.runs.inputs import inputs_of_run
 from flows.runs.lacks import producing
 from flows.runs.pictures import folder_to_draw_in
@@ -98,7 +98,8 @@ def _images(home: Home, run_id: int, row: MasterRow) -> Images:
     master, title = read_master(home.path / row.path), _title(row)
     first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)
     bias = None if row.kind == FrameType.BIAS else bias_for(home, run_id, row.kind, [first])
-    left, pixels = residual(first, master, bias=bias), read_image(first.path)
+    dark = dark_of_flats(home, run_id, [first], bias).masters if bias and row.kind == FrameType.FLAT else None
+    left, pixels = residual(first, master, bias=bias, dark=dark), read_image(first.path)
     require_unchanged(home, run_id)  # nothing is shown that is not on record
     return Images(title[0].lower() + title[1:], pixels, master.value, left, master.unit)
 

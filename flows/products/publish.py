@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from astropy.io.fits import HDUList
 
     from ccdcore.masters.bad_pixels import BadPixels
-    from ccdcore.reduction.master import Master
+    from ccdcore.reduction.master import Darks, Master
 
 _ENOUGH_PIXELS = 2**22
 _STATISTICS = ("npix", "min", "max", "mean", "median", "std", "mad")
@@ -58,6 +58,7 @@ def publish_master(
     group: FrameGroup,
     noise: Noise,
     bias: Master | None = None,
+    dark: Darks | None = None,
     doubts: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> int:
@@ -73,7 +74,7 @@ def publish_master(
     filter_name = group.frames[0].info.filter if master.kind == "flat" else None
     name = MasterName(master.kind, run.configuration, filter_name, group.exposure_s, group.named_c)
     path = master_path(name, instrument=run.instrument, night=run.night, run_id=run_id)
-    remarks = _check(master, group.frames, noise, bias)
+    remarks = _check(master, group.frames, noise, bias, dark)
     own = None if master.kind == "bias" else master_bias_for(home, run_id, group.frames)
     doubts = [*doubts, *_doubts(master.kind, measured, own, of_run)]
     notes = [*notes, *noise.notes, *filter(None, [stand_ins_of(of_run.frames)]), *of_run.remarks]
@@ -173,12 +174,14 @@ def stand_ins_of(inputs: Sequence[UsedFrame]) -> str | None:
     return stand_in_note(frame for frame in used if frame.info.frame_type is FrameType.DARK)
 
 
-def _check(master: Master, frames: Sequence[SeriesFrame], noise: Noise, bias: Master | None) -> tuple[str, ...]:
+def _check(
+    master: Master, frames: Sequence[SeriesFrame], noise: Noise, bias: Master | None, dark: Darks | None
+) -> tuple[str, ...]:
     """Hold one frame of the middle of the series against the master."""
     used = {one.sha256 for one in master.inputs}
     held_out = [frame for frame in frames if frame.sha256 in used][len(used) // 2]
     read_noise_adu, gain = _mean_of(noise.read_noise_adu), _mean_of(noise.gain_e_per_adu)
-    return check_master(master, held_out, bias=bias, noise_adu=read_noise_adu, gain_e_per_adu=gain)
+    return check_master(master, held_out, bias=bias, dark=dark, noise_adu=read_noise_adu, gain_e_per_adu=gain)
 
 
 def _mean_of(values: Mapping[str, float] | None) -> float | None:

@@ -34,7 +34,7 @@ def process(home: Path, frames: Path) -> dict[str, Any]:
     ("exposure_time_s", "said", "made"),
     [
         (0.05, "no biases: 5 darks of 0.05 s stand in for them", {"bias", "flat"}),
-        (5.0, "no biases: 5 darks of 5 s, as long as the flats, stand in for them", {"flat"}),
+        (5.0, "no biases: 5 darks of 5 s, as long as flats, stand in for them", {"flat"}),
     ],
 )
 def test_darks_stand_in_for_biases_and_the_result_says_so(

@@ -183,7 +183,7 @@ def test_it_is_said_which_darks_stand_in() -> None:
     assert stand_in_note([]) is None
     assert stand_in_note(darks(0.1, 0.05)) == "no biases: 2 darks of 0.05 to 0.1 s stand in for them"
     assert stand_in_note(darks(5.0, 5.0)) == (
-        "no biases: 2 darks of 5 s, as long as the flats, stand in for them: "
+        "no biases: 2 darks of 5 s, as long as flats, stand in for them: "
         "the bias level and the read noise include the dark signal and its noise"
     )
 

@@ -1,0 +1,137 @@
+"""The dark signal in flats, through the real command: taken off where it is known, or the hot pixels are masked."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ccdcore.masters.file import read_master
+from ccdcore.reduction.master import MaskBit, Master
+from flows.calibration.steps import STEPS
+from tests.support.command import ccdwatch
+from tests.support.simulate import Camera, expose, standard_cards, uniform_light, write_frame
+
+CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(128, 128))
+LIGHT = uniform_light(CAMERA.shape, 20_000.0)
+HOT = np.zeros(CAMERA.shape, bool)
+HOT[5::20, 7::20] = True
+RATE = np.where(HOT, 1000.0, 0.1)
+"""Electrons a second; in 10 s half of the light."""
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing, as that takes most of the time."""
+    monkeypatch.setattr("flows.calibration.engine.STEPS", [step for step in STEPS if step.is_urgent])
+
+
+class Night:
+    """Writes the frames of one night."""
+
+    def __init__(self, folder: Path, *, day: int = 0) -> None:
+        self.folder, self.begin, self.n = folder, datetime(2022, 9, 19 + day, 18, tzinfo=UTC), 0
+        self.rng = np.random.default_rng(day)
+
+    def write(self, kind: str, exposure_s: float, n: int, *, light: Any = 0.0, said: str = "") -> list[Path]:
+        found = []
+        for _ in range(n):
+            self.n += 1
+            when = self.begin + timedelta(minutes=self.n)
+            cards = standard_cards(kind, when, exposure_s) | ({"IMAGETYP": said} if said else {})
+            pixels = expose(CAMERA, self.rng, light + RATE * exposure_s)
+            found.append(write_frame(self.folder / f"{kind}_{when:%d}_{self.n:03d}.fits", pixels, cards))
+        return found
+
+
+def flat_of(tmp_path: Path, *paths: Path) -> tuple[Master, dict[str, Any]]:
+    answer = ccdwatch("process", *paths, "--home", tmp_path / "home", "--json").json()
+    assert answer["failed"] == []
+    (row,) = (one for one in answer["masters"] if one["kind"] == "flat")
+    return read_master(Path(row["path"])), row
+
+
+def require_right_or_masked(master: Master, *, may_be_masked: bool) -> None:
+    off = np.abs(master.value[HOT] * LIGHT.mean() / LIGHT[HOT] - 1)
+    right = off < 0.01 + 4 * master.uncertainty[HOT]
+    masked = (master.mask[HOT] & MaskBit.HOT) != 0
+    assert (masked if may_be_masked else right).all()
+    assert not (master.mask[~HOT] & MaskBit.HOT).any()
+    assert np.median(np.abs(master.value[~HOT] * LIGHT.mean() / LIGHT[~HOT] - 1)) < 0.005
+
+
+@pytest.mark.parametrize("said", ["DARKFLAT", "FLATDARK", "Dark Flat"])
+def test_darks_of_the_exposure_of_flats_are_taken_off(tmp_path: Path, said: str) -> None:
+    night = Night(tmp_path / "frames")
+    night.write("bias", 0.0, 5)
+    night.write("dark", 10.0, 4, said=said)
+    night.write("dark", 600.0 / 20, 4)
+    night.write("flat", 10.0, 5, light=LIGHT)
+    master, row = flat_of(tmp_path, tmp_path / "frames")
+    require_right_or_masked(master, may_be_masked=False)
+    assert (row["verdict"], row["remark"]) == ("ok", "4 darks of 10 s taken off")
+
+
+def test_other_darks_are_scaled_where_their_signal_matters(tmp_path: Path) -> None:
+    night = Night(tmp_path / "frames")
+    night.write("bias", 0.0, 5)
+    night.write("dark", 40.0, 5)
+    night.write("flat", 10.0, 5, light=LIGHT)
+    master, row = flat_of(tmp_path, tmp_path / "frames")
+    require_right_or_masked(master, may_be_masked=False)
+    assert (row["verdict"], row["remark"]) == ("ok", "darks of 40 s, scaled, taken off the flats of 10 s")
+
+
+def test_they_are_left_alone_where_it_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.RATE", np.full(CAMERA.shape, 0.1))
+    night = Night(tmp_path / "frames")
+    night.write("bias", 0.0, 5)
+    night.write("dark", 40.0, 5)
+    night.write("flat", 10.0, 5, light=LIGHT)
+    _, row = flat_of(tmp_path, tmp_path / "frames")
+    assert row["remark"] is None
+
+
+def test_without_darks_the_pixels_that_a_master_on_record_knows_are_masked(tmp_path: Path) -> None:
+    before, night = Night(tmp_path / "before"), Night(tmp_path / "frames", day=1)
+    before.write("bias", 0.0, 5)
+    before.write("dark", 40.0, 5)
+    before.write("flat", 10.0, 5, light=LIGHT)
+    flat_of(tmp_path, tmp_path / "before")
+    night.write("bias", 0.0, 5)
+    night.write("flat", 10.0, 5, light=LIGHT)
+    master, row = flat_of(tmp_path, tmp_path / "frames")
+    require_right_or_masked(master, may_be_masked=True)
+    assert row["remark"].startswith(f"no darks: {HOT.sum()} pixels are masked that are hot in dark_bin1x1_40s")
+
+
+def test_where_nothing_is_known_pixels_that_are_far_too_bright_are_masked(tmp_path: Path) -> None:
+    night = Night(tmp_path / "frames")
+    night.write("bias", 0.0, 5)
+    night.write("flat", 10.0, 5, light=LIGHT)
+    master, row = flat_of(tmp_path, tmp_path / "frames")
+    require_right_or_masked(master, may_be_masked=True)
+    said = f"no darks: {HOT.sum()} pixels are masked that are far brighter than those around them"
+    assert (row["verdict"], row["remark"]) == ("ok", said)
+
+
+def test_dark_flats_of_several_exposures_stand_for_bias_and_dark(tmp_path: Path) -> None:
+    night = Night(tmp_path / "frames")
+    for exposure in (4.0, 10.0):
+        night.write("dark", exposure, 4, said="DARKFLAT")
+        night.write("flat", exposure, 4, light=LIGHT * exposure / 10)
+    master, row = flat_of(tmp_path, tmp_path / "frames")
+    require_right_or_masked(master, may_be_masked=False)
+    assert row["verdict"] == "ok"
+    assert row["remark"].startswith("4 darks of 10 s taken off; no biases: 4 darks of 4 s, as long as flats, stand in")
+
+
+def test_an_exposure_without_dark_flats_is_told(tmp_path: Path) -> None:
+    night = Night(tmp_path / "frames")
+    night.write("dark", 4.0, 4, said="DARKFLAT")
+    night.write("flat", 4.0, 4, light=LIGHT * 0.4)
+    night.write("flat", 10.0, 4, light=LIGHT)
+    _, row = flat_of(tmp_path, tmp_path / "frames")
+    assert row["verdict"] == "suspect"
+    assert row["remark"].startswith("the flats of 10 s have no darks of their exposure, nor are there biases: what is")
