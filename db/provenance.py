@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ccdcore.frames.groups import deciding_temperature, distance_k, same_exposure
+from db.certification import certification_of
 from db.identifiers import TABLES, find
 from db.judgements.marks import Markable
 from db.judgements.notes import JudgementLine, lines_on
@@ -98,6 +99,7 @@ def _master(session: Session, row: Master) -> dict[str, Any]:
         "remark": row.remark,
         "valid_from": row.valid_from,
         "judgements": _judgements(session, "master", row.id),
+        "certification": certification_of(session, row.id),
         "wasDerivedFrom": _derived_from(
             session,
             row.run_id,

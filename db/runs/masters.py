@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from ccdcore.quantities import Verdict
+from db.certification import (
+    BESIDE_CHAMPION,
+    CERTIFIED,
+    NewCertification,
+    forget_certification,
+    record_certification,
+)
 from db.frames.spans import Boundaries, boundaries, span_around
 from db.judgements.marks import Said, marks, told
 from db.runs.current import CURRENT_RUN, kept_masters, product_name
 from db.schema import models
-from db.schema.models import CalibrationSet, Master, Outcome, Run
+from db.schema.models import CalibrationSet, Certification, Master, Outcome, Run
 from db.schema.rows import Row, column_value, plain
 
 if TYPE_CHECKING:
@@ -49,15 +56,27 @@ class MasterOnRecord(Row):
     verdict, remark : str, str or None
         What the check before release said.
     valid_from, valid_to : datetime, datetime or None
-        The half-open span of observation time that it is for: until the next good one begins, or another
-        entry of the instrument; None for no end in sight. The span of a bad or a superseded one is empty, and it
-        ends no other's.
+        The half-open span of observation time that it is for: until the next certified one begins, or another
+        entry of the instrument; None for no end in sight. The span of one that is bad, not certified or superseded
+        is empty, and it ends no other's.
+    valid_to_reason : str or None
+        What ends it.
+    certified : bool
+        Whether it was let take the place of the one in force; masks are not judged.
+    certified_reason : str or None
+        Why, or why not, with the figures.
+    certified_at, champion_id : datetime or None, int or None
+        When that was said, and beside which master; None where there was none before it.
+    certification : dict
+        The figures: see `ccdcore.certification.certify.Certification`.
     statistics : dict
         As recorded.
     run_id, flow_run_id, engine
         Where it came from.
     superseded : bool
         Whether a newer run of the same set took its place; not where that run failed to make such a one.
+    calibration_set_id : int
+        The set it was made of.
     mark, mark_reason : str or None
         What somebody marked it, ``bad`` or ``good``; why, who and when. One that is marked bad is for nothing.
     """
@@ -81,25 +100,37 @@ class MasterOnRecord(Row):
     remark: str | None
     valid_from: datetime
     valid_to: datetime | None
+    valid_to_reason: str | None
+    certified: bool
+    certified_reason: str | None
+    certified_at: datetime | None
+    champion_id: int | None
+    certification: dict[str, Any]
     statistics: dict[str, Any]
     run_id: int
     flow_run_id: str | None
     engine: str
     superseded: bool
+    calibration_set_id: int
     mark: Said | None = None
     mark_reason: str | None = None
 
     @property
     def is_good(self) -> bool:
-        """Whether it may be used: neither bad, nor marked bad, nor superseded."""
-        return "bad" not in (self.verdict, self.mark) and not self.superseded
+        """Whether it may be used: certified, and neither bad, nor marked bad, nor superseded."""
+        return self.certified and "bad" not in (self.verdict, self.mark) and not self.superseded
 
     @property
     def purpose(self) -> Purpose:
-        """What it is for: masters that agree in this follow one another; darks of one exposure, to three digits."""
-        exposure_s = self.exposure_s if self.kind == "dark" else None
-        nominal_s = None if exposure_s is None else float(f"{exposure_s:.3g}")
-        return self.instrument, self.kind, self.configuration, self.filter, nominal_s, self.group_c
+        """What it is for: masters that agree in this follow one another."""
+        return purpose_of(self, self.instrument, self.configuration)
+
+
+def purpose_of(master: MasterOnRecord | NewMaster, instrument: str, configuration: str) -> Purpose:
+    """Return what a master of a camera is for; darks are of one exposure, to three digits."""
+    exposure_s = master.exposure_s if master.kind == "dark" else None
+    nominal_s = None if exposure_s is None else float(f"{exposure_s:.3g}")
+    return instrument, master.kind, configuration, master.filter, nominal_s, master.group_c
 
 
 def list_masters(
@@ -115,14 +146,52 @@ def list_masters(
     if not superseded:
         query = query.where(or_(CURRENT_RUN, Master.id.in_(kept)))
     marked = marks(session, "master")
-    found = []
+    rows = []
     for row in session.execute(query).mappings():
-        values = {**row, "superseded": row["superseded"] and row["master_id"] not in kept}
         said, reason = told(marked.get(row["master_id"]))
-        found.append(MasterOnRecord(**values, valid_to=None, mark=said, mark_reason=reason))
+        is_superseded = row["superseded"] and row["master_id"] not in kept
+        rows.append({**row, "superseded": is_superseded, "mark": said, "mark_reason": reason})
+    found = _certified(rows)
     return _with_validity(found, boundaries(session, instrument))
 
 
+def _certified(rows: Sequence[Mapping[str, Any]]) -> list[MasterOnRecord]:
+    """Say of masters, in order of observation, which are certified.
+
+    What was said beside a champion holds while it, or what was made of its set in its place, is good: a champion that
+    somebody marked bad has refused nobody, and has again once the mark is taken back.
+    """
+    found: list[MasterOnRecord] = []
+    champions: set[tuple[Any, ...]] = set()
+    for row in rows:
+        values = {name: value for name, value in row.items() if name in MasterOnRecord.__dataclass_fields__}
+        values["certification"] = row["certification"] or {}
+        certified, reason = _said_of(row)
+        one = MasterOnRecord(
+            **values, valid_to=None, valid_to_reason=None, certified=certified, certified_reason=reason
+        )
+        has_champion = (row["champion_set_id"], *one.purpose) in champions
+        if row["outcome"] in BESIDE_CHAMPION and not has_champion:
+            reason = f"master {one.champion_id}, beside which it was not certified, is in force no longer: {reason}"
+            one = replace(one, certified=True, certified_reason=reason)
+        if one.mark == "good" and one.verdict != "bad" and not one.certified:
+            one = replace(one, certified=True, certified_reason=f"marked good ({one.mark_reason}), though: {reason}")
+        if one.is_good:
+            champions.add((one.calibration_set_id, *one.purpose))
+        found.append(one)
+    return found
+
+
+def _said_of(row: Mapping[str, Any]) -> tuple[bool, str | None]:
+    """Return whether a master was certified when it was made, and why or why not."""
+    if row["kind"] == "mask":
+        return True, None
+    if row["verdict"] == "bad":
+        return False, f"its verdict is bad: {row['remark']}" if row["remark"] else "its verdict is bad"
+    return row["outcome"] == CERTIFIED, row["reason"] or "it was not judged"
+
+
+_CHAMPION, _CHAMPION_RUN = aliased(Master), aliased(Run)
 _QUERY = (
     select(
         Master.id.label("master_id"),
@@ -148,9 +217,19 @@ _QUERY = (
         Run.flow_run_id,
         Run.engine,
         Run.superseded_by_id.is_not(None).label("superseded"),
+        Run.calibration_set_id,
+        Certification.outcome,
+        Certification.reason,
+        Certification.judged_at.label("certified_at"),
+        Certification.champion_id,
+        Certification.figures.label("certification"),
+        _CHAMPION_RUN.calibration_set_id.label("champion_set_id"),
     )
     .join(Run, Master.run_id == Run.id)
     .join(CalibrationSet, Run.calibration_set_id == CalibrationSet.id)
+    .outerjoin(Certification, Certification.master_id == Master.id)
+    .outerjoin(_CHAMPION, Certification.champion_id == _CHAMPION.id)
+    .outerjoin(_CHAMPION_RUN, _CHAMPION.run_id == _CHAMPION_RUN.id)
     .where(Run.outcome == Outcome.DONE)
     .order_by(Master.valid_from, Master.id)
 )
@@ -158,48 +237,37 @@ _QUERY = (
 
 def _with_validity(found: list[MasterOnRecord], ends_of_entries: Boundaries) -> list[MasterOnRecord]:
     """End each good master where the next one for the same purpose begins, or another entry of its instrument."""
-    ends: dict[Purpose, datetime | None] = {}
+    later: dict[Purpose, MasterOnRecord] = {}
     result = []
     for one in reversed(found):
-        if one.is_good:
-            _, end = span_around(ends_of_entries.get(one.instrument, ()), one.valid_from)
-            known = [at for at in (ends.get(one.purpose), end) if at is not None]
-            result.append(replace(one, valid_to=min(known, default=None)))
-            ends[one.purpose] = one.valid_from
-        else:
-            result.append(replace(one, valid_to=one.valid_from))
+        if not one.is_good:
+            result.append(replace(one, valid_to=one.valid_from, valid_to_reason=_why_not(one)))
+            continue
+        _, end = span_around(ends_of_entries.get(one.instrument, ()), one.valid_from)
+        ends = [(end, "another entry of the instrument")] if end is not None else []
+        if (after := later.get(one.purpose)) is not None:
+            ends.append((after.valid_from, f"master {after.master_id} of {after.night}"))
+        valid_to, reason = min(ends, default=(None, None), key=lambda item: item[0])
+        result.append(replace(one, valid_to=valid_to, valid_to_reason=reason))
+        later[one.purpose] = one
     return result[::-1]
 
 
+def _why_not(one: MasterOnRecord) -> str | None:
+    """Return why a master is for no time at all."""
+    if one.superseded:
+        return "its set was made anew"
+    return f"marked bad: {one.mark_reason}" if one.mark == "bad" else f"not certified: {one.certified_reason}"
+
+
 def current_reference(session: Session, *, at: datetime) -> list[MasterOnRecord]:
-    """Return the good master observed last for each purpose; no masks.
+    """Return the champions: the certified master observed last for each purpose; no masks.
 
     None of an instrument whose entry no longer holds at that time.
     """
     good = (one for one in list_masters(session) if one.is_good and one.kind != "mask")
     latest = {one.purpose: one for one in good}
     return [one for one in latest.values() if one.valid_to is None or one.valid_to > at]
-
-
-def temperatures_on_record(
-    session: Session, *, instrument: str, kind: str, configuration: str, but_of_run: int
-) -> set[float | None]:
-    """Return the temperatures (°C) that groups of a camera's masters go by, but those that a run replaces."""
-    of_set = select(Run.calibration_set_id).where(Run.id == but_of_run).scalar_subquery()
-    query = (
-        select(Master.group_c)
-        .distinct()
-        .join(Run, Master.run_id == Run.id)
-        .join(CalibrationSet, Run.calibration_set_id == CalibrationSet.id)
-        .where(
-            CURRENT_RUN,
-            Run.calibration_set_id != of_set,
-            Master.kind == kind,
-            CalibrationSet.instrument == instrument,
-            CalibrationSet.configuration == configuration,
-        )
-    )
-    return set(session.scalars(query))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +300,8 @@ class NewMaster:
         What it is called; if not given, by its kind and filter.
     exposure_s, temperature_c, group_c : float or None
         Mean exposure and temperature of its inputs; and the temperature that its group goes by.
+    certification : NewCertification or None
+        What became of it beside the one in force; without it, it is never in force. A mask needs none.
     """
 
     kind: str
@@ -249,21 +319,26 @@ class NewMaster:
     exposure_s: float | None = None
     temperature_c: float | None = None
     group_c: float | None = None
+    certification: NewCertification | None = None
 
 
 def record_master(session: Session, *, run_id: int, master: NewMaster) -> int:
     """Record a master that a run has written; return its id."""
-    fields = {name: getattr(master, name) for name in master.__dataclass_fields__}
+    fields = {name: getattr(master, name) for name in master.__dataclass_fields__ if name != "certification"}
     fields |= {"statistics": plain(master.statistics), "remark": column_value(master.remark)}
     fields["product"] = master.product or product_name(master.kind, master.filter)
     row = models.Master(run_id=run_id, **fields)
     session.add(row)
     session.flush()
+    if master.certification is not None:
+        record_certification(session, row.id, master.certification)
+        session.flush()
     return row.id
 
 
 def forget_master(session: Session, master_id: int) -> None:
     """Take a master off the record that never was shown, and that has no file any more."""
+    forget_certification(session, master_id)
     session.execute(delete(models.Master).where(models.Master.id == master_id))
 
 
@@ -286,13 +361,26 @@ class MasterRow:
     verdict: str
     remark: str | None
     statistics: dict[str, Any]
+    certified: bool
+    certified_reason: str | None
 
 
 def run_masters(session: Session, run_id: int) -> list[MasterRow]:
     """Return the masters that a run made, in the order they were recorded."""
-    columns = [getattr(models.Master, name) for name in MasterRow.__dataclass_fields__]
-    query = select(*columns).where(models.Master.run_id == run_id).order_by(models.Master.id)
-    return [MasterRow(*row) for row in session.execute(query)]
+    of_master = [name for name in MasterRow.__dataclass_fields__ if not name.startswith("certified")]
+    columns = [getattr(Master, name) for name in of_master]
+    query = (
+        select(*columns, Certification.outcome, Certification.reason)
+        .outerjoin(Certification, Certification.master_id == Master.id)
+        .where(Master.run_id == run_id)
+        .order_by(Master.id)
+    )
+    found = []
+    for row in session.execute(query).mappings():
+        certified, reason = _said_of(dict(row))
+        values = {name: row[name] for name in of_master}
+        found.append(MasterRow(**values, certified=certified, certified_reason=reason))
+    return found
 
 
 def master_paths(session: Session) -> set[str]:

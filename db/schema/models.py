@@ -356,3 +356,18 @@ class Judgement(Base):
     said_at: Mapped[datetime]
     takes_back_id: Mapped[int | None] = mapped_column(ForeignKey("judgement.id"), index=True)
     """The line that holds no longer, since this one."""
+
+
+class Certification(Base):
+    """How a master was judged beside the one in force. When its validity ends follows from what is on record later."""
+
+    __tablename__ = "certification"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    master_id: Mapped[int] = mapped_column(ForeignKey("master.id"), unique=True)
+    champion_id: Mapped[int | None] = mapped_column(ForeignKey("master.id"), index=True)
+    """The one in force then; None where there was none."""
+    outcome: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str]
+    figures: Mapped[dict[str, Any]]
+    judged_at: Mapped[datetime]

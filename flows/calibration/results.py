@@ -153,6 +153,8 @@ def _master(home: Home, run: RunRow, row: MasterRow) -> dict[str, Any]:
         "n_excluded": row.n_excluded,
         "verdict": row.verdict,
         "remark": row.remark,
+        "certified": row.certified,
+        "certified_reason": row.certified_reason,
         "engine": run.engine,
         "flow_run_id": run.flow_run_id,
         "master_id": row.id,

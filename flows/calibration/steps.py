@@ -265,7 +265,7 @@ def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
     with home.read_session() as session:
         rows = run_masters(session, run_id)
     noise = measured(home, run_id, "read_noise_adu")
-    good = [row for row in rows if row.verdict != "bad"]
+    good = [row for row in rows if row.certified]
 
     def read(kind: str) -> Iterator[Master]:
         of_kind = [row for row in good if row.kind == kind]
@@ -274,7 +274,7 @@ def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
 
     bias = next(read("bias"), None)
     if bias is None or noise is None:
-        lacking = "good master bias" if bias is None else "read noise"
+        lacking = "certified master bias" if bias is None else "read noise"
         raise InsufficientDataError(f"no bad pixels are looked for without a {lacking} of this window")
     flats = used_frames(home, run_id, FrameType.FLAT)
     bad = find_bad_pixels(

@@ -141,6 +141,8 @@ def masters(home: Path, format_name: str, wide: bool, **which: Any) -> None:
         "n_excluded",
         "verdict",
         "mark",
+        "certified",
+        "certified_reason",
         "path",
     )
     rows = query.masters(home, **which)

@@ -11,7 +11,7 @@ from flows.terminal import show
 
 _RESULTS = ("instrument", "night", "configuration", "amplifier", "gain", "read noise", "read noise ADU", "verdict")
 _RESULTS_SHORT = ("instrument", "night", "configuration", "amplifier", "gain", "read noise", "verdict")
-_MASTERS = ("kind", "filter", "exposure_s", "frames", "left_out", "verdict", "path")
+_MASTERS = ("kind", "filter", "exposure_s", "frames", "left_out", "verdict", "certified", "path")
 _MOST_NAMES = 3
 
 
@@ -63,13 +63,15 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _odd_masters(masters: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what is odd about masters; what is not is in their table."""
-    return [
-        f"{one['night']}, master {' '.join(filter(None, [one['kind'], one['filter']]))} {one['verdict']}: "
-        f"{one_line(one['remark'])}"
-        for one in masters
-        if one["verdict"] != "ok" and one["remark"]
-    ]
+    """Return what is odd about masters, and why some are not certified; what is not odd is in their table."""
+    lines = []
+    for one in masters:
+        name = f"{one['night']}, master {' '.join(filter(None, [one['kind'], one['filter']]))}"
+        if one["verdict"] != "ok" and one["remark"]:
+            lines.append(f"{name} {one['verdict']}: {one_line(one['remark'])}")
+        if not one["certified"] and one["verdict"] != "bad":
+            lines.append(f"{name} not certified: {one_line(one['certified_reason'])}")
+    return lines
 
 
 def _why_nothing(results: Mapping[str, Any]) -> str:

@@ -146,7 +146,7 @@ def _pictures(home: Home, run_id: int) -> list[str]:
 def _masters(home: Home, masters: Sequence[MasterRow]) -> str:
     if not masters:
         return ""
-    header = ["master", "frames", "left out", "mean", "median", "std", "mad", "unit", "verdict"]
+    header = ["master", "frames", "left out", "mean", "median", "std", "mad", "unit", "verdict", "certified"]
     rows = [
         [
             text(row.product.removeprefix("master ")),
@@ -158,10 +158,17 @@ def _masters(home: Home, masters: Sequence[MasterRow]) -> str:
             ),
             row.unit or "–",
             f"**{row.verdict}**",
+            "–" if row.kind == "mask" else "yes" if row.certified else "**no**",
         ]
         for row in masters
     ]
     remarks = [f"* {text(row.product.removeprefix('master '))}: {text(row.remark)}" for row in masters if row.remark]
+    remarks += [
+        f"* {text(row.product.removeprefix('master '))} {'' if row.certified else 'not '}certified: "
+        f"{text(row.certified_reason)}"
+        for row in masters
+        if row.certified_reason
+    ]
     files = [f"* {text(home.path / row.path)}" for row in masters]
     return "\n\n".join(["## Masters", _table(header, rows), "\n".join(remarks + files)])
 

@@ -34,8 +34,9 @@ from ccdcore.masters.hot_in_flats import dark_matters, spoilt_by_dark, too_brigh
 from ccdcore.quantities import label_of
 from ccdcore.reduction.master import MaskBit
 from ccdcore.text import listing
+from db.champions import temperatures_on_record
 from db.runs.current import product_name
-from db.runs.masters import MasterRow, list_masters, run_masters, temperatures_on_record
+from db.runs.masters import MasterRow, list_masters, run_masters
 from db.runs.measurements import MeasurementRow, earlier_values, run_measurements
 from db.runs.runs import get_run
 from flows.home.home import Home

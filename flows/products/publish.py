@@ -32,6 +32,7 @@ from db.runs.inputs import UsedFrame
 from db.runs.masters import MasterRow, NewMaster, forget_master, record_master
 from db.runs.measurements import MeasurementRow, run_measurements
 from db.runs.runs import RunRow, get_run
+from flows.certification import certification_cards, judge_beside_champion
 from flows.home.home import Home
 from flows.home.output_paths import MasterName, master_path
 from flows.home.processes import now
@@ -96,8 +97,9 @@ def publish_master(
         statistics=_statistics(master),
         remark="; ".join([*doubts, *remarks, *notes]) or None,
     )
+    row = replace(row, certification=judge_beside_champion(home, run_id, row, master, group.frames, bias))
     used = _frames_of(master, of_run)
-    cards = _cards(run, used, filter_name)
+    cards = {**_cards(run, used, filter_name), **certification_cards(row.certification)}
     return _publish(home, run_id, row, master_hdulist(master, cards, _amplifiers(used, measured)))
 
 
@@ -197,13 +199,19 @@ def _doubts(kind: str, measured: Sequence[MeasurementRow], own: MasterRow | None
     rows = [row for row in measured if row.quantity == "bias_level"]
     of_flats = _said(rows, [row.details.get("flat_doubts", ()) for row in rows]) if kind == FrameType.FLAT else []
     if kind != FrameType.BIAS and own is not None:
-        return [*of_flats, *([] if own.verdict == "ok" else [f"its master bias is {own.verdict}: {own.remark}"])]
+        return [*of_flats, *_doubts_about_bias(own)]
     biases = [one.frame for one in inputs.frames if one.role == FrameType.BIAS and one.excluded is None]
     worst = max((one for frame in biases for one in frame.statistics), key=lambda one: one.cut_fraction, default=None)
     of_biases = _said(rows, [filter(None, [row.remark]) for row in rows])
     if not of_biases and worst is not None:
         of_biases = list(filter(None, [cut_off(worst.cut_fraction, worst.minimum)]))
     return [*of_flats, *of_biases]
+
+
+def _doubts_about_bias(own: MasterRow) -> list[str]:
+    if own.verdict != "ok":
+        return [f"its master bias is {own.verdict}: {own.remark}"]
+    return [] if own.certified else [f"its master bias is not certified: {own.certified_reason}"]
 
 
 def _said(rows: Sequence[MeasurementRow], doubts: Sequence[Iterable[str]]) -> list[str]:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from unittest.mock import patch
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from db.runs.lifecycle import abandon_run
 from db.runs.masters import record_master
@@ -55,10 +55,12 @@ def _home(chance: random.Random, directory: Path, database: str) -> tuple[int, i
     _other_things(chance, home, directory / "elsewhere", runs)
     if database == "emptied":
         with home.write_session() as session:
-            for table in (models.Master, models.Run, models.File, models.Frame):
+            for table in (models.Certification, models.Master, models.Run, models.File, models.Frame):
                 session.execute(delete(table))
     if database == "older":
         with home.write_session() as session:
+            of_run = select(models.Master.id).where(models.Master.run_id == runs[-1])
+            session.execute(delete(models.Certification).where(models.Certification.master_id.in_(of_run)))
             session.execute(delete(models.Master).where(models.Master.run_id == runs[-1]))
             session.execute(delete(models.Run).where(models.Run.id == runs[-1]))
         left = {path for path in left if f"_r{runs[-1]}." not in path}

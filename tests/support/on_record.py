@@ -11,6 +11,7 @@ from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.frames.frame import FrameStatistics
 from ccdcore.headers.identify import ExposureInfo
 from ccdcore.headers.instrument import FrameType
+from db.certification import NewCertification
 from db.files import ledger
 from db.files.ledger import Sighting
 from db.frames import register as frames
@@ -140,5 +141,11 @@ def master(path: str = "masters/b1.fits", **changes: object) -> NewMaster:
         "n_excluded": 1,
         "verdict": "ok",
         "valid_from": NOON,
+        "certification": certification(),
     }
     return NewMaster(**{**known, **changes})  # type: ignore[arg-type]
+
+
+def certification(outcome: str = "certified", **changes: object) -> NewCertification:
+    known: dict[str, object] = {"reason": "told", "judged_at": NOON}
+    return NewCertification(outcome, **{**known, **changes})  # type: ignore[arg-type]

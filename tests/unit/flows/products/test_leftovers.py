@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from astropy.io import fits
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from db.runs.lifecycle import abandon_run, fail_run, finish_run
 from db.runs.masters import record_master, run_masters
@@ -178,10 +178,12 @@ def test_nothing_of_anybodys_is_lost_whatever_the_database_says(home: Home, tmp_
     later = done(home, "second", night=2)
     if database == "older":
         with home.write_session() as session:
-            session.execute(delete(models.Master).where(models.Master.path.contains(later.name)))
+            of_name = select(models.Master.id).where(models.Master.path.contains(later.name))
+            session.execute(delete(models.Certification).where(models.Certification.master_id.in_(of_name)))
+            session.execute(delete(models.Master).where(models.Master.id.in_(of_name)))
     elif database != "its own":
         with home.write_session() as session:
-            for table in (models.Master, models.Run, models.File, models.Frame):
+            for table in (models.Certification, models.Master, models.Run, models.File, models.Frame):
                 session.execute(delete(table))
         if database == "another":  # whose runs have the same numbers
             for name in ("u", "v", "w"):

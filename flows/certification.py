@@ -1,0 +1,75 @@
+"""Whether a new master may take the place of the one in force, judged before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from ccdcore.certification.certify import certify
+from ccdcore.certification.change import are_comparable
+from ccdcore.errors import FrameReadError
+from ccdcore.masters.file import read_master
+from db.certification import NewCertification
+from db.champions import predecessors
+from flows.home.processes import now
+
+if TYPE_CHECKING:
+    from ccdcore.frames.frame import SeriesFrame
+    from ccdcore.reduction.master import Master
+    from db.runs.masters import MasterOnRecord, NewMaster
+    from flows.home.home import Home
+
+_WANDERS, _FEWEST_CHANGES = 2.0, 3
+"""A master may be as many times as far from the one before as was usual, once so many changes are on record."""
+
+
+def judge_beside_champion(
+    home: Home, run_id: int, row: NewMaster, master: Master, frames: Sequence[SeriesFrame], bias: Master | None
+) -> NewCertification | None:
+    """Judge a master that is about to be written; None of one whose verdict is bad, which is for nothing anyway."""
+    if row.verdict == "bad":
+        return None
+    with home.read_session() as session:
+        before = predecessors(session, run_id=run_id, master=row)
+    champion, words = _read(home, before.champion, master)
+    witness, _ = _read(home, before.witness, master)
+    usual = _WANDERS * median(before.changes) if len(before.changes) >= _FEWEST_CHANGES else 0.0
+    found = certify(master, frames, champion=champion, witness=witness, wander=usual, bias=bias)
+    return NewCertification(
+        outcome=found.outcome,
+        reason=f"{found.reason}{words}",
+        judged_at=now(),
+        champion_id=None if champion is None or before.champion is None else before.champion.master_id,
+        figures=found.figures,
+    )
+
+
+def _read(home: Home, one: MasterOnRecord | None, master: Master) -> tuple[Master | None, str]:
+    """Return a master on record, and what to say where a new one cannot be held against it."""
+    if one is None:
+        return None, ""
+    try:
+        found = read_master(home.path / one.path)
+    except FrameReadError as error:
+        return None, f" (not held against master {one.master_id}, the one in force: {error})"
+    if not are_comparable(master, found):
+        return None, f" (not held against master {one.master_id}, the one in force: its shape or amplifiers are others)"
+    return found, ""
+
+
+def certification_cards(one: NewCertification | None) -> Mapping[str, Any]:
+    """Return the cards of a master's header that say what became of it."""
+    if one is None:
+        return {"CERTIFD": (False, "may be used: see CERTWHY"), "CERTWHY": "its verdict is bad"}
+    figures = one.figures
+    return {
+        "CERTIFD": (one.outcome == "certified", "may be used: see CERTWHY"),
+        "CERTWHY": one.reason,
+        "CERTREF": (one.champion_id and f"master:{one.champion_id}", "the one in force, judged beside"),
+        "CERTCHI2": (figures.get("chi2"), "of frames left out about the master of others"),
+        "CERTCHIR": (figures.get("champion_chi2"), "of the same about the one in force"),
+        "CERTDIFF": (figures.get("difference"), "what the one in force predicts better"),
+        "CERTDERR": (figures.get("difference_sigma"), "1-sigma uncertainty of CERTDIFF"),
+        "CERTCHNG": (figures.get("change"), "from the one in force; 1 is let pass"),
+    }
