@@ -19,6 +19,8 @@ from astropy.io import fits
 from rich.progress import Progress
 
 from benchmarks.accuracy_cases import A00, RAMP, TRAPS, Case, Row, cases
+from benchmarks.accuracy_flats import TIMES as PRNU_TIMES
+from benchmarks.accuracy_flats import prnu_rows, ramp_figures
 from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.combining.combine import combine
 from ccdcore.photon_transfer.measure import measure_gain
@@ -129,7 +131,9 @@ def master_rows() -> list[tuple[int, float, float]]:
 
 
 def goals(
-    found: Mapping[str, Mapping[str, Sequence[Row | None]]], masters: Sequence[tuple[int, float, float]]
+    found: Mapping[str, Mapping[str, Sequence[Row | None]]],
+    masters: Sequence[tuple[int, float, float]],
+    share: float = 1.0,
 ) -> list[tuple[str, str, str, str]]:
     """Return each goal, what was measured, the limit, and whether it is met."""
     trap, slope = Summary.of(found[TRAPS]["auto"]), Summary.of(found[RAMP]["auto"])
@@ -162,8 +166,32 @@ def goals(
         ]
     return [
         *rows,
+        *flat_goals(share),
         ("master's uncertainty over true scatter, N = 3 to 30", f"1 ± {off:.3f}", "1.00 ± 0.02", _met(off, 0.02, 0)),
         ("good samples rejected at 3 σ over Gaussian ones", f"{rejected:.2f}", "≤ 1.2", _met(rejected, 1.2, 0)),
+    ]
+
+
+def flat_goals(share: float) -> list[tuple[str, str, str, str]]:
+    """Return the goals of flats, as `goals` does; PRNU is measured in this share of the times of a full run."""
+    prnu, (noise, equal, stated) = Summary.of(prnu_rows(max(4, round(share * PRNU_TIMES)))), ramp_figures()
+    known = prnu.given**-0.5
+    return [
+        (
+            f"PRNU bias, {prnu.given} of {prnu.times} given",
+            _percent(prnu),
+            "≤ 2 %",
+            _met(prnu.bias, 0.02, prnu.of_bias),
+        ),
+        (f"mean of {prnu.given} pulls of the PRNU", f"{prnu.pull:+.3f}", "0 ± 0.1", _met(prnu.pull, 0.1, known)),
+        ("their width", f"{prnu.width:.3f}", "1.00 ± 0.05", _met(prnu.width - 1, 0.05, known / 2**0.5)),
+        (
+            f"noise of a ramp's master over the best ({equal:.2f} of equal weights)",
+            f"{noise:.3f}",
+            "≤ 1.1",
+            _met(noise, 1.1, 0),
+        ),
+        ("its uncertainty over true scatter", f"{stated:.3f}", "1.00 ± 0.02", _met(stated - 1, 0.02, 0)),
     ]
 
 
@@ -221,7 +249,7 @@ def page(
         f"This page is of {sum(len(rows) for ways in found.values() for rows in ways.values())} measurements"
         + (f", {share:.0%} of those of a full run." if share < 1 else "."),
         "## Goals",
-        table(["what", "measured", "goal", "met"], goals(found, made)),
+        table(["what", "measured", "goal", "met"], goals(found, made, share)),
         "## Every way of measuring, against every trap",
         EXPLAINED,
         table(HEADER, rows),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ccdcore.text import name_in_words, unit_text
 
-Product = Literal["gain and read noise", "parts of the noise", "bad pixels"]
+Product = Literal["gain and read noise", "parts of the noise", "bad pixels", "response of pixels"]
 """What quantities are measured together."""
 Place = Literal["overview", "links", "report", "page"]
 """Overview of the amplifiers, links of an instrument's page, table of a run's report, table of its page of pictures."""
@@ -67,12 +67,14 @@ class Quantity:
 
 _NOISE: Product = "parts of the noise"
 _PIXELS: Product = "bad pixels"
+_RESPONSE: Product = "response of pixels"
 _ALL = (
     Quantity("gain", "e/ADU", shown=("overview", "links", "report", "page"), is_watched=True),
     Quantity("corrected_gain", "e/ADU", shown=("report",), heading="without brighter-fatter"),
     Quantity("a00", "1/e", words="a₀₀"),
     Quantity("turn_off_adu", "ADU"),
     Quantity("nonlinearity_fraction", "fraction"),
+    Quantity("dynamic_range", "dB"),
     Quantity("read_noise", "e", shown=("overview", "links", "report", "page"), is_watched=True),
     Quantity("read_noise_adu", "ADU", shown=("overview", "report"), stands_in_for="read_noise"),
     Quantity("overscan_read_noise", "e", shown=("page",), heading="overscan (e⁻)"),
@@ -88,6 +90,7 @@ _ALL = (
     Quantity("dead_pixels", "pixels", _PIXELS),
     Quantity("noisy_pixels", "pixels", _PIXELS),
     Quantity("nonlinear_pixels", "pixels", _PIXELS),
+    Quantity("prnu", "fraction", _RESPONSE, words="PRNU"),
 )
 
 QUANTITIES: Mapping[str, Quantity] = {one.name: one for one in _ALL}

@@ -47,7 +47,7 @@ from flows.products.ingredients import (
     spoilt_pixels,
 )
 from flows.products.measurements import bad_pixel_rows, conditions
-from flows.products.measuring import measure
+from flows.products.measuring import measure, measure_response
 from flows.products.publish import publish_mask, publish_master
 from flows.products.references import refresh_references
 from flows.products.trends import judge_trends
@@ -321,6 +321,7 @@ STEPS = (
     Step("master bias", make_master_bias),
     Step("master dark", make_master_dark),
     Step("master flat", make_master_flats),
+    Step("response of pixels", measure_response),
     Step("bad pixels", make_bad_pixel_mask),
     Step("release", release, is_for_all=True),
     Step("pictures", draw_pictures, is_urgent=False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple
 from datetime import datetime
-from math import hypot
+from math import hypot, log, log10
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,7 @@ def transfer_rows(
         ("corrected_gain", result.gain_corrected_e_per_adu, result.gain_corrected_uncertainty, details),
         ("a00", result.a00_per_e, result.a00_uncertainty, details),
         ("turn_off_adu", result.turn_off_adu, None, details),
+        ("dynamic_range", *_dynamic_range(result), details),
         ("nonlinearity_fraction", result.nonlinearity, None, details),
         ("read_noise", read_noise, uncertainty, details_e),
         ("read_noise_adu", result.read_noise_adu, result.read_noise_adu_uncertainty, details),
@@ -92,6 +93,14 @@ def transfer_rows(
         for quantity, value, error, extra in rows
         if value is not None
     ]
+
+
+def _dynamic_range(result: PhotonTransfer) -> tuple[float | None, float | None]:
+    """Return full well over read noise in dB, 20 log₁₀ of it, and its uncertainty; None without a full well."""
+    if result.turn_off_adu is None or not result.read_noise_adu > 0:
+        return None, None
+    relative = result.read_noise_adu_uncertainty / result.read_noise_adu
+    return 20 * log10(result.turn_off_adu / result.read_noise_adu), 20 / log(10) * relative
 
 
 def doubt_about_gain(
@@ -172,6 +181,17 @@ def overscan_rows(
     return [
         NewMeasurement(quantity, result.amplifier, value, error, "overscan", details=details, **common)
         for quantity, value, error in rows
+    ]
+
+
+def response_rows(
+    found: Mapping[str, Estimate], filter_name: str | None, n_flat: int, common: Conditions
+) -> list[NewMeasurement]:
+    """Return how much the response of each amplifier's pixels scatters, in the light of one filter."""
+    details = {"n_bias": None, "n_flat": n_flat, "n_flat_pairs": None, "notes": []}
+    return [
+        NewMeasurement("prnu", name, *estimate, "master flat", filter=filter_name, details=details, **common)
+        for name, estimate in found.items()
     ]
 
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.headers.instrument import FrameType
+from ccdcore.masters.file import read_master
+from ccdcore.masters.response_scatter import response_scatter
 from ccdcore.noise.anatomy import measure_noise, overscan_read_noise
 from ccdcore.photon_transfer.measure import measure_gain
+from db.runs.masters import run_masters
 from db.runs.measurements import NewMeasurement, ValueOnRecord, earlier_values, record_measurements
 from db.runs.runs import RunRow, get_run
 from flows.home.home import Home
@@ -21,6 +24,7 @@ from flows.products.measurements import (
     doubt_about_gain,
     noise_rows,
     overscan_rows,
+    response_rows,
     transfer_rows,
 )
 from flows.products.publish import stand_ins_of
@@ -59,6 +63,23 @@ def measure(home: Home, run_id: int) -> list[int]:
         with producing(home, run_id, "parts of the noise"):
             noises = measure_noise(own, region=recipe.region)
     return _record_results(home, run_id, results, noises, biases, [*own, *flats])
+
+
+def measure_response(home: Home, run_id: int) -> list[int]:
+    """Measure how much the response of pixels scatters, of every amplifier and in the light of every filter."""
+    with home.read_session() as session:
+        masters = [row for row in run_masters(session, run_id) if row.kind == FrameType.FLAT and row.verdict != "bad"]
+    flats = used_frames(home, run_id, FrameType.FLAT)
+    rows: list[NewMeasurement] = []
+    for row in masters:
+        with producing(home, run_id, "response of pixels"):
+            master = read_master(home.path / row.path)
+            of_filter = [one for one in flats if one.info.filter == row.filter]
+            each = {one.name: response_scatter(master, one) for one in of_filter[0].amplifiers}
+            known = {name: estimate for name, estimate in each.items() if estimate is not None}
+            rows += response_rows(known, row.filter, row.n_combined, conditions(of_filter, now()))
+    with home.write_session() as session:
+        return record_measurements(session, run_id=run_id, measurements=rows)
 
 
 def _say_what_lacks(

@@ -34,12 +34,14 @@ class Night:
         self.folder, self.begin, self.n = folder, datetime(2022, 9, 19 + day, 18, tzinfo=UTC), 0
         self.rng = np.random.default_rng(day)
 
-    def write(self, kind: str, exposure_s: float, n: int, *, light: Any = 0.0, said: str = "") -> list[Path]:
+    def write(
+        self, kind: str, exposure_s: float, n: int, *, light: Any = 0.0, said: str = "", **more: Any
+    ) -> list[Path]:
         found = []
         for _ in range(n):
             self.n += 1
             when = self.begin + timedelta(minutes=self.n)
-            cards = standard_cards(kind, when, exposure_s) | ({"IMAGETYP": said} if said else {})
+            cards = standard_cards(kind, when, exposure_s) | ({"IMAGETYP": said} if said else {}) | more
             pixels = expose(CAMERA, self.rng, light + RATE * exposure_s)
             found.append(write_frame(self.folder / f"{kind}_{when:%d}_{self.n:03d}.fits", pixels, cards))
         return found
@@ -135,3 +137,20 @@ def test_an_exposure_without_dark_flats_is_told(tmp_path: Path) -> None:
     _, row = flat_of(tmp_path, tmp_path / "frames")
     assert row["verdict"] == "suspect"
     assert row["remark"].startswith("the flats of 10 s have no darks of their exposure, nor are there biases: what is")
+
+
+def test_the_scatter_of_the_response_is_on_record_for_each_filter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.RATE", np.full(CAMERA.shape, 0.1))
+    night = Night(tmp_path / "frames")
+    night.write("bias", 0.0, 5)
+    for name, prnu in (("B", 0.02), ("V", 0.01)):
+        response = 1 + prnu * np.random.default_rng(1).normal(size=CAMERA.shape)
+        night.write("flat", 10.0, 6, light=20_000.0 * response, FILTER=name)
+    ccdwatch("process", tmp_path / "frames", "--home", tmp_path / "home", "--json")
+    rows = ccdwatch("trends", "prnu", "--home", tmp_path / "home", "--format", "json").json()
+    found = {row["filter"]: (row["value"], row["uncertainty"]) for row in rows}
+    assert found.keys() == {"B", "V"}
+    assert abs(found["B"][0] - 0.02) < 4 * found["B"][1] < 0.002
+    assert abs(found["V"][0] - 0.01) < 4 * found["V"][1] < 0.001

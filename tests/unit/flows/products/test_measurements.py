@@ -1,7 +1,9 @@
 """What a doubt about a photon transfer does to the rows of the record."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
 from ccdcore.photon_transfer.measure import PhotonTransfer
@@ -60,3 +62,11 @@ def test_a_gain_far_from_all_earlier_ones_is_doubted(gain: float, before: list[f
     earlier = [ValueOnRecord(number, value, 0.01, AT["observed_at"]) for number, value in enumerate(before)]
     assert (doubt_about_gain(result(gain, ()), [], [], earlier) or "").startswith(said or "")
     assert (doubt_about_gain(result(gain, ()), [], [], earlier) is None) == (said is None)
+
+
+def test_the_dynamic_range_is_full_well_over_read_noise() -> None:
+    ramp = replace(result(1.6, ()), turn_off_adu=30_000.0)
+    (row,) = (row for row in transfer_rows(ramp, AT, earlier=None, doubt=None) if row.quantity == "dynamic_range")
+    assert row.value == pytest.approx(80.0)
+    assert row.uncertainty == pytest.approx(20 * np.log10(3.01 / 3.0), rel=0.01)
+    assert "dynamic_range" not in {row.quantity for row in transfer_rows(result(1.6, ()), AT, earlier=None, doubt=None)}
