@@ -167,7 +167,12 @@ BIAS = frame("bias.fits", frame_type=FrameType.BIAS, exposure_time_s=0.0)
         ([*darks(0.1, 60.0), frame("flat.fits")], []),  # one gives no read noise
         ([*darks(5.0, 5.001, 60.0), frame("flat.fits")], ["dark0.fits", "dark1.fits"]),
         ([*darks(5.0, 5.0, 0.01, 0.02), frame("flat.fits")], ["dark2.fits", "dark3.fits"]),
-        ([*darks(5.0, 5.0), frame("a.fits"), frame("b.fits", exposure_time_s=9.0)], []),
+        ([*darks(5.0, 5.0), frame("a.fits"), frame("b.fits", exposure_time_s=9.0)], ["dark0.fits", "dark1.fits"]),
+        (
+            [*darks(9.0, 9.0, 5.0, 5.0), frame("a.fits"), frame("b.fits", exposure_time_s=9.0)],
+            ["dark2.fits", "dark3.fits"],
+        ),
+        ([*darks(9.0, 9.0, 5.0), frame("a.fits"), frame("b.fits", exposure_time_s=9.0)], ["dark0.fits", "dark1.fits"]),
         ([*darks(None, None), frame("flat.fits", exposure_time_s=None)], []),
         (darks(0.1, 0.1), ["dark0.fits", "dark1.fits"]),
         (darks(60.0, 60.0), []),

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.combining import combine
+from ccdcore.consistency import pattern_check
 from ccdcore.flat_pairs import flat_pair, residuals
 from ccdcore.frames.frame import Frame, SeriesFrame
 from ccdcore.headers.identify import ExposureInfo
 from ccdcore.headers.instrument import FrameType
 from ccdcore.io.read import measure_frame, read_image
 from ccdcore.io.stored_pixels import stored_pixels
-from ccdcore.masters import bad_pixels, check, pattern_check, stack
+from ccdcore.masters import bad_pixels, check, stack
 from ccdcore.masters.bad_pixels import find_bad_pixels
 from ccdcore.masters.build import check_master, master_bias, master_flat, residual
 from ccdcore.noise import anatomy as noise
