@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.combining import combine
 from ccdcore.consistency import pattern_check
+from ccdcore.consistency import residuals as left_of_frames
 from ccdcore.flat_pairs import flat_pair, residuals
 from ccdcore.frames.frame import Frame, SeriesFrame
 from ccdcore.headers.identify import ExposureInfo
@@ -109,7 +110,7 @@ def test_no_result_depends_on_the_height_of_strips(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(bias_series, "_STRIP_ROWS", 3)
     monkeypatch.setattr(noise, "_STRIP_ROWS", 11)
     monkeypatch.setattr(bad_pixels, "_BAND_ROWS", 5)
-    monkeypatch.setattr(check, "_ROWS_AT_A_TIME", 13)
+    monkeypatch.setattr(left_of_frames, "_ROWS_AT_A_TIME", 13)
     monkeypatch.setattr(stack, "_STRIP_PIXELS", 777)
     monkeypatch.setattr(stack, "_MEMORY_LIMIT", 0)  # reduced frames are made again whenever they are needed
     for tall, low in zip(of_tall, results(), strict=True):
@@ -123,7 +124,7 @@ def test_a_large_frame_takes_little_memory(tmp_path: Path, monkeypatch: pytest.M
     """
     biases, flats = series(tmp_path, LARGE)
     measure_gain([one.path for one in biases], [one.path for one in flats], region="[1:64,1:64]")  # compiled before
-    for module in (flat_pair, stack, check):
+    for module in (flat_pair, stack, check, left_of_frames):
         monkeypatch.setattr(module, "_ENOUGH_PIXELS", 2**16, raising=False)
     monkeypatch.setattr(residuals, "_FIRST_LOOK_PIXELS", 2**16)
     monkeypatch.setattr(pattern_check, "_PIXELS_AT_A_TIME", 2**16)
