@@ -47,8 +47,9 @@ def _flat(rng: np.random.Generator, light: npt.NDArray[np.float64], flux: Sequen
     """Return the master of flats that are simulated, with lone cosmic rays and a bias that has noise."""
     biases = _frames(FrameType.BIAS, [expose(_CAMERA, rng) for _ in range(10)])
     flats = [expose(_CAMERA, rng, light * one, cosmic_ray_fraction=1e-4) for one in flux]
-    known = {"noise_adu": READ_NOISE_E / GAIN}
-    return master_flat(_frames(FrameType.FLAT, flats), bias=master_bias(biases, **known), gain_e_per_adu=GAIN, **known)
+    noise_adu = READ_NOISE_E / GAIN
+    bias = master_bias(biases, noise_adu=noise_adu)
+    return master_flat(_frames(FrameType.FLAT, flats), bias=bias, noise_adu=noise_adu, gain_e_per_adu=GAIN)
 
 
 def prnu_rows(times: int) -> list[Row | None]:

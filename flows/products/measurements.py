@@ -188,7 +188,7 @@ def response_rows(
     found: Mapping[str, Estimate], filter_name: str | None, n_flat: int, common: Conditions
 ) -> list[NewMeasurement]:
     """Return how much the response of each amplifier's pixels scatters, in the light of one filter."""
-    details = {"n_bias": None, "n_flat": n_flat, "n_flat_pairs": None, "notes": []}
+    details: Mapping[str, Any] = {"n_bias": None, "n_flat": n_flat, "n_flat_pairs": None, "notes": []}
     return [
         NewMeasurement("prnu", name, *estimate, "master flat", filter=filter_name, details=details, **common)
         for name, estimate in found.items()
