@@ -79,8 +79,8 @@ def _with_the_service(top: Path) -> str:
     service = Service(top, settle_seconds=SETTLE_SECONDS)
     camera = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(2048, 2048))
     simple_night(service.incoming / "night", camera=camera, n_bias=10, n_flat=10)
-    service.start(within=PATIENCE_SECONDS)
     try:
+        service.start(within=PATIENCE_SECONDS)
         began = time.monotonic()
         said = ccdwatch(service.home, "process", service.incoming / "night", seconds=PATIENCE_SECONDS)
         assert said.returncode == 0, said.stderr
@@ -94,7 +94,7 @@ def _with_the_service(top: Path) -> str:
 
         bad, back = Trial(read_home(service.home), cost, by_command).measure()
     finally:
-        service.stop()
+        service.crash()
     assert max(bad, back) <= WITHIN_SECONDS, f"{bad:.0f} s after the mark and {back:.0f} s after it was taken back"
     return (
         f"20 frames of 2048²: made anew {bad:.1f} s after the mark, {back:.1f} s after it was taken back, pixels as at "
