@@ -38,6 +38,7 @@ from flows.home.processes import now
 from flows.products.figures import draw_pictures
 from flows.products.ingredients import (
     bias_for,
+    dark_in_bias,
     dark_of_flats,
     groups_of_run,
     measured,
@@ -193,6 +194,7 @@ def make_master_dark(home: Home, run_id: int) -> list[int]:
                 gain_e_per_adu=noise.gain_e_per_adu,
             )
             master, doubts = _repaired(home, run_id, product, make, group.frames, bias)
+            doubts = (*dark_in_bias(home, run_id, group), *doubts)
             publish = partial(publish_master, product=product, group=group, noise=noise, bias=bias)
             made.append(publish(home, run_id, master, doubts=doubts))
     return made

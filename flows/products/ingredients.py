@@ -182,6 +182,19 @@ def dark_of_flats(home: Home, run_id: int, flats: Sequence[SeriesFrame], bias: M
     return DarkOfFlats(tuple(masters), notes=tuple(notes))
 
 
+def dark_in_bias(home: Home, run_id: int, darks: FrameGroup) -> list[str]:
+    """Say that a master dark lacks what its bias holds of dark signal, where darks stand in for biases."""
+    held = max(
+        (one.info.exposure_time_s or 0.0 for one in biases_for(home, run_id, darks.frames) if is_long_dark(one)),
+        default=0.0,
+    )
+    if not held or not darks.exposure_s:
+        return []
+    return [
+        f"no biases: its signal is that of {darks.exposure_s - held:.4g} s, since darks of {held:.4g} s are taken off"
+    ]
+
+
 def light_of(flats: Sequence[SeriesFrame], bias: Master) -> float:
     """Return the median level of flats above their bias, in ADU."""
     dark_level = median(entry.level_adu for entry in bias.inputs)

@@ -154,3 +154,14 @@ def test_the_scatter_of_the_response_is_on_record_for_each_filter(
     assert found.keys() == {"B", "V"}
     assert abs(found["B"][0] - 0.02) < 4 * found["B"][1] < 0.002
     assert abs(found["V"][0] - 0.01) < 4 * found["V"][1] < 0.001
+
+
+def test_a_master_dark_without_biases_is_told_to_lack_what_the_dark_flats_hold(tmp_path: Path) -> None:
+    night = Night(tmp_path / "frames")
+    night.write("dark", 4.0, 4, said="DARKFLAT")
+    night.write("dark", 20.0, 4)
+    night.write("flat", 4.0, 4, light=LIGHT)
+    answer = ccdwatch("process", tmp_path / "frames", "--home", tmp_path / "home", "--json").json()
+    (dark,) = (one for one in answer["masters"] if one["kind"] == "dark")
+    assert dark["verdict"] == "suspect"
+    assert dark["remark"].startswith("no biases: its signal is that of 16 s, since darks of 4 s are taken off")
