@@ -16,7 +16,7 @@ from flows.home.processes import now
 
 if TYPE_CHECKING:
     from ccdcore.frames.frame import SeriesFrame
-    from ccdcore.reduction.master import Master
+    from ccdcore.reduction.master import Darks, Master
     from db.runs.masters import MasterOnRecord, NewMaster
     from flows.home.home import Home
 
@@ -25,7 +25,13 @@ _WANDERS, _FEWEST_CHANGES = 2.0, 3
 
 
 def judge_beside_champion(
-    home: Home, run_id: int, row: NewMaster, master: Master, frames: Sequence[SeriesFrame], bias: Master | None
+    home: Home,
+    run_id: int,
+    row: NewMaster,
+    master: Master,
+    frames: Sequence[SeriesFrame],
+    bias: Master | None,
+    dark: Darks | None,
 ) -> NewCertification | None:
     """Judge a master that is about to be written; None of one whose verdict is bad, which is for nothing anyway."""
     if row.verdict == "bad":
@@ -35,7 +41,7 @@ def judge_beside_champion(
     champion, words = _read(home, before.champion, master)
     witness, _ = _read(home, before.witness, master)
     usual = _WANDERS * median(before.changes) if len(before.changes) >= _FEWEST_CHANGES else 0.0
-    found = certify(master, frames, champion=champion, witness=witness, wander=usual, bias=bias)
+    found = certify(master, frames, champion=champion, witness=witness, wander=usual, bias=bias, dark=dark)
     return NewCertification(
         outcome=found.outcome,
         reason=f"{found.reason}{words}",

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ccdcore.certification.blocks import Blocks, looked_at, sigma_of
 from ccdcore.certification.change import Change, change_between
 from ccdcore.masters.stack import common_variance
-from ccdcore.reduction.master import Master
+from ccdcore.reduction.master import Darks, Master
 from ccdcore.reduction.reduce import CalibrationFrame, ReducedPixels
 
 Image = npt.NDArray[Any]
@@ -83,7 +83,7 @@ def certify(
     witness: Master | None = None,
     wander: float = 0.0,
     bias: Master | None = None,
-    dark: Master | None = None,
+    dark: Darks | None = None,
 ) -> Certification:
     r"""Judge a master by how it predicts frames that are not in it, beside the champion of its purpose.
 
@@ -187,7 +187,7 @@ class _Residuals:
         frames: Sequence[CalibrationFrame],
         scales: Sequence[float],
         bias: Master | None,
-        dark: Master | None,
+        dark: Darks | None,
     ) -> _Residuals:
         rows = looked_at(master.value.shape)
         variance = np.square(master.uncertainty[rows], dtype=np.float64)

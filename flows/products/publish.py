@@ -97,7 +97,7 @@ def publish_master(
         statistics=_statistics(master),
         remark="; ".join([*doubts, *remarks, *notes]) or None,
     )
-    row = replace(row, certification=judge_beside_champion(home, run_id, row, master, group.frames, bias))
+    row = replace(row, certification=judge_beside_champion(home, run_id, row, master, group.frames, bias, dark))
     used = _frames_of(master, of_run)
     cards = {**_cards(run, used, filter_name), **certification_cards(row.certification)}
     return _publish(home, run_id, row, master_hdulist(master, cards, _amplifiers(used, measured)))
