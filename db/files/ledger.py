@@ -165,8 +165,12 @@ def sightings(session: Session, *, host: str) -> list[Sighting]:
 
 
 def fingerprint(session: Session, *, host: str) -> tuple[int, ...]:
-    """Return what tells quickly whether `sightings` may be others than before: a dump may have been restored."""
-    parts = (File.id, File.size, File.mtime_ns % _PRIME, File.inode % _PRIME)
+    """Return what tells quickly whether `sightings` may be others than before.
+
+    A dump may have been restored, or a file have been put into quarantine since.
+    """
+    quarantined = case((File.state == FileState.QUARANTINED, File.id), else_=0)
+    parts = (File.id, File.size, File.mtime_ns % _PRIME, File.inode % _PRIME, quarantined)
     query = select(func.count(), *(func.coalesce(func.sum(part), 0) for part in parts)).where(File.host == host)
     return tuple(map(int, session.execute(query).one()))
 
