@@ -19,6 +19,7 @@ from astropy.io import fits
 from rich.progress import Progress
 
 from benchmarks.accuracy_cases import A00, RAMP, TRAPS, Case, Row, cases
+from benchmarks.accuracy_darks import DARKS, TIMES, dark_goals, dark_values, rate_rows
 from benchmarks.accuracy_flats import TIMES as PRNU_TIMES
 from benchmarks.accuracy_flats import prnu_rows, ramp_figures
 from ccdcore.cards.sections import Amplifier, Section
@@ -32,6 +33,7 @@ NAMES = {
     "auto": "`auto`",
     "corrected": "`auto`, `corrected_gain`",
     "read noise": "read noise",
+    **{way: way for way in ("dark current", "mode", "DSNU")},
 }
 MISSED = "**no**"
 
@@ -40,9 +42,12 @@ def measured(which: Sequence[Case], share: float) -> dict[str, dict[str, list[Ro
     """Measure all cases, all processors at work; ``share`` of the times that each asks for."""
     found: dict[str, dict[str, list[Row | None]]] = {one.name: {way: [] for way in one.ways} for one in which}
     jobs = [(number, seed) for number, one in enumerate(which) for seed in range(max(4, round(share * one.times)))]
+    found |= {one.name: {way: [] for way in _DARK_WAYS} for one in DARKS}
+    of_darks = [(number, seed) for number in range(len(DARKS)) for seed in range(max(4, round(share * TIMES)))]
     with Progress() as progress, ProcessPoolExecutor(os.cpu_count(), initializer=_alone) as pool:
-        task = progress.add_task("simulating and measuring", total=len(jobs))
-        for done in as_completed([pool.submit(_once, *job) for job in jobs]):
+        task = progress.add_task("simulating and measuring", total=len(jobs) + len(of_darks))
+        futures = [pool.submit(_once, *job) for job in jobs] + [pool.submit(dark_values, *job) for job in of_darks]
+        for done in as_completed(futures):
             name, rows = done.result()
             for way, row in rows.items():
                 found[name][way].append(row)
@@ -110,6 +115,8 @@ class Summary:
         ]
 
 
+_DARK_WAYS = ("dark current", "mode", "DSNU")
+
 HEADER = ["case", "way", "given", "bias (%)", "1 σ (%)", "mean pull", "width", "within 1 σ (%)", "2 σ (%)"]
 
 
@@ -169,6 +176,7 @@ def goals(
         *flat_goals(share),
         ("master's uncertainty over true scatter, N = 3 to 30", f"1 ± {off:.3f}", "1.00 ± 0.02", _met(off, 0.02, 0)),
         ("good samples rejected at 3 σ over Gaussian ones", f"{rejected:.2f}", "≤ 1.2", _met(rejected, 1.2, 0)),
+        *_goals_of_darks(found),
     ]
 
 
@@ -193,6 +201,16 @@ def flat_goals(share: float) -> list[tuple[str, str, str, str]]:
         ),
         ("its uncertainty over true scatter", f"{stated:.3f}", "1.00 ± 0.02", _met(stated - 1, 0.02, 0)),
     ]
+
+
+def _goals_of_darks(found: Mapping[str, Mapping[str, Sequence[Row | None]]]) -> list[tuple[str, str, str, str]]:
+    """Return the goals of darks, where they were measured."""
+    cases = [found[one.name] for one in DARKS if one.name in found]
+    if not cases:
+        return []
+    values = {way: [row for one in cases for row in one[way] if row is not None] for way in _DARK_WAYS}
+    rows = dark_goals(values, rate_rows())
+    return [(what, said, goal, _met(off, limit, known)) for what, said, off, goal, limit, known in rows]
 
 
 def _met(value: float, limit: float, uncertainty: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ccdcore.text import name_in_words, unit_text
 
-Product = Literal["gain and read noise", "parts of the noise", "bad pixels", "response of pixels"]
+Product = Literal["gain and read noise", "parts of the noise", "bad pixels", "response of pixels", "dark current"]
 """What quantities are measured together."""
 Place = Literal["overview", "links", "report", "page"]
 """Overview of the amplifiers, links of an instrument's page, table of a run's report, table of its page of pictures."""
@@ -68,6 +68,7 @@ class Quantity:
 _NOISE: Product = "parts of the noise"
 _PIXELS: Product = "bad pixels"
 _RESPONSE: Product = "response of pixels"
+_DARK: Product = "dark current"
 _ALL = (
     Quantity("gain", "e/ADU", shown=("overview", "links", "report", "page"), is_watched=True),
     Quantity("corrected_gain", "e/ADU", shown=("report",), heading="without brighter-fatter"),
@@ -91,6 +92,11 @@ _ALL = (
     Quantity("noisy_pixels", "pixels", _PIXELS),
     Quantity("nonlinear_pixels", "pixels", _PIXELS),
     Quantity("prnu", "fraction", _RESPONSE, words="PRNU"),
+    Quantity("dark_current", "e/s", _DARK, shown=("links", "page"), heading="dark current (e⁻/s)"),
+    Quantity("dark_current_mode", "e/s", _DARK),
+    Quantity("dsnu", "e/s", _DARK, words="DSNU"),
+    Quantity("hot_pixel_fraction", "fraction", _DARK),
+    Quantity("doubling_temperature", "K", _DARK),
 )
 
 QUANTITIES: Mapping[str, Quantity] = {one.name: one for one in _ALL}
@@ -102,6 +108,11 @@ WATCHED = tuple(one.name for one in _ALL if one.is_watched)
 def shown_in(place: Place) -> list[Quantity]:
     """Return the quantities that stand in a place, in order."""
     return [one for one in _ALL if place in one.shown]
+
+
+def is_of_darks(name: str) -> bool:
+    """Whether a quantity is measured on darks."""
+    return name in QUANTITIES and QUANTITIES[name].product == _DARK
 
 
 def label_of(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-_UNITS: Mapping[str, str] = {"e/ADU": "e⁻/ADU", "e": "e⁻", "adu": "ADU", "adu/s": "ADU/s"}
+_UNITS: Mapping[str, str] = {"e/ADU": "e⁻/ADU", "e": "e⁻", "adu": "ADU", "adu/s": "ADU/s", "e/s": "e⁻/s"}
 """Units as they are on record → as people write them, where that is not the same."""
 _UNIT_AT_THE_END = ("_adu", "_e")
 _MOST_DECIMALS = 6

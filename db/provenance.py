@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ccdcore.frames.groups import deciding_temperature, distance_k, same_exposure
+from ccdcore.quantities import is_of_darks
 from db.certification import certification_of
 from db.identifiers import TABLES, find
 from db.judgements.marks import Markable
@@ -76,7 +77,7 @@ def _measurement(session: Session, row: Measurement) -> dict[str, Any]:
         "wasDerivedFrom": _derived_from(
             session,
             row.run_id,
-            roles=("bias", "flat"),
+            roles=("bias", "dark" if is_of_darks(row.quantity) else "flat"),
             purpose="gain",
             filters=None if row.filter is None else {row.filter},
         ),

@@ -36,6 +36,8 @@ def judge_beside_champion(
     """Judge a master that is about to be written; None of one whose verdict is bad, which is for nothing anyway."""
     if row.verdict == "bad":
         return None
+    if row.kind == "darkrate":  # it follows from masters that were judged
+        return NewCertification(outcome="certified", reason="its master darks are certified", judged_at=now())
     with home.read_session() as session:
         before = predecessors(session, run_id=run_id, master=row)
     champion, words = _read(home, before.champion, master)

@@ -118,13 +118,15 @@ def _name_bits(header: fits.Header) -> None:
         header[f"MASKB{bit.bit_length() - 1}"] = (str(bit.name), f"meaning of bit value {bit.value}")
 
 
-def read_master(path: str | PathLike[str]) -> Master:
+def read_master(path: str | PathLike[str], *, mapped: bool = False) -> Master:
     """Read a master that was written from `master_hdulist`.
 
     Parameters
     ----------
     path : path-like
         The file.
+    mapped : bool
+        Whether its images stay in the file until some rows are asked for, in the byte order that they have there.
 
     Returns
     -------
@@ -136,15 +138,15 @@ def read_master(path: str | PathLike[str]) -> Master:
         If it is not a master's file.
     """
     try:
-        with fits.open(path, memmap=False) as hdus:
-            header = hdus[0].header
+        with fits.open(path, memmap=None if mapped else False) as hdus:
+            header, image = hdus[0].header, np.asarray if mapped else _native
             exposures = header.get("EXPMIN"), header.get("EXPMAX")
             return Master(
                 kind=header["IMAGETYP"].lower().removeprefix(_MASTER.lower()),
-                value=_native(hdus[0].data),
-                uncertainty=_native(hdus["UNCERT"].data),
-                mask=_native(hdus["MASK"].data),
-                n_used=_native(hdus["NCOMBINE"].data),
+                value=image(hdus[0].data),
+                uncertainty=image(hdus["UNCERT"].data),
+                mask=image(hdus["MASK"].data),
+                n_used=image(hdus["NCOMBINE"].data),
                 unit=header["BUNIT"],
                 clip_sigma=(float(header["CLIPLOW"]), float(header["CLIPHIGH"])),
                 inputs=tuple(_input(row) for row in hdus["PROVENANCE"].data),

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-MasterKind: TypeAlias = Literal["bias", "dark", "flat", "stack"]
+MasterKind: TypeAlias = Literal["bias", "dark", "darkrate", "flat", "stack"]
 """What a master corrects for; a stack is one of frames of any kind, made by hand."""
 
 

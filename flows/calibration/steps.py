@@ -20,9 +20,8 @@ from ccdcore.frames.series import is_long_dark, with_stand_ins
 from ccdcore.frames.series_health import judge_series
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.bad_pixels import find_bad_pixels
-from ccdcore.masters.build import master_bias, master_dark, master_flat
+from ccdcore.masters.build import master_bias, master_flat
 from ccdcore.masters.file import read_master
-from ccdcore.masters.repair import without_culprits
 from ccdcore.masters.varying import parted_light
 from ccdcore.reduction.master import MaskBit
 from ccdcore.reduction.overscan import believed_overscans
@@ -35,16 +34,17 @@ from db.runs.measurements import record_measurements, run_measurements
 from db.runs.runs import get_run
 from flows.home.home import Home
 from flows.home.processes import now
+from flows.masters.darks import make_master_darks
+from flows.masters.repair import repaired
 from flows.products.figures import draw_pictures
 from flows.products.ingredients import (
     bias_for,
-    dark_in_bias,
     dark_of_flats,
     groups_of_run,
     measured,
     noise_of_run,
-    noise_on_record,
     product_of,
+    require_enough,
     spoilt_pixels,
 )
 from flows.products.measurements import bad_pixel_rows, conditions
@@ -60,7 +60,7 @@ from flows.runs.plan import frames_of_set
 from flows.runs.verification import GONE, require_unchanged, verify_inputs
 
 if TYPE_CHECKING:
-    from ccdcore.masters.build import CalibrationFrame, Master
+    from ccdcore.masters.build import Master
     from ccdcore.reduction.master import Darks
 
 
@@ -169,34 +169,11 @@ def make_master_bias(home: Home, run_id: int) -> list[int]:
     for group in groups_of_run(home, run_id, FrameType.BIAS, biases):
         product = product_of(FrameType.BIAS, group)
         with producing(home, run_id, product, group.frames):
-            _require_enough(product, FrameType.BIAS, group.frames, recipe.min_frames)
+            require_enough(product, FrameType.BIAS, group.frames, recipe.min_frames)
             noise = noise_of_run(home, run_id)
             make = partial(master_bias, recipe=recipe, noise_adu=noise.read_noise_adu)
-            master, doubts = _repaired(home, run_id, product, make, group.frames)
+            master, doubts = repaired(home, run_id, product, make, group.frames)
             made.append(publish_master(home, run_id, master, product=product, group=group, noise=noise, doubts=doubts))
-    return made
-
-
-def make_master_dark(home: Home, run_id: int) -> list[int]:
-    """Combine the darks of the set, bias-subtracted, one master an exposure and temperature."""
-    recipe = home.settings.recipes.dark
-    made = []
-    for group in groups_of_run(home, run_id, FrameType.DARK, used_frames(home, run_id, FrameType.DARK)):
-        product = product_of(FrameType.DARK, group)
-        with producing(home, run_id, product, group.frames):
-            _require_enough(product, FrameType.DARK, group.frames, recipe.min_frames)
-            bias, noise = bias_for(home, run_id, "dark", group.frames), noise_on_record(home, run_id, group.frames)
-            make = partial(
-                master_dark,
-                bias=bias,
-                recipe=recipe,
-                noise_adu=noise.read_noise_adu,
-                gain_e_per_adu=noise.gain_e_per_adu,
-            )
-            master, doubts = _repaired(home, run_id, product, make, group.frames, bias)
-            doubts = (*dark_in_bias(home, run_id, group), *doubts)
-            publish = partial(publish_master, product=product, group=group, noise=noise, bias=bias)
-            made.append(publish(home, run_id, master, doubts=doubts))
     return made
 
 
@@ -209,7 +186,7 @@ def make_master_flats(home: Home, run_id: int) -> list[int]:
     for filter_name, flats in groups.items():
         product = product_name("flat", filter_name)
         with producing(home, run_id, product, flats):
-            _require_enough(product_name("flat"), FrameType.FLAT, flats, home.settings.recipes.flat.min_frames)
+            require_enough(product_name("flat"), FrameType.FLAT, flats, home.settings.recipes.flat.min_frames)
             made.append(_make_master_flat(home, run_id, product, flats))
     return made
 
@@ -248,7 +225,7 @@ def _flat_of_the_lit(
     noise, gain = measured(home, run_id, "read_noise_adu"), measured(home, run_id, "gain")
     try:
         make = partial(master_flat, bias=bias, dark=dark, recipe=recipe, noise_adu=noise, gain_e_per_adu=gain)
-        return _repaired(home, run_id, product, make, flats, bias, dark)
+        return repaired(home, run_id, product, make, flats, bias, dark)
     except NoLightError as error:
         lit = [flat for flat in flats if flat.path not in error.reasons]
         if len(lit) < recipe.min_frames:
@@ -321,7 +298,7 @@ STEPS = (
     Step("series health", judge_frames, is_for_all=True),
     Step("gain and read noise", measure),
     Step("master bias", make_master_bias),
-    Step("master dark", make_master_dark),
+    Step("master dark", make_master_darks),
     Step("master flat", make_master_flats),
     Step("response of pixels", measure_response),
     Step("bad pixels", make_bad_pixel_mask),
@@ -333,35 +310,3 @@ STEPS = (
 
 Pictures and trends come last: numbers do not wait for them.
 """
-
-
-def _repaired(
-    home: Home,
-    run_id: int,
-    product: str,
-    make: Callable[[Sequence[CalibrationFrame]], Master],
-    frames: Sequence[SeriesFrame],
-    bias: Master | None = None,
-    dark: Darks | None = None,
-) -> tuple[Master, tuple[str, ...]]:
-    """Make a master of the frames that are alike, leave out the others, and return it with what is doubtful."""
-    fewest = getattr(home.settings.recipes, frames[0].info.frame_type).min_frames
-    made = without_culprits(make, frames, fewest=fewest, bias=bias, dark=dark)
-    for frame in frames:
-        if frame.sha256 in made.left_out:
-            leave_out(home, run_id, product, [frame], made.left_out[frame.sha256])
-    return made.master, made.doubts
-
-
-def _require_enough(product: str, kind: FrameType, frames: Sequence[SeriesFrame], fewest: int) -> None:
-    """Look whether there are frames enough to make a master of.
-
-    Raises
-    ------
-    InsufficientDataError
-        If there are too few.
-    """
-    if len(frames) < fewest:
-        raise InsufficientDataError(
-            f"no {product}: at least {fewest} are needed, {len(frames)} usable; see [recipes.{kind}] min_frames"
-        )

@@ -48,7 +48,7 @@ def draw_pictures(home: Home, run_id: int) -> list[int]:
         def draw(name: str, figure: Callable[[], Figure]) -> None:
             _draw(home, run_id, folder, name, figure)
 
-        images = _draw_masters(home, run_id, [row for row in rows if row.kind != "mask"], draw)
+        images = _draw_masters(home, run_id, [row for row in rows if row.kind not in {"mask", "darkrate"}], draw)
         if transfers := [one for one in _transfers(measured) if one.curve]:
             draw("Photon transfer", lambda: variance_against_mean(transfers, title="Variance against mean"))
         if spectra := _spectra(measured):

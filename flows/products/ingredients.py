@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
 from statistics import median
@@ -62,6 +62,7 @@ class Noise:
 
     read_noise_adu: Mapping[str, float] | None = None
     gain_e_per_adu: Mapping[str, float] | None = None
+    gain_uncertainty: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -276,20 +277,25 @@ def noise_of_run(home: Home, run_id: int) -> Noise:
 
 def noise_on_record(home: Home, run_id: int, frames: Sequence[SeriesFrame]) -> Noise:
     """Return the noise that the run measured, or else the last good values on record before some frames."""
-    own = noise_of_run(home, run_id)
-    read_noise, notes = _or_on_record(home, run_id, frames, "read_noise_adu", own.read_noise_adu)
-    gain, more = _or_on_record(home, run_id, frames, "gain", own.gain_e_per_adu)
-    return Noise(read_noise, gain, (*notes, *more))
+    read_noise, notes = _or_on_record(home, run_id, frames, "read_noise_adu")
+    gain, more = _or_on_record(home, run_id, frames, "gain")
+    return Noise(
+        {name: value for name, (value, _) in read_noise.items()} or None,
+        {name: value for name, (value, _) in gain.items()} or None,
+        {name: uncertainty for name, (_, uncertainty) in gain.items() if uncertainty is not None},
+        (*notes, *more),
+    )
 
 
 def _or_on_record(
-    home: Home, run_id: int, frames: Sequence[SeriesFrame], quantity: str, own: Mapping[str, float] | None
-) -> tuple[Mapping[str, float] | None, tuple[str, ...]]:
+    home: Home, run_id: int, frames: Sequence[SeriesFrame], quantity: str
+) -> tuple[Mapping[str, tuple[float, float | None]], tuple[str, ...]]:
     """Return values of this run, or the last good ones on record where an amplifier has none; and where from."""
-    found: dict[str, float] = dict(own or {})
     notes: dict[str, None] = {}
     with home.read_session() as session:
         run = get_run(session, run_id)
+        rows = reliable(home, run_measurements(session, run_id))
+        found = {row.amplifier: (row.value, row.uncertainty) for row in rows if row.quantity == quantity}
         for amplifier in (one.name for one in frames[0].amplifiers if one.name not in found):
             earlier = earlier_values(
                 session,
@@ -302,6 +308,20 @@ def _or_on_record(
                 only_good=True,
             )
             for one in earlier:
-                found[amplifier] = one.value
+                found[amplifier] = one.value, one.uncertainty
                 notes[f"{label_of(quantity)} of {one.observed_at:%Y-%m-%d} (measurement {one.measurement_id})"] = None
-    return found or None, tuple(notes)
+    return found, tuple(notes)
+
+
+def require_enough(product: str, kind: FrameType, frames: Sequence[SeriesFrame], fewest: int) -> None:
+    """Look whether there are frames enough to make a master of.
+
+    Raises
+    ------
+    InsufficientDataError
+        If there are too few.
+    """
+    if len(frames) < fewest:
+        raise InsufficientDataError(
+            f"no {product}: at least {fewest} are needed, {len(frames)} usable; see [recipes.{kind}] min_frames"
+        )

@@ -75,7 +75,7 @@ def publish_master(
     filter_name = group.frames[0].info.filter if master.kind == "flat" else None
     name = MasterName(master.kind, run.configuration, filter_name, group.exposure_s, group.named_c)
     path = master_path(name, instrument=run.instrument, night=run.night, run_id=run_id)
-    remarks = _check(master, group.frames, noise, bias, dark)
+    remarks = () if master.kind == "darkrate" else _check(master, group.frames, noise, bias, dark)
     own = None if master.kind == "bias" else master_bias_for(home, run_id, group.frames)
     doubts = [*doubts, *_doubts(master.kind, measured, own, of_run)]
     notes = [*notes, *noise.notes, *filter(None, [stand_ins_of(of_run.frames)]), *of_run.remarks]

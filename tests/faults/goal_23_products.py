@@ -35,7 +35,7 @@ NUMBERS = {
     "gain": "flows.products.measuring.measure_gain",
     "parts of the noise": "flows.products.measuring.measure_noise",
     "master bias": "flows.calibration.steps.master_bias",
-    "master dark 60 s": "flows.calibration.steps.master_dark",
+    "master dark 60 s": "flows.masters.darks.master_dark",
     "master flat V": "flows.calibration.steps.master_flat",
     "bad pixels": "flows.calibration.steps.find_bad_pixels",
     "references": "flows.calibration.steps.refresh_references",

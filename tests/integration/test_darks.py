@@ -70,6 +70,12 @@ def reasons(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(row["reason"] for row in rows)
 
 
+def measured(tmp_path: Path, quantity: str) -> list[dict[str, Any]]:
+    rows = ccdwatch("trends", quantity, "--home", tmp_path / "home", "--format", "json").json()
+    assert isinstance(rows, list)
+    return rows
+
+
 def references(tmp_path: Path) -> set[str]:
     return {path.name for path in (tmp_path / "home" / "reference").rglob("*.fits")}
 
@@ -95,13 +101,64 @@ def test_two_temperatures_make_two_masters_within_a_percent_of_the_truth(tmp_pat
         assert normal == pytest.approx(600 * truths[one["temperature_c"]] / 1.5, rel=0.01)
     assert {"master_dark_bin1x1_600s_-20C.fits", "master_dark_bin1x1_600s_-16C.fits"} <= references(tmp_path)
     assert "master_bias_bin1x1.fits" in references(tmp_path)
+    assert {"master_darkrate_bin1x1_-20C.fits", "master_darkrate_bin1x1_-16C.fits"} <= references(tmp_path)
+    cold, warm = measured(tmp_path, "dark_current")
+    assert (cold["ccd_temperature_c"], warm["ccd_temperature_c"]) == (-20.0, -16.0)
+    for row, rate in zip((cold, warm), truths.values(), strict=True):
+        assert abs(row["value"] - rate) < 4 * row["uncertainty"] < 0.1 * rate
+    (doubling,) = measured(tmp_path, "doubling_temperature")
+    truth = 4 * np.log(2) / np.log(1.6)
+    assert doubling["value"] == pytest.approx(truth, abs=4 * doubling["uncertainty"])
+    assert doubling["uncertainty"] < 0.1 * truth
+
+
+def test_short_darks_do_not_spoil_the_rate_of_long_ones(tmp_path: Path, night: Night) -> None:
+    night.biases()
+    night.flats()
+    night.darks(1.0)
+    night.darks(600.0)
+    answer = processed(tmp_path)
+    assert [(one["exposure_s"], one["verdict"]) for one in masters(answer)] == [(1.0, "ok"), (600.0, "ok")]
+    (made,) = masters(answer, "darkrate")
+    assert (made["verdict"], made["exposure_s"], made["n_combined"]) == ("ok", 1.0, 10)
+    assert Path(made["path"]).name.startswith("darkrate_bin1x1_r")
+    rate, long = (read_master(one["path"]) for one in (made, masters(answer)[1]))
+    header = fits.getheader(made["path"])
+    assert (header["BUNIT"], header["EXPTIME"]) == ("adu/s", 1.0)
+    normal = long.value < np.median(long.value) + 20
+    assert np.std(rate.value[normal]) <= 1.1 * np.std(long.value[normal] / 600)
+    assert np.median(rate.value) == pytest.approx(0.1 / 1.5, rel=0.01)
+    (current,) = measured(tmp_path, "dark_current")
+    assert current["value"] == pytest.approx(0.1, abs=4 * current["uncertainty"])
+    assert measured(tmp_path, "hot_pixel_fraction")[0]["value"] == pytest.approx(1e-3, abs=7e-4)
+    assert {row["unit"] for row in measured(tmp_path, "dsnu")} == {"e/s"}
+
+
+def test_a_camera_that_does_not_scale_offers_no_rate(tmp_path: Path, night: Night) -> None:
+    night.biases()
+    night.flats()
+    glow = np.zeros(CAMERA.shape)
+    glow[:64, :64] = 400.0
+    for seconds in (60.0, 300.0):
+        for _ in range(5):
+            night.write("dark", expose(CAMERA, night.rng, 0.1 * seconds + glow), seconds)
+    answer = processed(tmp_path)
+    assert [one["verdict"] for one in masters(answer)] == ["ok", "ok"]
+    assert masters(answer, "darkrate") == []
+    (told,) = [row["reason"] for row in answer["excluded"]]
+    assert told.startswith("no master darkrate: the dark signal of 60, 300 s does not scale with the exposure: of the")
+    assert told.endswith("only darks of equal exposure are used")
 
 
 def test_a_second_temperature_gives_the_first_its_name(tmp_path: Path, night: Night) -> None:
     night.biases()
     night.darks(60.0)
     processed(tmp_path)
-    assert references(tmp_path) == {"master_bias_bin1x1.fits", "master_dark_bin1x1_60s.fits"}
+    assert references(tmp_path) == {
+        "master_bias_bin1x1.fits",
+        "master_dark_bin1x1_60s.fits",
+        "master_darkrate_bin1x1.fits",
+    }
     later = Night(tmp_path / "later", day=1)
     later.biases()
     later.darks(60.0, CCD_TEMP=-16.0)

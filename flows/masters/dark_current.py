@@ -1,0 +1,92 @@
+"""What is measured of the dark signal of a run, as rows of the record."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from ccdcore.darks.dark_current import DarkCurrent, measure_dark_current
+from ccdcore.darks.doubling import doubling_temperature
+from ccdcore.errors import InsufficientDataError
+from ccdcore.frames.groups import FrameGroup
+from db.runs.measurements import NewMeasurement
+from flows.home.home import Home
+from flows.home.processes import now
+from flows.masters.dark_rates import all_of, good_masters, rate_of
+from flows.products.ingredients import bias_for, noise_on_record
+from flows.products.measurements import conditions
+
+_NO_COUNTS = dict.fromkeys(("n_bias", "n_flat", "n_flat_pairs"))
+"""Of frames that a dark current does not come from."""
+
+
+def dark_currents(
+    home: Home, run_id: int, made: Mapping[int, FrameGroup]
+) -> list[tuple[FrameGroup, DarkCurrent, tuple[str, ...]]]:
+    """Measure the dark current of each amplifier by the masters of one temperature; by the longest where none scales.
+
+    Raises
+    ------
+    InsufficientDataError
+        If there is no gain.
+    """
+    good, group = good_masters(home, run_id, made), all_of(made.values())
+    if not good:
+        return []
+    bias, noise = bias_for(home, run_id, "dark rate", group.frames), noise_on_record(home, run_id, group.frames)
+    if noise.gain_e_per_adu is None:
+        raise InsufficientDataError("no dark current in electrons without a gain: take flats, once")
+    found = rate_of(good, bias, noise)
+    if found.not_scaling is not None:
+        found = rate_of(good[-1:], bias, noise)
+    return [
+        (
+            group,
+            measure_dark_current(
+                found.master,
+                one,
+                gain_e_per_adu=noise.gain_e_per_adu[one.name],
+                gain_uncertainty=noise.gain_uncertainty.get(one.name) or 0.0,
+            ),
+            noise.notes,
+        )
+        for one in group.frames[0].amplifiers
+        if one.name in noise.gain_e_per_adu
+    ]
+
+
+def current_rows(currents: Sequence[tuple[FrameGroup, DarkCurrent, tuple[str, ...]]]) -> list[NewMeasurement]:
+    """Return what was measured of the dark signal as rows of the record; by how much it doubles, where it warmed."""
+    rows = []
+    of_amplifier: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    for group, one, notes in currents:
+        common = conditions(group.frames, now())
+        values = {
+            "dark_current": (one.median, one.median_uncertainty),
+            "dark_current_mode": (one.mode, one.mode_uncertainty),
+            "dsnu": (one.dsnu, one.dsnu_uncertainty),
+            "hot_pixel_fraction": (one.hot_fraction, one.hot_fraction_uncertainty),
+        }
+        details = {**_NO_COUNTS, "n_dark": len(group.frames), "n_pixels": one.n_pixels, "notes": list(notes)}
+        rows += [
+            NewMeasurement(name, one.amplifier, *value, "master darks", details=details, **common)
+            for name, value in values.items()
+        ]
+        if group.temperature_c is not None:
+            of_amplifier[one.amplifier].append((group.temperature_c, one.median, one.median_uncertainty))
+    frames = [frame for group, _, _ in currents for frame in group.frames]
+    for amplifier, some in of_amplifier.items():
+        if (found := doubling_temperature(some)) is not None:
+            details = {**_NO_COUNTS, "currents": some, "notes": []}
+            value = found.kelvin, found.uncertainty
+            rows.append(
+                NewMeasurement(
+                    "doubling_temperature",
+                    amplifier,
+                    *value,
+                    "master darks",
+                    details=details,
+                    **conditions(frames, now()),
+                )
+            )
+    return rows

@@ -1,0 +1,68 @@
+"""The dark rate of the master darks of one temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+
+import numpy as np
+
+from ccdcore.darks.rate import DarkRate, dark_rate
+from ccdcore.errors import InsufficientDataError
+from ccdcore.frames.groups import FrameGroup, one_group
+from ccdcore.masters.build import Master
+from ccdcore.masters.file import read_master
+from db.runs.current import product_name
+from db.runs.masters import run_masters
+from flows.home.home import Home
+from flows.products.ingredients import Noise, bias_for, noise_on_record
+from flows.products.publish import publish_master
+from flows.runs.lacks import producing
+
+
+def make_dark_rate(home: Home, run_id: int, made: Mapping[int, FrameGroup]) -> list[int]:
+    """Publish the rate of the masters of one temperature, by their ids, where the camera scales."""
+    group = all_of(made.values())
+    product = product_name("darkrate", temperature_c=group.named_c)
+    rates: list[int] = []
+    with producing(home, run_id, product):
+        good = good_masters(home, run_id, made)
+        if not good:
+            raise InsufficientDataError(f"no {product}: none of its master darks is certified")
+        bias, noise = bias_for(home, run_id, "dark rate", group.frames), noise_on_record(home, run_id, group.frames)
+        found = rate_of(good, bias, noise)
+        if found.not_scaling is not None:
+            raise InsufficientDataError(f"no {product}: {found.not_scaling}; only darks of equal exposure are used")
+        notes = [] if len(good) > 1 else ["of one exposure: whether the dark signal scales with it is not known"]
+        rates.append(
+            publish_master(
+                home, run_id, found.master, product=product, group=group, noise=noise, bias=bias, notes=notes
+            )
+        )
+    return rates
+
+
+def all_of(groups: Iterable[FrameGroup]) -> FrameGroup:
+    """Return the frames of all exposures of one temperature as one group; a rate is for one second."""
+    some = tuple(groups)
+    together = one_group([frame for group in some for frame in group.frames])
+    return replace(together, exposure_s=1.0, group_c=some[0].group_c, is_named=some[0].is_named)
+
+
+def good_masters(home: Home, run_id: int, keys: Collection[int]) -> list[Master]:
+    """Return those masters of the run that are not bad and certified, by their ids, the shortest exposure first."""
+    with home.read_session() as session:
+        rows = [
+            row for row in run_masters(session, run_id) if row.id in keys and row.verdict != "bad" and row.certified
+        ]
+    ordered = sorted(rows, key=lambda row: row.exposure_s or 0)
+    return [read_master(home.path / row.path, mapped=True) for row in ordered]
+
+
+def rate_of(darks: Sequence[Master], bias: Master, noise: Noise) -> DarkRate:
+    """Return the rate of master darks of one temperature, by the noise that is expected of their frames."""
+    read_noise, gain = (fmean(of.values()) if of else None for of in (noise.read_noise_adu, noise.gain_e_per_adu))
+    if read_noise is None:
+        read_noise = float(np.sqrt(np.mean(np.square(bias.uncertainty[bias.good]) * bias.n_used[bias.good])))
+    return dark_rate(darks, bias, read_noise_adu=read_noise, gain_e_per_adu=gain)
