@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -149,3 +150,45 @@ def test_the_table_has_the_columns_asked_for_and_lines_stay_lines() -> None:
 def test_cells_are_shown_as_they_are() -> None:
     text = written([{"name": "[bold]x[/bold] :smile: \x1b[31m\nnext"}], "table", ("name",)).decode()
     assert text.strip().splitlines()[-1].strip() == "[bold]x[/bold] :smile:  [31m next"
+
+
+def on_a_terminal(patch: pytest.MonkeyPatch, rows: list[dict[str, Any]], short: tuple[str, ...]) -> list[str]:
+    """Return the lines of a table on a terminal of 80 columns, without their colours."""
+    patch.setenv("FORCE_COLOR", "1")  # rich then takes what it writes to for a terminal
+    patch.setenv("COLUMNS", "80")
+    out, _ = printed(lambda: show(rows, format_name="table", columns=tuple(rows[0]), short=short, empty=""))
+    return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", out.decode()).splitlines() if line.strip()]
+
+
+RESULT: dict[str, Any] = {
+    "id": 1234,
+    "instrument": "a camera of a long name at the 1.5 m telescope",
+    "configuration": "bin1x1_fast_gain100_offset50_1024x1024",
+    "result": "1.93204 ± 0.00022 e⁻/ADU",
+    "began_at": "2022-09-19T21:00:00.123456+00:00",
+    "filter": None,
+    "verdict": "unjudged",
+}
+
+
+@pytest.mark.parametrize("instruments", [["testcam"], ["testcam"] * 2, ["testcam", RESULT["instrument"]]])
+def test_a_table_fits_a_terminal(monkeypatch: pytest.MonkeyPatch, instruments: list[str]) -> None:
+    rows = [{**RESULT, "instrument": name} for name in instruments]
+    lines = on_a_terminal(monkeypatch, rows, ("id", "instrument", "configuration", "filter", "result", "verdict"))
+    assert max(map(len, lines)) <= 80
+    whole = [line for line in lines if RESULT["result"] in line and line.endswith("unjudged") and "1234" in line]
+    assert len(whole) == len(rows)
+    # Whose rows they are is said once where it is the same in all; a column of nothing is none.
+    assert ("instrument testcam" in lines[0]) == (len(set(instruments)) == 1)
+    assert RESULT["configuration"] in lines[0]
+    assert "filter" not in "".join(lines)
+
+
+def test_times_are_to_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "2022-09-19 21:00:00" in on_a_terminal(monkeypatch, [RESULT], ("id", "began_at"))[-1].split("  ")
+    assert b"2022-09-19T21:00:00.123456+00:00" in written([RESULT], "json")
+
+
+def test_all_columns_are_shown_where_nobody_asks_for_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    (heading, *_) = on_a_terminal(monkeypatch, [{"id": 1, "instrument": "testcam", "filter": None}], ())
+    assert heading.split() == ["id", "instrument", "filter"]
