@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from ccdcore.quantities import QUANTITIES, Product
+from ccdcore.quantities import QUANTITIES, Product, is_of_darks
 from db.schema.models import CalibrationSet, Frame, Instrument, Lack, Master, Measurement, Outcome, Run
 
 CURRENT_RUN = and_(Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None))
@@ -18,6 +18,10 @@ CURRENT_RUN = and_(Run.outcome == Outcome.DONE, Run.superseded_by_id.is_(None))
 _STEP: Product = "gain and read noise"
 _MASK: Product = "bad pixels"
 """The product that the mask is made in, too."""
+
+
+_OF_DARKS = "master dark"
+"""What darks of all exposures are called, and those of which the rate and the dark current are made."""
 
 
 def product_name(
@@ -103,6 +107,8 @@ def _last_made(session: Session, set_id: int, read: _Reader) -> list[_Product]:
         runs[one.run_id].purposes.add(one.purpose)
     for lack in session.scalars(select(Lack).join(Run, Lack.run_id == Run.id).where(*done)):
         runs[lack.run_id].lacks[lack.product] = lack.is_failure
+        if lack.is_failure and lack.product.startswith(_OF_DARKS):  # one that failed costs their rate, too
+            runs[lack.run_id].lacks[_OF_DARKS] = True
     newer: list[_Made] = []
     found: list[_Product] = []
     for _, made in sorted(runs.items(), reverse=True):
@@ -117,6 +123,7 @@ def _masters(session: Session, done: Iterable[ColumnElement[bool]]) -> Iterable[
     query = select(*columns).join(Run, Master.run_id == Run.id)
     for key, run_id, kind, product in session.execute(query.where(*done)):
         names = (product, product_name(kind)) if kind != "mask" else (_MASK,)
+        names += (_OF_DARKS,) if kind == "darkrate" else ()
         yield _Product(key, run_id, (kind, product), names)
 
 
@@ -132,7 +139,8 @@ def _names_of(quantity: str, amplifier: str) -> tuple[str, ...]:
     product = QUANTITIES[quantity].product if quantity in QUANTITIES else _STEP
     if product == _MASK:
         return (_MASK,)
-    parts = (product,) if product != _STEP else ("gain", "read noise")
+    parts: tuple[str, ...] = (product,) if product != _STEP else ("gain", "read noise")
+    parts += (_OF_DARKS,) if is_of_darks(quantity) else ()
     return _STEP, *parts, f"{product} of amplifier {amplifier}"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from sqlalchemy.exc import OperationalError
 
 from ccdcore.errors import ChangedFrameError
-from ccdcore.quantities import QUANTITIES
+from ccdcore.quantities import QUANTITIES, is_of_darks
 from db.runs.masters import run_masters
 from db.runs.measurements import run_measurements
 from db.runs.runs import RunOnRecord, current_runs, failed_runs, list_runs
@@ -129,7 +129,7 @@ def _check_one(home: Home, product: str, error: Exception, whole: set[str]) -> N
     assert [one["message"] for one in found.failed_runs] == [last.message], f"{what}: status says {found.failed_runs}"
     assert current.id == last.id
     kinds = sorted(path.name.split("_")[1] for path in (home.path / "reference").rglob("*.fits"))
-    assert kinds == ["bias", "dark", "flat"], f"{what}: a good master is in force no more: {kinds}"
+    assert kinds == ["bias", "dark", "darkrate", "flat"], f"{what}: a good master is in force no more: {kinds}"
     first, ended = replace(current, attempt=1), current.ended_at
     assert ended is not None
     assert next_attempt(first, ended) is None, f"{what}: made again without a pause"
@@ -191,6 +191,7 @@ def _of(product: str) -> set[str]:
     """Name what there is not where a product failed, and what can be only where it is."""
     of_noise = {"fixed_pattern_adu", "row_noise_adu", "column_noise_adu", "pickup_adu", "noise_tail_fraction"}
     of_mask = {"master mask", *(f"{kind}pixels" for kind in ("bad_", "hot_", "dead_", "noisy_", "nonlinear_"))}
+    of_darks = {name for name in QUANTITIES if is_of_darks(name)}
     pictures = {
         f"Master-{kind}-{what}" for kind in (product[7:].replace(" ", "-"),) for what in ("frames", "histogram")
     }
@@ -205,8 +206,8 @@ def _of(product: str) -> set[str]:
         },
         "parts of the noise": {*of_noise, "Noise-spectrum"},
         "master bias": {product, *of_mask, *pictures},
-        "master dark 60 s": {"master dark", *pictures},
-        "master flat V": {"master flat", "dead_pixels", *pictures},
+        "master dark 60 s": {"master dark", "master darkrate", *of_darks, *pictures},
+        "master flat V": {"master flat", "dead_pixels", "prnu", *pictures},
         "bad pixels": of_mask,
         "picture All on one page": {"All-on-one-page"},
         "picture of the trend of the gain": {"Trend-of-the-gain"},
