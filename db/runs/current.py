@@ -122,7 +122,7 @@ def _masters(session: Session, done: Iterable[ColumnElement[bool]]) -> Iterable[
     columns = Master.id, Master.run_id, Master.kind, Master.product
     query = select(*columns).join(Run, Master.run_id == Run.id)
     for key, run_id, kind, product in session.execute(query.where(*done)):
-        names = (product, product_name(kind)) if kind != "mask" else (_MASK,)
+        names: tuple[str, ...] = (product, product_name(kind)) if kind != "mask" else (_MASK,)
         names += (_OF_DARKS,) if kind == "darkrate" else ()
         yield _Product(key, run_id, (kind, product), names)
 
