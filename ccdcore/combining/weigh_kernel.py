@@ -139,7 +139,7 @@ def _leave_out(
         _pulls_of(values, weights, i, centre, kept[2, i], model, without, usable, pulls)
         stretch = max(1.0, _MAD_TO_SIGMA * np.median(pulls[usable]) * (1 - 1 / np.sqrt(n - 1)))
         off = d - sums[1] / sums[0]
-        if abs(off) <= _limit(off, stretch * abs(off) / pull, rule):
+        if not (pull > 0 and abs(off) > _limit(off, stretch * abs(off) / pull, rule)):  # nothing is far of equal values
             break
         sums[:] = without
         to.n_rejected[far] += 1

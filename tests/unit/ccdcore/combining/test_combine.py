@@ -192,6 +192,13 @@ def test_what_is_far_for_the_noise_of_its_own_frame_is_left_out_however_faint_th
     np.testing.assert_allclose(image.rejected_fraction[6:], 1 / 90, rtol=0.05)
 
 
+def test_none_of_equal_values_is_far():
+    frames = [np.full((1, 1), value, np.uint8) for value in (60, 56, 60, 60, 60)]
+    scales, weights = (2.0, 0.5, 2.0, 0.5, 2.0), (1.6, 1.6, 1.0, 0.6, 0.1)
+    image = combine(frames, clip_sigma=(7, np.inf), scale=scales, weights=weights, noise=0, gain_e_per_adu=1.5)
+    assert (image.value[0, 0], image.n_used[0, 0]) == (120, 3)
+
+
 def test_equal_weights_are_none():
     frames = [np.full((3, 4), level, np.uint16) for level in (7, 9, 10)]
     same(combine(frames, noise=1.0, weights=[3, 3, 3]), combine(frames, noise=1.0))
