@@ -72,6 +72,7 @@ def certification_cards(one: NewCertification | None) -> Mapping[str, Any]:
         return {"CERTIFD": (False, "may be used: see CERTWHY"), "CERTWHY": "its verdict is bad"}
     figures = one.figures
     return {
+        "LONGSTRN": ("OGIP 1.0", "CERTWHY goes on in CONTINUE"),
         "CERTIFD": (one.outcome == "certified", "may be used: see CERTWHY"),
         "CERTWHY": one.reason,
         "CERTREF": (one.champion_id and f"master:{one.champion_id}", "the one in force, judged beside"),

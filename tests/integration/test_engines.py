@@ -248,7 +248,7 @@ def test_a_product_that_fails_costs_no_other_and_shows_in_prefect(
     assert (made["outcome"], made["message"]) == ("done", state.message)
     for told in ("done, but 2 products failed", "master flat V: IndexError: what nobody foresaw", "All on one page"):
         assert told in made["message"]
-    assert {row["kind"] for row in table(home, "master")} == {"bias", "dark", "mask"}
+    assert {row["kind"] for row in table(home, "master")} == {"bias", "dark", "darkrate", "mask"}
     assert {row["quantity"] for row in table(home, "measurement")} > {"gain", "read_noise"}
     with get_client(sync_client=True) as client:
         tasks = client.read_task_runs(

@@ -85,7 +85,7 @@ def test_a_database_that_knows_none_of_the_masters_is_refused(made: Path, tmp_pa
         said = f"belongs to another home, {other.path} on"
     elif how == "tables emptied":
         with closing(sqlite3.connect(made / "ccdwatch.db")) as database, database:
-            for table in ("home", "master", "run", "file", "frame"):
+            for table in ("home", "certification", "master", "run", "file", "frame"):
                 database.execute(f"DELETE FROM {table}")
     else:
         for path in made.glob("ccdwatch.db*"):
