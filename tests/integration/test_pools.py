@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(sys.executable).parent
 AUTH = "observer:dark sky"
 OF_THE_RUNNING = {
-    "began_at", "ended_at", "engine", "flow_run_id", "host", "path", "paths", "registered_at", "sha256",
+    "began_at", "ended_at", "certified_at", "engine", "flow_run_id", "host", "path", "paths", "registered_at", "sha256",
 }  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def test_a_dask_cluster_does_the_steps(place: Place, by_the_local_engine: list[l
         made = place.let_frames_land()
         done = {key for key, _, end, *_ in cluster.scheduler.transition_log if end == "memory"}
     assert made["work_pool_name"] is None
-    assert len(done) == 9
+    assert len(done) == 10
     assert place.results() == by_the_local_engine
 
 

@@ -33,7 +33,7 @@ each_unit = pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.stem)
 def understand(words: list[str]) -> None:
     """Let click read the words after ``ccdwatch``; nothing is run."""
     command: click.Command = cli
-    while isinstance(command, click.Group):
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         found = command.get_command(click.Context(command), words[0])
         assert found is not None, f"there is no command {words[0]}"
         command, words = found, words[1:]
