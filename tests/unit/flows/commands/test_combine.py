@@ -114,7 +114,9 @@ def test_thresholds_are_one_or_two_positive_numbers(files, output, words):
 
 
 PAUSE = """
-import sys, time
+import signal, sys, time
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored where tests run in the background
 
 def pause(*_):  # in the midst of the work, until the signal comes
     print("at work", flush=True)
