@@ -12,7 +12,7 @@ from ccdcore.frames.groups import FrameGroup
 from db.runs.measurements import NewMeasurement
 from flows.home.home import Home
 from flows.home.processes import now
-from flows.masters.dark_rates import all_of, good_masters, rate_of
+from flows.masters.dark_rates import all_of, doubts_about, good_masters, rate_of
 from flows.products.ingredients import bias_for, noise_on_record
 from flows.products.measurements import conditions
 
@@ -22,7 +22,7 @@ _NO_COUNTS = dict.fromkeys(("n_bias", "n_flat", "n_flat_pairs"))
 
 def dark_currents(
     home: Home, run_id: int, made: Mapping[int, FrameGroup]
-) -> list[tuple[FrameGroup, DarkCurrent, tuple[str, ...]]]:
+) -> list[tuple[FrameGroup, DarkCurrent, tuple[str, ...], str | None]]:
     """Measure the dark current of each amplifier by the masters of one temperature; by the longest where none scales.
 
     Raises
@@ -49,17 +49,20 @@ def dark_currents(
                 gain_uncertainty=noise.gain_uncertainty.get(one.name) or 0.0,
             ),
             noise.notes,
+            "; ".join(doubts_about(home, run_id, made)) or None,
         )
         for one in group.frames[0].amplifiers
         if one.name in noise.gain_e_per_adu
     ]
 
 
-def current_rows(currents: Sequence[tuple[FrameGroup, DarkCurrent, tuple[str, ...]]]) -> list[NewMeasurement]:
+def current_rows(
+    currents: Sequence[tuple[FrameGroup, DarkCurrent, tuple[str, ...], str | None]],
+) -> list[NewMeasurement]:
     """Return what was measured of the dark signal as rows of the record; by how much it doubles, where it warmed."""
     rows = []
     of_amplifier: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
-    for group, one, notes in currents:
+    for group, one, notes, doubt in currents:
         common = conditions(group.frames, now())
         values = {
             "dark_current": (one.median, one.median_uncertainty),
@@ -69,12 +72,12 @@ def current_rows(currents: Sequence[tuple[FrameGroup, DarkCurrent, tuple[str, ..
         }
         details = {**_NO_COUNTS, "n_dark": len(group.frames), "n_pixels": one.n_pixels, "notes": list(notes)}
         rows += [
-            NewMeasurement(name, one.amplifier, *value, "master darks", details=details, **common)
+            NewMeasurement(name, one.amplifier, *value, "master darks", remark=doubt, details=details, **common)
             for name, value in values.items()
         ]
         if group.temperature_c is not None:
             of_amplifier[one.amplifier].append((group.temperature_c, one.median, one.median_uncertainty))
-    frames = [frame for group, _, _ in currents for frame in group.frames]
+    frames = [frame for group, *_ in currents for frame in group.frames]
     for amplifier, some in of_amplifier.items():
         if (found := doubling_temperature(some)) is not None:
             details = {**_NO_COUNTS, "currents": some, "notes": []}

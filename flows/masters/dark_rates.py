@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from statistics import fmean
 
 import numpy as np
@@ -35,11 +36,8 @@ def make_dark_rate(home: Home, run_id: int, made: Mapping[int, FrameGroup]) -> l
         if found.not_scaling is not None:
             raise InsufficientDataError(f"no {product}: {found.not_scaling}; only darks of equal exposure are used")
         notes = [] if len(good) > 1 else ["of one exposure: whether the dark signal scales with it is not known"]
-        rates.append(
-            publish_master(
-                home, run_id, found.master, product=product, group=group, noise=noise, bias=bias, notes=notes
-            )
-        )
+        publish = partial(publish_master, product=product, group=group, noise=noise, bias=bias)
+        rates.append(publish(home, run_id, found.master, doubts=doubts_about(home, run_id, made), notes=notes))
     return rates
 
 
@@ -58,6 +56,13 @@ def good_masters(home: Home, run_id: int, keys: Collection[int]) -> list[Master]
         ]
     ordered = sorted(rows, key=lambda row: row.exposure_s or 0)
     return [read_master(home.path / row.path, mapped=True) for row in ordered]
+
+
+def doubts_about(home: Home, run_id: int, keys: Collection[int]) -> list[str]:
+    """Say what is wrong with those master darks of the run, by their ids, that a rate is made of."""
+    with home.read_session() as session:
+        rows = [row for row in run_masters(session, run_id) if row.id in keys and row.certified]
+    return [f"its {row.product} is suspect: {row.remark}" for row in rows if row.verdict == "suspect"]
 
 
 def rate_of(darks: Sequence[Master], bias: Master, noise: Noise) -> DarkRate:

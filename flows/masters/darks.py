@@ -37,7 +37,7 @@ def make_master_darks(home: Home, run_id: int) -> list[int]:
     alike: dict[float | None, dict[int, FrameGroup]] = defaultdict(dict)
     for key, group in made.items():
         alike[group.group_c][key] = group
-    currents: list[tuple[FrameGroup, DarkCurrent, tuple[str, ...]]] = []
+    currents: list[tuple[FrameGroup, DarkCurrent, tuple[str, ...], str | None]] = []
     rates = []
     for some in alike.values():
         rates += make_dark_rate(home, run_id, some)

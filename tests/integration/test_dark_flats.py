@@ -165,3 +165,7 @@ def test_a_master_dark_without_biases_is_told_to_lack_what_the_dark_flats_hold(t
     (dark,) = (one for one in answer["masters"] if one["kind"] == "dark")
     assert dark["verdict"] == "suspect"
     assert dark["remark"].startswith("no biases: its signal is that of 16 s, since darks of 4 s are taken off")
+    (rate,) = (one for one in answer["masters"] if one["kind"] == "darkrate")
+    assert (rate["verdict"], dark["remark"] in rate["remark"]) == ("suspect", True)
+    (current,) = ccdwatch("trends", "dark_current", "--home", tmp_path / "home", "--format", "json").json()
+    assert (current["verdict"], dark["remark"] in current["remark"]) == ("suspect", True)
