@@ -63,6 +63,7 @@ class Bench:
         self.show("ccdwatch, whole job, one thread", one, f"{one['seconds'][0] / self.ours:.2f} × all processors")
         self.row("ccdwatch, engine (arrays in memory)", "engine", self.biases, 5)
         self.row("ccdwatch, scaled", "scaled", self.biases, 3)
+        self.row("ccdwatch, scaled and weighted", "scaled", self.biases, 3, "weighted")
         self.row("ccdwatch, 1 % of the pixels masked", "masked", self.biases, 3)
         if not self.quick:
             self.others()

@@ -46,14 +46,15 @@ def engine(paths: Sequence[str], times: int) -> dict[str, Any]:
     return {"seconds": best_of(times, lambda: combine(stack))}
 
 
-def scaled(paths: Sequence[str], times: int) -> dict[str, Any]:
-    """Combine files that are scaled, as flats are."""
+def scaled(paths: Sequence[str], times: int, how: str = "equal") -> dict[str, Any]:
+    """Combine files that are scaled, as flats are; ``weighted`` as those of different light are."""
     from ccdcore.combining.combine import combine
 
     scale = np.linspace(0.5, 1.5, len(paths))
+    weights = 1 / scale if how == "weighted" else None
     combine(paths[:2])
-    combine(paths, scale=scale)
-    return {"seconds": best_of(times, lambda: combine(paths, scale=scale))}
+    combine(paths, scale=scale, weights=weights)
+    return {"seconds": best_of(times, lambda: combine(paths, scale=scale, weights=weights))}
 
 
 def masked(paths: Sequence[str], times: int) -> dict[str, Any]:
