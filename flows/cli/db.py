@@ -16,6 +16,7 @@ from flows.config.settings import load_settings
 from flows.home.home import open_home, read_home
 from flows.home.identity import adopt as tie
 from flows.home.renaming import rename_files
+from flows.products.references import refresh_references
 
 
 @click.group()
@@ -37,7 +38,9 @@ def upgrade(home: Path) -> None:
     Example:
       ccdwatch db upgrade
     """
-    say(f"{open_home(home).engine.url.render_as_string()}: the schema is up to date")
+    opened = open_home(home, make=False)
+    refresh_references(opened)  # masters may go by other names in the new schema
+    say(f"{opened.engine.url.render_as_string()}: the schema is up to date")
 
 
 @db.command()
@@ -102,5 +105,5 @@ def rename_host(old: str, home: Path) -> None:
     Example:
       ccdwatch db rename-host dome-pc
     """
-    for line in rename_files(open_home(home), old):
+    for line in rename_files(open_home(home, make=False), old):
         say(line)

@@ -31,7 +31,7 @@ def mark(identifier: str, said: Literal["bad", "good"], why: str, undo: bool, ho
       ccdwatch mark frame:7 bad --undo --why "it was frame 8"
     """
     which = sha256_of_path(identifier) or identifier
-    click.echo(judging.mark(open_home(home), which, said, why=why, who=user(), undo=undo))
+    click.echo(judging.mark(open_home(home, make=False), which, said, why=why, who=user(), undo=undo))
 
 
 @click.command()
@@ -48,4 +48,4 @@ def note(instrument: str, words: str, at: datetime | None, undo: bool, home: Pat
       ccdwatch note m2-ml "controller exchanged" --at 2026-10-03
     """
     when = at and at.replace(tzinfo=UTC)
-    click.echo(judging.note(open_home(home), instrument, words, who=user(), at=when, undo=undo))
+    click.echo(judging.note(open_home(home, make=False), instrument, words, who=user(), at=when, undo=undo))

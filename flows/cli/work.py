@@ -36,7 +36,7 @@ def process(paths: tuple[Path, ...], home: Path, as_json: bool) -> None:
     Example:
       ccdwatch process /data/2022-09-19 --json
     """
-    _work(home, lambda opened, progress: process_now(opened, paths, progress=progress), as_json=as_json)
+    _work(home, lambda opened, progress: process_now(opened, paths, progress=progress), as_json=as_json, make=True)
 
 
 @click.command()
@@ -74,10 +74,15 @@ def backfill(home: Path, since: datetime | None, as_json: bool) -> None:
 
 
 def _work(
-    home: Path, work: Callable[[Home, Progress], dict[str, Any]], *, as_json: bool, nothing: str | None = None
+    home: Path,
+    work: Callable[[Home, Progress], dict[str, Any]],
+    *,
+    as_json: bool,
+    nothing: str | None = None,
+    make: bool = False,
 ) -> None:
     """Do work on request, print its results, and end with status 1 where something failed."""
-    opened = open_home(home)
+    opened = open_home(home, make=make)
     for line in words_of_renamed(opened):
         say(line)
     with progress_bar() as progress:

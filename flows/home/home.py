@@ -85,8 +85,18 @@ class Home:
         return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
 
 
-def open_home(path: Path, *, watch: tuple[Path, ...] = ()) -> Home:
+def open_home(path: Path, *, watch: tuple[Path, ...] = (), make: bool = True) -> Home:
     """Open a home for work: make what is missing, bring the schema up to date, record the instrument entries.
+
+    Parameters
+    ----------
+    path : Path
+        Its directory.
+    watch : tuple of Path
+        Directories to watch; empty for those of the configuration.
+    make : bool
+        Whether to begin a record where there is none, as only those may that put something on it: a mistyped home is
+        not to become one.
 
     Raises
     ------
@@ -95,8 +105,7 @@ def open_home(path: Path, *, watch: tuple[Path, ...] = ()) -> Home:
     """
     settings = load_settings(path, watch=watch)
     identity.require_the_same(path)
-    if settings.database_path is not None and not settings.database_path.exists():
-        identity.require_record(settings, None)
+    _require_begun(settings, make=make)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -124,9 +133,7 @@ def read_home(path: Path) -> Home:
     """
     settings = load_settings(path)
     identity.require_the_same(path)
-    if settings.database_path is not None and not settings.database_path.exists():
-        identity.require_record(settings, None)
-        raise SettingsError(f"{path}: nothing is on record here: type ccdwatch process DIR, or give another --home")
+    _require_begun(settings, make=False)
     engine = make_engine(settings.database_url, make=False)
     try:
         require_schema(engine)
@@ -134,6 +141,17 @@ def read_home(path: Path) -> Home:
     except (SettingsError, DatabaseError):
         engine.dispose()
         raise
+
+
+def _require_begun(settings: Settings, *, make: bool) -> None:
+    """Make sure that a home has a record, or may begin one."""
+    if settings.database_path is None or settings.database_path.exists():
+        return
+    identity.require_record(settings, None)
+    if not make:
+        raise SettingsError(
+            f"{settings.home}: nothing is on record here: type ccdwatch process DIR, or give another --home"
+        )
 
 
 def home_id(path: Path) -> str:

@@ -272,6 +272,26 @@ def test_a_home_without_a_record_says_what_to_type(tmp_path: Path, what: str) ->
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["backfill"],
+        ["retry", "run:1"],
+        ["mark", "frame:1", "bad", "--why", "lamp"],
+        ["note", "testcam", "new controller"],
+        ["db", "upgrade"],
+        ["db", "check"],
+        ["db", "rename-host", "dome"],
+    ],
+)
+def test_a_mistyped_home_does_not_become_one(tmp_path: Path, words: list[str]) -> None:
+    nowhere = tmp_path / "ccdwtach"
+    said = ccdwatch(*words, "--home", nowhere)
+    assert (said.status, said.out) == (2, b"")
+    assert said.err.startswith(f"ccdwatch: {nowhere}: nothing is on record here: type ccdwatch process DIR")
+    assert not nowhere.exists()
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (("frobnicate",), "No such command 'frobnicate'"),
