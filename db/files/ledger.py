@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, and_, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, case, delete, false, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from ccdcore.text import readable
@@ -327,14 +327,15 @@ def quarantine(session: Session, file_id: int, *, owner: str | None, reason: str
 
 
 def send_back(
-    session: Session, file_id: int, *, owner: str, reason: str, rest_until: datetime, most: int, now: datetime
+    session: Session, file_id: int, *, owner: str, reason: str, rest_until: datetime, most: int | None, now: datetime
 ) -> bool:
     """Let a file wait for more bytes or better times, not ready again before ``rest_until``.
 
-    After ``most`` tries it is put into quarantine instead. A claim that ran out is no try: whatever ended its owner,
-    it was not known to be this file.
+    After ``most`` tries it is put into quarantine instead; without such a limit it was no try. Nor is a claim that ran
+    out: whatever ended its owner, it was not known to be this file.
     """
-    is_last = File.tries + 1 >= most
+    tries = File.tries + (most is not None)
+    is_last = false() if most is None else tries >= most
     given_up = f"given up after {most} tries; {reason}; when the cause is gone, type ccdwatch retry file:{file_id}"
     return _end_claim(
         session,
@@ -344,7 +345,7 @@ def send_back(
         now=now,
         reason=case((is_last, readable(given_up)), else_=readable(reason)),
         lease_until=case((is_last, None), else_=rest_until),
-        tries=File.tries + 1,
+        tries=tries,
     )
 
 

@@ -5,6 +5,7 @@ They are forked from a server process that has imported what reading needs, and 
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import resource
@@ -45,6 +46,11 @@ MEMORY, MEMORY_PER_BYTE = 3 * 2**28, 8
 
 Those are the bytes that it says it holds when decompressed, as far as what was really written can hold as many: a
 sparse file counts as long as what takes room on disk."""
+_LOST = {
+    *(errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.ESHUTDOWN, errno.ECONNRESET, errno.ECONNABORTED),
+    *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENODEV, errno.ENXIO),
+}
+"""What the system says of files on a share whose server is away, or on a disk that was unplugged."""
 _GRACE_SECONDS = 5.0
 _NO_LOSS = "No file is to blame, and none is lost: they are read at the next try"
 
@@ -55,6 +61,10 @@ class ReaderStartError(ExpectedError):
 
 class ReadingError(Exception):
     """A reader did not come to the end of a file, by its fault or that of the moment; the message is the reason."""
+
+
+class ShareLostError(ReadingError):
+    """The disk or share that a file is on does not answer, which is the fault of no file."""
 
 
 def require_same(path: Path, root: Path, signature: tuple[int, int, int]) -> None:
@@ -261,8 +271,16 @@ def _guarded(look: Callable[[], Found], memory: int) -> Found | Exception:
     try:
         return look()
     except CcdError as error:
-        return error
+        return _of_the_moment(error.__cause__) or error
     except MemoryError:
         return ReadingError(f"needs more than {memory / 2**20:.0f} MiB of memory to be read")
     except Exception as error:  # noqa: BLE001 - whatever one file does, the others are read
-        return ReadingError(f"{type(error).__name__}: {error}")
+        return _of_the_moment(error) or ReadingError(f"{type(error).__name__}: {error}")
+
+
+def _of_the_moment(error: BaseException | None) -> ReadingError | None:
+    """Return what says nothing of a file: its disk or share did not give it; a disk that is dying (EIO) may be it."""
+    if not isinstance(error, OSError) or error.errno not in {*_LOST, errno.EIO}:
+        return None
+    kind = ReadingError if error.errno == errno.EIO else ShareLostError
+    return kind(f"cannot be read: {error.strerror}: is its disk or share there?")

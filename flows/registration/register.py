@@ -26,7 +26,14 @@ from flows.home.home import Home
 from flows.home.lost_database import is_database_lost
 from flows.home.processes import HOST, is_gone, now, own_start
 from flows.registration.dates import window_of_frame
-from flows.registration.reader_pool import READERS, Readers, ReaderStartError, ReadingError, require_same
+from flows.registration.reader_pool import (
+    READERS,
+    Readers,
+    ReaderStartError,
+    ReadingError,
+    ShareLostError,
+    require_same,
+)
 from flows.retries import FILE_REST, FILE_TRIES
 
 if TYPE_CHECKING:
@@ -150,7 +157,8 @@ def _register(home: Home, owner: str, file: FileRow, reading: Future[MeasuredFra
     except CcdError as error:
         _set_aside(home, owner, file, str(error), rest_until=None)
     except ReadingError as error:
-        _set_aside(home, owner, file, str(error), rest_until=now() + FILE_REST)
+        tries = None if isinstance(error, ShareLostError) else FILE_TRIES
+        _set_aside(home, owner, file, str(error), rest_until=now() + FILE_REST, tries=tries)
         return True
     except Exception as error:
         if is_disk_full(error):  # no fault of the file: it is claimed again when there is room
@@ -201,12 +209,18 @@ def _entry(home: Home, info: ExposureInfo) -> Instrument | None:
     return next((entry for entry in same if entry.is_valid_at(info.date_obs)), None)
 
 
-def _set_aside(home: Home, owner: str, file: FileRow, reason: str, *, rest_until: datetime | None) -> None:
-    """Put a file into quarantine, or let it rest before it is tried again."""
+def _set_aside(
+    home: Home,
+    owner: str,
+    file: FileRow,
+    reason: str,
+    *,
+    rest_until: datetime | None,
+    tries: int | None = FILE_TRIES,
+) -> None:
+    """Put a file into quarantine, or let it rest before it is tried again: so often, or as often as need be."""
     with home.write_session() as session:
         if rest_until is None:
             ledger.quarantine(session, file.id, owner=owner, reason=reason, now=now())
         else:
-            ledger.send_back(
-                session, file.id, owner=owner, reason=reason, rest_until=rest_until, most=FILE_TRIES, now=now()
-            )
+            ledger.send_back(session, file.id, owner=owner, reason=reason, rest_until=rest_until, most=tries, now=now())

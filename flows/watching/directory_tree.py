@@ -73,8 +73,11 @@ class Tree:
         """Return the file's signature, or None where there is no file that counts."""
         try:
             status = os.lstat(path)
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             self.skipped.pop(path, None)
+            return None
+        except OSError as error:  # a folder that may be listed and not entered, a share that was lost
+            self._skip(path, f"cannot be looked at: {error.strerror}")
             return None
         reason = None
         if stat.S_ISLNK(status.st_mode):

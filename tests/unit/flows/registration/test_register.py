@@ -1,17 +1,24 @@
 """Registration: whatever lies among the files, each gets its verdict on the ledger and the good ones their frames."""
 
+import errno
 import os
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from ccdcore.io.plain_files import file_errors
 from db.files import ledger
 from db.files.ledger import FileRow, Sighting
 from db.schema.models import FileState
 from flows.home.home import Home, open_home
 from flows.home.processes import now
+from flows.registration.reader_pool import Readers, _guarded
 from flows.registration.register import register_files
+from flows.retries import FILE_TRIES
 from flows.watching.directory_tree import sighting
 from tests.faults.hostile import DATA_END, PLAIN, TABLE
 
@@ -88,3 +95,48 @@ def test_a_truncated_file_that_was_quiet_is_set_aside(home: Home, incoming: Path
     assert file.state is FileState.QUARANTINED
     assert file.reason is not None
     assert file.reason.startswith("is cut off")
+
+
+def read_again(home: Home, seen: Sighting) -> FileRow:
+    """Read a file now, without its rest, and return its row."""
+    with home.read_session() as session:
+        (file,) = ledger.files_at(session, [seen], host=home.settings.host)
+    register_files(home, file_ids=[file.id])
+    with home.read_session() as session:
+        return ledger.files_at(session, [seen], host=home.settings.host)[0]
+
+
+def read_in_vain(number: int) -> Callable[..., NoReturn]:
+    """What a reader does with a file that the system does not give."""
+
+    def measure(*_: object, **__: object) -> NoReturn:
+        answer = _guarded(partial(_refuse, number), 0)
+        assert isinstance(answer, Exception)
+        raise answer
+
+    return measure
+
+
+def _refuse(number: int) -> NoReturn:
+    with file_errors(Path("a.fits")):
+        raise OSError(number, os.strerror(number))
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("number", "ends"),
+    [(errno.ESTALE, False), (errno.EHOSTDOWN, False), (errno.ENODEV, False), (errno.EIO, True)],
+)
+def test_a_share_that_is_lost_costs_no_file_a_try(
+    home: Home, incoming: Path, monkeypatch: pytest.MonkeyPatch, number: int, *, ends: bool
+) -> None:
+    (incoming / "a.fits").write_bytes(PLAIN)
+    seen = sighted(incoming, "a.fits")
+    with monkeypatch.context() as while_lost:
+        while_lost.setattr(Readers, "measure", read_in_vain(number))
+        files = [registered(home, seen)["a.fits"]]
+        files += [read_again(home, seen) for _ in range(FILE_TRIES - 1)]
+    assert all(f"cannot be read: {os.strerror(number)}" in (file.reason or "") for file in files)
+    assert files[-1].state is (FileState.QUARANTINED if ends else FileState.SETTLING)
+    assert files[-1].tries == (FILE_TRIES if ends else 0)
+    assert read_again(home, seen).state is FileState.DONE

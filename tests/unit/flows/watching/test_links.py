@@ -1,9 +1,11 @@
 """Links to frames and folders are followed; what is passed over is said, and nothing in a home is read through one."""
 
+import errno
 import logging
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,28 @@ def seen(tree: Tree, *, top: Path | None = None) -> list[str]:
 
 def names(left_out: list[dict[str, str]]) -> dict[str, str]:
     return {Path(one["path"]).name: one["reason"] for one in left_out}
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EACCES, errno.EIO])
+def test_what_cannot_be_looked_at_is_told(
+    home: Home, incoming: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for name in ("lost.fits", "there.fits"):
+        (incoming / name).write_bytes(PLAIN)
+    lstat = os.lstat
+
+    def of_a_lost_share(path: Any, *words: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith("lost.fits"):
+            raise OSError(number, os.strerror(number), path)
+        return lstat(path, *words, **options)
+
+    tree = tree_of(incoming, home)
+    with monkeypatch.context() as while_lost:
+        while_lost.setattr(os, "lstat", of_a_lost_share)
+        assert seen(tree) == ["there.fits"]
+    assert tree.skipped == {str(incoming / "lost.fits"): f"cannot be looked at: {os.strerror(number)}"}
+    assert seen(tree) == ["lost.fits", "there.fits"]
+    assert not tree.skipped
 
 
 def test_links_to_files_are_followed_wherever_they_lead(home: Home, incoming: Path, archive: Path) -> None:
