@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ccdcore.io.write import new_file
+from ccdcore.text import one_line
 from db.errors import DatabaseError
 from db.sqlite_file import hold_to_file
 
@@ -129,25 +130,41 @@ def upgrade(engine: Engine) -> None:
     Raises
     ------
     DatabaseError
-        If rows would point to nothing afterwards; the schema is then left as it was.
+        If rows would point to nothing afterwards, a newer version made the schema, or the database refuses; the schema
+        is then left as it was.
     """
-    from alembic import command
+    shown = engine.url.render_as_string()
+    try:
+        with engine.connect() as connection:
+            # A table that is rebuilt must not take its children with it, and SQLite
+            # lets this be switched outside a transaction only.
+            _switch_foreign_keys(connection, on=False)
+            try:
+                with connection.begin():
+                    _upgrade(connection, shown)
+            finally:
+                _switch_foreign_keys(connection, on=True)
+    except DBAPIError as error:
+        cause = str(error.orig).strip().partition("\n")[0]
+        raise DatabaseError(
+            f"{shown}: the schema could not be brought up to date ({cause}): check that you may write"
+            " there, and on a server that the user may create tables in the schema"
+        ) from error
 
+
+def _upgrade(connection: Connection, shown: str) -> None:
+    from alembic import command, util
+
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
     config = _alembic_config()
-    with engine.connect() as connection:
-        # A table that is rebuilt must not take its children with it, and SQLite
-        # lets this be switched outside a transaction only.
-        _switch_foreign_keys(connection, on=False)
-        try:
-            with connection.begin():
-                if not _is_sqlite(engine):
-                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK})
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-                if problems := _foreign_key_problems(connection):
-                    raise DatabaseError(f"the schema was not upgraded: {'; '.join(problems)}; restore a backup")
-        finally:
-            _switch_foreign_keys(connection, on=True)
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except util.CommandError as error:
+        raise DatabaseError(f"{shown}: {_words_of(_revision(connection))}") from error
+    if problems := _foreign_key_problems(connection):
+        raise DatabaseError(f"the schema was not upgraded: {'; '.join(problems)}; restore a backup")
 
 
 def _switch_foreign_keys(connection: Connection, *, on: bool) -> None:
@@ -175,12 +192,36 @@ def require_schema(engine: Engine) -> None:
     """
     try:
         with engine.execution_options(read_only=True).connect() as connection:
-            revision = connection.scalar(text("SELECT version_num FROM alembic_version"))
+            revision = _revision(connection)
     except DBAPIError:
         revision = None
     if revision != HEAD:
-        shown = engine.url.render_as_string()
-        raise DatabaseError(f"{shown}: the schema is at revision {revision}, not at {HEAD}: type ccdwatch db upgrade")
+        raise DatabaseError(f"{engine.url.render_as_string()}: {_words_of(revision)}")
+
+
+def _revision(connection: Connection) -> str | None:
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
+
+
+def _words_of(revision: str | None) -> str:
+    """Say what to do about a schema of another revision than that of this version."""
+    if revision is not None and revision > HEAD:
+        return (
+            f"a newer ccdwatch has made the schema, of revision {revision}, and this one knows them up to {HEAD}:"
+            " install the newer one, or restore a copy of the database from before it"
+        )
+    return f"the schema is at revision {revision or 'none'}, not at {HEAD}: type ccdwatch db upgrade"
+
+
+def words_of_error(engine: Engine, error: SQLAlchemyError) -> str:
+    """Return in one line why the database could not be used: its schema, where an older copy was restored under us."""
+    try:
+        with engine.execution_options(read_only=True).connect() as connection:
+            revision = _revision(connection)
+    except SQLAlchemyError:
+        revision = HEAD
+    return _words_of(revision) if revision != HEAD else one_line(getattr(error, "orig", None) or error)
 
 
 def is_blank(engine: Engine) -> bool:
@@ -208,7 +249,7 @@ def _schema_problems(connection: Connection) -> list[str]:
     current = MigrationContext.configure(connection).get_current_revision()
     if current == head:
         return []
-    return [f"the schema is at revision {current or 'none'}, not at {head}: type ccdwatch db upgrade"]
+    return [_words_of(current)]
 
 
 def backup(engine: Engine, target: Path) -> None:

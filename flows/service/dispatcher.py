@@ -15,7 +15,7 @@ from threading import Event, Thread
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ccdcore.text import one_line
+from db.engine import words_of_error
 from db.files import ledger
 from db.judgements.marks import last_line
 from db.runs.lifecycle import fail_run
@@ -343,6 +343,5 @@ def _work(watcher: Watcher, dispatcher: Dispatcher, mistake: str | None) -> str 
     except PrefectUnavailableError as error:
         return redact(error.in_words)
     except SQLAlchemyError as error:
-        why = getattr(error, "orig", None) or error
-        return redact(f"the database cannot be used, work waits: {one_line(why)}")
+        return redact(f"the database cannot be used, work waits: {words_of_error(home.engine, error)}")
     return None

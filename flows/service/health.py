@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ccdcore.text import number_of, one_line
+from ccdcore.text import number_of
+from db.engine import words_of_error
 from db.files import ledger
 from db.files.ledger import FileRow
 from db.frames.revisions import Disagreement
@@ -98,7 +99,7 @@ def condition(home: Home) -> Condition:
             findings += _of_runs(session, runs, at)
         findings += words_of_renamed(home)
     except SQLAlchemyError as error:
-        findings.append(f"the database cannot be read: {one_line(getattr(error, 'orig', error))}")
+        findings.append(f"the database cannot be read: {words_of_error(home.engine, error)}")
     ages = {
         "watcher": _age(heartbeat.at if heartbeat else None, at),
         "scan": _age(heartbeat.scanned_at if heartbeat else None, at),

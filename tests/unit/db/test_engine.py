@@ -1,6 +1,7 @@
 """Opening, upgrading, checking and copying the database; many writers at once."""
 
 import multiprocessing
+import re
 import sqlite3
 from pathlib import Path
 
@@ -215,6 +216,25 @@ def test_an_older_schema_is_named_with_what_to_type(engine: Engine) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     with pytest.raises(DatabaseError, match=f"at revision 0000, not at {HEAD}: type ccdwatch db upgrade"):
         require_schema(engine)
+
+
+def test_a_schema_of_a_newer_version_is_told_as_such(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '8888'"))
+    said = f"a newer ccdwatch has made the schema, of revision 8888, and this one knows them up to {HEAD}: install"
+    for use in (require_schema, upgrade):
+        with pytest.raises(DatabaseError, match=said):
+            use(engine)
+    assert [problem[: len(said)] for problem in check(engine)] == [said]
+
+
+def test_a_server_that_lets_no_table_be_made_is_told_as_such(postgresql_url: str) -> None:
+    engine = make_engine(f"{postgresql_url}?options=-csearch_path%3Dnowhere")
+    said = "could not be brought up to date (no schema has been selected to create in): check that you may write there"
+    with pytest.raises(DatabaseError, match=re.escape(said)) as caught:
+        upgrade(engine)
+    assert "\n" not in str(caught.value)
+    engine.dispose()
 
 
 def test_a_server_that_goes_away_without_a_word_is_given_up(postgresql_url: str) -> None:
