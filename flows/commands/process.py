@@ -38,8 +38,6 @@ from flows.runs.plan import UNDONE, Plan, plans_of, run_name, settles_at
 from flows.watching.directory_tree import sighting
 from flows.watching.named_files import find_files
 
-"""How long a service's Prefect may be away: it is started again where it ends."""
-
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 
@@ -133,7 +131,8 @@ def backfill(home: Home, *, since: date | None = None, progress: Progress = lamb
     with home.read_session() as session:
         believed = at + timedelta(seconds=settle)
         summaries = set_summaries(session, host=host, since=since, believed_until=believed)
-    complete = {one.id for one in summaries if settles_at(one, settle) <= at}
+    # One that has results was complete once, and is told to be stale.
+    complete = {one.id for one in summaries if one.latest_run is not None or settles_at(one, settle) <= at}
     remade = {plan.set_id for plan in plans_of(home, complete, at)}
     made = _make_runs(home, remade, progress)
     return _answer(home, held, remade, made)

@@ -38,8 +38,8 @@ def refresh_references(home: Home) -> None:
         current, ever = current_reference(session, at=now()), list_masters(session, superseded=True)
     been: dict[Path, list[MasterOnRecord]] = defaultdict(list)
     for one in ever:
-        for is_named in (False, True):
-            been[_place(home, one, is_named=is_named)].append(one)
+        for place in _places_ever(home, one):
+            been[place].append(one)
     targets = {home.path / place: home.path / one.path for place, one in places_of(current).items()}
     for target, source in targets.items():
         if not _is_plain(home, source) or (target.exists() and target.samefile(source)):
@@ -66,8 +66,12 @@ def places_of(current: Sequence[MasterOnRecord]) -> dict[Path, MasterOnRecord]:
     }
 
 
-def _place(home: Home, one: MasterOnRecord, *, is_named: bool) -> Path:
-    return home.path / _below(one, is_named=is_named)
+def _places_ever(home: Home, one: MasterOnRecord) -> list[Path]:
+    """Return where a master may have been put; a dark rate had the name of a dark before there were darks of times."""
+    names = [MasterName("dark", one.configuration)] if one.kind == "darkrate" else []
+    below = [_below(one, is_named=False), _below(one, is_named=True)]
+    below += [reference_path(name, instrument=one.instrument) for name in names]
+    return [home.path / place for place in below]
 
 
 def _below(one: MasterOnRecord, *, is_named: bool) -> Path:
