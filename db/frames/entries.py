@@ -58,6 +58,14 @@ def _in_place_of(session: Session, older: Any, instruments: Sequence[Instrument]
     return meeting[-1] if meeting else None
 
 
+def entries_with_frames(session: Session) -> set[str]:
+    """Return the digests of the entries, of former versions too, that frames on record are of; "" of no entry."""
+    table = models.Instrument
+    return set(
+        session.scalars(select(table.digest).join(models.Frame, models.Frame.instrument_id == table.id).distinct())
+    )
+
+
 def entry_values(entry: Instrument, *, now: datetime) -> dict[str, Any]:
     """Return an entry of the configuration as its table takes it."""
     return {

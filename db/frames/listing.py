@@ -116,6 +116,15 @@ def exposures(session: Session, *, at_most: int) -> list[tuple[str, datetime | N
     return [(name, when, east) for name, when, east in session.execute(query.order_by(Frame.id.desc()).limit(at_most))]
 
 
+def sample_of_frames(session: Session, *, host: str) -> list[tuple[datetime | None, Path]]:
+    """Return one frame of each entry, configuration and type, the latest: when it was observed, and its file."""
+    kinds = (Frame.instrument, Frame.instrument_id, Frame.configuration, Frame.frame_type)
+    latest = select(func.max(File.id)).join(Frame, File.frame_id == Frame.id).where(File.host == host).group_by(*kinds)
+    query = select(Frame.date_obs, File.root, File.relative_path).join(Frame, File.frame_id == Frame.id)
+    found = session.execute(query.where(File.id.in_(latest)).order_by(File.id))
+    return [(when, Path(root) / below) for when, root, below in found]
+
+
 def _paths(files: Iterable[tuple[int | None, str, str]]) -> dict[int | None, list[str]]:
     paths: dict[int | None, list[str]] = defaultdict(list)
     for frame_id, root, below in files:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import click
 
-from ccdcore.text import number_of
+from ccdcore.text import number_of, one_line
 from flows.cli.options import FORMAT, home_option, say
 from flows.commands.audit import audit as hold_against
 from flows.commands.doctor import doctor as examine
 from flows.commands.doctor import status as ask
+from flows.config.errors import CONFIG_NAME
+from flows.config.redaction import redact, redacted
 from flows.home.home import read_home
 from flows.home.renaming import words_of_others, words_of_renamed
+from flows.registration.configuration_check import check as look_through
 from flows.terminal import progress_bar, show
 
 
@@ -59,5 +63,40 @@ def audit(home: Path, format_name: str) -> None:
     with progress_bar() as progress:
         rows, n_files = hold_against(opened, progress=progress)
     columns = ("finding", "kind", "id", "path")
-    show(rows, format_name=format_name, columns=columns, empty=f"{number_of(n_files, 'file')}, all as on record")
+    as_on_record = f"{number_of(n_files, 'file')}, all as on record"
+    show(rows, format_name=format_name, columns=columns, short=columns, empty=as_on_record)
     sys.exit(1 if rows or renamed else 0)
+
+
+@click.group()
+def config() -> None:
+    """Look after the configuration.
+
+    \b
+    Example:
+      ccdwatch config check
+    """
+
+
+@config.command()
+@home_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def check(home: Path, as_json: bool) -> None:
+    """Name values that make no sense, and what to write instead; status 1 where there are some.
+
+    \b
+    Example:
+      ccdwatch config check
+    """
+    found, why_in_part = look_through(home)
+    if as_json:
+        click.echo(json.dumps(redacted([one.as_dict() for one in found]), indent=2, allow_nan=False))
+    else:
+        for one in found:
+            click.echo(redact(one_line(one.line)))
+    if why_in_part:
+        say(why_in_part)
+    if not found:
+        file = home / CONFIG_NAME
+        say(f"{file}: nothing odd" if file.exists() else f"{file}: not there, so the defaults hold")
+    sys.exit(1 if found else 0)

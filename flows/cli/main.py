@@ -22,6 +22,7 @@ COMMANDS = {
         "Make older results anew where the recipe, the entry or the rules have changed since.",
     ),
     "combine": ("flows.cli.frames", "Combine these files, as they are, into their clipped mean with uncertainties."),
+    "config": ("flows.cli.admin", "Look after the configuration."),
     "db": ("flows.cli.db", "Look after the database."),
     "doctor": ("flows.cli.admin", "Check the set-up: home, configuration, directories, database, programs."),
     "frames": ("flows.cli.record", "List the frames on record."),

@@ -26,12 +26,14 @@ from db.errors import DatabaseError
 from db.frames.listing import exposures, frame_shapes
 from db.frames.series import set_frames
 from db.runs.sets import set_summaries
+from flows.config.check import Evidence, senseless
 from flows.config.errors import CONFIG_NAME, SettingsError
 from flows.config.settings import Settings, load_settings, prefect_secret
 from flows.home.home import Home
 from flows.home.identity import known
 from flows.home.service_address import ADDRESS, running_service
 from flows.prefect_server.password import LOOPBACK
+from flows.registration.configuration_check import evidence_of
 from flows.service.health import condition, words_of_ages
 
 PORT = 4200
@@ -131,6 +133,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield from _file_system(path)
         if not path.exists():
             yield Finding(Level.OK, f"database {path}: not there yet, will be made")
+            yield from _senseless(settings, Evidence())
             return
     try:
         engine = make_engine(settings.database_url, make=False)
@@ -165,12 +168,19 @@ def _record(engine: Engine, settings: Settings) -> Iterator[Finding]:
             known(settings, engine)
         except SettingsError as error:
             yield Finding(Level.FAIL, f"home {error}")
+        with session_factory(engine, read_only=True)() as session:
+            evidence = evidence_of(session, settings)
+        yield from _senseless(settings, evidence)
         yield from _amplifiers(engine, settings)
         yield from _overscans(engine, settings)
         yield from _nights(engine, settings)
         yield from _service(Home(settings, engine))
     except BrokenDatabaseError as error:
         yield Finding(Level.FAIL, f"database {shown}: is damaged ({error.orig}): restore a backup")
+
+
+def _senseless(settings: Settings, evidence: Evidence) -> Iterator[Finding]:
+    yield from (Finding(Level.WARN, f"configuration {one.line}") for one in senseless(settings, evidence))
 
 
 def _service(home: Home) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import socket
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
@@ -253,16 +254,9 @@ def load_settings(home: Path, *, watch: tuple[Path, ...] = ()) -> Settings:
     SettingsError
         In one line that names the file, the key, what is allowed, and the value where it cannot be a secret.
     """
-    path = home / CONFIG_NAME
-    content: dict[str, Any] = {}
-    if path.exists():
-        try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise SettingsError(f"{path}: cannot be read as TOML: {error}") from None
-    _learn_secrets(content)
+    path, content = home / CONFIG_NAME, _content(home)
     if "home" in content:
-        raise SettingsError(f"{path}: unknown key home: give it as --home or CCDWATCH_HOME")
+        raise SettingsError(f"{path}: unknown key home: {_HOME_KEY}")
     if watch:
         content["watch"] = {**content.get("watch", {}), "directories": [str(directory) for directory in watch]}
     try:
@@ -272,6 +266,45 @@ def load_settings(home: Path, *, watch: tuple[Path, ...] = ()) -> Settings:
     directories = tuple((home / d.expanduser()).resolve() for d in settings.watch.directories)
     return settings.model_copy(update={"watch": settings.watch.model_copy(update={"directories": directories})})
 
+
+def unusable(home: Path) -> list[tuple[Location, str, str]]:
+    """Return all that keeps a configuration from being used: where, what is wrong there, and what is allowed.
+
+    Raises
+    ------
+    SettingsError
+        If the file is no TOML.
+    """
+    content = _content(home)
+    found: list[tuple[Location, str, str]] = []
+    if content.pop("home", None) is not None:
+        found.append((("home",), "unknown key", _HOME_KEY))
+    try:
+        Settings(home=home, **content)
+    except ValidationError as error:
+        for problem in error.errors():
+            location = tuple(part for part in problem["loc"] if part != "[key]")
+            what, allowed = (redact(one_line(words)) for words in _told(problem))
+            found.append((location, what, allowed))
+    return found
+
+
+def _content(home: Path) -> dict[str, Any]:
+    """Read the file of a configuration; what is secret in it is hidden from now on. Nothing where there is none."""
+    path = home / CONFIG_NAME
+    content: dict[str, Any] = {}
+    if path.exists():
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{path}: cannot be read as TOML: {error}") from None
+    _learn_secrets(content)
+    return content
+
+
+Location = tuple[int | str, ...]
+"""Where something stands in a configuration: keys, and numbers of the entries of a list, from 0."""
+_HOME_KEY = "give it as --home or CCDWATCH_HOME"
 
 _WORDS = {
     "model_type": "should be a table of keys",
@@ -287,12 +320,23 @@ def _first_problem(error: ValidationError) -> str:
     """Return the first problem pydantic found, as key, value where it may be shown, and what is allowed."""
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+    what, allowed = _told(problem)
+    if what == _UNKNOWN:
+        return f"{what} {key}: {allowed}"
+    return f"{key}{' ' if what else ''}{what}: {allowed}"
+
+
+_UNKNOWN = "unknown key"
+
+
+def _told(problem: ErrorDetails) -> tuple[str, str]:
+    """Return what is wrong with a key, its value where that may be shown, and what is allowed."""
     if problem["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        return f"unknown key {key}: {_allowed_keys(problem['loc'])}"
+        return _UNKNOWN, _allowed_keys(problem["loc"])
     if problem["type"] == "missing":
-        return f"{key} is missing: give it"
+        return "is missing", "give it"
     allowed = _WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{key} = {problem['input']!r}: {allowed}" if _may_be_shown(problem) else f"{key}: {allowed}"
+    return (f"= {problem['input']!r}" if _may_be_shown(problem) else ""), allowed
 
 
 def _may_be_shown(problem: ErrorDetails) -> bool:
@@ -314,4 +358,5 @@ def _allowed_keys(location: tuple[int | str, ...]) -> str:
         candidates = (annotation, *get_args(annotation))
         table = next((c for c in candidates if isinstance(c, type) and get_type_hints(c)), table)
     names = [name for name in get_type_hints(table) if name not in {"home", "model_config"}]
-    return "known keys here are " + ", ".join(names)
+    near = get_close_matches(str(location[-1]), names, 1)
+    return f"known keys here are {', '.join(names)}" + (f"; the nearest is {near[0]}" if near else "")
