@@ -122,20 +122,34 @@ def backfill(home: Home, *, since: date | None = None, progress: Progress = lamb
     progress : callable, optional
         Told how the work goes on.
     """
-    host = home.settings.host
+    began, host = now(), home.settings.host
     with home.read_session() as session:
-        stale = ledger.identified_otherwise(session, host=host, identified_with=home.identified_with, since=since)
-    _register(home, stale, progress)
-    held, _ = _held(home, stale)
+        otherwise = ledger.identified_otherwise(session, host=host, identified_with=home.identified_with, since=since)
+    _register(home, otherwise, progress)
+    held, of_files = _held(home, otherwise)
+    reread = of_files | _changed_sets(home, began)
     at, settle = now(), home.settings.watch.settle_seconds
     with home.read_session() as session:
         believed = at + timedelta(seconds=settle)
         summaries = set_summaries(session, host=host, since=since, believed_until=believed)
-    # One that has results was complete once, and is told to be stale.
-    complete = {one.id for one in summaries if one.latest_run is not None or settles_at(one, settle) <= at}
-    remade = {plan.set_id for plan in plans_of(home, complete, at)}
+    # One that has results was complete once, and so was one that is read anew.
+    new = {one.id: settles_at(one, settle) for one in summaries if one.latest_run is None and one.id not in reread}
+    wait = {set_id: until for set_id, until in new.items() if until > at}
+    set_ids = {one.id for one in summaries} | reread
+    plans = plans_of(home, set_ids, at)
+    remade = {plan.set_id for plan in plans if plan.set_id not in wait}
+    remade |= {run.set_id for run in _under_way(home, set_ids)}
     made = _make_runs(home, remade, progress)
-    return _answer(home, held, remade, made)
+    answer = _answer(home, held, remade, made)
+    answer["excluded"] += [_waiting(plan, wait[plan.set_id]) for plan in plans if plan.set_id in wait]
+    return answer
+
+
+def _waiting(plan: Plan, until: datetime) -> dict[str, Any]:
+    name = run_name(plan.instrument, plan.night, plan.configuration)
+    when = f"{until:%Y-%m-%d %H:%M:%S} UTC"
+    todo = "a service makes it then, as does ccdwatch backfill"
+    return {"path": name, "reason": f"waits for more frames until {when}: {todo}; now: ccdwatch process DIR"}
 
 
 def _named(home: Home, id_texts: Sequence[str]) -> tuple[list[FileRow], set[int]]:

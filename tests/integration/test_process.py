@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import operator
+import re
 import shutil
 import signal
 import subprocess
@@ -36,9 +37,10 @@ from flows.home.home import Home, open_home, read_home
 from flows.home.processes import now
 from flows.registration import reader_pool
 from flows.registration.reader_pool import Readers, ReadingError
-from flows.registration.register import LEASE
+from flows.registration.register import LEASE, register_files
 from flows.retries import FILE_TRIES, Pauses
 from flows.runs.pictures import pictures_of
+from flows.watching.named_files import find_files
 from tests.support.command import ccdwatch
 from tests.support.simulate import (
     NOTEBOOK_NIGHTS,
@@ -770,6 +772,36 @@ def test_backfill_identifies_anew_by_other_rules(place: Place) -> None:
     answer = ccdwatch("backfill", "--home", place.home, "--json").json()
     assert {row["instrument"] for row in answer["characterisations"]} == {"cam1"}
     assert {row["instrument"] for row in place.on_record("frames")} == {"cam1"}
+
+
+def test_what_status_calls_stale_is_made_anew_at_once(place: Place) -> None:
+    simple_night(place.frames)
+    place.process()
+    for text, instrument in (
+        ("[recipes.bias]\nclip_sigma = 6.0\n", "testcam"),
+        ('[[instrument]]\nname = "cam1"\nmatch = { INSTRUME = "testcam" }\n', "cam1"),
+    ):
+        place.configure(text)  # the frames landed a moment ago, and more might come
+        state = ccdwatch("status", "--home", place.home, "--json").json()
+        assert state["stale"]
+        answer = ccdwatch("backfill", "--home", place.home, "--json").json()
+        assert [row["instrument"] for row in answer["characterisations"]] == [instrument]
+        state = ccdwatch("status", "--home", place.home, "--json").json()
+        assert (state["stale"], state["identified_otherwise"]) == ([], 0)
+    assert ccdwatch("backfill", "--home", place.home).err == "nothing is stale\nno masters\n"
+
+
+def test_backfill_says_until_when_a_set_waits(place: Place) -> None:
+    simple_night(place.frames)
+    home = open_home(place.home)
+    with home.write_session() as session:
+        sightings = find_files(home, [place.frames]).sightings
+        files = ledger.observe(session, sightings, host=home.settings.host, now=now())
+    register_files(home, file_ids=[file.id for file in files])
+    said = ccdwatch("backfill", "--home", place.home)
+    assert said.status == 0
+    assert re.search(r"1 set: waits for more frames until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: ", said.text)
+    assert place.on_record("runs") == []
 
 
 # Disk and record
