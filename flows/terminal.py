@@ -7,17 +7,25 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, cast, get_args
+from shutil import get_terminal_size
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from ccdcore.text import one_line
+from ccdcore.text import number_of, one_line
 from db.export import FileFormat, written
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _NOTHING = "–"
-_WHOSE = frozenset({"instrument", "configuration", "amplifier", "quantity", "filter"})
-_FOLDED = _WHOSE | {"because", "file", "message", "path", "remark"}
+_WHOSE = frozenset({"instrument", "configuration", "amplifier", "quantity", "filter", "folder", "npix", "unit"})
+_FOLDED = _WHOSE | {"file", "path"}
 """Columns of a table on a terminal that give way where it is narrow."""
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
 """Times as they are on record, in UTC: people read them to the second."""
+
+_MOST_LINES = 10
+_MOST_NAMES = 5
 
 FORMATS = ("table", *get_args(FileFormat))
 
@@ -54,25 +62,68 @@ def show(
         sys.stdout.buffer.write(written(rows, cast(FileFormat, format_name)))
 
 
+def tell(lines: Iterable[str]) -> None:
+    """Write lines to standard output; on a terminal those that are too long are broken between words."""
+    width = get_terminal_size().columns if is_terminal() else 0
+    for line in lines:
+        parts = wrap(line, width, subsequent_indent="  ", break_on_hyphens=False) if width else [line]
+        print(*(parts or [""]), sep="\n")  # noqa: T201 - the command line speaks here
+
+
+def grouped(facts: Iterable[tuple[str, str]], thing: str) -> list[str]:
+    """Return what is said of several things alike, a line each, as ``3 masters (1, 2, 7) suspect: …``.
+
+    Parameters
+    ----------
+    facts : iterable of tuple of str
+        The id of a thing, and what is said of it.
+    thing : str
+        What it is called.
+    """
+    of: dict[str, list[str]] = {}
+    for name, said in facts:
+        of.setdefault(one_line(said), []).append(name)
+    lines = [f"{number_of(len(names), thing)} ({some(names)}) {said}" for said, names in of.items()]
+    more = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], *([f"… and {more} more: --wide shows all"] if more > 0 else [])]
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
+def is_terminal() -> bool:
+    """Whether people read standard output as it is written."""
+    return _console().is_terminal
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # Piped into another program, a line stays a line.
+    width = None if Console().is_terminal else 1000
+    return Console(width=width, markup=False, highlight=False, emoji=False)
+
+
 def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], short: Sequence[str]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     if not rows:
         return
-    is_terminal = Console().is_terminal
-    # Piped into another program, a line stays a line.
-    console = Console(width=None if is_terminal else 1000, markup=False, highlight=False, emoji=False)
-    if is_terminal and short:
+    console = _console()
+    for_people = console.is_terminal
+    if for_people and short:
         columns, same = _parted(rows, short)
         if same:
             console.print(same)
-    table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=is_terminal)
+    table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=for_people)
     for name in columns:
         numeric = all(_is_number(row.get(name)) for row in rows)
         justify: Literal["right", "left"] = "right" if numeric else "left"
-        is_whole = is_terminal and bool(short) and name not in _FOLDED
+        is_whole = for_people and bool(short) and name not in _FOLDED
         table.add_column(name.replace("_", " "), justify=justify, overflow="fold", no_wrap=is_whole)
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in columns))
@@ -102,6 +153,8 @@ def _is_number(value: object) -> bool:
 def _cell(value: object) -> str:
     if value is None:
         return _NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.5g}"
     if isinstance(value, str) and (time := _TIME.fullmatch(value)):

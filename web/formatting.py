@@ -7,6 +7,7 @@ from typing import Any
 
 from ccdcore.quantities import label_of
 from ccdcore.text import name_in_words, unit_text, value_text
+from db.trends.changes import TrendChange
 from db.trends.notices import NoticeOnRecord
 
 _DETAILS = {
@@ -58,6 +59,19 @@ def sentence(notice: NoticeOnRecord) -> str:
     what = {"step": "stepped", "drift": "drifts", "back": "is back where it was before"}[notice.kind]
     size = f"{_size(notice)}, {value_text(notice.before)} → {value_text(notice.after)} {unit}{_with(notice.details)}"
     return f"{of} {what} since {since}: {size}."
+
+
+def change_sentence(change: TrendChange) -> str:
+    """Return a step or a drift in words: of what, since when, how large, and by how many σ."""
+    whose = ", ".join(filter(None, [f"amplifier {change.amplifier}", change.filter, change.configuration]))
+    by, unit = change.after - change.before, unit_text(change.unit)
+    relative = [f"{100 * by / abs(change.before):+.1f} %"] if change.before else []
+    relative += [f"{abs(by) / change.uncertainty:.0f} σ"] if change.uncertainty else []
+    size = f"{value_text(by, change.uncertainty, is_change=True)} {unit} ({', '.join(relative)})"
+    levels = f"{value_text(change.before)} → {value_text(change.after)}"
+    about = {"temperature_change_c": change.temperature_change_c, "is_new_entry": change.is_new_entry}
+    of = f"{label_of(change.quantity)} of {change.instrument}, {whose}"
+    return f"{change.kind} since {change.since:%Y-%m-%d}: {of}: {levels}, {size}{_with(about)}"
 
 
 def _size(notice: NoticeOnRecord) -> str:

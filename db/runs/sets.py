@@ -109,6 +109,11 @@ def _span(session: Session, instrument: str, at: datetime | None) -> tuple[datet
     return (None, None) if at is None else span_around(boundaries(session, instrument).get(instrument, ()), at)
 
 
+def instruments_on_record(session: Session) -> list[str]:
+    """Return the names of all instruments that have sets."""
+    return list(session.scalars(select(CalibrationSet.instrument).distinct().order_by(CalibrationSet.instrument)))
+
+
 def set_summaries(
     session: Session, *, host: str, since: date | None = None, believed_until: datetime | None = None
 ) -> list[SetSummary]:

@@ -109,6 +109,7 @@ def trends(
     filter_name: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    night: date | None = None,
     superseded: bool = False,
     at_most: int | None = None,
 ) -> list[TrendRow]:
@@ -120,6 +121,8 @@ def trends(
         Only those of this; None for any.
     since, until : datetime or None
         The half-open span of time of observation.
+    night : date or None
+        Only those of the window that begins with this night.
     superseded : bool
         Whether to show also what newer runs took the place of.
     at_most : int or None
@@ -131,6 +134,8 @@ def trends(
     which = {"quantity": quantity, "amplifier": amplifier, "configuration": configuration, "filter": filter_name}
     asked_of = entries if instrument else None
     where = conditions(session, which, entries=asked_of, since=since, until=until, superseded=superseded)
+    if night is not None:
+        where.append(SET.window_first_night == night)
     if at_most is None:
         return _rows(session, entries, *where)
     marked = list(session.scalars(marked_bad("measurement")))

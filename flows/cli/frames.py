@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,7 +12,7 @@ from ccdcore.errors import CcdError
 from flows.cli.options import FORMAT, PATHS, WIDE, ClipSigma, home_option, say
 from flows.commands.init import start
 from flows.commands.inspect_files import identified, image_statistics
-from flows.terminal import show
+from flows.terminal import grouped, is_terminal, show, tell
 
 
 @click.command()
@@ -28,8 +29,11 @@ def identify(paths: tuple[Path, ...], home: Path, format_name: str, wide: bool) 
     """
     rows, failed = identified(home, paths)
     columns = ("file", "type", "because", "instrument", "configuration", "amplifiers", "night")
-    short = () if wide else ("file", "type", "because", "instrument", "configuration", "night")
-    show(rows, format_name=format_name, columns=columns, empty="no files", short=short)
+    short = () if wide else ("folder", "file", "type", "instrument", "configuration", "night")
+    is_short = format_name == "table" and not wide and is_terminal()
+    show(_named(rows) if is_short else rows, format_name=format_name, columns=columns, empty="no files", short=short)
+    if is_short:
+        tell(grouped(((Path(row["file"]).name, f"{row['type']}: {row['because']}") for row in rows), "file"))
     sys.exit(1 if failed else 0)
 
 
@@ -39,7 +43,8 @@ def identify(paths: tuple[Path, ...], home: Path, format_name: str, wide: bool) 
 @click.option("--fmt", default=".3f", show_default=True, help="Format of the numbers in the table.")
 @click.option("--region", metavar="SECTION", help="Only these pixels: [x1:x2,y1:y2].")
 @FORMAT
-def imstat(paths: tuple[Path, ...], home: Path, fmt: str, region: str | None, format_name: str) -> None:
+@WIDE
+def imstat(paths: tuple[Path, ...], home: Path, fmt: str, region: str | None, format_name: str, wide: bool) -> None:
     """Print statistics of images.
 
     \b
@@ -48,8 +53,15 @@ def imstat(paths: tuple[Path, ...], home: Path, fmt: str, region: str | None, fo
     """
     rows, failed = image_statistics(home, paths, fmt=fmt if format_name == "table" else None, region=region)
     columns = ("file", "npix", "min", "max", "mean", "median", "mode", "std", "mad", "unit")
-    show(rows, format_name=format_name, columns=columns, empty="no files")
+    short = () if wide else ("folder", "file", "npix", "unit", "min", "max", "mean", "median", "std", "mad")
+    is_short = format_name == "table" and not wide and is_terminal()
+    show(_named(rows) if is_short else rows, format_name=format_name, columns=columns, empty="no files", short=short)
     sys.exit(1 if failed else 0)
+
+
+def _named(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows whose files are named without their folder, which stands beside."""
+    return [{**row, "folder": str(Path(row["file"]).parent), "file": Path(row["file"]).name} for row in rows]
 
 
 @click.command()

@@ -9,6 +9,7 @@ from typing import Literal
 import click
 
 from flows.cli.options import home_option
+from flows.cli.record import instrument_names
 from flows.commands.query import sha256_of_path
 from flows.home.home import open_home
 from flows.home.processes import user
@@ -35,7 +36,7 @@ def mark(identifier: str, said: Literal["bad", "good"], why: str, undo: bool, ho
 
 
 @click.command()
-@click.argument("instrument", metavar="INSTRUMENT")
+@click.argument("instrument", metavar="INSTRUMENT", shell_complete=instrument_names)
 @click.argument("words", metavar="TEXT")
 @click.option("--at", type=click.DateTime(), metavar="TIME", help="When that was (UTC).  [default: now]")
 @click.option("--undo", is_flag=True, help="Take the note of these words back; both stay on record.")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ccdcore.text import number_of, one_line, unit_text, value_text
-from flows.terminal import show
+from flows.terminal import show, some, tell
 
 _RESULTS = ("instrument", "night", "configuration", "amplifier", "gain", "read noise", "read noise ADU", "verdict")
 _RESULTS_SHORT = ("instrument", "night", "configuration", "amplifier", "gain", "read noise", "verdict")
 _MASTERS = ("kind", "filter", "exposure_s", "frames", "left_out", "verdict", "certified", "path")
-_MOST_NAMES = 3
+_MASTERS_SHORT = ("night", "kind", "filter", "exposure", "frames", "left_out", "verdict", "certified")
 
 
 def print_summary(
@@ -34,17 +35,27 @@ def print_summary(
         for row in results["characterisations"]
     ]
     show(rows, format_name="table", columns=_RESULTS, short=_RESULTS_SHORT, empty=nothing or _why_nothing(results))
-    _lines(_notes(rows))
-    masters = [{**row, "frames": row["n_combined"], "left_out": row["n_excluded"]} for row in results["masters"]]
-    show(masters, format_name="table", columns=_MASTERS, empty="no masters")
-    _lines(_odd_masters(results["masters"]))
+    tell(_notes(rows))
+    show(
+        list(map(_master, results["masters"])),
+        format_name="table",
+        columns=_MASTERS,
+        short=_MASTERS_SHORT,
+        empty="no masters",
+    )
+    if results["masters"]:
+        tell([f"masters are below {os.path.commonpath([Path(row['path']).parent for row in results['masters']])}"])
+    tell(_odd_masters(results["masters"]))
     for what, title in (("excluded", "left out"), ("failed", "failed")):
-        if results[what]:
-            _lines([f"{title}:"])
-            show(_by_reason(results[what]), format_name="table", columns=("n", "reason", "files"), empty="")
+        tell(f"{title}: {line}" for line in _by_reason(results[what]))
     if results["other"]:
         why = (f"{n} × {one_line(reason)}" for reason, n in results["other_reasons"].items())
-        _lines([f"{number_of(results['other'], 'other frame')} (science and the like): {'; '.join(why)}"])
+        tell([f"{number_of(results['other'], 'other frame')} (science and the like): {'; '.join(why)}"])
+
+
+def _master(row: Mapping[str, Any]) -> dict[str, Any]:
+    exposure = None if row["exposure_s"] is None else f"{row['exposure_s']:.5g} s"
+    return {**row, "exposure": exposure, "frames": row["n_combined"], "left_out": row["n_excluded"]}
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -56,8 +67,8 @@ def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         for note in row["notes"]:
             of.setdefault((row["night"], note), []).append(row["amplifier"])
     lines = []
-    for (night, note), some in of.items():
-        which = "" if set(some) == amplifiers[night] else f", amplifier {', '.join(some)}"
+    for (night, note), those in of.items():
+        which = "" if set(those) == amplifiers[night] else f", amplifier {', '.join(those)}"
         lines.append(f"{night}{which}: {note}")
     return lines
 
@@ -82,21 +93,16 @@ def _why_nothing(results: Mapping[str, Any]) -> str:
     return "no frames here: which names count is said by include in [watch] of ccdwatch.toml"
 
 
-def _by_reason(rows: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
+def _by_reason(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return what holds of several frames, or sets, alike in one line: ``7 frames: … (a.fits, b.fits and 5 more)``."""
     names: dict[str, list[str]] = {}
     for row in rows:
         names.setdefault(row["reason"], []).append(one_line(Path(row["path"]).name))
-    return [{"n": len(of), "reason": one_line(reason), "files": _some(of)} for reason, of in names.items()]
+    return [f"{_number_of(of)}: {one_line(reason)} ({some(of)})" for reason, of in names.items()]
 
 
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _lines(lines: Iterable[str]) -> None:
-    for line in lines:
-        print(line)  # noqa: T201 - the command line speaks here
+def _number_of(names: Sequence[str]) -> str:
+    return number_of(len(names), "frame" if any(Path(name).suffix for name in names) else "set")
 
 
 def _value(value: float | None, uncertainty: float | None, unit: str) -> str | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, date, datetime, timedelta
+from collections import Counter
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,20 @@ from db.frames.listing import list_frames
 from db.runs.masters import list_masters
 from db.runs.runs import list_runs
 from db.trends import history
+from db.trends.changes import changes as changes_on_record
+from db.trends.comparison import compare as compare_nights
 from flows.config.errors import SettingsError
 from flows.home.home import read_home
 from flows.home.output_paths import slug
 from flows.home.processes import now
 from flows.home.service_address import web_url
 from flows.registration.disagreements import current_disagreements, in_words
+from web.formatting import change_sentence
 
 Rows = list[dict[str, Any]]
+
+_LEARNT_FROM = 10
+"""Nights that a control chart takes as they are (`ccdcore.trends.control_chart`)."""
 
 
 def trends(
@@ -36,12 +43,49 @@ def trends(
     **which: Any,
 ) -> Rows:
     """Return measurements, oldest first, and draw them where a picture is asked for."""
-    if quantity is not None and quantity not in QUANTITIES:
-        raise SettingsError(f"there is no quantity {quantity!r}: write one of {', '.join(QUANTITIES)}")
+    _require_quantity(quantity)
     with read_home(home).read_session() as session:
         rows = history.trends(session, quantity=quantity, since=_utc(since), until=_utc(until), **which)
     if plot is not None:
         _draw(rows, plot)
+    return [row.as_dict() for row in rows]
+
+
+def changes(
+    home: Path, rows: Rows, *, since: datetime | None, until: datetime | None, superseded: bool = False, **which: Any
+) -> list[str]:
+    """Return the steps and drifts of the trends that some rows are of, a line each.
+
+    A chart expects nothing before it has learnt from some nights: where there are no more, no array is made.
+    """
+    points = Counter((row["instrument"], row["configuration"], row["amplifier"], row["quantity"]) for row in rows)
+    if not (since or until) and max(points.values(), default=0) <= _LEARNT_FROM:
+        return []
+    with read_home(home).read_session() as session:
+        found = changes_on_record(session, **which)
+    first, last = _utc(since), _utc(until)
+    return [
+        change_sentence(one)
+        for one in found
+        if (first is None or one.first_at >= first) and (last is None or one.first_at < last)
+    ]
+
+
+def compare(home: Path, first: date, second: date, *, quantity: str | None, **which: Any) -> Rows:
+    """Return what two nights differ by.
+
+    Raises
+    ------
+    SettingsError
+        If nothing was measured on one of them.
+    """
+    _require_quantity(quantity)
+    with read_home(home).read_session() as session:
+        rows = compare_nights(session, first, second, quantity=quantity, **which)
+        for night in (first, second) if not rows else ():
+            if not history.trends(session, night=night, quantity=quantity, **which):
+                todo = "see ccdwatch trends for nights, the first of their window"
+                raise SettingsError(f"nothing of this was measured on the night {night}: {todo}")
     return [row.as_dict() for row in rows]
 
 
@@ -54,17 +98,27 @@ def frames(home: Path, *, since: datetime | None, until: datetime | None, **whic
     return [{**row.as_dict(), "disagreement": told.get(row.id)} for row in rows]
 
 
-def masters(home: Path, *, kind: str | None, **which: Any) -> Rows:
+def masters(home: Path, *, kind: str | None, since: datetime | None, until: datetime | None, **which: Any) -> Rows:
     """Return the masters on record, in order of observation, their paths whole; masks only where they are asked for."""
     with read_home(home).read_session() as session:
-        rows = [row.as_dict() for row in list_masters(session, kind=kind, **which)]
-    return [{**row, "path": str(home / row["path"])} for row in rows if kind or row["kind"] != "mask"]
+        found = [one for one in list_masters(session, kind=kind, **which) if kind or one.kind != "mask"]
+    first, last = _utc(since), _utc(until)
+    rows = [
+        one.as_dict()
+        for one in found
+        if (first is None or one.valid_from >= first) and (last is None or one.valid_from < last)
+    ]
+    return [{**row, "path": str(home / row["path"])} for row in rows]
 
 
-def runs(home: Path, **which: Any) -> Rows:
-    """Return the runs on record, oldest first."""
+def runs(home: Path, *, since: datetime | None, until: datetime | None, **which: Any) -> Rows:
+    """Return the runs on record of the nights that begin, at noon UTC, in a half-open span of time, oldest first."""
+    first, last = _utc(since), _utc(until)
     with read_home(home).read_session() as session:
-        return [row.as_dict() for row in list_runs(session, **which)]
+        found = [(datetime.combine(one.night, time(12), UTC), one) for one in list_runs(session, **which)]
+    return [
+        one.as_dict() for begin, one in found if (first is None or begin >= first) and (last is None or begin < last)
+    ]
 
 
 def write_report(home: Path, instrument: str, *, month: date | None, output: Path | None) -> Path:
@@ -143,6 +197,11 @@ def _draw(rows: list[history.TrendRow], path: Path) -> None:
     if len({(row.quantity, row.unit) for row in rows}) != 1:
         raise SettingsError(f"{path}: a plot shows one quantity: type for example ccdwatch trends gain --plot {path}")
     _write(path, trend_png(rows), begins=b"\x89PNG\r\n")
+
+
+def _require_quantity(quantity: str | None) -> None:
+    if quantity is not None and quantity not in QUANTITIES:
+        raise SettingsError(f"there is no quantity {quantity!r}: write one of {', '.join(QUANTITIES)}")
 
 
 def _utc(when: datetime | None) -> datetime | None:
