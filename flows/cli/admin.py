@@ -15,8 +15,10 @@ from flows.commands.doctor import doctor as examine
 from flows.commands.doctor import status as ask
 from flows.config.errors import CONFIG_NAME
 from flows.config.redaction import redact, redacted
+from flows.config.settings import load_settings
 from flows.home.home import read_home
 from flows.home.renaming import words_of_others, words_of_renamed
+from flows.home.service_address import words_of_other_web
 from flows.registration.configuration_check import check as look_through
 from flows.terminal import progress_bar, show
 
@@ -31,7 +33,10 @@ def status(home: Path, as_json: bool) -> None:
     Example:
       ccdwatch status
     """
-    sys.exit(0 if ask(home, as_json=as_json) else 1)
+    is_healthy = ask(home, as_json=as_json)
+    if to_restart := words_of_other_web(load_settings(home)):
+        say(to_restart)
+    sys.exit(0 if is_healthy else 1)
 
 
 @click.command()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from ccdcore.io.write import write_status
+from flows.config.errors import CONFIG_NAME
 from flows.config.redaction import without_credentials
 from flows.config.settings import Settings
 from flows.home.home import Home
@@ -27,6 +30,8 @@ class RunningService:
     prefect_api_url: str
     prefect_ui_url: str
     web_url: str
+    web: Mapping[str, Any] | None = None
+    """What ``[web]`` said when it began; None where an older version runs."""
 
 
 def running_service(home: Path) -> RunningService | None:
@@ -45,6 +50,15 @@ def web_url(settings: Settings) -> str | None:
         return settings.web.public_url.rstrip("/")
     service = running_service(settings.home)
     return service.web_url if service else None
+
+
+def words_of_other_web(settings: Settings) -> str | None:
+    """Say that ``[web]`` is another one than the pages of the running service have; None where it is the same."""
+    service = running_service(settings.home)
+    if service is None or service.web is None or service.web == settings.web.model_dump(mode="json"):
+        return None
+    where = settings.home / CONFIG_NAME
+    return f"{where}: [web] is another one since the service started: restart it, so that the pages take it up"
 
 
 def pages_address(settings: Settings, host: str, port: int) -> str:

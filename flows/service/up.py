@@ -204,7 +204,8 @@ def _web_port(settings: Settings, wanted: int | None) -> int:
 def _service(settings: Settings, port: int, web_port: int) -> RunningService:
     api_url = settings.prefect.api_url or f"http://{ADDRESS}:{port}/api"
     web_url = pages_address(settings, settings.web.host, web_port)
-    return RunningService(os.getpid(), own_start(), HOST, without_credentials(api_url), prefect_pages(api_url), web_url)
+    shown, web = (without_credentials(api_url), prefect_pages(api_url), web_url), settings.web.model_dump(mode="json")
+    return RunningService(os.getpid(), own_start(), HOST, *shown, web)
 
 
 def _processes(

@@ -1,5 +1,6 @@
 """`ccdwatch config check`: a configuration held against frames and measurements on record."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,10 @@ import pytest
 from flows.calibration.steps import STEPS
 from flows.commands.doctor import doctor
 from flows.commands.process import process
+from flows.config.settings import WebSettings
 from flows.home.home import open_home
+from flows.home.processes import HOST, own_start
+from flows.home.service_address import RunningService, write_service
 from tests.support.command import ccdwatch
 from tests.support.simulate import simple_night
 
@@ -87,3 +91,17 @@ def test_a_home_that_is_none_is_not_made(tmp_path: Path) -> None:
     assert "not held against what is on record" in said.err
     assert "not there, so the defaults hold" in said.err
     assert not (tmp_path / "home").exists()
+
+
+def test_status_says_that_the_service_must_be_started_again_for_its_pages(home: Path) -> None:
+    url, web = "http://127.0.0.1:1", WebSettings(port=4301).model_dump(mode="json")
+    write_service(home, RunningService(os.getpid(), own_start(), HOST, f"{url}/api", url, url, web))
+    told = f"{home}/ccdwatch.toml: [web] is another one since the service started: restart it"
+    for text, is_told in (
+        ("[web]\nport = 4301\n", False),
+        ("[web]\nport = 4301\nallow_edits = true\n", True),
+        ("", True),
+    ):
+        (home / "ccdwatch.toml").write_text(text)
+        said = ccdwatch("status", "--home", home)
+        assert (told in said.text + said.err) is is_told
