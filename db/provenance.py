@@ -101,16 +101,27 @@ def _master(session: Session, row: Master) -> dict[str, Any]:
         "valid_from": row.valid_from,
         "judgements": _judgements(session, "master", row.id),
         "certification": certification_of(session, row.id),
-        "wasDerivedFrom": _derived_from(
-            session,
-            row.run_id,
-            roles=_INGREDIENTS[row.kind],
-            purpose=row.product,
-            filters=None if row.kind == "mask" else {row.filter},
-            of_group=_group_of(session, row),
-        ),
+        "wasDerivedFrom": _made_of(session, row),
         "wasGeneratedBy": _run(session, session.get_one(Run, row.run_id)),
     }
+
+
+def masters_of_frame(session: Session, frame_id: int) -> list[int]:
+    """Return the ids of the masters that a frame went into, the newest in front."""
+    query = select(Master).join(RunInput, RunInput.run_id == Master.run_id).where(RunInput.frame_id == frame_id)
+    rows = session.scalars(query.distinct().order_by(Master.id.desc()))
+    return [row.id for row in rows if f"frame:{frame_id}" in _made_of(session, row)]
+
+
+def _made_of(session: Session, row: Master) -> list[str]:
+    return _derived_from(
+        session,
+        row.run_id,
+        roles=_INGREDIENTS[row.kind],
+        purpose=row.product,
+        filters=None if row.kind == "mask" else {row.filter},
+        of_group=_group_of(session, row),
+    )
 
 
 def _derived_from(

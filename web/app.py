@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from web import api
 from web.dependencies import Record
 from web.editing import forms
-from web.pages import details, downloads, lists, overview, trends
+from web.files.shown import Shown
+from web.pages import details, downloads, frame, lists, overview, search, trends, viewer
 from web.templating import page, render
 
 # The style is part of each page, a request less before there is something to see; it is known by its hash.
@@ -58,8 +59,9 @@ def make_app(record: Record, *, names: Sequence[str] = ("*",)) -> FastAPI:
         openapi_url="/api/openapi.json",
     )
     app.state.record = record
-    for router in (overview.router, trends.router, lists.router, details.router, downloads.router):
-        app.include_router(router, include_in_schema=False)
+    app.state.shown = Shown()
+    for shown in (overview, trends, lists, details, frame, viewer, search, downloads):
+        app.include_router(shown.router, include_in_schema=False)
     if record.editing is not None:
         app.state.desk = forms.Desk()
         app.include_router(forms.router, include_in_schema=False)

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
+
+if TYPE_CHECKING:
+    from ccdcore.figures.greys import Rows
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,9 @@ class Record:
     host : str
         The name that files of this machine are on record under.
     pictures : callable
-        Id of a run → its pictures, in the order to show them.
+        Id of a run → titles and paths of its pictures, in the order to show them.
+    residual : callable
+        Id of a master → what is left of its first frame, in rows, or None.
     health : callable
         Whether the service does its work, as plain JSON values: ``status``, ``findings``, ``ages_s``.
     prefect_ui_url : callable
@@ -57,7 +62,8 @@ class Record:
     read_session: Callable[[], AbstractContextManager[Session]]
     home: Path
     host: str
-    pictures: Callable[[int], list[Path]]
+    pictures: Callable[[int], list[tuple[str, Path]]]
+    residual: Callable[[int], Rows | None]
     health: Callable[[], Mapping[str, Any]]
     prefect_ui_url: Callable[[], str | None]
     editing: Editing | None = None

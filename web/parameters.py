@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Path
 from pydantic import BaseModel, BeforeValidator, Field
@@ -28,6 +28,10 @@ def _in_utc(value: Any) -> Any:
         raise ValueError("should be a date or a time (UTC), for example 2022-09-19") from None
 
 
+Plane = Literal["value", "residual", "uncertainty", "mask"]
+"""An image of a master that can be looked at."""
+Scale = Literal["zscale", "linear", "log"]
+"""How its values are shown."""
 Instant = Annotated[datetime | None, BeforeValidator(_in_utc)]
 Name = Annotated[Text, BeforeValidator(or_none)]
 

@@ -28,10 +28,10 @@ def render(template: str, **values: Any) -> str:
 
 
 def link(path: str, *parts: object, **query: object) -> str:
-    """Return an address of ours: a path, parts of unknown origin below it, and what is asked for."""
+    """Return an address of ours: a path, parts of unknown origin below it, and what is asked for, each of a tuple."""
     address = "/".join([path.rstrip("/"), *(quote(str(part).encode(errors="replace"), safe="") for part in parts)])
     given = {name: value for name, value in query.items() if value not in {None, "", False}}
-    return (address or "/") + ("?" + urlencode(given, errors="replace") if given else "")
+    return (address or "/") + ("?" + urlencode(given, doseq=True, errors="replace") if given else "")
 
 
 _TEMPLATES = Environment(

@@ -10,9 +10,11 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from ccdcore.figures.style import _DPI, _ENOUGH, _WIDTH, COLOURS, Image, _label, _say, _scale
-from ccdcore.figures.thumbnails import block_of, shown_cells
+from ccdcore.figures.thumbnails import block_of, reduced, shown_cells, zscale
 
 _MASKED = "#BBD7EA"
+_MOST_CELLS = 800
+"""Of a side of a picture that shows one frame."""
 
 
 def frame_master_residual(
@@ -66,6 +68,45 @@ def frame_master_residual(
     note = "" if blocks == (1, 1) else f", each cell the mean of {blocks[1]} × {blocks[0]}"
     figure.supxlabel(f"column (pixels{note})", fontsize="medium")
     figure.supylabel("row (pixels)", fontsize="medium")
+    return figure
+
+
+def whole_frame(frame: Image, *, title: str, unit: str = "adu") -> Figure:
+    """Show a frame between its ZScale limits, as large as a page is wide.
+
+    Parameters
+    ----------
+    frame : ndarray, shape (rows, columns)
+        A raw frame, in ``unit``.
+    title, unit : str
+        Above the figure, and of the pixels.
+
+    Returns
+    -------
+    Figure
+        The first row is the lowest; large frames are averaged in square cells.
+    """
+    rows, columns = frame.shape
+    size = max(1, -(-max(frame.shape) // _MOST_CELLS))
+    small = reduced(frame, (size, size))
+    low, high = zscale(small)
+    height = min(max(1.4, 8.0 * rows / columns), 9.0)
+    figure = Figure(figsize=(_WIDTH, height + 1.2), dpi=_DPI, layout="constrained")
+    axis = figure.subplots()
+    shown = axis.imshow(
+        small,
+        cmap=colormaps["gray"].with_extremes(bad=_MASKED),
+        vmin=low,
+        vmax=high,
+        origin="lower",
+        aspect="equal" if 0.2 < rows / columns < 5 else "auto",
+        interpolation="nearest",
+        extent=(0.5, columns + 0.5, 0.5, rows + 0.5),
+    )
+    bar = figure.colorbar(shown, ax=axis, label=_scale(unit), fraction=0.03, pad=0.01)
+    bar.ax.ticklabel_format(axis="y", useOffset=False)
+    note = "" if size == 1 else f", each cell the mean of {size} × {size}"
+    axis.set(title=title, xlabel=f"column (pixels{note})", ylabel="row (pixels)")
     return figure
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from astropy import units
+from astropy.table import QTable
 
 from ccdcore.compression import FITS_NAME
 from ccdcore.errors import FrameReadError
 from ccdcore.headers.instrument import Instrument
 from ccdcore.io.read import read_header
-
-if TYPE_CHECKING:
-    from astropy.table import QTable
 
 _INVENTORY = {
     "file": str,
@@ -52,9 +50,6 @@ def inventory(directory: str | os.PathLike[str], *, instruments: Sequence[Instru
         date_obs (ISO 8601 in UTC), exposure_time (s), filter, temperature
         (°C), rows, columns; texts empty, quantities NaN and sizes 0 where unknown.
     """
-    from astropy import units
-    from astropy.table import QTable
-
     paths = sorted(path for path in Path(directory).iterdir() if FITS_NAME.fullmatch(path.name))
     return QTable(
         rows=[_inventory_row(path, instruments) for path in paths],

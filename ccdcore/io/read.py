@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -135,12 +136,27 @@ def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrumen
     return _describe(path, mosaic, instruments, blemishes)
 
 
-def read_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
-    """Read the pixels of a frame only, decoded as by `read_frame`, shape (rows, columns)."""
-    return read_values(path)[0]
+def read_cards(path: Path, file: io.BufferedReader) -> Cards:
+    """Return the cards of a frame whose file is open, as of `FrameHeader`; the file is closed.
+
+    Raises
+    ------
+    FrameReadError
+        As `read_header`.
+    """
+    with opened(path, file) as (stream, blemishes):
+        return _mosaic(path, stream, blemishes).cards
 
 
-def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], str]:
+def read_image(path: str | os.PathLike[str], file: io.BufferedReader | None = None) -> npt.NDArray[Any]:
+    """Read the pixels of a frame only, decoded as by `read_frame`, shape (rows, columns).
+
+    A ``file`` that is open already is read in place of what the path leads to, and closed.
+    """
+    return read_values(path, file)[0]
+
+
+def read_values(path: str | os.PathLike[str], file: io.BufferedReader | None = None) -> tuple[npt.NDArray[Any], str]:
     """Read the pixels of a frame, shape (rows, columns), as `read_image` does, and their unit, as of `Frame`.
 
     Raises
@@ -149,7 +165,7 @@ def read_values(path: str | os.PathLike[str]) -> tuple[npt.NDArray[Any], str]:
         As `read_image`.
     """
     path = Path(path)
-    with opened(path) as (stream, blemishes):
+    with opened(path, file) as (stream, blemishes):
         mosaic, data = _decoded(path, stream, blemishes)
     return data, _unit(mosaic.cards)
 

@@ -10,12 +10,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from astropy.io import fits
 
 from ccdcore.errors import FrameReadError
 from ccdcore.io.plain_files import file_errors
 from ccdcore.io.read import read_image
 from ccdcore.io.stream import is_compressed, opened
 from ccdcore.io.structure import primary_header
+
+_TYPES = {8: "u1", 16: ">i2", 32: ">i4", -32: ">f4", -64: ">f8"}
+"""BITPIX → type of the pixels."""
+_UNSIGNED = {">i2": 2**15, ">i4": 2**31}
+"""Type → BZERO of numbers without a sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +141,10 @@ def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
         header, offset = primary_header(stream, path)
     lengths = [int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1)]
     shape = [length for length in lengths if length != 1]
-    number = {"16": ">i2", "32": ">i4", "-32": ">f4", "-64": ">f8"}.get(header["BITPIX"])
-    if number is None or len(shape) != 2 or 0 in shape or "BLANK" in header:
+    number = _TYPES.get(int(header["BITPIX"]))
+    if number in {None, "u1"} or len(shape) != 2 or 0 in shape or "BLANK" in header:
         return None
-    unsigned = {">i2": 2**15, ">i4": 2**31}.get(number, 0)
+    unsigned = _UNSIGNED.get(number, 0)
     try:
         scale, zero = float(header.get("BSCALE", "1")), float(header.get("BZERO", "0"))
     except ValueError:
@@ -148,6 +154,42 @@ def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
         return None
     shown = unit.strip("' ").lower()
     return StoredPixels(path, (shape[0], shape[1]), np.dtype(number), int(zero), offset, signature, shown)
+
+
+def stored_planes(path: Path, file: io.BufferedReader) -> dict[str, StoredPixels]:
+    """Find the images of a plain file that is open, by the names of their units, ``""`` for the primary one.
+
+    Parameters
+    ----------
+    path : Path
+        Where it lies; what is read later is of this very file, or an error.
+    file : stream
+        The file; it is closed.
+
+    Returns
+    -------
+    dict
+        Images of shape (rows, columns), in the unit of the file; none of a compressed one.
+
+    Raises
+    ------
+    FrameReadError
+        If it is not a complete FITS file.
+    """
+    found: dict[str, StoredPixels] = {}
+    with opened(path, file) as (stream, _):
+        if not isinstance(stream, io.BufferedReader):  # compressed
+            return found
+        signature = _signature(stream.fileno())
+        stream.seek(0)
+        for unit in fits.open(stream, memmap=False):
+            header = unit.header
+            zero, number = header.get("BZERO", 0), _TYPES.get(header["BITPIX"])
+            if number and unit.is_image and header["NAXIS"] == 2 and zero in {0, _UNSIGNED.get(number, 0)}:
+                shape, offset = (header["NAXIS2"], header["NAXIS1"]), unit.fileinfo()["datLoc"]
+                name = unit.name.removeprefix("PRIMARY")
+                found[name] = StoredPixels(path, shape, np.dtype(number), int(zero), offset, signature)
+    return found
 
 
 def fill(into: memoryview, file: int, position: int) -> bool:

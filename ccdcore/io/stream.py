@@ -61,20 +61,27 @@ def is_compressed(path: Path) -> bool:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[BinaryIO, Blemishes]]:
+def opened(path: Path, file: io.BufferedReader | None = None) -> Iterator[tuple[BinaryIO, Blemishes]]:
     """Give the checked, decompressed content, and its blemishes, which are mended.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    file : stream, optional
+        It, where it is open already: of a path that is not followed a second time. It is closed at the end.
 
     Raises
     ------
     FrameReadError
         If it cannot be read, is no complete FITS file, or anything goes wrong while it is decoded.
     """
-    with file_errors(path), regular_file(path) as file, warnings.catch_warnings():
+    with file_errors(path), file or regular_file(path) as raw, warnings.catch_warnings():
         # astropy warns of blemishes (odd keywords, bytes after the last unit) that do no harm. Filters belong to
         # the whole process: where threads read at the same time, the worst is that such a warning is shown.
         warnings.simplefilter("ignore", AstropyWarning)
-        compression = compression_of(file)
-        stream = _decompressed(path, file, compression) if compression else file
+        compression = compression_of(raw)
+        stream = _decompressed(path, raw, compression) if compression else raw
         blemishes = check_structure(stream, path)
         if blemishes:
             stream.seek(0)

@@ -297,6 +297,27 @@ def disagreements(session: Session, frame_ids: Collection[int] | None = None) ->
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What a file was found to say of its frame, and when; ``changed`` is what of it is not in force, by column."""
+
+    seen_at: datetime
+    path: Path
+    changed: Said
+
+
+def revisions(session: Session, frame_id: int) -> list[Revision]:
+    """Return what the files of a frame were found to say, oldest first; nothing where they have said one thing only."""
+    in_force = said_in(session.get_one(Frame, frame_id))
+    query = select(HeaderRevision).where(HeaderRevision.frame_id == frame_id).order_by(HeaderRevision.id)
+    return [
+        Revision(
+            one.seen_at, Path(one.path), {name: said for name, said in one.said.items() if said != in_force.get(name)}
+        )
+        for one in session.scalars(query)
+    ]
+
+
 def _only_value(frame: Frame) -> float | None:
     values = {of[end] for of in frame.statistics for end in ("minimum", "maximum")}
     return values.pop() if len(values) == 1 else None

@@ -140,3 +140,20 @@ def left_out(session: Session, *, instrument: str, first: date, last: date) -> l
         LeftOut(night, run_id, frame_id, path or "", role, reason or "")
         for night, run_id, frame_id, path, role, reason in session.execute(query)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a run made of a frame: its ``role`` is its type, or ``for`` and the product that it was left out of."""
+
+    run_id: int
+    role: str
+    excluded: str | None
+    borrowed: bool
+
+
+def uses_of_frame(session: Session, frame_id: int) -> list[Use]:
+    """Return what runs made of a frame, the newest in front, roles before what it was left out of."""
+    columns = [getattr(RunInput, name) for name in Use.__dataclass_fields__]
+    query = select(*columns).where(RunInput.frame_id == frame_id).order_by(RunInput.run_id.desc(), RunInput.id)
+    return [Use(*row) for row in session.execute(query)]

@@ -20,8 +20,10 @@ def slug(text: str) -> str:
 def _unique_slug(text: str) -> str:
     """Return a `slug` that no other text has: marked by a hash where it is not the text itself."""
     plain = slug(text)
-    if plain == text:
-        return plain
+    return plain if plain == text else _marked(plain, text)
+
+
+def _marked(plain: str, text: str) -> str:
     mark = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:4]
     return f"{plain[:43]}-{mark}"
 
@@ -71,8 +73,10 @@ def reference_path(name: MasterName, *, instrument: str) -> Path:
 
 
 def picture_path(*, run_id: int, name: str) -> Path:
-    """Path below the home of one picture of a run."""
-    return Path("pictures") / f"r{run_id}" / f"{slug(name)}.png"
+    """Path below the home of one picture of a run; its name is that of no other: filters are called V-2 and V#2."""
+    plain = slug(name)
+    file = plain if plain.replace("-", " ") == name else _marked(plain, name)
+    return Path("pictures") / f"r{run_id}" / f"{file}.png"
 
 
 def home_above(path: Path) -> Path | None:

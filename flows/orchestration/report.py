@@ -28,7 +28,7 @@ from flows.calibration.results import verdicts_of
 from flows.home.home import Home
 from flows.home.service_address import web_url
 from flows.runs.lacks import FOR
-from flows.runs.pictures import pictures_of
+from flows.runs.pictures import titled_pictures
 
 _PUNCTUATION = re.compile(r"([!-%'-/:;=?@\[-`{-~])")
 """All of ASCII's but for & < >: a colon or a dot is enough for an address to become a link."""
@@ -135,8 +135,7 @@ def _counts(details: Mapping[str, int]) -> str:
 
 def _pictures(home: Home, run_id: int) -> list[str]:
     pictures = []
-    for path in pictures_of(home, run_id):
-        name = path.stem.replace("-", " ")
+    for name, path in titled_pictures(home, run_id):
         with open_below(home.path, path.relative_to(home.path)) as picture:
             data = base64.b64encode(picture.read()).decode()
         pictures.append(f"### {text(name)}\n\n![{text(name)}](data:image/png;base64,{data})")

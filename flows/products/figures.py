@@ -27,7 +27,7 @@ from flows.home.output_paths import picture_path
 from flows.products.ingredients import bias_for, dark_of_flats
 from flows.runs.inputs import inputs_of_run
 from flows.runs.lacks import producing
-from flows.runs.pictures import folder_to_draw_in
+from flows.runs.pictures import folder_to_draw_in, titles_of_master
 from flows.runs.verification import require_unchanged
 
 if TYPE_CHECKING:
@@ -84,9 +84,10 @@ def _draw_masters(
             last = None  # given away before the next are read
             last = _images(home, run_id, row)
             three = partial(frame_master_residual, last.frame, last.master, last.residual)
-            draw(f"{title} frames", partial(three, title=title, unit=last.unit))
+            beside, left = titles_of_master(row.product)
+            draw(beside, partial(three, title=title, unit=last.unit))
             what = f"{title}: residual of the first frame"
-            draw(f"{title} histogram", partial(histogram, last.residual, title=what, unit=last.unit))
+            draw(left, partial(histogram, last.residual, title=what, unit=last.unit))
             del three
     return last
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from db.runs.masters import run_masters
 from db.runs.runs import lately_done
 from flows.home.home import Home
 from flows.home.output_paths import picture_path
@@ -53,6 +54,21 @@ def pictures_of(home: Home, run_id: int) -> list[Path]:
     folder = picture_folder(home, run_id)
     found = [] if folder.is_symlink() else folder.glob("*.png")
     return sorted((path for path in found if path.is_file() and not path.is_symlink()), key=place)
+
+
+def titled_pictures(home: Home, run_id: int) -> list[tuple[str, Path]]:
+    """Return the pictures of a run with their titles, in the order to show them."""
+    with home.read_session() as session:
+        products = [one.product for one in run_masters(session, run_id)]
+    titles = [title for product in products for title in titles_of_master(product)]
+    known = {picture_path(run_id=run_id, name=title).name: title for title in titles}
+    return [(known.get(path.name, path.stem.replace("-", " ")), path) for path in pictures_of(home, run_id)]
+
+
+def titles_of_master(product: str) -> tuple[str, str]:
+    """Return the titles of the two pictures of a master: beside its first frame, and what is left of that frame."""
+    title = f"{product[0].upper()}{product[1:]}"
+    return f"{title} frames", f"{title} histogram"
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -15,10 +16,13 @@ from flows.home.service_address import prefect_address, prefect_pages
 from flows.judgements.editors import are_edits_allowed, is_editor
 from flows.judgements.judging import mark, note
 from flows.prefect_server.password import LOOPBACK
-from flows.runs.pictures import pictures_of
+from flows.runs.pictures import titled_pictures
 from flows.service.health import condition
 from web.app import make_app
 from web.dependencies import Editing, Record
+
+if TYPE_CHECKING:
+    from ccdcore.figures.greys import Rows
 
 
 def show(home: Home, host: str, port: int, stop: Event) -> None:
@@ -27,7 +31,8 @@ def show(home: Home, host: str, port: int, stop: Event) -> None:
         read_session=home.read_session,
         home=home.path,
         host=home.settings.host,
-        pictures=lambda run_id: pictures_of(home, run_id),
+        pictures=lambda run_id: titled_pictures(home, run_id),
+        residual=partial(_residual, home),
         health=lambda: condition(home).as_dict(),
         prefect_ui_url=lambda: (url := prefect_address(home)) and prefect_pages(url),
         editing=_editing(home, host, port),
@@ -48,6 +53,12 @@ def show(home: Home, host: str, port: int, stop: Event) -> None:
         pass
     server.should_exit = True
     thread.join()
+
+
+def _residual(home: Home, master_id: int) -> Rows | None:
+    from flows.masters.residuals import residual_rows  # takes long to load, and most pages need none of it
+
+    return residual_rows(home, master_id)
 
 
 def _names(web: WebSettings, host: str) -> list[str]:

@@ -22,6 +22,7 @@ from tests.conftest import skip_or_fail
 from tests.support.command import ccdwatch
 from tests.support.long_history import put_history
 from tests.support.on_record import add_frame
+from tests.support.service import wait_for
 from tests.support.simulate import simple_night
 from tests.support.site import CHROMIUM, Visit, running_browser, running_site
 
@@ -178,6 +179,24 @@ def test_dragging_looks_closer(visit: Visit, site: str) -> None:
     page.mouse.up()
     page.wait_for_url("**since=*")
     assert 8 <= page.locator(".dots a").count() <= 16
+    page.get_by_role("link", name="All of time").click()
+    assert page.locator(".dots a").count() == NIGHTS
+    assert "instrument=red&amplifier=L" in page.url
+
+
+def test_cameras_are_compared_in_one_plot(visit: Visit, site: str) -> None:
+    page = visit.to(f"{site}/trends/gain?amplifier=R")
+    page.get_by_role("link", name="Compare cameras").click()
+    assert page.locator("svg.trend").count() == 1
+    assert page.locator(".dots a").count() == NIGHTS * (1 + len(HOSTILE))
+    page.locator(f"[name=instrument][value='{HOSTILE[1]}']").uncheck()
+    page.get_by_role("button", name="Show").click()
+    assert page.locator(".dots a").count() == NIGHTS * len(HOSTILE)
+    assert page.locator(".legend a").count() == len(HOSTILE)
+    look = page.locator(".dots a").evaluate_all("dots => new Set(dots.map(dot => getComputedStyle(dot).fill)).size")
+    assert look == len(HOSTILE)
+    dot = page.locator(".dots a").first
+    assert (dot.get_attribute("aria-label") or "").partition(" amplifier R")[0] in {"red", *HOSTILE}
 
 
 def test_what_headers_say_is_text(visit: Visit, site: str) -> None:
@@ -225,12 +244,17 @@ PAGES = {
     "/runs/1": "Run 1: testcam, 2022-09-19",
     "/masters/1": "Master bias of testcam, 2022-09-19",
     "/masters/2": "Master flat <b onload=alert(4)> of testcam, 2022-09-19",
+    "/masters/2/view": "Master flat <b onload=alert(4)> of testcam, 2022-09-19",
     "/frames/1": "Frame 1: bias of testcam",
+    "/frames/6": "Frame 6: flat of testcam",
     "/sets/1": "Set 1: testcam, 2022-09-19",
     "/frames": "Frames",
     "/masters": "Masters",
     "/runs": "Runs",
     "/health": "Health of the service",
+    "/nights": "Night 2022-09-19",
+    "/search?q=flat": "Search",
+    "/trends/gain/compare": "Gain of several cameras",
 }
 
 
@@ -247,6 +271,88 @@ def test_every_page_shows_and_every_link_leads_somewhere(visit: Visit, night: st
     for target in sorted(targets):
         assert target.startswith(night), target
         assert httpx.get(target).status_code == 200, target
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_rules_of_accessibility_are_kept(browser: Browser, night: str, site: str, scheme: Any) -> None:
+    rules = pytest.importorskip("axe_playwright_python.sync_playwright", reason="make setup installs it").Axe()
+    context = browser.new_context(color_scheme=scheme, viewport={"width": 1400, "height": 1000})
+    page = context.new_page()
+    faults = []
+    for address in [night + path for path in PAGES] + [f"{site}{path}" for path in ("/", "/trends/gain?log=true")]:
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        for fault in rules.run(page).response["violations"]:
+            where = [node["target"][0] for node in fault["nodes"]][:3]
+            faults.append(f"{address.partition('/')[2]} {fault['impact']}: {fault['help']} {where}")
+    context.close()
+    assert faults == []
+
+
+_CUT = """() => [...document.querySelectorAll("main *, header *")].filter(one => {
+  const style = getComputedStyle(one), box = one.getBoundingClientRect();
+  if (one.closest("svg, .skip, .hidden, .graph-scroll") || !box.width) return false;
+  const hides = ["hidden", "clip"].includes(style.overflowX) && one.scrollWidth > one.clientWidth + 1;
+  return hides || (box.right > innerWidth + 1 && !one.closest(".scroll"));
+}).map(one => `${one.tagName} ${one.className} ${one.textContent.trim().slice(0, 40)}`)"""
+
+_WIDER = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.textContent.slice(0, 80))"
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_nothing_is_cut_off(browser: Browser, night: str, site: str, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 1000})
+    page = context.new_page()
+    for address in [night + path for path in PAGES] + [f"{site}{path}" for path in ("/", "/trends/gain")]:
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate(_CUT) == [], address
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, address
+        if width == 1400:  # here all columns have room
+            assert page.locator(".scroll").evaluate_all(_WIDER) == [], address
+    context.close()
+
+
+_SHADE = """([x, y]) => [
+  ...document.querySelector("#viewer canvas").getContext("2d").getImageData(x, y, 1, 1).data]"""
+
+
+def test_a_master_is_moved_enlarged_and_read_pixel_by_pixel(visit: Visit, night: str) -> None:
+    page = visit.to(f"{night}/masters/1/view")
+    canvas = page.locator("#viewer canvas")
+    box = canvas.bounding_box()
+    assert box is not None
+    middle = [box["width"] // 2, box["height"] // 2]
+    assert wait_for(lambda: page.evaluate(_SHADE, middle)[3] > 0, seconds=30)
+    page.get_by_role("button", name="enlarge").click(click_count=6, delay=20)
+    page.mouse.move(box["x"] + middle[0] + 3, box["y"] + middle[1] + 3)
+    page.locator(".readout", has_text="not masked").wait_for()
+    said = page.locator(".readout").inner_text()
+    x, y = (int(one) for one in said.partition(")")[0][1:].split(","))
+    pixel = httpx.get(f"{night}/masters/1/pixel?x={x}&y={y}").json()
+    assert f"value {pixel['value']:.6g} ADU" in said
+    assert f"{pixel['combined']} frames" in said
+    page.wait_for_load_state("networkidle")
+    before = page.evaluate(_SHADE, middle)
+    canvas.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowUp")
+    assert wait_for(lambda: page.evaluate(_SHADE, middle) != before, seconds=30)
+
+
+def test_a_master_is_seen_without_javascript(browser: Browser, night: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{night}/masters/1/view")
+    page.locator("[name=plane]").select_option("uncertainty")
+    page.locator("[name=scale]").select_option("log")
+    page.get_by_role("button", name="Show").click()
+    assert "plane=uncertainty&scale=log" in page.url
+    assert page.locator("#viewer img").get_attribute("alt") == "uncertainty of the master bias, whole"
+    assert "black" in page.locator("figcaption").inner_text()
+    address = page.locator("#viewer img").get_attribute("src")
+    assert httpx.get(f"{night}{address}").headers["content-type"] == "image/png"
+    context.close()
 
 
 def test_provenance_is_drawn_from_frames_to_the_result(visit: Visit, night: str) -> None:

@@ -53,6 +53,7 @@ async def _heads() -> int:
             home=home.path,
             host=home.settings.host,
             pictures=lambda _: [],
+            residual=lambda _: None,
             health=lambda: condition(home).as_dict(),
             prefect_ui_url=lambda: None,
         )

@@ -66,6 +66,32 @@ def value_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
     return [(n * step, f"{n * step:.{digits}f}") for n in range(first, last + 1)]
 
 
+def decade_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
+    """Return round values between two powers of ten, at least one and about so many at most, and how each is written.
+
+    Parameters
+    ----------
+    low, high : float
+        Logarithms to the base of ten of what the axis spans.
+    most : int
+        Values; two or more.
+
+    Returns
+    -------
+    list of tuple
+        Logarithm and text of each; 1, 2, 5 of each power of ten, powers alone or some of them where that is too many.
+    """
+    for factors, step in (((1, 2, 5), 1), *(((1,), step) for step in (1, 2, 3, 5, 10, 20))):
+        powers = [power for power in range(math.floor(low), math.ceil(high) + 1) if power % step == 0]
+        found = [(math.log10(factor) + power, f"{factor * 10.0**power:g}") for power in powers for factor in factors]
+        inside = [tick for tick in found if low <= tick[0] <= high]
+        if len(inside) <= most:
+            break
+    if len(inside) >= 2:
+        return inside
+    return [(math.log10(value), text) for value, text in value_ticks(10**low, 10**high, most) if value > 0]
+
+
 def time_range(times: Sequence[datetime]) -> tuple[datetime, datetime]:
     """Return what an axis of times should span: all of them and a little more, at least two days."""
     first, last = min(times), max(times)

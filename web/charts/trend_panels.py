@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from ccdcore.text import unit_text, value_text
 from db.judgements.notes import JudgementLine
 from db.trends.changes import TrendChange
 from db.trends.history import TrendRow
-from web.charts.axes import time_range, time_ticks, value_range, value_ticks
+from web.charts.axes import Floats, decade_ticks, time_range, time_ticks, value_range, value_ticks
 
 TALL, LOW = 320, 168
 """Height of a panel that stands alone, and of one among others, in pixels."""
@@ -32,6 +33,8 @@ class Dot(NamedTuple):
     look: str
     """``ok``, ``suspect``, ``bad``, ``unjudged``, ``superseded``, ``marked`` (bad); ``above`` or ``below`` the plot."""
     label: str
+    mark: str = ""
+    """Name of its mark; a circle where there is none."""
 
 
 class Tick(NamedTuple):
@@ -65,6 +68,8 @@ class Panel:
         What the axis of times spans.
     notes : list of Tick
         What people noted about the instrument in that span.
+    is_log : bool
+        Whether values are drawn by their logarithm.
     """
 
     rows: Sequence[TrendRow]
@@ -78,6 +83,7 @@ class Panel:
     first: datetime
     last: datetime
     notes: list[Tick]
+    is_log: bool = False
 
     @property
     def series(self) -> str:
@@ -95,7 +101,18 @@ def series_name(of: TrendRow | TrendChange) -> str:
     return json.dumps([of.instrument, of.configuration, of.amplifier, of.filter, of.unit])
 
 
-def panels(rows: Sequence[TrendRow], notes: Sequence[JudgementLine] = (), *, whole: bool = False) -> list[Panel]:
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How values are drawn: ``whole`` far outliers to scale, too; ``log`` by logarithms, where all are above zero."""
+
+    whole: bool = False
+    log: bool = False
+
+
+LINEAR = Drawing()
+
+
+def panels(rows: Sequence[TrendRow], notes: Sequence[JudgementLine] = (), drawing: Drawing = LINEAR) -> list[Panel]:
     """Return one panel for each instrument, configuration, amplifier and filter, over one span of time.
 
     Parameters
@@ -104,32 +121,42 @@ def panels(rows: Sequence[TrendRow], notes: Sequence[JudgementLine] = (), *, who
         Oldest first.
     notes : sequence of JudgementLine
         What people noted about the instruments.
-    whole : bool
-        Whether far outliers are drawn to scale, too.
+    drawing : Drawing
+        How values are drawn.
     """
-    series: dict[tuple[str, ...], list[TrendRow]] = {}
-    for row in rows:
-        key = (row.instrument, row.configuration, row.amplifier, row.filter or "", row.unit)
-        series.setdefault(key, []).append(row)
+    series = in_series(rows)
     if not series:
         return []
     span = time_range([row.observed_at for row in (rows[0], rows[-1])])
     height = TALL if len(series) == 1 else LOW
-    return [_panel(series[key], notes, span, height, whole=whole) for key in sorted(series)]
+    return [panel(of, notes, span, height, drawing, (of[-1].limit_min, of[-1].limit_max)) for of in series.values()]
 
 
-def _panel(
+def in_series(rows: Sequence[TrendRow]) -> dict[tuple[str, ...], list[TrendRow]]:
+    """Return rows by what tells the series of a quantity apart, in its order."""
+    series: dict[tuple[str, ...], list[TrendRow]] = {}
+    for row in rows:
+        key = (row.instrument, row.configuration, row.amplifier, row.filter or "", row.unit)
+        series.setdefault(key, []).append(row)
+    return {key: series[key] for key in sorted(series)}
+
+
+def panel(
     rows: Sequence[TrendRow],
     notes: Sequence[JudgementLine],
     span: tuple[datetime, datetime],
     height: int,
-    *,
-    whole: bool,
+    drawing: Drawing,
+    limits: tuple[float | None, float | None],
 ) -> Panel:
+    """Return the plot of some rows, oldest first, over a span of time, of a height in pixels."""
     values = np.array([row.value for row in rows])
     uncertainties = np.array([row.uncertainty or 0.0 for row in rows])
-    limits = rows[-1].limit_min, rows[-1].limit_max
-    low, high = value_range(values, uncertainties, limits, whole=whole)
+    is_log = drawing.log and bool((values > 0).all())
+    scaled = _logarithms if is_log else np.asarray
+    drawn, edges = scaled(values), [_limit(one, is_log) for one in limits]
+    ends = [scaled(values + sign * uncertainties) for sign in (1, -1)]
+    low, high = value_range(drawn, (ends[0] - ends[1]) / 2, edges, whole=drawing.whole)
     scale = height / (high - low)
 
     def down(value: Any) -> Any:
@@ -137,37 +164,58 @@ def _panel(
 
     width = span[1] - span[0]
     xs = [100 * ((row.observed_at - span[0]) / width) for row in rows]
-    ys = np.clip(down(values), 0, height)
-    tops, bottoms = (np.clip(down(values + sign * uncertainties), 0, height) for sign in (1, -1))
-    looks = [_look(row, low, high) for row in rows]
-    admitted = [down(limit) if limit is not None else edge for limit, edge in zip(limits, (height, 0), strict=True)]
+    ys = np.clip(down(drawn), 0, height)
+    tops, bottoms = (np.clip(down(one), 0, height) for one in ends)
+    looks = [_look(row, value, low, high) for row, value in zip(rows, drawn.tolist(), strict=True)]
+    admitted = [down(limit) if limit is not None else edge for limit, edge in zip(edges, (height, 0), strict=True)]
     bottom, top = (min(max(edge, 0.0), float(height)) for edge in admitted)
+    ticks = (decade_ticks if is_log else value_ticks)(low, high, max(3, height // 45))
     return Panel(
         rows=rows,
         height=height,
         dots=[
-            Dot(row.id, x, y, t, b, look, label(row))
+            Dot(row.id, x, y, t, b, look, label(row), look if look in _MARKED else "")
             for row, x, y, t, b, look in zip(rows, xs, ys.tolist(), tops.tolist(), bottoms.tolist(), looks, strict=True)
         ],
         x_ticks=[Tick(100 * ((when - span[0]) / width), text) for when, text in time_ticks(*span, most=8)],
-        y_ticks=[Tick(down(value), text) for value, text in value_ticks(low, high, max(3, height // 45))],
-        limits=[Tick(down(limit), f"{limit:g}") for limit in limits if limit is not None and low <= limit <= high],
-        band=None if limits == (None, None) else (top, max(0.0, bottom - top)),
+        y_ticks=[Tick(down(value), text) for value, text in ticks],
+        limits=[
+            Tick(down(limit), f"{10**limit if is_log else limit:g}")
+            for limit in edges
+            if limit is not None and low <= limit <= high
+        ],
+        band=None if edges == [None, None] else (top, max(0.0, bottom - top)),
         n_outside=sum(look in {"above", "below"} for look in looks),
         first=span[0],
         last=span[1],
         notes=[
             Tick(100 * ((note.at - span[0]) / width), note.words)
             for note in notes
-            if note.at is not None and note.of == rows[0].instrument and span[0] <= note.at <= span[1]
+            if note.at is not None and note.of in {row.instrument for row in rows} and span[0] <= note.at <= span[1]
         ],
+        is_log=is_log,
     )
 
 
-def _look(row: TrendRow, low: float, high: float) -> str:
-    if row.value > high:
+_MARKED = {"suspect", "bad", "above", "below"}
+
+
+def _logarithms(values: Floats) -> Floats:
+    """Return logarithms to the base of ten; of what is not above zero, that of something far below all."""
+    positive = values[values > 0]
+    return np.log10(np.maximum(values, 1e-3 * float(positive.min())))
+
+
+def _limit(limit: float | None, is_log: bool) -> float | None:
+    if limit is None or not is_log:
+        return limit
+    return math.log10(limit) if limit > 0 else None
+
+
+def _look(row: TrendRow, value: float, low: float, high: float) -> str:
+    if value > high:
         return "above"
-    if row.value < low:
+    if value < low:
         return "below"
     if not row.counts:
         return "marked"

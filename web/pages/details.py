@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,8 +12,7 @@ from sqlalchemy.orm import Session
 from ccdcore.quantities import label_of, shown_in
 from ccdcore.text import value_text
 from db.errors import UnknownIdError
-from db.frames.listing import frame_statistics, list_frames
-from db.frames.revisions import Disagreement, disagreements
+from db.frames.listing import list_frames
 from db.judgements.notes import lines_of_run, lines_on, notes_that_hold
 from db.provenance import provenance
 from db.runs.lacks import run_lacks
@@ -26,10 +24,10 @@ from db.trends.history import TrendRow, measured_by, measurement
 from web import formatting
 from web.charts.provenance_graph import Node, provenance_graph, result_node
 from web.dependencies import OfRecord, Reading, Record
+from web.files.opening import place_of_master
 from web.instrument_status import COLUMNS, by_instrument
-from web.pages.downloads import frame_is_there, master_is_there
 from web.parameters import Id
-from web.templating import page
+from web.templating import link, page
 
 router = APIRouter()
 
@@ -62,11 +60,11 @@ def one_measurement(request: Request, session: Reading, record: OfRecord, key: I
         "measurement.html",
         row=row,
         said=lines_on(session, "measurement", [key]).get(key, []),
-        run=_run(session, row.run_id),
+        run=run_on_record(session, row.run_id),
         notes=tree["details"].get("notes", []),
         details=details,
         graph=provenance_graph(tree),
-        pictures=_pictures(record, row.run_id, only="photon"),
+        pictures=_pictures(record, row.run_id, only=["Photon transfer"]),
     )
 
 
@@ -84,7 +82,7 @@ def _in_words(value: Any) -> str:
 def one_run(request: Request, session: Reading, record: OfRecord, key: Id) -> Response:
     """A run: what it measured and made, of what, and what it left out."""
     tree = of_record(session, f"run:{key}")
-    run, rows = _run(session, key), measured_by(session, key)
+    run, rows = run_on_record(session, key), measured_by(session, key)
     made = _masters_of(session, key)
     used = [one for one in tree["used"] if one["entity"]["id"].startswith("frame:")]
     lacks = run_lacks(session, key)
@@ -97,6 +95,7 @@ def one_run(request: Request, session: Reading, record: OfRecord, key: Id) -> Re
         prefect=_prefect_run(record, run),
         rows=rows,
         masters=made,
+        later=_later(session, run),
         lacks=lacks,
         said=lines_of_run(session, key),
         left_out=[one for one in used if one["excluded"] and one["role"] not in told],
@@ -104,6 +103,12 @@ def one_run(request: Request, session: Reading, record: OfRecord, key: Id) -> Re
         graph=provenance_graph(tree, _made(rows, made)),
         pictures=_pictures(record, key),
     )
+
+
+def _later(session: Session, run: RunOnRecord) -> RunOnRecord | None:
+    """Return the last run of the same set, where it began after this one."""
+    runs = list_runs(session, set_id=run.calibration_set_id, superseded=True)
+    return runs[-1] if runs[-1].id > run.id else None
 
 
 def _made(rows: Sequence[TrendRow], made: Sequence[MasterOnRecord]) -> list[Node]:
@@ -122,40 +127,16 @@ def one_master(request: Request, session: Reading, record: OfRecord, key: Id) ->
     master = next((one for one in list_masters(session, superseded=True) if one.master_id == key), None)
     if master is None:
         raise HTTPException(404, f"master {key} is of a run that came to no end: it is not shown")
+    title = f"{master.product[0].upper()}{master.product[1:]}"
     return page(
         request,
         "master.html",
         master=master,
         said=lines_on(session, "master", [key]).get(key, []),
-        run=_run(session, master.run_id),
-        on_disk=master_is_there(record, master.path),
+        run=run_on_record(session, master.run_id),
+        on_disk=place_of_master(record.home, master.path, master.sha256).is_there,
         graph=provenance_graph(tree),
-        pictures=_pictures(record, master.run_id, only=master.product),
-    )
-
-
-def _disagreement(session: Session, record: Record, key: int) -> Disagreement | None:
-    """Return what the files of a frame say otherwise than is in force, going by files that are there."""
-    found = disagreements(session, [key])
-    sayings = [saying for one in found for saying in one.sayings]
-    there = {one.file_id: one.host != record.host or one.path.exists() for one in sayings}
-    return next(filter(None, (one.among(there) for one in found)), None)
-
-
-@router.get("/frames/{key}")
-def one_frame(request: Request, session: Reading, record: OfRecord, key: Id) -> Response:
-    """A frame: what it was taken for and why, its statistics, its files, the runs that used it."""
-    tree = of_record(session, f"frame:{key}")
-    return page(
-        request,
-        "frame.html",
-        disagreement=_disagreement(session, record, key),
-        key=key,
-        frame=tree,
-        said=lines_on(session, "frame", [key]).get(key, []),
-        statistics=frame_statistics(session, key),
-        on_disk=frame_is_there(session, record, key),
-        runs=[_run(session, int(one.partition(":")[2])) for one in tree["wasUsedBy"]],
+        pictures=_pictures(record, master.run_id, only=[f"{title} frames", f"{title} histogram"]),
     )
 
 
@@ -197,7 +178,8 @@ def _is_in_force(one: MasterOnRecord) -> bool:
     return one.valid_to is None or one.valid_to > datetime.now(UTC)
 
 
-def _run(session: Session, run_id: int) -> RunOnRecord:
+def run_on_record(session: Session, run_id: int) -> RunOnRecord:
+    """Return a run that is on record."""
     (run,) = list_runs(session, run_id=run_id, superseded=True)
     return run
 
@@ -206,17 +188,10 @@ def _masters_of(session: Session, run_id: int) -> list[MasterOnRecord]:
     return [one for one in list_masters(session, superseded=True) if one.run_id == run_id]
 
 
-def _pictures(record: Record, run_id: int, *, only: str = "") -> list[tuple[str, str]]:
-    """Return title and address of the pictures of a run, of those whose title begins with some words."""
-    found = ((path.stem.replace("-", " "), path.name) for path in record.pictures(run_id))
-    begin = _plain(only)
-    chosen = ((title, name) for title, name in found if _plain(title).startswith(begin))
-    return [(title, f"/runs/{run_id}/pictures/{name}") for title, name in chosen]
-
-
-def _plain(title: str) -> str:
-    """Return a title as names of files have it, in small letters."""
-    return re.sub(r"[^a-z0-9._+]+", " ", title.lower()).strip()
+def _pictures(record: Record, run_id: int, *, only: Collection[str] = ()) -> list[tuple[str, str]]:
+    """Return title and address of the pictures of a run: all, or those of some titles."""
+    found = record.pictures(run_id)
+    return [(title, link("/runs", run_id, "pictures", path.name)) for title, path in found if not only or title in only]
 
 
 def _prefect_run(record: Record, run: RunOnRecord) -> str | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from db.judgements.notes import notes_that_hold
@@ -14,9 +15,10 @@ from db.trends.changes import changes
 from db.trends.history import TrendRow
 from db.trends.history import trends as history
 from db.trends.overview import series
-from web.charts.trend_panels import panels
+from web.charts.comparison import MOST_SERIES, comparisons
+from web.charts.trend_panels import Drawing, panels
 from web.dependencies import Reading
-from web.parameters import Which
+from web.parameters import Instant, Name, Which, field
 from web.templating import page
 
 router = APIRouter()
@@ -31,6 +33,38 @@ class Shown(Which):
     """Which measurements, and how they are drawn."""
 
     whole: bool = False
+    log: bool = False
+
+    @property
+    def drawing(self) -> Drawing:
+        """How values are drawn."""
+        return Drawing(whole=self.whole, log=self.log)
+
+    @property
+    def of_all_times(self) -> dict[str, str]:
+        """The same, not only of a span of time."""
+        return {name: one for name, one in self.fields().items() if name not in {"since", "until"}}
+
+
+class Compared(BaseModel):
+    """Which instruments beside each other, and how they are drawn."""
+
+    instrument: list[Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]] = []
+    amplifier: Name = None
+    filter: Name = None
+    since: Instant = None
+    until: Instant = None
+    log: bool = False
+
+    def fields(self) -> dict[str, Any]:
+        """Return what was asked for as the fields of a form; instruments as a tuple."""
+        given = self.model_dump(exclude={"instrument"}).items()
+        return {"instrument": tuple(self.instrument), **{name: field(one) for name, one in given if one}}
+
+    @property
+    def of_all_times(self) -> dict[str, Any]:
+        """The same, not only of a span of time."""
+        return {name: one for name, one in self.fields().items() if name not in {"since", "until"}}
 
 
 @router.get("/trends/{quantity}")
@@ -38,7 +72,7 @@ def trend(request: Request, session: Reading, quantity: str, which: Annotated[Sh
     """The history of a quantity."""
     rows = history(session, quantity=quantity, at_most=AT_MOST, **which.asked())
     notes = notes_that_hold(session, which.instrument, since=which.since, until=which.until)
-    drawn = panels(rows, notes, whole=which.whole)
+    drawn = panels(rows, notes, which.drawing)
     return page(
         request,
         "trend.html",
@@ -51,6 +85,37 @@ def trend(request: Request, session: Reading, quantity: str, which: Annotated[Sh
         last=_last(session, quantity, which, rows),
         is_any_marked=not all(row.counts for row in rows),
         notes=[one for one in notes if one.of in {row.instrument for row in rows}][::-1],
+    )
+
+
+@router.get("/trends/{quantity}/compare")
+def compare(request: Request, session: Reading, quantity: str, asked: Annotated[Compared, Query()]) -> Response:
+    """The history of a quantity of several instruments in one plot."""
+    choices = _choices(session, quantity, Which())
+    names = dict.fromkeys(asked.instrument) or choices.instruments[:MOST_SERIES]
+    rows = [
+        row
+        for name in names
+        for row in history(
+            session,
+            quantity=quantity,
+            instrument=name,
+            amplifier=asked.amplifier,
+            filter_name=asked.filter,
+            since=asked.since,
+            until=asked.until,
+            at_most=AT_MOST,
+        )
+    ]
+    rows.sort(key=lambda row: (row.observed_at, row.id))
+    return page(
+        request,
+        "compare.html",
+        quantity=quantity,
+        asked=asked,
+        choices=choices,
+        compared=names,
+        comparisons=comparisons(rows, drawing=Drawing(log=asked.log)),
     )
 
 

@@ -84,3 +84,16 @@ def test_an_ordinary_name_is_used_as_it_is_and_an_odd_one_marked() -> None:
     paths = [reference_path(name, instrument="efosc").name for name in names]
     assert paths[0] == "master_flat_bin2x2_V.fits"
     assert re.fullmatch(r"master_flat_bin2x2_g-782-[0-9a-f]{4}\.fits", paths[1])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Master flat V-2 frames", "Master flat V#2 frames"),
+        ("Master flat V frames", "Master flat V# frames"),
+        (f"Master flat {'x' * 48} frames", f"Master flat {'x' * 48} histogram"),
+    ],
+)
+def test_pictures_of_names_that_differ_in_a_sign_do_not_take_each_others_place(one: str, other: str) -> None:
+    assert slug(one) == slug(other)
+    assert picture_path(run_id=1, name=one) != picture_path(run_id=1, name=other)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.charts.axes import time_range, time_ticks, value_range, value_ticks
+from web.charts.axes import decade_ticks, time_range, time_ticks, value_range, value_ticks
 
 FINITE = st.floats(-1e6, 1e6)
 TIMES = st.integers(0, 3 * 10**9).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
@@ -75,3 +75,17 @@ def test_months_and_years_are_round() -> None:
 def test_one_time_gets_an_axis_of_two_days() -> None:
     at = datetime(2022, 9, 19, tzinfo=UTC)
     assert time_range([at]) == (at - timedelta(days=1), at + timedelta(days=1))
+
+
+@given(low=st.floats(-12, 12), span=st.floats(1e-4, 20), most=st.integers(3, 12))
+def test_ticks_of_a_logarithmic_axis_are_round_few_and_where_they_say(low: float, span: float, most: int) -> None:
+    ticks = decade_ticks(low, low + span, most)
+    assert 1 <= len(ticks) <= most
+    for place, text in ticks:
+        assert low - 1e-9 <= place <= low + span + 1e-9
+        assert abs(np.log10(float(text)) - place) < 1e-6 + 0.5 * span
+
+
+def test_a_logarithmic_axis_has_powers_of_ten() -> None:
+    assert [text for _, text in decade_ticks(-0.1, 3.1, 5)] == ["1", "10", "100", "1000"]
+    assert [text for _, text in decade_ticks(0.0, 1.0, 5)] == ["1", "2", "5", "10"]
