@@ -50,7 +50,10 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             run = begin_run(session, set_of(session, frame), digest=f"d{number}", now=at)
             record_measurements(session, run_id=run, measurements=[gain(1.932 + 0.1 * number, observed_at=at)])
             one = {"valid_from": at, "n_combined": 10}
-            bad = {"verdict": "bad", "remark": "its noise is 3.2 times what its frames lead to expect"}
+            bad = {
+                "verdict": "bad",
+                "remark": "its noise is 3.2 times what its frames lead to expect, and that of their differences",
+            }
             refused = {"certification": certification("inconsistent", reason="it predicts frames 4.1 % worse")}
             masters = [
                 master(f"masters/b{number}.fits", **one, **(bad if number else {})),
@@ -93,7 +96,9 @@ def test_masters_say_why_they_are_bad(nights: Path, ask: Callable[..., list[str]
     assert [row[2] for row in rows] == ["bias", "dark"] * 2
     assert all(row[3:6] == ["60", "s", "-20"] for row in rows if row[2] == "dark")
     text = " ".join(line.strip() for line in lines)
-    assert "1 master (3) bad: its noise is 3.2 times what its frames lead to expect" in text
+    assert (
+        "1 master (3) bad: its noise is 3.2 times what its frames lead to expect, and that of their differences" in text
+    )
     assert "2 masters (2, 4) not certified: it predicts frames 4.1 % worse" in text
 
 
