@@ -9,7 +9,10 @@ from fastapi import Path
 from pydantic import BaseModel, BeforeValidator, Field
 
 Id = Annotated[int, Path(ge=1, lt=2**31, description="Number of a row on record")]
-Text = Annotated[str | None, Field(max_length=200, pattern=r"^[^\x00]*$")]
+_WITHOUT_NUL = r"^[^\x00]*$"
+"""No text in a database holds one, and PostgreSQL refuses to look for it."""
+Word = Annotated[str, Field(pattern=_WITHOUT_NUL)]
+Text = Annotated[str | None, Field(max_length=200, pattern=_WITHOUT_NUL)]
 
 
 def or_none(value: object) -> object:

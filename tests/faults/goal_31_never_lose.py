@@ -29,6 +29,7 @@ from flows.registration.register import register_files
 from flows.runs.plan import plans_of, reconcile
 from flows.watching.directory_tree import Tree
 from flows.watching.watcher import Watcher
+from tests.faults.databases import databases
 from tests.faults.hostile import PIXELS, encoded, primary
 from tests.faults.watching import BLOCK
 from tests.support.service import COMMAND, Service, ccdwatch, wait_for
@@ -75,16 +76,21 @@ ADDRESSES = [
     ),
     *("/api/frames?limit=999999999", "/api/frames?limit=-5", "/api/frames?after=1e400", "/api/provenance/frame:1:2:3"),
     *("/api/provenance/" + "%2e" * 90, "/api/sets/NaN", "/api/openapi.json?x[]=1"),
+    *("/instruments/%00", "/api/trends/%00", "/api/provenance/%00", "/api/frames?instrument=%00"),
 ]
-"""29 addresses."""
+"""33 addresses."""
 
 
 def run(full: bool) -> str:
     with tempfile.TemporaryDirectory(prefix="ccdwatch-") as name:
         directory = Path(name)
         _hostile_names(directory / "names")
-        home_path = directory / "names" / "home"
-        _hostile_addresses(home_path)
+        _hostile_addresses(directory / "names" / "home")
+        with databases() as addresses:  # each has its own idea of numbers that are too large
+            for url in addresses.values():
+                home = _home_in(directory / url.partition(":")[0], database=url)
+                _hostile_addresses(home.path)
+                home.engine.dispose()
         locked = _locked_from_outside(directory / "locked", seconds=420.0 if full else 2.0, full=full)
         n_biases = _many_biases(directory / "many", 2000 if full else 60)
         said = f"; {_all_at_once(directory / 'all')}" if full else ""
@@ -95,11 +101,12 @@ def run(full: bool) -> str:
     )
 
 
-def _home_in(directory: Path, *, window_nights: int = 1) -> Home:
+def _home_in(directory: Path, *, window_nights: int = 1, database: str = "sqlite:///ccdwatch.db") -> Home:
     (directory / "home").mkdir(parents=True)
     (directory / "incoming").mkdir()
     keys = f'settle_seconds = 0\nscan_seconds = 1\ndirectories = ["{directory}/incoming"]\n'
-    (directory / "home" / "ccdwatch.toml").write_text(f"[watch]\n{keys}[nights]\nwindow_nights = {window_nights}\n")
+    rest = f'[nights]\nwindow_nights = {window_nights}\n[database]\nurl = "{database}"\n'
+    (directory / "home" / "ccdwatch.toml").write_text(f"[watch]\n{keys}{rest}")
     return open_home(directory / "home")
 
 

@@ -23,7 +23,7 @@ from db.judgements.notes import notes_that_hold
 from web.dependencies import Editing, OfRecord, Reading
 from web.editing.attempts import Attempts
 from web.editing.tokens import COOKIE, Tokens
-from web.parameters import Id
+from web.parameters import Id, Word
 from web.templating import link, page
 
 router = APIRouter(prefix="/edit")
@@ -66,13 +66,13 @@ Form = Annotated[Filled, Depends(_filled)]
 
 
 @router.get("/notes/{name:path}")
-def note_form(request: Request, editing: OfEditing, session: Reading, name: str) -> Response:
+def note_form(request: Request, editing: OfEditing, session: Reading, name: Word) -> Response:
     """Ask for a note on an instrument."""
     return _form(request, "edit_note.html", name=name, notes=notes_that_hold(session, name)[::-1])
 
 
 @router.post("/notes/{name:path}")
-def take_note(request: Request, editing: OfEditing, form: Form, name: str) -> Response:
+def take_note(request: Request, editing: OfEditing, form: Form, name: Word) -> Response:
     """Note something about an instrument, or take a note back."""
     who = _who(request, editing, form)
     at, undo = _time(form.get("at", "")), form.get("do") == "undo"

@@ -26,7 +26,7 @@ from web.charts.provenance_graph import Node, provenance_graph, result_node
 from web.dependencies import OfRecord, Reading, Record
 from web.files.opening import place_of_master
 from web.instrument_status import COLUMNS, by_instrument
-from web.parameters import Id
+from web.parameters import Id, Word
 from web.templating import link, page
 
 router = APIRouter()
@@ -156,7 +156,7 @@ def one_set(request: Request, session: Reading, key: Id) -> Response:
 
 
 @router.get("/instruments/{name:path}")
-def one_instrument(request: Request, session: Reading, name: str) -> Response:
+def one_instrument(request: Request, session: Reading, name: Word) -> Response:
     """An instrument: how its amplifiers stand, its masters in force, its latest runs."""
     latest = list_runs(session, instrument=name, page=Page(LATEST))
     if not latest:

@@ -18,7 +18,7 @@ from db.trends.overview import series
 from web.charts.comparison import MOST_SERIES, comparisons
 from web.charts.trend_panels import Drawing, panels
 from web.dependencies import Reading
-from web.parameters import Instant, Name, Which, field
+from web.parameters import Instant, Name, Which, Word, field
 from web.templating import page
 
 router = APIRouter()
@@ -68,7 +68,7 @@ class Compared(BaseModel):
 
 
 @router.get("/trends/{quantity}")
-def trend(request: Request, session: Reading, quantity: str, which: Annotated[Shown, Query()]) -> Response:
+def trend(request: Request, session: Reading, quantity: Word, which: Annotated[Shown, Query()]) -> Response:
     """The history of a quantity."""
     rows = history(session, quantity=quantity, at_most=AT_MOST, **which.asked())
     notes = notes_that_hold(session, which.instrument, since=which.since, until=which.until)
@@ -89,7 +89,7 @@ def trend(request: Request, session: Reading, quantity: str, which: Annotated[Sh
 
 
 @router.get("/trends/{quantity}/compare")
-def compare(request: Request, session: Reading, quantity: str, asked: Annotated[Compared, Query()]) -> Response:
+def compare(request: Request, session: Reading, quantity: Word, asked: Annotated[Compared, Query()]) -> Response:
     """The history of a quantity of several instruments in one plot."""
     choices = _choices(session, quantity, Which())
     names = dict.fromkeys(asked.instrument) or choices.instruments[:MOST_SERIES]
@@ -120,7 +120,7 @@ def compare(request: Request, session: Reading, quantity: str, asked: Annotated[
 
 
 @router.get("/trends/{quantity}/changes")
-def steps(request: Request, session: Reading, quantity: str, which: Annotated[Which, Query()]) -> Response:
+def steps(request: Request, session: Reading, quantity: Word, which: Annotated[Which, Query()]) -> Response:
     """Where the trend steps or drifts: a page of its own, since it takes a moment to find out."""
     asked = which.asked()
     first, last = asked.pop("since"), asked.pop("until")
