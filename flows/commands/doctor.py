@@ -13,8 +13,9 @@ import click
 from ccdcore.text import number_of, one_line
 from flows.commands.setup_checks import Level, findings
 from flows.config.redaction import redact
+from flows.health.condition import words_of_ages
+from flows.health.state import Health, health
 from flows.home.home import read_home
-from flows.service.health import Health, health, words_of_ages
 
 MOST_LINES = 10
 """Lines of one kind; all are in the JSON."""

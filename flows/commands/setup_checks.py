@@ -29,12 +29,12 @@ from db.runs.sets import set_summaries
 from flows.config.check import Evidence, senseless
 from flows.config.errors import CONFIG_NAME, SettingsError
 from flows.config.settings import Settings, load_settings, prefect_secret
+from flows.health.condition import condition, words_of_ages
 from flows.home.home import Home
 from flows.home.identity import known
 from flows.home.service_address import ADDRESS, running_service
 from flows.prefect_server.password import LOOPBACK
 from flows.registration.configuration_check import evidence_of
-from flows.service.health import condition, words_of_ages
 
 PORT = 4200
 LATEST = 5000

@@ -1,1 +1,1 @@
-"""The service of a home: its processes, how they are kept alive, and how they are doing."""
+"""The service of a home: its processes, and how they are kept alive."""

@@ -23,6 +23,7 @@ from db.runs.runs import RunRow, open_runs
 from db.schema.models import FileState
 from flows.config.errors import SettingsError
 from flows.config.redaction import redact
+from flows.health.overdue import Overseer, workers_of
 from flows.home.clock import ClockWatch
 from flows.home.disk import Disk, keep_ballast
 from flows.home.home import Home
@@ -40,7 +41,6 @@ from flows.retries import ASK_AGAIN_AFTER, FILE_REST
 from flows.runs.pictures import without_pictures
 from flows.runs.plan import Plan, reconcile
 from flows.service.notifier import keep_telling
-from flows.service.overdue import Overseer, workers_of
 from flows.watching.heartbeat import Pulse, read_heartbeat
 from flows.watching.watcher import Watcher
 

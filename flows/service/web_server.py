@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from flows.config.settings import WebSettings
+from flows.health.condition import condition
 from flows.home.home import Home
 from flows.home.service_address import prefect_address, prefect_pages
 from flows.judgements.editors import are_edits_allowed, is_editor
 from flows.judgements.judging import mark, note
 from flows.prefect_server.password import LOOPBACK
 from flows.runs.pictures import titled_pictures
-from flows.service.health import condition
 from web.app import make_app
 from web.dependencies import Editing, Record
 

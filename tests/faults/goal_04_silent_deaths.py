@@ -18,10 +18,10 @@ from sqlalchemy import select
 from watchdog.observers.inotify_c import InotifyFD
 
 from db.schema.models import File
+from flows.health.condition import condition
 from flows.home.home import Home, open_home
 from flows.retries import Pauses
 from flows.service import dispatcher
-from flows.service.health import condition
 from flows.watching import heartbeat, hints, liveness_probe
 from flows.watching import observer as observers
 from flows.watching.observer import ObserverHangsError

@@ -15,8 +15,8 @@ import httpx
 
 from db.engine import check
 from db.schema.models import FileState
+from flows.health.condition import condition
 from flows.home.disk import Disk
-from flows.service.health import condition
 from tests.faults.goals import CannotRunError
 from tests.support.service import Service, wait_for
 from tests.support.simulate import Camera, simple_night

@@ -19,9 +19,9 @@ from db.frames.listing import FrameOnRecord, list_frames
 from db.runs.runs import RunOnRecord, list_runs
 from flows.calibration.steps import STEPS
 from flows.commands.process import process, retry
+from flows.health.state import health
 from flows.home.home import Home, open_home
 from flows.registration.disagreements import current_disagreements
-from flows.service.health import health
 from tests.support.simulate import NOTEBOOK_NIGHTS, Camera, simple_night
 from tests.support.site import running_site
 

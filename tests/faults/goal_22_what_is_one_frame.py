@@ -22,8 +22,8 @@ from ccdcore.io.digest import former_sha256, pixel_sha256
 from db.frames.listing import FrameOnRecord, list_frames
 from flows.calibration.steps import STEPS
 from flows.commands.process import process
+from flows.health.state import health
 from flows.home.home import Home, open_home
-from flows.service.health import health
 from tests.support.simulate import Camera, simple_night
 
 CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(48, 128))

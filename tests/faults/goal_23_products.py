@@ -25,10 +25,10 @@ from db.trends.history import trends
 from flows.calibration import engine
 from flows.calibration.steps import STEPS
 from flows.commands.process import process, retry
+from flows.health.state import health
 from flows.home.home import Home, open_home
 from flows.runs.pictures import pictures_of
 from flows.runs.plan import next_attempt
-from flows.service.health import health
 from tests.support.simulate import simple_night
 
 NUMBERS = {

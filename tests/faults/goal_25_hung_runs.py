@@ -17,6 +17,8 @@ from unittest.mock import patch
 import psutil
 
 from db.runs.runs import list_runs, open_runs
+from flows.health import overdue
+from flows.health.condition import condition
 from flows.home.home import Home, open_home
 from flows.home.processes import is_gone, now, start_of
 from flows.orchestration import slots
@@ -24,9 +26,7 @@ from flows.orchestration.slots import slot
 from flows.retries import RUN_ATTEMPTS
 from flows.runs.begin import begin_run
 from flows.runs.plan import Plan, reconcile
-from flows.service import overdue
 from flows.service.dispatcher import Dispatcher
-from flows.service.health import condition
 from tests.faults.prefect_stub import IdlePrefect
 from tests.support import on_record
 from tests.support.service import Service, kill, wait_for

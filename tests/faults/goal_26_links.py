@@ -10,7 +10,7 @@ import pytest
 from db.schema.models import FileState
 from flows.commands.setup_checks import Level, findings
 from flows.config.errors import SettingsError
-from flows.service.health import condition
+from flows.health.condition import condition
 from flows.service.up import up
 from tests.faults.watching import WatchedSite, watched_site
 from tests.support.service import wait_for

@@ -12,13 +12,13 @@ from unittest.mock import patch
 
 from db.files import ledger
 from db.runs.lifecycle import fail_run, finish_run
+from flows.health.condition import condition
 from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.registration.register import LEASE
 from flows.runs.begin import begin_run
 from flows.runs.plan import reconcile
 from flows.service.dispatcher import RECONCILE_EVERY, Dispatcher
-from flows.service.health import condition
 from flows.watching.heartbeat import Pulse, WatcherHealth
 from tests.faults.prefect_stub import IdlePrefect
 from tests.support import on_record

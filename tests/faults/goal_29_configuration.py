@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from db.runs.runs import made_with
-from flows.service.health import condition
+from flows.health.condition import condition
 from tests.faults.goals import CannotRunError
 from tests.support.service import Service, wait_for
 from tests.support.simulate import simple_night

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from flows.service.health import condition
+from flows.health.condition import condition
 from tests.faults.goals import CannotRunError
 from tests.support.service import Service, ccdwatch, wait_for
 from tests.support.simulate import simple_night

@@ -13,9 +13,10 @@ from unittest.mock import patch
 
 from flows.calibration.engine import recording_failure
 from flows.config import redaction
+from flows.health.condition import condition
+from flows.health.state import health
 from flows.home.home import open_home
 from flows.prefect_server.client import PrefectApi, PrefectUnavailableError
-from flows.service.health import condition, health
 from flows.service.notifier import _send
 from tests.support.command import ccdwatch
 

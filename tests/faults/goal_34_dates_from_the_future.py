@@ -15,10 +15,10 @@ from db.trends.history import trends
 from db.trends.notices import notices
 from flows.commands.inspect_files import identified
 from flows.commands.process import process
+from flows.health.state import health
 from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.registration import dates
-from flows.service.health import health
 from tests.support.drawing import no_pictures
 from tests.support.simulate import simple_night
 

@@ -13,8 +13,8 @@ import httpx
 from fastapi.routing import APIRoute
 
 from db.export import written
+from flows.health.condition import condition
 from flows.home.home import open_home
-from flows.service.health import condition
 from web.app import make_app
 from web.dependencies import Record
 

@@ -26,6 +26,7 @@ from flows.commands import setup_checks
 from flows.commands.doctor import MOST_LINES, doctor, status
 from flows.commands.process import process
 from flows.config.errors import SettingsError
+from flows.health import condition as health
 from flows.home import disk
 from flows.home.home import open_home, read_home
 from flows.home.processes import HOST, now, own_start
@@ -34,7 +35,6 @@ from flows.prefect_server.client import PrefectUnavailableError
 from flows.registration.register import register_files
 from flows.runs.begin import begin_run
 from flows.runs.plan import plans_of
-from flows.service import health
 from flows.watching.directory_tree import Tree
 from flows.watching.heartbeat import Pulse, WatcherHealth
 from tests.support.simulate import simple_night

@@ -17,12 +17,12 @@ from flows.cli.db import adopt_home
 from flows.commands.audit import audit
 from flows.commands.process import backfill, process, retry
 from flows.config.errors import SettingsError
+from flows.health.condition import condition
 from flows.home.home import Home, open_home, read_home
 from flows.home.identity import MARK_NAME, MARK_VARIABLE, HomeAwayError, mark_of
 from flows.home.renaming import rename_files, words_of_others, words_of_renamed
 from flows.products.cleanup import sweep
 from flows.service import dispatcher
-from flows.service.health import condition
 from tests.support import on_record
 from tests.support.command import ccdwatch
 from tests.support.on_record import add_frame, begin_run, set_of

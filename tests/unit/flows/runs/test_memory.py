@@ -12,13 +12,13 @@ from ccdcore.headers.instrument import FrameType
 from db.runs.runs import RunRow, get_run
 from db.schema.models import Outcome
 from flows.calibration.engine import recording_failure, run_locally
+from flows.health import condition as health
 from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.products.cleanup import give_up
 from flows.runs.begin import begin_run
 from flows.runs.memory import AT_REST_MIB, MIB_PER_MEGAPIXEL, Allowance, allowance, needed, require_memory, too_little
 from flows.runs.plan import Plan, plans_of, reconcile
-from flows.service import health
 from tests.support import on_record
 from tests.support.on_record import add_frame
 

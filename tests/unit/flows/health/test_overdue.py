@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.health import overdue
+from flows.health.overdue import Overseer, Worker, time_limit
 from flows.home.processes import is_gone, start_of
-from flows.service import overdue
-from flows.service.overdue import Overseer, Worker, time_limit
 from tests.support.service import wait_for
 
 
