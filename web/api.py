@@ -37,11 +37,25 @@ class Problem(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """Whether the service does its work."""
+class Concern:
+    """Something that somebody should look at."""
+
+    kind: str
+    key: str
+    words: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the service does its work (``status``), and what needs attention: the first hundred, and how many."""
 
     status: Literal["ok", "degraded"]
+    healthy: bool
+    words: str
     findings: list[str]
+    attention: list[Concern]
+    n_attention: int
     ages_s: dict[str, float | None]
 
 
@@ -168,9 +182,9 @@ def provenance(session: Reading, identifier: Annotated[str, Field(max_length=80)
         raise HTTPException(404, str(error)) from error
 
 
-@router.get("/health", tags=["service"], response_model=Condition)
+@router.get("/health", tags=["service"], response_model=Health)
 def health(record: OfRecord) -> Response:
-    """Whether the service does its work; ``/health`` tells the same with status 503 where it does not."""
+    """How the service does, and what needs attention; ``/health`` tells the same, with status 503 where it fails."""
     return JSONResponse(dict(record.health()))
 
 

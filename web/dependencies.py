@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,10 @@ class Record:
     residual : callable
         Id of a master → what is left of its first frame, in rows, or None.
     health : callable
-        Whether the service does its work, as plain JSON values: ``status``, ``findings``, ``ages_s``.
+        Whether the service does its work, and what needs attention, as plain JSON values: ``status``, ``healthy``,
+        ``words``, ``findings``, ``attention``, ``n_attention``, ``ages_s``.
+    waiting : callable
+        What is still to be done: what it is (``state``), and when in words.
     prefect_ui_url : callable
         Address of the Prefect UI, or None.
     editing : Editing or None
@@ -65,6 +68,7 @@ class Record:
     pictures: Callable[[int], list[tuple[str, Path]]]
     residual: Callable[[int], Rows | None]
     health: Callable[[], Mapping[str, Any]]
+    waiting: Callable[[], Sequence[tuple[str, str]]]
     prefect_ui_url: Callable[[], str | None]
     editing: Editing | None = None
 

@@ -387,8 +387,8 @@ def counts(session: Session, states: Collection[FileState] = tuple(FileState)) -
     return {state: found.get(state, 0) for state in states}
 
 
-def quarantined(session: Session, *, limit: int) -> list[FileRow]:
-    """Return the files that were put into quarantine last, the newest in front."""
+def quarantined(session: Session, *, limit: int | None = None) -> list[FileRow]:
+    """Return the files that were put into quarantine last, or all of them, the newest in front."""
     query = select(*_COLUMNS).where(File.state == FileState.QUARANTINED)
     return [FileRow(*row) for row in session.execute(query.order_by(File.state_since.desc(), File.id).limit(limit))]
 

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from ccdcore.headers.instrument import FrameType
@@ -17,7 +17,7 @@ from db.files.homes import on_disk
 from db.frames.spans import boundaries, span_around
 from db.judgements.marks import last_judged, marked_bad
 from db.runs.runs import RunRow, latest_runs
-from db.schema.models import CalibrationSet, Frame
+from db.schema.models import CalibrationSet, Frame, Outcome, Run
 from db.schema.rows import Row
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -114,8 +114,24 @@ def instruments_on_record(session: Session) -> list[str]:
     return list(session.scalars(select(CalibrationSet.instrument).distinct().order_by(CalibrationSet.instrument)))
 
 
+def sets_touched(session: Session, *, since: datetime) -> set[int]:
+    """Return the sets that a frame joined since a time, or whose last run is not done, or not yet."""
+    joined = select(Frame.calibration_set_id).where(or_(Frame.joined_at >= since, Frame.registered_at >= since))
+    changed = select(CalibrationSet.id).where(CalibrationSet.changed_at >= since)
+    newest = select(func.max(Run.id)).group_by(Run.calibration_set_id)
+    is_done = and_(Run.outcome.is_not_distinct_from(Outcome.DONE), Run.message.is_(None))
+    undone = select(Run.calibration_set_id).where(Run.id.in_(newest), ~is_done)
+    found = (session.scalars(query.distinct()) for query in (joined, changed, undone))
+    return {key for keys in found for key in keys if key is not None}
+
+
 def set_summaries(
-    session: Session, *, host: str, since: date | None = None, believed_until: datetime | None = None
+    session: Session,
+    *,
+    host: str,
+    since: date | None = None,
+    believed_until: datetime | None = None,
+    set_ids: Collection[int] | None = None,
 ) -> list[SetSummary]:
     """Return the sets that have frames on ``host``, oldest window first.
 
@@ -125,8 +141,12 @@ def set_summaries(
         Leave out windows that begin before this night.
     believed_until : datetime or None
         Frames that arrived after it did so by a clock that was ahead: long ago, for all that is known.
+    set_ids : collection of int or None
+        Only these; None for all.
     """
     in_reach = [] if since is None else [CalibrationSet.window_first_night >= since]
+    if set_ids is not None:
+        in_reach.append(CalibrationSet.id.in_(set_ids))
     arrivals: dict[int, list[tuple[datetime, datetime, FrameType]]] = defaultdict(list)
     frames = (
         select(Frame.calibration_set_id, Frame.joined_at, Frame.registered_at, Frame.frame_type)
@@ -135,7 +155,7 @@ def set_summaries(
     )
     for set_id, joined_at, registered_at, frame_type in session.execute(frames):
         arrivals[set_id or 0].append((joined_at, registered_at, FrameType(frame_type)))
-    runs = latest_runs(session, since=since)
+    runs = latest_runs(session, since=since, set_ids=set_ids)
     sets = (
         select(CalibrationSet)
         .where(*in_reach)

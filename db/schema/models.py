@@ -371,3 +371,14 @@ class Certification(Base):
     reason: Mapped[str]
     figures: Mapped[dict[str, Any]]
     judged_at: Mapped[datetime]
+
+
+class Seen(Base):
+    """Something that called for attention, and that somebody has looked at."""
+
+    __tablename__ = "seen"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    """What it is and which: ``run:12``; of what may come about again with when it did."""
+    who: Mapped[str]
+    seen_at: Mapped[datetime]

@@ -83,6 +83,18 @@ def due_notices(
     return _notices(session, is_due, Notice.raised_at > raised_since, ~is_marked)
 
 
+def standing_notices(session: Session) -> list[NoticeOnRecord]:
+    """Return the notices of what has not ended, oldest first: the last value outside limits, the last step or drift.
+
+    None of a measurement that is marked bad.
+    """
+    last: dict[tuple[object, ...], NoticeOnRecord] = {}
+    for one in _notices(session, Notice.measurement_id.not_in(marked_bad("measurement"))):
+        is_of_limits = one.kind in {"outside", "inside"}
+        last[one.instrument, one.configuration, one.amplifier, one.filter, one.quantity, is_of_limits] = one
+    return sorted((one for one in last.values() if one.kind not in {"inside", "back"}), key=lambda one: one.id)
+
+
 def _notices(session: Session, *where: ColumnElement[bool]) -> list[NoticeOnRecord]:
     columns = [getattr(Notice, name) for name in NoticeOnRecord.__dataclass_fields__]
     return [NoticeOnRecord(*row) for row in session.execute(select(*columns).where(*where).order_by(Notice.id))]

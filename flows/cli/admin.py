@@ -12,11 +12,13 @@ from ccdcore.text import number_of, one_line
 from flows.cli.options import FORMAT, home_option, say
 from flows.commands.audit import audit as hold_against
 from flows.commands.doctor import doctor as examine
+from flows.commands.doctor import look_at
 from flows.commands.doctor import status as ask
 from flows.config.errors import CONFIG_NAME
 from flows.config.redaction import redact, redacted
 from flows.config.settings import load_settings
 from flows.home.home import read_home
+from flows.home.processes import user
 from flows.home.renaming import words_of_others, words_of_renamed
 from flows.home.service_address import words_of_other_web
 from flows.registration.configuration_check import check as look_through
@@ -26,13 +28,22 @@ from flows.terminal import progress_bar, show
 @click.command()
 @home_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status(home: Path, as_json: bool) -> None:
+@click.option("--seen", is_flag=True, help="Put on record that you have looked at all that needs attention.")
+def status(home: Path, as_json: bool, seen: bool) -> None:
     """Say whether the service is healthy: its parts, the files that wait, the sets that lack results.
+
+    Two things are judged: whether the service works, and what needs attention, as failed runs, masters that may not be
+    used, and trends that changed. The status is 1 until it works and each of the others is mended, or looked at
+    (--seen).
 
     \b
     Example:
       ccdwatch status
+      ccdwatch status --seen
     """
+    if seen:
+        for line in look_at(home, who=user()):
+            say(line)
     is_healthy = ask(home, as_json=as_json)
     if to_restart := words_of_other_web(load_settings(home)):
         say(to_restart)

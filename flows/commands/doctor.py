@@ -13,12 +13,18 @@ import click
 from ccdcore.text import number_of, one_line
 from flows.commands.setup_checks import Level, findings
 from flows.config.redaction import redact
+from flows.health.attention import Concern, look_at_all
 from flows.health.condition import words_of_ages
 from flows.health.state import Health, health
-from flows.home.home import read_home
+from flows.health.waiting import Waiting
+from flows.home.home import open_home, read_home
+from flows.home.processes import now
 
 MOST_LINES = 10
 """Lines of one kind; all are in the JSON."""
+
+_LISTED = frozenset({"quarantine", "failed run", "several exposures", "disagreement", "date"})
+"""Kinds of concerns that have a list of their own."""
 
 AGAIN = "ccdwatch backfill makes them anew"
 
@@ -36,7 +42,19 @@ def status(home: Path, *, as_json: bool) -> bool:
         click.echo(json.dumps(state.as_dict(), indent=2, allow_nan=False))
     else:
         _print(_sentences(state))
-    return not state.problems
+    return state.judged.is_healthy
+
+
+def look_at(home: Path, *, who: str) -> list[str]:
+    """Put on record that somebody has looked at all that needs attention; return in words what that is.
+
+    Raises
+    ------
+    SettingsError, DatabaseError
+        If there is no home, or its configuration or database cannot be used.
+    """
+    read_home(home).engine.dispose()  # no home is made for it
+    return [f"seen: {one.words}" for one in look_at_all(open_home(home), who=who)]
 
 
 def doctor(home: Path) -> bool:
@@ -54,18 +72,18 @@ def _print(lines: Iterable[str]) -> None:
 def _sentences(state: Health) -> list[str]:
     """Return the facts in words, one a line."""
     files = ", ".join(f"{n} {kind}" for kind, n in state.files.items() if n)
-    ages = words_of_ages(state.ages_s)
+    ages = words_of_ages(state.judged.ages_s)
     return [
-        f"not healthy: {'; '.join(state.problems)}" if state.problems else "healthy",
+        state.judged.words,
         f"home {state.home}: {state.free_bytes / 2**30:.1f} GiB free",
         _service(state),
         f"files: {files or 'none on record'}",
         *([ages] if ages else []),
+        *_waiting(state.waiting),
+        *_concerns(state.judged.attention),
         *_first("quarantine", state.quarantined, lambda file: f"{file['id']}, {file['path']}: {file['reason']}"),
         *_first("disagreement", state.disagreements, lambda one: f"{one['frame']}: {one['told']}"),
-        *_first("run under way", state.open_runs, _set),
         *_first("failed run", state.failed_runs, lambda run: f"run:{run['run_id']}, {_set(run)}: {run['message']}"),
-        *_first("to be calibrated", state.due, _set),
         *_stale(state.stale),
         *_first("odd date", state.odd_dates, _dated),
         *_otherwise(state.identified_otherwise),
@@ -78,10 +96,29 @@ def _service(state: Health) -> str:
     return f"service at {state.prefect_ui_url}: Prefect {'answers' if state.prefect_answers else 'does not answer'}"
 
 
+def _waiting(waiting: Iterable[Waiting]) -> list[str]:
+    words: dict[str, list[str]] = defaultdict(list)
+    for one in waiting:
+        words[one.state].append(one.words(now()))
+    return [line for state, lines in words.items() for line in _some(state, lines)]
+
+
+def _concerns(concerns: Iterable[Concern]) -> list[str]:
+    """Return what needs attention; what has a list of its own, looked at or not, stands in that."""
+    words: dict[str, list[str]] = defaultdict(list)
+    for one in concerns:
+        if one.kind not in _LISTED:
+            words[one.kind].append(one.words)
+    return [line for kind, lines in words.items() for line in _some(kind, lines)]
+
+
+def _some(what: str, lines: Sequence[str]) -> list[str]:
+    more = len(lines) - MOST_LINES
+    return [f"{what}: {line}" for line in [*lines[:MOST_LINES], *([f"… and {more} more"] if more > 0 else [])]]
+
+
 def _first(what: str, facts: Sequence[Mapping[str, Any]], words: Callable[[Mapping[str, Any]], str]) -> list[str]:
-    more = len(facts) - MOST_LINES
-    lines = [f"{what}: {words(fact)}" for fact in facts[:MOST_LINES]]
-    return [*lines, f"{what}: … and {more} more"] if more > 0 else lines
+    return _some(what, [words(fact) for fact in facts])
 
 
 def _set(fact: Mapping[str, Any]) -> str:

@@ -29,7 +29,9 @@ from db.runs.sets import set_summaries
 from flows.config.check import Evidence, senseless
 from flows.config.errors import CONFIG_NAME, SettingsError
 from flows.config.settings import Settings, load_settings, prefect_secret
-from flows.health.condition import condition, words_of_ages
+from flows.health.attention import in_short
+from flows.health.condition import words_of_ages
+from flows.health.judgement import judge
 from flows.home.home import Home
 from flows.home.identity import known
 from flows.home.service_address import ADDRESS, running_service
@@ -184,12 +186,14 @@ def _senseless(settings: Settings, evidence: Evidence) -> Iterator[Finding]:
 
 
 def _service(home: Home) -> Iterator[Finding]:
-    """Tell whether the service does its work; nothing, where none runs."""
-    now = condition(home)
-    for finding in now.findings:
+    """Tell whether the service does its work, and what needs attention; nothing, where none runs and nothing does."""
+    judged = judge(home)
+    for finding in judged.findings:
         yield Finding(Level.FAIL, f"service: {finding}: see {home.path}/logs")
-    if now.is_ok and (ages := words_of_ages(now.ages_s)):
+    if judged.is_working and (ages := words_of_ages(judged.ages_s)):
         yield Finding(Level.OK, f"service: {ages}")
+    for words in in_short(judged.attention):
+        yield Finding(Level.WARN, f"look at {words}: ccdwatch status")
 
 
 def _amplifiers(engine: Engine, settings: Settings) -> Iterator[Finding]:

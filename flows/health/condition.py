@@ -44,7 +44,7 @@ PREFECT_SILENT = f"the service's {PREFECT_AWAY}"
 
 @dataclass(frozen=True, slots=True)
 class Condition(Row):
-    """Whether the service of a home does its work: what `status`, `doctor` and monitors are told.
+    """Whether the service of a home does its work.
 
     Parameters
     ----------
@@ -94,9 +94,15 @@ def condition(home: Home) -> Condition:
         "oldest_unprocessed": _age(oldest, at),
         "oldest_run": _age(oldest_run, at),
     }
-    if (waits := ages["oldest_unprocessed"]) is not None and waits > OLDEST_SECONDS:
+    waits = ages["oldest_unprocessed"]
+    if waits is not None and waits > OLDEST_SECONDS and not is_stopped(home, heartbeat):
         findings.append(f"a file that came {_ago(waits)} is not done yet")
     return Condition(tuple(map(redact, findings)), ages)
+
+
+def is_stopped(home: Home, heartbeat: Heartbeat | None) -> bool:
+    """Whether no service is meant to run on a home: none does, and its watcher, if there was any, ended in peace."""
+    return prefect_address(home) is None and (heartbeat is None or heartbeat.has_ended)
 
 
 def _of_watcher(home: Home, heartbeat: Heartbeat | None, at: datetime) -> Iterator[str]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ccdcore.text import number_of
 from db.files import ledger
 from db.files.ledger import FileRow
 from db.frames.revisions import Disagreement
@@ -19,18 +18,18 @@ from db.runs.runs import (
     made_with,
     open_runs,
 )
-from db.schema.models import FileState
 from db.schema.rows import Row
 from flows.config.redaction import redacted
 from flows.config.settings import Settings
-from flows.health.condition import condition
+from flows.health.judgement import Judgement, judge
+from flows.health.waiting import Waiting, waiting
 from flows.home.disk import Disk
 from flows.home.home import Home
 from flows.home.processes import now
 from flows.home.service_address import prefect_address, prefect_pages
 from flows.prefect_server.client import PREFECT_AWAY
 from flows.registration.dates import odd_dates
-from flows.registration.disagreements import FEWEST_REPEATED, current_disagreements, in_words
+from flows.registration.disagreements import current_disagreements, in_words
 from flows.runs.plan import Plan, reconcile
 
 LAST_QUARANTINED = 10
@@ -70,10 +69,10 @@ class Health(Row):
         Files whose frames were identified by other rules than those in force.
     disagreements : tuple of mapping
         Frames whose files say different things of them: frame, its files, what they differ in, and all in words.
-    ages_s : mapping of str to float or None
-        As in `Condition`.
-    findings : tuple of str
-        As in `Condition`.
+    waiting : tuple of Waiting
+        What is still to be done, and when.
+    judged : Judgement
+        Whether it works, and what needs attention.
     """
 
     home: str
@@ -90,42 +89,36 @@ class Health(Row):
     odd_dates: Facts
     identified_otherwise: int
     disagreements: Facts
-    ages_s: Mapping[str, float | None]
-    findings: tuple[str, ...]
-
-    @property
-    def problems(self) -> list[str]:
-        """What makes it ill, in words; a home where no service runs is not ill for that."""
-        n_quarantined = self.files[FileState.QUARANTINED]
-        n_not_believed = sum(one["n"] for one in self.odd_dates if one["are_left_out"])
-        told = [one for one in self.disagreements if not one["overexposed"]]
-        n_repeated = sum(one["exposures"] >= FEWEST_REPEATED for one in told)
-        n_doubtful = sum(not {"instrument", "date_obs"}.isdisjoint(one["differ_in"]) for one in told) - n_repeated
-        found = {
-            f"{number_of(n_quarantined, 'file')} in quarantine": n_quarantined > 0,
-            number_of(len(self.failed_runs), "failed run"): bool(self.failed_runs),
-            f"{number_of(n_repeated, 'frame')} of several exposures": n_repeated > 0,
-            f"{number_of(n_doubtful, 'frame')} whose files say other cameras or times": n_doubtful > 0,
-            f"{number_of(n_not_believed, 'frame')} left out for dates that are not believed": n_not_believed > 0,
-        }
-        return [*self.findings, *(problem for problem, is_so in found.items() if is_so)]
+    waiting: tuple[Waiting, ...]
+    judged: Judgement
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values, with ``healthy`` and ``problems`` in front."""
-        return {"healthy": not self.problems, **redacted({"problems": self.problems, **Row.as_dict(self)})}
+        """Return it as plain JSON values, with ``healthy``, ``working`` and ``problems`` in front."""
+        judged = self.judged
+        facts = {name: value for name, value in Row.as_dict(self).items() if name not in {"waiting", "judged"}}
+        levels = {
+            "healthy": judged.is_healthy,
+            "working": judged.is_working,
+            "problems": judged.problems,
+            "findings": list(judged.findings),
+            "attention": [one.as_dict() for one in judged.attention],
+            "waiting": [one.as_dict() for one in self.waiting],
+            "ages_s": dict(judged.ages_s),
+        }
+        return redacted({**levels, **facts})
 
 
 def health(home: Home) -> Health:
     """Look how a home is doing."""
     api_url = prefect_address(home)
-    found = condition(home)
-    plans, _ = reconcile(home, now())
+    judged, at = judge(home), now()
+    plans, _ = reconcile(home, at)
     with home.read_session() as session:
         return Health(
             home=str(home.path),
             free_bytes=Disk.of(home.path).free,
             prefect_ui_url=api_url and prefect_pages(api_url),
-            prefect_answers=api_url is not None and not any(PREFECT_AWAY in one for one in found.findings),
+            prefect_answers=api_url is not None and not any(PREFECT_AWAY in one for one in judged.findings),
             files={str(state): n for state, n in ledger.counts(session).items()},
             oldest_unprocessed=ledger.oldest_unprocessed(session),
             quarantined=tuple(map(_file, ledger.quarantined(session, limit=LAST_QUARANTINED))),
@@ -138,8 +131,8 @@ def health(home: Home) -> Health:
                 ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with)
             ),
             disagreements=tuple(map(_disagreement, current_disagreements(home))),
-            ages_s=found.ages_s,
-            findings=found.findings,
+            waiting=waiting(home, at),
+            judged=judged,
         )
 
 

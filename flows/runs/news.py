@@ -20,6 +20,11 @@ _SAME = 3.0
 """A level is where it was before, within so many σ."""
 
 
+def is_news(observed_at: datetime, at: datetime) -> bool:
+    """Whether what was observed then is to be told to people, as of a time."""
+    return observed_at > at - NEWS_FOR
+
+
 def raise_notices(session: Session, *, run_id: int, instrument: str, configuration: str, now: datetime) -> int:
     """Put on record what people are to be told of the trends that a run added to; return how many notices that is.
 
@@ -40,8 +45,8 @@ def raise_notices(session: Session, *, run_id: int, instrument: str, configurati
         if has_limits or curve.quantity in WATCHED:
             found.append(_about_changes(session, curve, earlier, is_outside=_is_open(earlier, "outside", "inside")))
         for values in filter(None, found):
-            is_news = values["observed_at"] > now - NEWS_FOR
-            n += put_notice(session, curve, values, now=now, next_try_at=now if is_news else None)
+            next_try_at = now if is_news(values["observed_at"], now) else None
+            n += put_notice(session, curve, values, now=now, next_try_at=next_try_at)
     return n
 
 

@@ -92,26 +92,30 @@ def has_passed(since: datetime, pause: timedelta, at: datetime) -> bool:
     return at >= since + pause or since > at + pause
 
 
-def next_attempt(last: RunRow | None, at: datetime) -> int | None:
-    """Return the attempt to make after the last run on the same inputs; None where none is due.
+def pause_after(last: RunRow) -> float | None:
+    """Return how many seconds after a run the next one on the same inputs is due; None where none is.
 
     A run that failed, if only in one product, is tried again after half a minute, then a minute; one that found the
     disk full, as soon as there is room; one whose process was killed, at once, and after some times with growing
     pauses; one that other inputs superseded, where the inputs are again what they were (a frame came and went), at
     once.
     """
-    if last is None:
-        return 1
     if last.superseded:
-        return last.attempt + 1
+        return 0.0
     has_failed = last.outcome is Outcome.FAILED or last.is_done_in_part
     if has_failed and says_disk_full(last.message):
-        pause = DISK_FULL_S
-    elif has_failed and last.attempt < RUN_ATTEMPTS:
-        pause = FAILED_RUN.after(last.attempt)
-    elif last.outcome is Outcome.ABANDONED:
-        pause = CUT_SHORT_RUN.after(last.attempt)
-    else:
+        return DISK_FULL_S
+    if has_failed and last.attempt < RUN_ATTEMPTS:
+        return FAILED_RUN.after(last.attempt)
+    return CUT_SHORT_RUN.after(last.attempt) if last.outcome is Outcome.ABANDONED else None
+
+
+def next_attempt(last: RunRow | None, at: datetime) -> int | None:
+    """Return the attempt to make after the last run on the same inputs; None where none is due yet, or at all."""
+    if last is None:
+        return 1
+    pause = pause_after(last)
+    if pause is None:
         return None
     # Without a pause no clock is asked: it may have been read before the run was given up.
     is_due = not pause or (last.ended_at is not None and has_passed(last.ended_at, timedelta(seconds=pause), at))
@@ -148,9 +152,9 @@ def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
     with home.read_session() as session:
         believed = at + timedelta(seconds=settle)
         for summary in set_summaries(session, host=home.settings.host, believed_until=believed):
-            if not _is_open(summary, at):
+            if not is_open(summary, at):
                 continue
-            if (complete_at := settles_at(summary, settle)) > at and not _is_judged(summary):
+            if (complete_at := settles_at(summary, settle)) > at and not is_judged(summary):
                 later.append(complete_at)
             elif (due := plan(session, home.settings, summary, at)) is not None:
                 plans.append(due)
@@ -170,13 +174,13 @@ def plans_of(
     return [one for one in found if one is not None]
 
 
-def _is_judged(summary: SetSummary) -> bool:
+def is_judged(summary: SetSummary) -> bool:
     """Whether somebody marked a frame since the last run: what is in force is of a bad frame, and others may wait."""
     last, judged_at = summary.latest_run, summary.last_judged_at
     return last is not None and judged_at is not None and judged_at >= last.began_at
 
 
-def _is_open(summary: SetSummary, at: datetime) -> bool:
+def is_open(summary: SetSummary, at: datetime) -> bool:
     """Whether something may be missing: frames came since the last run, it did not end well, or the set is of now.
 
     Sets of other times that a new recipe made stale are left for work on request.

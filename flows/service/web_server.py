@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from flows.config.settings import WebSettings
-from flows.health.condition import condition
+from flows.health.judgement import judge
+from flows.health.waiting import waiting_in_words
 from flows.home.home import Home
 from flows.home.service_address import prefect_address, prefect_pages
 from flows.judgements.editors import are_edits_allowed, is_editor
@@ -27,18 +28,8 @@ if TYPE_CHECKING:
 
 def show(home: Home, host: str, port: int, stop: Event) -> None:
     """Show the pages of a home until told to stop."""
-    record = Record(
-        read_session=home.read_session,
-        home=home.path,
-        host=home.settings.host,
-        pictures=lambda run_id: titled_pictures(home, run_id),
-        residual=partial(_residual, home),
-        health=lambda: condition(home).as_dict(),
-        prefect_ui_url=lambda: (url := prefect_address(home)) and prefect_pages(url),
-        editing=_editing(home, host, port),
-    )
     config = uvicorn.Config(
-        make_app(record, names=_names(home.settings.web, host)),
+        make_app(record_of(home, host, port), names=_names(home.settings.web, host)),
         host=host,
         port=port,
         log_level="warning",
@@ -59,6 +50,21 @@ def _residual(home: Home, master_id: int) -> Rows | None:
     from flows.masters.residuals import residual_rows  # takes long to load, and most pages need none of it
 
     return residual_rows(home, master_id)
+
+
+def record_of(home: Home, host: str, port: int) -> Record:
+    """Return what the pages of a home are made from, for a server at an address."""
+    return Record(
+        read_session=home.read_session,
+        home=home.path,
+        host=home.settings.host,
+        pictures=lambda run_id: titled_pictures(home, run_id),
+        residual=partial(_residual, home),
+        health=lambda: judge(home).as_dict(),
+        waiting=lambda: waiting_in_words(home),
+        prefect_ui_url=lambda: (url := prefect_address(home)) and prefect_pages(url),
+        editing=_editing(home, host, port),
+    )
 
 
 def _names(web: WebSettings, host: str) -> list[str]:

@@ -104,7 +104,7 @@ def _equal_pixels(seed: int) -> int:
         assert [int(one.split()[0]) for one in told] == [9, 9, 18]
         assert all("hold exactly the same pixels" in one for one in told)
         assert any("camera" in one for one in told)
-        assert "3 frames of several exposures" in state.problems
+        assert "3 frames of several exposures" in state.judged.problems
         reasons = {row["reason"] for row in answer["excluded"]}
         assert len(reasons) == 3, reasons
         return 36
@@ -136,7 +136,8 @@ def _overexposed(seed: int) -> int:
         (reason,) = {row["reason"] for row in answer["excluded"] if "product" not in row}
         assert "4 files hold exactly the same pixels, all of 65532 ADU" in reason
         assert "saturated throughout" in reason
-        assert not health(home).problems
+        concerns = {one.kind for one in health(home).judged.attention}
+        assert not concerns & {"several exposures", "disagreement"}
         return len(truth.flats)
 
 

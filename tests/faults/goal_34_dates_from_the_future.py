@@ -86,7 +86,7 @@ def _in_force(home: Home) -> list[Any]:
 
 def _told(home: Home, folders: list[Path]) -> None:
     state = health(home)
-    assert f"{9 * len(folders)} frames left out for dates that are not believed" in state.problems
+    assert f"{9 * len(folders)} frames left out for dates that are not believed" in state.judged.problems
     (odd,) = state.odd_dates
     assert odd["n"] == 9 * len(folders)
     rows, _ = identified(home.path, folders)

@@ -13,10 +13,9 @@ import httpx
 from fastapi.routing import APIRoute
 
 from db.export import written
-from flows.health.condition import condition
 from flows.home.home import open_home
+from flows.service.web_server import record_of
 from web.app import make_app
-from web.dependencies import Record
 
 FORMULAS = ("=HYPERLINK(A1)", "+1+cmd", "-2+3", "@SUM(A1)", "\t=1", "=1\n=2", "＝1", " =1", "-", "=")
 HARMLESS = ("V", "a=b", "", "2022-09-19", "-5", "-1.5e-3", "+4", "bias, dark", "'=1")
@@ -48,16 +47,7 @@ def _in_csv(value: object) -> str:
 async def _heads() -> int:
     with tempfile.TemporaryDirectory(prefix="ccdwatch-") as directory:
         home = open_home(Path(directory))
-        record = Record(
-            read_session=home.read_session,
-            home=home.path,
-            host=home.settings.host,
-            pictures=lambda _: [],
-            residual=lambda _: None,
-            health=lambda: condition(home).as_dict(),
-            prefect_ui_url=lambda: None,
-        )
-        app = make_app(record)
+        app = make_app(record_of(home, "127.0.0.1", 0))
         paths = {route.path.replace("{quantity}", "gain") for route in app.routes if isinstance(route, APIRoute)}
         paths = {path.replace("{key}", "1").replace("{name}", "x") for path in paths} | {"/static/page.js", "/nothing"}
         transport = httpx.ASGITransport(app)

@@ -84,9 +84,13 @@ def runs(request: Request, session: Reading, asked: Annotated[Listed, Query()]) 
 
 
 @router.get("/health")
-def health(request: Request, record: OfRecord) -> Response:
-    """Whether the service does its work: a page for browsers, JSON for monitors, which see 503 where it does not."""
+def health(request: Request, record: OfRecord, level: Literal["working", "attention"] = "working") -> Response:
+    """How the service does: a page for browsers, JSON for monitors, which see 503 where it does not do its work.
+
+    Monitors that ask for the level ``attention`` get only what needs attention; its status goes by the service, too.
+    """
     found = record.health()
     if "text/html" in request.headers.get("accept", ""):
         return page(request, "health.html", health=found, prefect=record.prefect_ui_url())
-    return JSONResponse(dict(found), status_code=200 if found["status"] == "ok" else 503)
+    told = {name: found[name] for name in ("attention", "n_attention")} if level == "attention" else dict(found)
+    return JSONResponse(told, status_code=200 if found["status"] == "ok" else 503)

@@ -122,3 +122,20 @@ function mark(plot, { at, text }) {
   };
   if (![12, 25, 38, 51].some(isFree)) label.remove();
 }
+
+// What waits, and until when, is asked for again and again while somebody looks.
+const EVERY_MS = 5000;
+if (document.getElementById("now")) setInterval(showNow, EVERY_MS);
+
+async function showNow() {
+  if (document.hidden) return;
+  try {
+    const answer = await fetch("/now");
+    if (!answer.ok) return;
+    const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("now");
+    const shown = document.getElementById("now");
+    if (found && !shown.contains(document.activeElement)) shown.replaceWith(found);
+  } catch {
+    // The service is away for a moment: what was shown last stays.
+  }
+}

@@ -1,7 +1,6 @@
 """What `status` and `doctor` say of a home, ill and well."""
 
 import json
-import os
 import re
 import shutil
 import socket
@@ -29,15 +28,14 @@ from flows.config.errors import SettingsError
 from flows.health import condition as health
 from flows.home import disk
 from flows.home.home import open_home, read_home
-from flows.home.processes import HOST, now, own_start
-from flows.home.service_address import RunningService, write_service
+from flows.home.processes import now
 from flows.prefect_server.client import PrefectUnavailableError
 from flows.registration.register import register_files
 from flows.runs.begin import begin_run
 from flows.runs.plan import plans_of
 from flows.watching.directory_tree import Tree
-from flows.watching.heartbeat import Pulse, WatcherHealth
 from tests.support.simulate import simple_night
+from tests.support.watcher_said import pretend_service, say_watcher
 
 Ask = Callable[..., tuple[bool, list[str]]]
 ENTRY = '[[instrument]]\nname = "testcam"\nmatch = { INSTRUME = "testcam" }\n'
@@ -121,7 +119,7 @@ def test_quarantined_files_are_named_with_the_reason(home: Path, tmp_path: Path,
     process(open_home(home), [*tmp_path.glob("broken*")])
     is_healthy, lines = ask(status, home, as_json=False)
     assert not is_healthy
-    assert lines[0] == "not healthy: 11 files in quarantine"
+    assert lines[0] == "working, but look at 11 files in quarantine"
     quarantined = [line for line in lines if line.startswith("quarantine: ")]
     assert len(quarantined) == MOST_LINES
     assert all(re.match(rf"quarantine: file:\d+, {tmp_path}/broken \d\d\.fits: \w", line) for line in quarantined)
@@ -138,7 +136,7 @@ def test_a_failed_run_is_told_until_another_one_follows(home: Path, ask: Ask) ->
         raise ValueError("the lamp\nwas off")
     is_healthy, lines = ask(status, home, as_json=False)
     assert not is_healthy
-    assert lines[0] == "not healthy: 1 failed run"
+    assert lines[0] == "working, but look at 1 failed run"
     told = (
         f"failed run: run:{run_id}, testcam 2022-09-19 bin1x1: ValueError: the lamp was off (in test_doctor.py, line "
     )
@@ -198,29 +196,11 @@ def test_a_set_without_results_is_due(tmp_path: Path, ask: Ask) -> None:
     assert "oldest waiting file came " in "\n".join(ask(status, path, as_json=False)[1])
     register_files(home, file_ids=[file.id for file in files])
     is_healthy, lines = ask(status, path, as_json=False)
-    assert is_healthy
-    assert "to be calibrated: testcam 2022-09-19 bin1x1" in lines
-
-
-def pretend_service(home: Path, port: int) -> None:
-    url = f"http://127.0.0.1:{port}"
-    service = RunningService(os.getpid(), own_start(), HOST, f"{url}/api", url, url)
-    assert write_service(home, service)
-    say_watcher(home)
-
-
-def say_watcher(
-    home: Path, *, ago: float = 1.0, trouble: str | None = None, ended: bool = False, **changes: Any
-) -> None:
-    """Say how the watcher was, so many seconds ago."""
-    at = now() - timedelta(seconds=ago)
-    well = {"scanned_at": at, "missing": (), "unobserved": (), "unreadable": (), "mounts": {}, "settling": 0}
-    watcher = WatcherHealth(**{**well, **changes})
-    if ended:
-        Pulse(home).end(watcher, at=at)
-    else:
-        Pulse(home).beat(watcher, at=at, trouble=trouble)
-    os.utime(home / "watch.json", (at.timestamp(), at.timestamp()))
+    assert not is_healthy
+    todo = f"no service runs on this home, and 1 set waits: ccdwatch up --home {path}"
+    assert lines[0] == "working, but look at 1 stopped home with files waiting"
+    assert f"stopped: {todo}" in lines
+    assert "queued: testcam 2022-09-19 bin1x1, 2 frames: is calibrated next" in lines
 
 
 def test_a_service_whose_prefect_is_silent_is_ill(home: Path, ask: Ask) -> None:
@@ -230,7 +210,7 @@ def test_a_service_whose_prefect_is_silent_is_ill(home: Path, ask: Ask) -> None:
         pretend_service(home, port)
         is_healthy, lines = ask(status, home, as_json=False)
     assert not is_healthy
-    assert lines[0] == "not healthy: the service's Prefect does not answer"
+    assert lines[0] == "not working: the service's Prefect does not answer"
     assert f"service at http://127.0.0.1:{port}: Prefect does not answer" in lines
 
 
@@ -274,7 +254,7 @@ def test_what_is_said_of_prefect_does_not_contradict_itself(
     pretend_service(home, 9)
     say_watcher(home, trouble=PrefectUnavailableError("no", status=status_code).in_words)
     _, lines = ask(status, home, as_json=False)
-    assert lines[0] == f"not healthy: {words}"
+    assert lines[0] == f"not working: {words}"
     assert f"service at http://127.0.0.1:9: Prefect {answers}" in lines
 
 
@@ -329,6 +309,8 @@ def test_a_file_that_waits_in_vain_is_told(home: Path) -> None:
     hour_ago = now() - timedelta(seconds=health.OLDEST_SECONDS + 60)
     with opened.write_session() as session:
         session.execute(update(File).where(File.id == 1).values(state=FileState.SETTLING, changed_at=hour_ago))
+    assert found(home) == ()  # no service runs: that needs attention
+    say_watcher(home)
     assert found(home) == ("a file that came 61 min ago is not done yet",)
 
 
@@ -342,7 +324,7 @@ def test_a_database_that_cannot_be_read_is_told(home: Path) -> None:
 def test_a_disk_that_is_nearly_full_is_ill(home: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30 - 2**20, total=2**40))
     said = ask(status, home, as_json=False)[1][0]
-    assert said == "not healthy: only 1023 MiB of the disk of the home are free"
+    assert said == "not working: only 1023 MiB of the disk of the home are free"
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30, total=2**40))
     assert facts(home, ask)["healthy"]
 
