@@ -49,6 +49,25 @@ def value_text(value: float | None, uncertainty: float | None = None, *, is_chan
     return f"{value:{sign}.{decimals}f} ± {uncertainty:.{decimals}f}"
 
 
+def with_systematic(value: float | None, uncertainty: float | None, systematic: float | None) -> str:
+    """Write a value with both parts of its uncertainty, each named; as `value_text` where no systematic one is known.
+
+    Parameters
+    ----------
+    value, uncertainty, systematic : float or None
+        In the same unit; the uncertainties are 1-σ, the first of them statistical.
+    """
+    text = value_text(value, uncertainty)
+    if value is None or not systematic or not uncertainty:
+        return text
+    return f"{text} (statistical) ± {uncertainty_text(systematic)} (systematic)"
+
+
+def uncertainty_text(uncertainty: float) -> str:
+    """Write an uncertainty, 1-σ, with two digits."""
+    return value_text(0.0, uncertainty).partition(" ± ")[2]
+
+
 def one_line(text: object) -> str:
     """Return a header value, path or message as text that a terminal or a comment can bear: one line, no controls."""
     return "".join(c if c.isprintable() else " " for c in readable(str(text)))

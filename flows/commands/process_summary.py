@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ccdcore.text import number_of, one_line, unit_text, value_text
+from ccdcore.text import number_of, one_line, uncertainty_text, unit_text, value_text
 from flows.terminal import show, some, tell
 
 _RESULTS = ("instrument", "night", "configuration", "amplifier", "gain", "read noise", "read noise ADU", "verdict")
@@ -35,7 +35,7 @@ def print_summary(
         for row in results["characterisations"]
     ]
     show(rows, format_name="table", columns=_RESULTS, short=_RESULTS_SHORT, empty=nothing or _why_nothing(results))
-    tell(_notes(rows))
+    tell([*_systematic(rows), *_notes(rows)])
     show(
         list(map(_master, results["masters"])),
         format_name="table",
@@ -56,6 +56,20 @@ def print_summary(
 def _master(row: Mapping[str, Any]) -> dict[str, Any]:
     exposure = None if row["exposure_s"] is None else f"{row['exposure_s']:.5g} s"
     return {**row, "exposure": exposure, "frames": row["n_combined"], "left_out": row["n_excluded"]}
+
+
+def _systematic(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what the ± of the table leaves out, of each night."""
+    of_night: dict[str, list[str]] = {}
+    for row in rows:
+        if row["gain_systematic_uncertainty"]:
+            value = uncertainty_text(row["gain_systematic_uncertainty"])
+            of_night.setdefault(row["night"], []).append(f"{value} (amplifier {row['amplifier']})")
+    unit = unit_text("e/ADU")
+    return [
+        f"{night}: ± is statistical; systematic uncertainty of the gain in {unit}: {', '.join(values)}"
+        for night, values in of_night.items()
+    ]
 
 
 def _notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -12,7 +12,7 @@ from prefect.states import Completed
 
 from ccdcore.headers.instrument import FrameType
 from ccdcore.quantities import label_of
-from ccdcore.text import number_of, one_line, unit_text, value_text
+from ccdcore.text import number_of, one_line, unit_text, with_systematic
 from db.runs.current import product_name
 from db.runs.inputs import UsedFrame, run_inputs
 from db.runs.lacks import LackRow, run_lacks
@@ -114,7 +114,8 @@ def _new(rows: Sequence[Row], before: Sequence[Row]) -> list[Row]:
 
 def _value(row: MeasurementRow) -> str:
     label, unit = label_of(row.quantity), unit_text(row.unit)
-    return f"{label} {value_text(row.value, row.uncertainty)}" + (f" {unit}" if unit and unit not in label else "")
+    value = with_systematic(row.value, row.uncertainty, row.details.get("systematic_uncertainty"))
+    return f"{label} {value}" + (f" {unit}" if unit and unit not in label else "")
 
 
 def _frames(n: int, kind: str) -> str:

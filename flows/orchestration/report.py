@@ -16,7 +16,7 @@ from ccdcore.frames.frame import FrameStatistics
 from ccdcore.headers.identify import ExposureInfo
 from ccdcore.io.plain_files import open_below
 from ccdcore.quantities import WATCHED, label_of, shown_in
-from ccdcore.text import number_of, value_text
+from ccdcore.text import number_of, uncertainty_text, unit_text, value_text
 from db.frames.listing import list_frames
 from db.judgements.notes import JudgementLine, lines_of_run, notes_that_hold
 from db.runs.inputs import UsedFrame, run_inputs
@@ -123,9 +123,17 @@ def _results(measured: Sequence[MeasurementRow], verdicts: Mapping[str, str]) ->
     remarks = [way if alike else f"amplifier {amplifier}: {way}" for amplifier, way in ways.items()]
     bad = [f"{row.value:.0f} of amplifier {row.amplifier}" for row in measured if row.quantity == "bad_pixels"]
     remarks += [f"bad pixels: {', '.join(bad)}"] if bad else []
+    remarks += _systematic(measured)
     remarks += [note for row in measured for note in row.details["notes"]]
     lines = "\n".join(f"* {text(remark)}" for remark in dict.fromkeys(remarks))
     return "\n\n".join(["## Gain and read noise", _table(header, rows), lines])
+
+
+def _systematic(measured: Sequence[MeasurementRow]) -> list[str]:
+    """Return what the ± of the table leaves out."""
+    known = [(row, one) for row in measured if (one := row.details.get("systematic_uncertainty"))]
+    values = [f"{uncertainty_text(one)} {unit_text(row.unit)} ({row.amplifier})" for row, one in known]
+    return [f"± is statistical; systematic uncertainty of the gain: {', '.join(values)}"] if values else []
 
 
 def _counts(details: Mapping[str, int]) -> str:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import label_of, shown_in
-from ccdcore.text import value_text
+from ccdcore.text import value_text, with_systematic
 from db.errors import UnknownIdError
 from db.frames.listing import list_frames
 from db.judgements.notes import lines_of_run, lines_on, notes_that_hold
@@ -59,6 +59,7 @@ def one_measurement(request: Request, session: Reading, record: OfRecord, key: I
         request,
         "measurement.html",
         row=row,
+        value=with_systematic(row.value, row.uncertainty, tree["details"].get("systematic_uncertainty")),
         said=lines_on(session, "measurement", [key]).get(key, []),
         run=run_on_record(session, row.run_id),
         notes=tree["details"].get("notes", []),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ccdcore.text import listing, unit_text, value_text
+from ccdcore.text import listing, unit_text, value_text, with_systematic
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,10 @@ def test_units_of_the_record_are_written_for_people() -> None:
 
 def test_the_last_word_of_a_listing_has_an_and() -> None:
     assert [listing(list(words)) for words in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_both_parts_of_an_uncertainty_are_named() -> None:
+    both = with_systematic(1.932, 0.0022, 0.0049)
+    assert both == "1.9320 ± 0.0022 (statistical) ± 0.0049 (systematic)"
+    assert with_systematic(1.932, 0.0022, None) == with_systematic(1.932, 0.0022, 0.0) == "1.9320 ± 0.0022"
+    assert with_systematic(None, None, 0.1) == "–"
