@@ -74,6 +74,9 @@ class NewMeasurement:
             )
 
 
+BORROWED = "borrowed biases"
+"""Method of what was measured on biases of another set: it is a point of that set's night, and of no other."""
+
 LONGEST_REMARK = 600
 """Characters: the remark is in an index, and PostgreSQL takes no entry of an index above 2.7 kB."""
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from ccdcore.quantities import QUANTITIES
 from db.judgements.marks import marked_bad
 from db.runs.current import is_current
+from db.runs.measurements import BORROWED
 from db.schema.models import CalibrationSet, Instrument, Measurement, Outcome, Run
 
 if TYPE_CHECKING:
@@ -89,9 +90,11 @@ def conditions(
     """Return what measurements must fulfil, `which` by the name of a column; the current ones, unless superseded.
 
     Those that somebody marked bad are shown, but no change and no notice is found by them: without ``marked`` they
-    are left out.
+    are left out. What was measured on borrowed biases is no point of a trend: it is one of the night they are of.
     """
     where: list[ColumnElement[bool]] = [RUN.outcome == Outcome.DONE if superseded else is_current(session)]
+    if not superseded:
+        where.append(MEASUREMENT.method != BORROWED)
     if not marked:
         where.append(MEASUREMENT.id.not_in(marked_bad("measurement")))
     if which.get("quantity") is None:  # all are named, so that the index leads to the amplifier and the time of each

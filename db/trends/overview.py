@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, aliased
 from ccdcore.quantities import Verdict, judge, limits_of
 from db.judgements.marks import marked_bad
 from db.runs.current import is_current
+from db.runs.measurements import BORROWED
 from db.schema.models import CalibrationSet, Instrument, Measurement, Run
 from db.schema.rows import Row
 
@@ -122,7 +123,7 @@ def _query(session: Session, quantities: Collection[str], instrument: str | None
         .join(CalibrationSet, Run.calibration_set_id == set_.id)
         .join(Measurement, of.run_id == Run.id)
         .where(*_of_recent_sets(session, RECENT, instrument), of.quantity.in_(quantities))
-        .where(of.id.not_in(marked_bad("measurement")))
+        .where(of.id.not_in(marked_bad("measurement")), of.method != BORROWED)
         .order_by(of.observed_at, of.id)
     )
 

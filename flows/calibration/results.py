@@ -124,7 +124,7 @@ def _characterisations(
                 "read_noise_uncertainty": read_noise and read_noise.uncertainty,
                 "read_noise_adu": adu.value,
                 "read_noise_adu_uncertainty": adu.uncertainty,
-                "method": adu.method,
+                "method": (gain or adu).method,
                 "method_reason": gain and gain.details.get("reason"),
                 **{name: adu.details[name] for name in ("n_bias", "n_flat", "n_flat_pairs")},
                 "notes": (read_noise or adu).details["notes"],

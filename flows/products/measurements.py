@@ -10,7 +10,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from ccdcore.frames.series_health import temperature_gap
-from db.runs.measurements import NewMeasurement
+from db.runs.measurements import BORROWED, NewMeasurement
 
 if TYPE_CHECKING:
     from ccdcore.frames.frame import SeriesFrame
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from db.runs.measurements import ValueOnRecord
 
 _DETAILS = ("level_range_adu", "n_bias", "n_flat", "n_flat_pairs", "n_pixels", "chi2_per_dof", "notes", "flat_doubts")
+
+_OF_BIASES = frozenset({"read_noise", "read_noise_adu", "bias_level"})
 
 _LIKE_AN_AVERAGE = 1.8
 """A gain this many times the header's may come from averaged flats: two halve the noise."""
@@ -40,12 +42,18 @@ def conditions(frames: Sequence[SeriesFrame], at: datetime) -> Conditions:
 
 
 def transfer_rows(
-    result: PhotonTransfer, common: Conditions, *, earlier: ValueOnRecord | None, doubt: str | None
+    result: PhotonTransfer,
+    common: Conditions,
+    *,
+    earlier: ValueOnRecord | None,
+    doubt: str | None,
+    are_borrowed: bool = False,
 ) -> list[NewMeasurement]:
     """Return gain, read noise and bias level of an amplifier.
 
     Without flats the gain is an earlier one. ``doubt`` is what is odd about what follows from the gain; without a
-    gain, about the read noise.
+    gain, about the read noise. What comes from biases that ``are_borrowed`` was measured on their own night, and is in
+    its trend: here it is for what is made of these frames only.
     """
     details = {name: value for name, value in asdict(result).items() if name in _DETAILS}
     curve = [astuple(point) for point in result.curve]
@@ -85,7 +93,7 @@ def transfer_rows(
             result.amplifier,
             value,
             error,
-            result.method,
+            BORROWED if are_borrowed and quantity in _OF_BIASES else result.method,
             details=extra,
             remark=doubts.get(quantity),
             **common,

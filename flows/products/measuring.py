@@ -124,6 +124,7 @@ def _record_results(
     if not results and not noises:
         return []
     common, overscans = conditions(frames, now()), overscan_read_noise(frames)
+    are_borrowed = not {one.sha256 for one in biases} & {one.sha256 for one in frames}
     flats = [frame for frame in frames if frame.info.frame_type is FrameType.FLAT]
     rows: list[NewMeasurement] = []
     with home.read_session() as session:
@@ -134,7 +135,7 @@ def _record_results(
                 doubt = doubt_about_gain(measured, biases, flats, before)
                 result = replace(measured, notes=(*measured.notes, *of_frames, *filter(None, [doubt])))
                 earlier = before[0] if before and result.gain_e_per_adu is None else None
-                rows += transfer_rows(result, common, earlier=earlier, doubt=doubt)
+                rows += transfer_rows(result, common, earlier=earlier, doubt=doubt, are_borrowed=are_borrowed)
                 if result.amplifier in overscans:
                     rows += overscan_rows(overscans[result.amplifier], result, common, earlier=earlier)
         for anatomy in noises:

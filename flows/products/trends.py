@@ -11,7 +11,7 @@ from ccdcore.figures.trend import trend
 from ccdcore.io.write import write_bytes
 from ccdcore.quantities import WATCHED, Limits, label_of
 from db.judgements.notes import notes_that_hold
-from db.runs.measurements import run_measurements
+from db.runs.measurements import BORROWED, run_measurements
 from db.runs.runs import get_run
 from db.trends.changes import changes
 from db.trends.history import TrendRow, trends
@@ -31,7 +31,7 @@ def judge_trends(home: Home, run_id: int) -> list[int]:
     """Draw the trends that a run added to, and put on record what people are to be told of them."""
     with home.read_session() as session:
         run = get_run(session, run_id)
-        measured = {row.quantity for row in run_measurements(session, run_id)}
+        measured = {row.quantity for row in run_measurements(session, run_id) if row.method != BORROWED}
     with producing(home, run_id, "alerts"), home.write_session() as session:
         raise_notices(session, run_id=run_id, instrument=run.instrument, configuration=run.configuration, now=now())
     for quantity in WATCHED:

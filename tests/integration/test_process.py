@@ -400,6 +400,18 @@ def test_flats_borrow_the_nearest_biases_and_say_so(place: Place) -> None:
     assert row["night"] == "2022-09-21"
     assert (row["n_bias"], row["n_flat"]) == (5, 4)
     assert row["notes"] == ["biases borrowed from another window, of 2022-09-19"]
+    assert row["read_noise_e"] > 0, "what was measured on borrowed biases is still given"
+    nights = {
+        quantity: [one["night"] for one in place.on_record("trends", quantity)]
+        for quantity in ("gain", "read_noise", "read_noise_adu", "bias_level")
+    }
+    of_biases = ["2022-09-19"]
+    assert nights == {
+        "gain": [row["night"]],
+        "read_noise": [],
+        "read_noise_adu": of_biases,
+        "bias_level": of_biases,
+    }, "borrowed biases make a new point of a trend"
     assert abs(row["gain_e_per_adu"] - 1.5) < 4 * row["gain_uncertainty"]
     assert [(one["kind"], one["night"]) for one in answer["masters"]] == [
         ("bias", "2022-09-19"),
