@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.judgements.marks import marked_bad
-from db.schema.models import Notice
+from db.schema.models import Instrument, Notice
 from db.schema.rows import Row
 from db.schema.upsert import insert
 from db.trends.curves import Curve
@@ -100,10 +100,18 @@ def _notices(session: Session, *where: ColumnElement[bool]) -> list[NoticeOnReco
     return [NoticeOnRecord(*row) for row in session.execute(select(*columns).where(*where).order_by(Notice.id))]
 
 
+def hold_notices_of(session: Session, instrument: str) -> None:
+    """Let no other transaction that does the same put notices of an instrument on record before this one ends.
+
+    SQLite has one writer at a time anyhow.
+    """
+    session.execute(select(Instrument.id).where(Instrument.name == instrument).with_for_update()).all()
+
+
 def put_notice(
     session: Session, curve: Curve, values: dict[str, Any], *, now: datetime, next_try_at: datetime | None
 ) -> bool:
-    """Put a notice about the last point of a curve on record; return whether it was not there yet.
+    """Put a notice about a point of a curve on record; return whether it was not there yet.
 
     Parameters
     ----------
@@ -112,7 +120,8 @@ def put_notice(
     curve : Curve
         What it is about.
     values : dict
-        ``kind``, ``since``, ``observed_at``, ``before``, ``after`` and ``details``, as in `NoticeOnRecord`.
+        ``kind``, ``measurement_id``, ``since``, ``observed_at``, ``before``, ``after`` and ``details``, as in
+        `NoticeOnRecord`.
     now : datetime
         When it is raised.
     next_try_at : datetime or None
@@ -123,7 +132,6 @@ def put_notice(
         **{name: getattr(curve, name) for name in ("instrument", "configuration", "amplifier", "filter")},
         quantity=curve.quantity,
         unit=curve.unit,
-        measurement_id=int(curve.ids[-1]),
         raised_at=now,
         told={},
         tries=0,

@@ -1,52 +1,53 @@
-"""What is news of trends: told once when something changes, once when it is well again."""
+"""What is news of trends: told once when something changes, once when it is well again.
+
+Nights come in any order, and several at once: after an outage, in a backfill. So all of a trend is looked at whenever
+a run has added to it, and what is on record already tells what is no news any more.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ccdcore.quantities import WATCHED, limits_of
+from ccdcore.quantities import WATCHED, Limits, limits_of
 from db.runs.measurements import observed_at, run_measurements
 from db.trends.changes import TrendChange, changes_on_record
 from db.trends.curves import Curve, conditions, curves, entry_versions
-from db.trends.notices import NoticeOnRecord, notices, put_notice
+from db.trends.notices import NoticeOnRecord, hold_notices_of, notices, put_notice
 
 NEWS_FOR = timedelta(days=30)
-"""What was observed longer ago is put on record and told to nobody: it is history."""
+"""What was observed longer ago, and is so no longer, is put on record and told to nobody: it is history."""
 _SAME = 3.0
 """A level is where it was before, within so many σ."""
+_NIGHT = timedelta(hours=12)
+"""By less than this the time of a measurement may differ when its night is measured again."""
 
-
-def is_news(observed_at: datetime, at: datetime) -> bool:
-    """Whether what was observed then is to be told to people, as of a time."""
-    return observed_at > at - NEWS_FOR
+Values = dict[str, Any]
 
 
 def raise_notices(session: Session, *, run_id: int, instrument: str, configuration: str, now: datetime) -> int:
     """Put on record what people are to be told of the trends that a run added to; return how many notices that is.
 
-    Only the newest measurement of a trend is news, and each thing is put on record once, whatever is done again.
+    Each thing is put on record once, whatever is done again, and however many nights came at once.
     """
-    own = {row.id for row in run_measurements(session, run_id)}
+    own = frozenset(row.id for row in run_measurements(session, run_id))
+    hold_notices_of(session, instrument)  # another run that is done just now looks at the same nights
     entries = entry_versions(session, instrument)
     where = conditions(session, {"configuration": configuration}, entries=entries, marked=False)
     told = notices(session, instrument=instrument)
     n = 0
     for curve in curves(session, entries, where):
-        if int(curve.ids[-1]) not in own:
+        if own.isdisjoint(curve.ids.tolist()):
             continue
         earlier = [one for one in told if _curve_of(one) == _curve_of(curve)]
-        limits = limits_of(curve.specs[int(curve.entries[-1])], quantity=curve.quantity, unit=curve.unit)
-        has_limits = limits.min is not None or limits.max is not None
-        found = [_about_limits(session, curve, limits.min, limits.max, earlier)] if has_limits else []
-        if has_limits or curve.quantity in WATCHED:
-            found.append(_about_changes(session, curve, earlier, is_outside=_is_open(earlier, "outside", "inside")))
-        for values in filter(None, found):
-            next_try_at = now if is_news(values["observed_at"], now) else None
-            n += put_notice(session, curve, values, now=now, next_try_at=next_try_at)
+        for values in _news_of(session, curve, earlier, own, now):
+            is_history = not values.pop("is_in_force") and values["observed_at"] <= now - NEWS_FOR
+            n += put_notice(session, curve, values, now=now, next_try_at=None if is_history else now)
     return n
 
 
@@ -54,60 +55,156 @@ def _curve_of(one: NoticeOnRecord | Curve) -> tuple[str, str, str | None, str]:
     return one.configuration, one.amplifier, one.filter, one.quantity
 
 
-def _is_open(earlier: list[NoticeOnRecord], kind: str, end: str) -> NoticeOnRecord | None:
-    """Return the last notice of a kind, where its end has not been told."""
-    last = next((one for one in reversed(earlier) if one.kind in {kind, end}), None)
-    return last if last and last.kind == kind else None
+def _news_of(
+    session: Session, curve: Curve, earlier: Sequence[NoticeOnRecord], own: frozenset[int], now: datetime
+) -> Iterator[Values]:
+    """Yield what is not on record of a curve: each the columns of a notice, and whether it is in force to this day."""
+    limits = limits_of(curve.specs[int(curve.entries[-1])], quantity=curve.quantity, unit=curve.unit)
+    has_limits = limits != Limits()
+    found = list(_about_limits(session, curve, limits, earlier, own, now)) if has_limits else []
+    yield from found
+    if has_limits or curve.quantity in WATCHED:
+        times = [(one["kind"], one["since"]) for one in found] + [(one.kind, one.since) for one in earlier]
+        crossings = [since for kind, since in times if kind in {"outside", "inside"}]
+        is_fresh = float(curve.times[-1]) > (now - NEWS_FOR).timestamp()
+        yield from _about_changes(session, curve, earlier, crossings, is_fresh=is_fresh)
 
 
 def _about_limits(
-    session: Session, curve: Curve, low: float | None, high: float | None, earlier: list[NoticeOnRecord]
-) -> dict[str, Any] | None:
-    value = float(curve.values[-1])
-    is_outside = (low is not None and value < low) or (high is not None and value > high)
-    is_open = _is_open(earlier, "outside", "inside")
-    if is_outside == (is_open is not None):
-        return None
-    at = observed_at(session, int(curve.ids[-1]))
-    return {
-        "kind": "outside" if is_outside else "inside",
-        "since": at,
-        "observed_at": at,
-        "before": is_open and is_open.after,
-        "after": value,
-        "details": {"limit_min": low, "limit_max": high},
-    }
+    session: Session,
+    curve: Curve,
+    limits: Limits,
+    earlier: Sequence[NoticeOnRecord],
+    own: frozenset[int],
+    now: datetime,
+) -> Iterator[Values]:
+    """Yield excursions that are over and were never told, and how the last value stands if that is not on record."""
+
+    def values(kind: str, index: int, before: float | None) -> Values:
+        at = observed_at(session, int(curve.ids[index]))
+        return {
+            "kind": kind,
+            "measurement_id": int(curve.ids[index]),
+            "since": at,
+            "observed_at": at,
+            "before": before,
+            "after": float(curve.values[index]),
+            "details": {"limit_min": limits.min, "limit_max": limits.max},
+            "is_in_force": False,
+        }
+
+    told = [one for one in earlier if one.kind in {"outside", "inside"}]
+    spans = list(_excursions([not limits.admit(value) for value in curve.values.tolist()]))
+    ids, last = curve.ids.tolist(), curve.ids.size - 1
+    for first, end in spans:
+        is_new = curve.times[first] > (now - NEWS_FOR).timestamp() and not own.isdisjoint(ids[first:end])
+        if end <= last and is_new and not _is_told(told, curve, first, end):
+            yield values("outside", first, None)
+            yield values("inside", end, float(curve.values[first]))
+    is_open = _open(told)
+    is_outside = bool(spans) and spans[-1][1] > last
+    if is_outside and is_open is None:
+        first = spans[-1][0]
+        yield values("outside", first if ids[first] in own else last, None)
+    elif is_open is not None and not is_outside:
+        yield values("inside", last, is_open.after)
+
+
+def _excursions(outside: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """Yield where rows of values outside their limits begin and end, the end not included."""
+    first = None
+    for index, is_outside in enumerate((*outside, False)):
+        if is_outside and first is None:
+            first = index
+        elif not is_outside and first is not None:
+            yield first, index
+            first = None
+
+
+def _is_told(told: Sequence[NoticeOnRecord], curve: Curve, first: int, end: int) -> bool:
+    """Whether it is on record that values were outside their limits then, as they were or as they are measured now."""
+    since, until = curve.times[first] - _NIGHT.total_seconds(), curve.times[end - 1] + _NIGHT.total_seconds()
+    return any(one.kind == "outside" and since <= one.observed_at.timestamp() <= until for one in told)
+
+
+def _open(told: Sequence[NoticeOnRecord]) -> NoticeOnRecord | None:
+    """Return the last notice of values outside their limits, where the end of that was not told.
+
+    What came to light later and was before it says nothing of how things stand.
+    """
+    last: NoticeOnRecord | None = None
+    for one in told:
+        if last is None or one.observed_at >= last.observed_at - _NIGHT:
+            last = one
+    return last if last is not None and last.kind == "outside" else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """A change of level that is on record: when it was certain, what the level was before, and by how much it errs."""
+
+    kind: str
+    observed_at: datetime
+    before: float | None
+    uncertainty: float
 
 
 def _about_changes(
-    session: Session, curve: Curve, earlier: list[NoticeOnRecord], *, is_outside: NoticeOnRecord | None
-) -> dict[str, Any] | None:
+    session: Session,
+    curve: Curve,
+    earlier: Sequence[NoticeOnRecord],
+    crossings: Sequence[datetime],
+    *,
+    is_fresh: bool,
+) -> Iterator[Values]:
+    """Yield the steps and drifts that are not on record.
+
+    One that was told is that change of now in whose time it was certain: which value shows a change first, and which
+    one makes it certain, may be others once more nights have come. What was told as a value that crossed its limits is
+    told.
+    """
     found = curve.chart().changes
-    if not found or found[-1].found != curve.ids.size - 1:
-        return None
-    (change,) = changes_on_record(session, [(curve, found[-1])])
-    told = [one for one in earlier if one.kind in {"step", "drift", "back"}]
-    if told and told[-1].observed_at >= change.first_at:
-        return None  # the same change, measured again
-    if is_outside and is_outside.since >= change.first_at:
-        return None  # told already, as a value outside its limits
-    return {
-        "kind": "back" if told and _is_back(told[-1], change) else change.kind,
-        "since": change.first_at,
-        "observed_at": change.found_at,
-        "before": change.before,
-        "after": change.after,
-        "details": {
-            "uncertainty": change.uncertainty,
-            "temperature_change_c": change.temperature_change_c,
-            "is_new_entry": change.is_new_entry,
-        },
-    }
+    if not found:
+        return
+    rows = sorted(changes_on_record(session, [(curve, one) for one in found]), key=lambda row: row.first_at)
+    levels = [
+        _Level(one.kind, one.observed_at, one.before, one.details["uncertainty"])
+        for one in earlier
+        if one.kind in {"step", "drift", "back"}
+    ]
+    told = {_in_whose_time(rows, one.observed_at) for one in levels}
+    for place, change in enumerate(rows):
+        if place in told or any(change.first_at <= one <= change.found_at for one in crossings):
+            continue
+        before = max(
+            (one for one in levels if one.observed_at < change.found_at), key=lambda one: one.observed_at, default=None
+        )
+        kind = "back" if before and _is_back(before, change) else change.kind
+        levels.append(_Level(kind, change.found_at, change.before, change.uncertainty))
+        yield {
+            "kind": kind,
+            "measurement_id": change.found_id,
+            "since": change.first_at,
+            "observed_at": change.found_at,
+            "before": change.before,
+            "after": change.after,
+            "details": {
+                "uncertainty": change.uncertainty,
+                "temperature_change_c": change.temperature_change_c,
+                "is_new_entry": change.is_new_entry,
+            },
+            "is_in_force": is_fresh and place == len(rows) - 1,
+        }
 
 
-def _is_back(last: NoticeOnRecord, change: TrendChange) -> bool:
+def _in_whose_time(rows: Sequence[TrendChange], at: datetime) -> int | None:
+    """Return the last change that had begun by a time; None where none had."""
+    return max((place for place, row in enumerate(rows) if row.first_at <= at + _NIGHT), default=None)
+
+
+def _is_back(last: _Level, change: TrendChange) -> bool:
     """Whether the level is again what it was before the last change."""
     if last.kind == "back" or last.before is None:
         return False
-    near = _SAME * math.hypot(change.uncertainty, last.details["uncertainty"])
+    near = _SAME * math.hypot(change.uncertainty, last.uncertainty)
     return abs(change.after - last.before) <= near

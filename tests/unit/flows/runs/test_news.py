@@ -114,3 +114,65 @@ def test_a_time_told_by_a_clock_that_was_ahead_is_not_waited_for(session: Sessio
     record_told(session, one.id, told={}, next_try_at=NOON + DAY)
     assert due(session, NOON, believed_until=NOON + DAY) == []
     assert len(due(session, NOON, believed_until=NOON + HOUR)) == 1
+
+
+def at_once(nights: Nights, levels: list[float], order: list[int], now: datetime | None = None) -> list[str]:
+    """Measure several nights, all on record before any is judged, and judge their runs in an order."""
+    session, first = nights.session, nights.n
+    before, runs = len(notices(session)), []
+    for place, level in enumerate(levels):
+        night = first + place
+        frame = add_frame(session, f"n{night}", entry=nights.entry, night=NIGHT + night * DAY)
+        run_id = begin_run(session, set_of(session, frame))
+        at = NOON + night * DAY
+        measured = gain(level + nights.rng.normal(0, SIGMA), uncertainty=SIGMA, observed_at=at)
+        record_measurements(session, run_id=run_id, measurements=[measured])
+        finish_run(session, run_id=run_id, now=NOON)
+        runs.append(run_id)
+    nights.n = first + len(levels)
+    now = now or NOON + nights.n * DAY
+    for place in order:
+        raise_notices(session, run_id=runs[place], instrument="m2-ml", configuration="bin1x1", now=now)
+    return [one.kind for one in notices(session)[before:]]
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2], [1, 4, 0, 3, 2]])
+def test_a_step_of_several_nights_at_once_is_told_once(session: Session, order: list[int]) -> None:
+    nights = Nights(session)
+    nights.add(*[1.0] * 20)
+    assert at_once(nights, [1.03] * 5, order) == ["step"]
+    assert nights.add(1.03, 1.03) == []
+    assert len(due(session, NOON + nights.n * DAY)) == 1
+
+
+def test_nights_that_come_late_and_in_front_do_not_tell_their_step_again(session: Session) -> None:
+    nights = Nights(session)
+    nights.add(*[1.0] * 20)
+    nights.n = 25
+    assert at_once(nights, [1.03] * 4, [0, 1, 2, 3]) == ["step"]
+    nights.n = 20
+    assert at_once(nights, [1.03] * 5, [4, 1, 3, 0, 2]) == []  # the step is five nights older than it seemed
+
+
+def test_a_step_that_a_backfill_brings_to_light_is_told_while_it_is_in_force(session: Session) -> None:
+    nights = Nights(session)
+    nights.add(*[1.0] * 20)
+    nights.n = 80
+    assert nights.add(1.03, 1.03) == []  # two are no step yet
+    now, nights.n = NOON + 82 * DAY, 21
+    assert at_once(nights, [1.03] * 5, [4, 2, 0, 1, 3], now) == ["step"]
+    (one,) = due(session, now)
+    assert one.observed_at < now - NEWS_FOR
+    nights.n = 82
+    nights.add(*[1.0] * 10)  # it is back
+    again = notices(session)
+    assert [one.kind for one in again] == ["step", "back"]
+
+
+def test_a_bad_night_between_good_ones_that_came_before_is_told_with_its_end(session: Session) -> None:
+    nights = Nights(session, LIMITED)
+    nights.add(*[1.0] * 5)
+    assert at_once(nights, [1.2, 1.0, 1.0], [2, 1, 0]) == ["outside", "inside"]
+    assert nights.add(1.0) == []
+    assert nights.add(1.2) == ["outside"]
+    assert nights.add(1.0) == ["inside"]
