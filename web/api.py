@@ -44,6 +44,7 @@ class Concern:
     key: str
     words: str
     n: int
+    may_pass: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,3 +140,10 @@ def frame_statistics(session: Session, frame_id: int) -> list[dict[str, Any]]:
 def set_of_frame(session: Session, frame_id: int) -> int | None:
     """Return the set of a frame; None where it is in none."""
     return session.scalars(select(Frame.calibration_set_id).where(Frame.id == frame_id)).one()
+
+
+def frames_since(session: Session, *, since: datetime) -> list[tuple[str, str, int]]:
+    """Return how many frames were registered since a time, by instrument and type."""
+    what = Frame.instrument, Frame.frame_type
+    query = select(*what, func.count()).where(Frame.registered_at >= since).group_by(*what).order_by(*what)
+    return [(instrument, kind, n) for instrument, kind, n in session.execute(query)]

@@ -382,3 +382,13 @@ class Seen(Base):
     """What it is and which: ``run:12``; of what may come about again with when it did."""
     who: Mapped[str]
     seen_at: Mapped[datetime]
+
+
+class Told(Base):
+    """Something that called for attention, and a receiver of messages, by its digest, who was told of it."""
+
+    __tablename__ = "told"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    receiver: Mapped[str] = mapped_column(String(16), primary_key=True)
+    told_at: Mapped[datetime]

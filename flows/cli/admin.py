@@ -22,6 +22,7 @@ from flows.home.processes import user
 from flows.home.renaming import words_of_others, words_of_renamed
 from flows.home.service_address import words_of_other_web
 from flows.registration.configuration_check import check as look_through
+from flows.telling.receivers import send_tests
 from flows.terminal import progress_bar, show
 
 
@@ -60,6 +61,25 @@ def doctor(home: Path) -> None:
       ccdwatch doctor
     """
     sys.exit(0 if examine(home) else 1)
+
+
+@click.command()
+@click.option("--test", "is_test", is_flag=True, required=True, help="Send a test message to every address.")
+@home_option
+def notify(is_test: bool, home: Path) -> None:
+    """Send a message to those who are told of trends, failures and nights, and say who took it.
+
+    \b
+    Example:
+      ccdwatch notify --test
+    """
+    if not is_test:
+        raise click.UsageError("by hand only a test is sent: ccdwatch notify --test")
+    taken = []
+    for address, was_taken in send_tests(load_settings(home)):
+        click.echo(f"{address}: {'taken' if was_taken else 'not taken: ccdwatch doctor looks at the addresses'}")
+        taken.append(was_taken)
+    sys.exit(0 if all(taken) else 1)
 
 
 @click.command()

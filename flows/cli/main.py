@@ -38,6 +38,10 @@ COMMANDS = {
     ),
     "masters": ("flows.cli.record", "List the masters on record."),
     "note": ("flows.cli.judge", "Note what was done to an instrument: a line in its trends and reports."),
+    "notify": (
+        "flows.cli.admin",
+        "Send a message to those who are told of trends, failures and nights, and say who took it.",
+    ),
     "process": (
         "flows.cli.work",
         "Work on these files and folders now: measure, build masters, record; print the results.",

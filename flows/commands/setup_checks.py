@@ -37,6 +37,7 @@ from flows.home.identity import known
 from flows.home.service_address import ADDRESS, running_service
 from flows.prefect_server.password import LOOPBACK
 from flows.registration.configuration_check import evidence_of
+from flows.telling.receivers import shown
 
 PORT = 4200
 LATEST = 5000
@@ -285,16 +286,10 @@ def _watches(settings: Settings) -> Iterator[Finding]:
 
 def _receivers(settings: Settings) -> Iterator[Finding]:
     """Tell which addresses of ``[notify] urls`` cannot be used; nothing is sent, and no password shown."""
-    if not settings.notify.urls:
-        return
-    import apprise
-
     for number, url in enumerate(settings.notify.urls, start=1):
-        receiver = apprise.Apprise.instantiate(url, suppress_exceptions=True)
-        if receiver is None:
+        if (address := shown(url)) is None:
             what = f"address {number} of [notify] urls, {url.partition('://')[0]}://…"
             todo = "write it as https://appriseit.com/services shows"
             yield Finding(Level.FAIL, f"{what}, is not understood by Apprise, so nobody is told: {todo}")
         else:
-            shown = receiver.url(privacy=True)  # type: ignore[no-untyped-call]
-            yield Finding(Level.OK, f"told of trends: {shown}")
+            yield Finding(Level.OK, f"told of trends: {address}")

@@ -1,4 +1,4 @@
-"""Addresses in a configuration: what is wrong with one, in words that show nothing of it."""
+"""Addresses and times of day in a configuration: what is wrong with one, in words that show nothing of it."""
 
 from __future__ import annotations
 
@@ -37,4 +37,11 @@ def receiver_address(value: str) -> str:
     """Return the address of one who is told."""
     if not re.match(r"[a-zA-Z0-9]+://\S", value):
         raise ValueError("should be an address like mailto://user:password@example.org, see the Apprise pages")
+    return value
+
+
+def time_of_day(value: str) -> str:
+    """Return a time of day, as it is."""
+    if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError("should be a time of day like 08:00")
     return value

@@ -22,7 +22,7 @@ from ccdcore.headers.identify import ExposureInfo
 from ccdcore.headers.instrument import Instrument
 from ccdcore.recipe import Recipes
 from ccdcore.text import one_line
-from flows.config.addresses import database_address, public_address, receiver_address, web_address
+from flows.config.addresses import database_address, public_address, receiver_address, time_of_day, web_address
 from flows.config.errors import CONFIG_NAME, SettingsError
 from flows.config.instrument_settings import InstrumentSettings, _Strict
 from flows.config.redaction import learn, redact, secrets_of_address
@@ -131,12 +131,17 @@ class WebSettings(_Strict):
 
 
 class NotifySettings(_Strict):
-    """``[notify]``: who is told when a trend changes or leaves its limits."""
+    """``[notify]``: who is told when a trend changes or leaves its limits, a run fails, or frames are missing."""
 
     urls: tuple[Annotated[str, AfterValidator(receiver_address)], ...] = Field(
         default=(),
         description="as Apprise writes addresses; default: nobody",
         examples=[["mailto://user:password@example.org"]],
+    )
+    nightly: Annotated[str, AfterValidator(time_of_day)] | None = Field(
+        default=None,
+        description="when a summary of the night is sent, by this machine's clock; default: never",
+        examples=["08:00"],
     )
 
 

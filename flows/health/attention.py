@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 
 from ccdcore.text import number_of, one_line
 from db.files import ledger
-from db.judgements.seen import record_seen, seen_keys
+from db.judgements.attention import record_seen, seen_keys
 from db.runs.runs import failed_runs
-from db.runs.troubled import fruitless_cameras, masters_in_trouble
 from db.schema.rows import Row
 from db.trends.notices import standing_notices
+from db.troubled import fruitless_cameras, masters_in_trouble
 from flows.config.redaction import redact
 from flows.health.missing import missing_frames
 from flows.health.stopped import stopped_with_work
@@ -27,7 +27,7 @@ from flows.home.home import Home
 from flows.home.processes import now
 from flows.registration.dates import odd_dates
 from flows.registration.disagreements import FEWEST_REPEATED, current_disagreements, in_words
-from flows.runs.news import is_news
+from flows.runs.plan import pause_after
 from web.formatting import sentence
 
 _NOUNS = {
@@ -59,12 +59,15 @@ class Concern(Row):
         What it is, and where it is not plain what to do.
     n : int
         Of how many things of its kind it tells.
+    may_pass : bool
+        Whether it is tried again by itself, so that people need not be told yet.
     """
 
     kind: str
     key: str
     words: str
     n: int = 1
+    may_pass: bool = False
 
 
 def attention(home: Home, at: datetime) -> tuple[Concern, ...]:
@@ -83,7 +86,7 @@ def attention(home: Home, at: datetime) -> tuple[Concern, ...]:
         return ()
     order = list(_NOUNS)
     unseen = {one.key: one for one in found if one.key not in seen}
-    told = (Concern(one.kind, one.key, redact(one_line(one.words)), one.n) for one in unseen.values())
+    told = (replace(one, words=redact(one_line(one.words))) for one in unseen.values())
     return tuple(sorted(told, key=lambda one: order.index(one.kind)))
 
 
@@ -109,7 +112,9 @@ Look = Callable[[Home, Session, Collection[str], datetime], Iterator[Concern]]
 def _of_runs(_home: Home, session: Session, _seen: Collection[str], _at: datetime) -> Iterator[Concern]:
     for run in failed_runs(session):
         of = f"{run.instrument} {run.night} {run.configuration}"
-        yield Concern("failed run", f"run:{run.id}", f"run:{run.id}, {of}: {run.message}")
+        is_tried_again = pause_after(run) is not None
+        words = f"run:{run.id}, {of}: {run.message}"
+        yield Concern("failed run", f"run:{run.id}", words, may_pass=is_tried_again)
 
 
 def _of_masters(_home: Home, session: Session, seen: Collection[str], _at: datetime) -> Iterator[Concern]:
@@ -122,7 +127,7 @@ def _of_masters(_home: Home, session: Session, seen: Collection[str], _at: datet
 
 def _of_trends(_home: Home, session: Session, _seen: Collection[str], _at: datetime) -> Iterator[Concern]:
     for notice in standing_notices(session):
-        if is_news(notice.observed_at, notice.raised_at):
+        if notice.told or notice.next_try_at is not None:  # else it was history when it came to light
             yield Concern("trend", f"notice:{notice.id}", f"{notice.instrument}: {sentence(notice)}")
 
 

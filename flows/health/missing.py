@@ -13,7 +13,7 @@ from ccdcore.frames.nights import night_of
 from ccdcore.headers.instrument import FrameType
 from ccdcore.text import listing, number_of
 from db.runs.sets import SetSummary, set_summaries
-from db.runs.troubled import longitude_of_set
+from db.troubled import longitude_of_set
 from flows.home.home import Home
 
 HABIT = 3

@@ -105,7 +105,8 @@ class Health(Row):
             "waiting": [one.as_dict() for one in self.waiting],
             "ages_s": dict(judged.ages_s),
         }
-        return redacted({**levels, **facts})
+        told: dict[str, Any] = redacted({**levels, **facts})
+        return told
 
 
 def health(home: Home) -> Health:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
@@ -120,7 +120,7 @@ def _waiting_set(home: Home, session: Session, one: SetSummary, at: datetime) ->
     run, complete_at = one.latest_run, settles_at(one, home.settings.watch.settle_seconds)
     night = one.window_first_night.isoformat()
     n = number_of(sum(one.counts.values()), "frame")
-    known = {"instrument": one.instrument, "night": night, "configuration": one.configuration}
+    known: dict[str, Any] = {"instrument": one.instrument, "night": night, "configuration": one.configuration}
     what = f"{one.instrument} {night} {one.configuration}, {n}"
     if run is not None and run.outcome is None:
         return Waiting("running", what, since=run.began_at, run_id=run.id, **known)

@@ -40,7 +40,7 @@ from flows.registration.register import free_lost_claims
 from flows.retries import ASK_AGAIN_AFTER, FILE_REST
 from flows.runs.pictures import without_pictures
 from flows.runs.plan import Plan, reconcile
-from flows.service.notifier import keep_telling
+from flows.telling.teller import keep_telling
 from flows.watching.heartbeat import Pulse, read_heartbeat
 from flows.watching.watcher import Watcher
 

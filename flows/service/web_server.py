@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
-from threading import Event, Thread
-from typing import TYPE_CHECKING
+from threading import Event, Lock, Thread
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -24,6 +25,9 @@ from web.dependencies import Editing, Record
 
 if TYPE_CHECKING:
     from ccdcore.figures.greys import Rows
+
+REMEMBERED_SECONDS = 5.0
+"""How long the pages and monitors are told the same of health."""
 
 
 def show(home: Home, host: str, port: int, stop: Event) -> None:
@@ -60,11 +64,26 @@ def record_of(home: Home, host: str, port: int) -> Record:
         host=home.settings.host,
         pictures=lambda run_id: titled_pictures(home, run_id),
         residual=partial(_residual, home),
-        health=lambda: judge(home).as_dict(),
+        health=_remembered(lambda: judge(home).as_dict()),
         waiting=lambda: waiting_in_words(home),
         prefect_ui_url=lambda: (url := prefect_address(home)) and prefect_pages(url),
         editing=_editing(home, host, port),
     )
+
+
+def _remembered(ask: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Return what asks anew only after some seconds: pages that are open all night ask again and again."""
+    answer: dict[str, Any] = {}
+    until, lock = 0.0, Lock()
+
+    def remembered() -> dict[str, Any]:
+        nonlocal answer, until
+        with lock:
+            if time.monotonic() >= until:
+                answer, until = ask(), time.monotonic() + REMEMBERED_SECONDS
+            return answer
+
+    return remembered
 
 
 def _names(web: WebSettings, host: str) -> list[str]:

@@ -17,7 +17,7 @@ from flows.health.condition import condition
 from flows.health.state import health
 from flows.home.home import open_home
 from flows.prefect_server.client import PrefectApi, PrefectUnavailableError
-from flows.service.notifier import _send
+from flows.telling.notifier import _send
 from tests.support.command import ccdwatch
 
 SECRET = "hunter2Secret"
@@ -121,8 +121,8 @@ def _in_work(path: Path) -> None:
     logging.getLogger("flows").addHandler(handler)
     try:
         with (
-            patch("flows.service.notifier.title_of", return_value="t"),
-            patch("flows.service.notifier.body_of", return_value="b"),
+            patch("flows.telling.notifier.title_of", return_value="t"),
+            patch("flows.telling.notifier.body_of", return_value="b"),
         ):
             for receiver in receivers:
                 assert not _send(home, receiver, [])

@@ -1,5 +1,6 @@
 """One judgement of health: `status`, `doctor`, the overview, `/health` and `/api/health` agree in every state."""
 
+import asyncio
 import html
 import json
 import re
@@ -10,10 +11,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import click
+import httpx
 import pytest
 from click.testing import CliRunner
+from fastapi import FastAPI
 from sqlalchemy import text, update
-from starlette.testclient import TestClient
 
 from ccdcore.headers.instrument import FrameType
 from db.files import ledger
@@ -30,6 +32,7 @@ from flows.home import disk
 from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.runs.lacks import put_lack
+from flows.runs.news import NEWS_FOR
 from flows.service.web_server import record_of
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, certification, gain, master, set_of, sighting
 from tests.support.watcher_said import pretend_service, say_watcher
@@ -92,11 +95,13 @@ def run_fails(home: Home) -> int:
         frame = add_frame(session, "f", host=home.settings.host, night=NIGHT + 9 * DAY)
         run_id = begin_run(session, set_of(session, frame), attempt=3, now=NOON + HOUR)
         fail_run(session, run_id=run_id, message="the lamp was off", now=NOON + HOUR)
+    say_watcher(home.path)
     return run_id
 
 
 def one_product_fails(home: Home) -> None:
     put_lack(home, 1, "master flat V", "the lamp was off", is_failure=True)
+    say_watcher(home.path)
 
 
 def file_is_quarantined(home: Home, reason: str = "no FITS") -> None:
@@ -114,14 +119,17 @@ def put_notice(home: Home, kind: str, *, ago: timedelta = HOUR, number: int = 1)
                 **{"kind": kind, "instrument": "m2-ml", "configuration": "bin1x1", "amplifier": "1", "filter": None},
                 **{"quantity": "gain", "unit": "e/ADU", "measurement_id": number, "since": at, "observed_at": at},
                 **{"before": 1.0, "after": 1.2, "details": details, "raised_at": now(), "told": {}, "tries": 0},
+                next_try_at=now() if ago < NEWS_FOR else None,
             )
         )
 
 
 def frames_are_from_the_future(home: Home) -> None:
     with home.write_session() as session:
-        add_frame(session, "x", host=home.settings.host, joined_at=now())
-        session.execute(update(Frame).where(Frame.id == 3).values(date_obs=now() + 900 * DAY))
+        key = add_frame(session, "x", host=home.settings.host, joined_at=now())
+        session.execute(
+            update(Frame).where(Frame.id == key).values(date_obs=now() + 900 * DAY, calibration_set_id=None)
+        )
 
 
 def flats_are_missing(home: Home) -> None:
@@ -289,22 +297,28 @@ def agree(home: Home, *, is_working: bool, kinds: tuple[str, ...]) -> None:
     looked = [line for line in lines if line.startswith("warn look at ")]
     assert looked == [f"warn look at {words}: ccdwatch status" for words in short]
     # pages and monitors
-    client = TestClient(make_app(record_of(home, "127.0.0.1", 4300)), base_url="http://127.0.0.1:4300")
-    answer, of_api = client.get("/health"), client.get("/api/health")
+    app = make_app(record_of(home, "127.0.0.1", 4300))
+    answer, of_api, of_level = asyncio.run(answers(app, "/health", "/api/health", "/health?level=attention"))
     assert (answer.status_code, of_api.status_code) == (200 if is_working else 503, 200)
     for of in (answer.json(), of_api.json()):
         assert of["status"] == ("ok" if is_working else "degraded")
         assert steady(of["findings"]) == steady(judged.findings)
         assert of["attention"] == told["attention"]
-    of_level = client.get("/health?level=attention")
     assert of_level.status_code == answer.status_code
     assert of_level.json() == {"attention": told["attention"], "n_attention": len(kinds)}
-    for path in ("/", "/now", "/health"):
-        page = html.unescape(client.get(path, headers={"accept": "text/html"}).text)
-        assert all(one["words"] in page for one in told["attention"]), path
-        assert all(one in steady_text(page) for one in steady(judged.findings)), path
+    pages = asyncio.run(answers(app, "/now", "/", "/health", accept="text/html"))
+    for one in pages:
+        page = html.unescape(one.text)
+        assert all(concern["words"] in page for concern in told["attention"]), one.url
+        assert all(finding in steady_text(page) for finding in steady(judged.findings)), one.url
     word = "healthy" if is_working and not kinds else "look at this" if is_working else "not working"
-    assert f">{word}</span>" in client.get("/now").text
+    assert f">{word}</span>" in pages[0].text
+
+
+async def answers(app: FastAPI, *paths: str, accept: str = "*/*") -> list[httpx.Response]:
+    transport, headers = httpx.ASGITransport(app), {"accept": accept}
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
+        return [await client.get(path) for path in paths]
 
 
 def steady_text(words: str) -> str:

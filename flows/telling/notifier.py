@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path
-from threading import Event
 
 from ccdcore.quantities import label_of
 from ccdcore.text import one_line
@@ -20,20 +17,8 @@ from flows.home.service_address import trend_url, web_url
 from flows.retries import NOTICE
 from flows.runs.news import NEWS_FOR
 from flows.runs.pictures import trend_picture
+from flows.telling.receivers import receivers_of, send
 from web.formatting import sentence
-
-logger = logging.getLogger(__name__)
-
-EVERY_SECONDS = 10.0
-
-
-def keep_telling(home: Home, stop: Event) -> None:
-    """Tell what there is to tell, until told to stop: for a thread of its own."""
-    while not stop.wait(EVERY_SECONDS):
-        try:
-            tell(home)
-        except Exception:  # whatever a receiver or the database does, the watcher goes on and this is tried again
-            logger.exception("notices could not be sent; they are sent later")
 
 
 def tell(home: Home, *, at: datetime | None = None) -> int:
@@ -58,7 +43,7 @@ def _camera(notice: NoticeOnRecord) -> tuple[str, str]:
 
 
 def _tell_of(home: Home, group: Sequence[NoticeOnRecord]) -> int:
-    receivers = {hashlib.sha256(url.encode()).hexdigest()[:12]: url for url in home.settings.notify.urls}
+    receivers = receivers_of(home.settings)
     told = {notice.id: dict(notice.told) for notice in group}
     for key, url in receivers.items():
         news = [notice for notice in group if key not in notice.told]
@@ -76,22 +61,7 @@ def _tell_of(home: Home, group: Sequence[NoticeOnRecord]) -> int:
 
 
 def _send(home: Home, url: str, news: Sequence[NoticeOnRecord]) -> bool:
-    """Send one message; return whether it was taken."""
-    import apprise
-
-    receiver = apprise.Apprise()
-    if not receiver.add(url):
-        logger.error("an address of [notify] urls is not understood by Apprise: see ccdwatch doctor")
-        return False
-    pictures = [str(path) for path in _pictures(home, news)]
-    return bool(
-        receiver.notify(
-            title=title_of(news),
-            body=body_of(home, news),
-            body_format=apprise.NotifyFormat.TEXT,
-            attach=pictures or None,
-        )
-    )
+    return send(url, title=title_of(news), body=body_of(home, news), pictures=_pictures(home, news))
 
 
 def title_of(news: Sequence[NoticeOnRecord]) -> str:

@@ -1,17 +1,15 @@
 """Notices arrive, once each, at receivers that really listen; at those that do not, later."""
 
 import base64
-import json
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from html import unescape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any
+from threading import Event
 
+import numpy as np
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -22,59 +20,20 @@ from db.runs.lifecycle import finish_run
 from db.runs.measurements import record_measurements
 from db.runs.runs import get_run
 from db.trends.notices import notices
-from flows.home.home import Home, open_home
+from flows.home.home import Home
 from flows.home.processes import now
 from flows.home.service_address import trend_url
 from flows.products.trends import draw_trend, judge_trends
 from flows.runs.news import raise_notices
 from flows.runs.pictures import trend_picture
-from flows.service import notifier
-from flows.service.notifier import keep_telling, tell
+from flows.telling import notifier, teller
+from flows.telling.notifier import tell
+from flows.telling.teller import keep_telling
 from tests.support.on_record import add_frame, begin_run, gain, set_of
+from tests.support.receivers import Receiver, home_with
 from tests.support.service import free_port
 
 ENTRY = Instrument("m2-ml", spec={"gain_e_per_adu": Limits(0.9, 1.1)})
-
-
-class Receiver:
-    """A web server on loopback that keeps what it is sent; with another status it refuses."""
-
-    def __init__(self) -> None:
-        received: list[dict[str, Any]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if outer.status == 200:
-                    received.append(content)
-                self.send_response(outer.status)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None: ...
-
-        self.status = 200
-        self.received = received
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"json://127.0.0.1:{self.server.server_port}/"
-        Thread(target=self.server.serve_forever, daemon=True).start()
-
-
-@pytest.fixture
-def receivers() -> Iterator[list[Receiver]]:
-    both = [Receiver(), Receiver()]
-    yield both
-    for one in both:
-        one.server.shutdown()
-        one.server.server_close()
-
-
-def home_with(path: Path, urls: list[str]) -> Home:
-    path.mkdir(exist_ok=True)
-    (path / "ccdwatch.toml").write_text(
-        f'[notify]\nurls = {json.dumps(urls)}\n[web]\npublic_url = "https://ccd.example"\n', encoding="utf-8"
-    )
-    return open_home(path)
 
 
 def measured(home: Home, value: float, *, night: int, amplifier: str = "1") -> int:
@@ -199,8 +158,8 @@ def test_telling_goes_on_whatever_happens(tmp_path: Path, monkeypatch: pytest.Mo
             stop.set()
         raise OSError("disk full")
 
-    monkeypatch.setattr(notifier, "EVERY_SECONDS", 0.0)
-    monkeypatch.setattr(notifier, "tell", fail)
+    monkeypatch.setattr(teller, "EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(teller, "tell", fail)
     keep_telling(home, stop)
     assert len(calls) == 2
 
@@ -227,3 +186,29 @@ def test_addresses_of_pages_hold_any_name() -> None:
         trend_url("http://127.0.0.1:4300/", "a/b", instrument="x y&z", amplifier="ü")
         == "http://127.0.0.1:4300/trends/a%2Fb?instrument=x+y%26z&amplifier=%C3%BC"
     )
+
+
+TRIALS, BASELINE = 10, 20
+
+
+def test_the_step_of_five_nights_at_once_is_told_once_in_every_trial(
+    tmp_path: Path, receivers: list[Receiver], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an outage: all five are on record before the first is judged, and two at a time are, in any order."""
+    monkeypatch.setattr("flows.products.trends.draw_trend", lambda *_, **__: b"\x89PNG")
+    told = []
+    for trial in range(TRIALS):
+        rng = np.random.default_rng(trial)
+        home = home_with(tmp_path / f"home{trial}", [receivers[0].url])
+        for night in range(BASELINE):
+            run_id = measured(home, 1.0 + rng.normal(0, 0.004), night=night - BASELINE + 4)
+            if night % 7 == 6:
+                judge_trends(home, run_id)
+        runs = [measured(home, 1.03 + rng.normal(0, 0.004), night=4 + place) for place in range(5)]
+        with ThreadPoolExecutor(2) as two:
+            list(two.map(lambda run_id, home=home: judge_trends(home, run_id), rng.permutation(runs).tolist()))
+        tell(home)
+        tell(home, at=now() + timedelta(hours=2))
+        told.append([one["message"].partition(" since ")[0] for one in receivers[0].received])
+        receivers[0].received.clear()
+    assert told == [["gain of amplifier 1 stepped"]] * TRIALS

@@ -1,0 +1,1 @@
+"""Telling people, through Apprise: of trends, of what needs attention, and of each night."""

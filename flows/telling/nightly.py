@@ -1,0 +1,148 @@
+"""The summary of a night: frames, results, what failed, what is missing, and a picture; once a day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from ccdcore.headers.instrument import FrameType
+from ccdcore.quantities import WATCHED, label_of
+from ccdcore.text import number_of, one_line, unit_text, value_text
+from db.frames.listing import frames_since
+from db.judgements.attention import record_told_of, told_keys
+from db.runs.masters import run_masters
+from db.runs.measurements import run_measurements
+from db.runs.runs import RunRow, lately_done
+from flows.calibration.results import verdicts_of
+from flows.health.attention import attention, in_short
+from flows.health.missing import missing_frames
+from flows.health.waiting import waiting
+from flows.home.home import Home
+from flows.home.processes import now
+from flows.home.service_address import web_url
+from flows.runs.pictures import pictures_of, trend_picture
+from flows.telling.pace import Pace
+from flows.telling.receivers import receivers_of, send
+
+_DAY = timedelta(days=1)
+_LATEST = timedelta(hours=12)
+"""A summary that could not be sent for so long is left to the next one."""
+MOST_LINES = 20
+
+
+class Nightly:
+    """Sends every receiver of ``[notify] urls`` the summary of the night at ``[notify] nightly``, local time.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._pace = Pace()
+
+    def tell(self, at: datetime) -> int:
+        """Send it, where it is due and was not sent yet; return how many receivers took it."""
+        home, key = self._home, due_summary(self._home.settings.notify.nightly, at)
+        if key is None:
+            return 0
+        with home.read_session() as session:
+            left = {
+                receiver: url
+                for receiver, url in receivers_of(home.settings).items()
+                if key not in told_keys(session, receiver) and self._pace.is_due(receiver)
+            }
+        if not left:
+            return 0
+        title, body, picture = summary(home, at)
+        taken = 0
+        for receiver, url in left.items():
+            was_taken = send(url, title=title, body=body, pictures=[picture] if picture else [])
+            self._pace.note(receiver, was_taken=was_taken)
+            if was_taken:
+                taken += 1
+                with home.write_session() as session:
+                    record_told_of(session, [key], receiver=receiver, now=now())
+        return taken
+
+
+def due_summary(nightly: str | None, at: datetime) -> str | None:
+    """Return the key of the summary that is due at a time, local to this machine; None where none is."""
+    if nightly is None:
+        return None
+    hour, minute = map(int, nightly.split(":"))
+    local = at.astimezone()
+    since = local.replace(hour=hour, minute=minute, second=0, microsecond=0)
+    if since > local:
+        since -= _DAY
+    return f"night {since:%Y-%m-%d}" if local < since + _LATEST else None
+
+
+def summary(home: Home, at: datetime) -> tuple[str, str, Path | None]:
+    """Return title, text and picture of what the last day brought."""
+    since = at - _DAY
+    with home.read_session() as session:
+        frames = frames_since(session, since=since)
+        runs = lately_done(session, since=since)
+        results = [_result(session, run) for run in runs[-MOST_LINES:]]
+        missing = [one.words for one in missing_frames(home, session, at, is_over=False)]
+    concerns, waits = attention(home, at), waiting(home, at)
+    of_night = [one for one in concerns if one.kind != "missing frames"]
+    n = sum(count for _, _, count in frames)
+    counts = [number_of(n, "frame"), number_of(len(runs), "result"), *in_short(of_night)]
+    if missing:
+        counts.append(f"{number_of(len(missing), 'set')} that lacks frames")
+    lines = [
+        *(_frames(frames) or ["No frame came in the last 24 hours."]),
+        *_listed("Results", results, len(runs)),
+        *_listed("To be looked at", [f"{one.kind}: {one.words}" for one in of_night], len(of_night)),
+        *_listed("Missing", missing, len(missing)),
+        *_listed("Waiting", [f"{one.state}: {one.words(at)}" for one in waits], len(waits)),
+    ]
+    base = web_url(home.settings)
+    body = "\n".join(one_line(line) for line in [*lines, *([f"{base}/"] if base else [])])
+    return f"ccdwatch: {', '.join(counts)}", body, _picture(home, runs)
+
+
+def _frames(frames: Iterable[tuple[str, str, int]]) -> list[str]:
+    of_camera: dict[str, list[str]] = {}
+    for instrument, kind, n in frames:
+        words = f"{n} biases" if kind == FrameType.BIAS and n != 1 else number_of(n, kind)
+        of_camera.setdefault(instrument, []).append(words)
+    return [f"{instrument}: {', '.join(words)}" for instrument, words in of_camera.items()]
+
+
+def _result(session: Session, run: RunRow) -> str:
+    """Return what a run found, in words."""
+    verdicts = verdicts_of(session, run.id)
+    measured = run_measurements(session, run.id)
+    values = [
+        f"{label_of(row.quantity)} {value_text(row.value, row.uncertainty)} {unit_text(row.unit)} "
+        f"(amplifier {row.amplifier}, {verdicts.get(row.amplifier, 'unjudged')})"
+        for row in measured
+        if row.quantity in WATCHED
+    ]
+    masters = [f"{row.product}: {row.verdict}" for row in run_masters(session, run.id) if row.kind != "mask"]
+    return f"{run.instrument} {run.night} {run.configuration}: {'; '.join([*values, *masters]) or 'nothing made'}"
+
+
+def _listed(what: str, lines: Sequence[str], n: int) -> Iterator[str]:
+    if lines:
+        yield f"{what}:"
+        yield from (f"- {line}" for line in lines[:MOST_LINES])
+        if n > MOST_LINES:
+            yield f"- … and {n - MOST_LINES} more"
+
+
+def _picture(home: Home, runs: Sequence[RunRow]) -> Path | None:
+    """Return a picture of the newest results: a trend, else the first of them."""
+    for run in reversed(runs):
+        trends = [home.path / trend_picture(run.id, quantity) for quantity in WATCHED]
+        for path in [*(one for one in trends if one.is_file()), *pictures_of(home, run.id)]:
+            return path
+    return None
