@@ -183,7 +183,9 @@ def test_parts_are_of_the_file_on_record_and_of_no_other(shown: Shown, tmp_path:
         path.symlink_to(tmp_path / "aside")
         assert shown.client.get(address).status_code == 404
         path.unlink()
-        path.write_bytes(b"SIMPLE  = T, another")
+        content = bytearray((tmp_path / "aside").read_bytes())
+        content[50_000] ^= 1
+        path.write_bytes(content)
         assert shown.client.get(address).status_code == 409
         assert shown.client.get(f"/masters/{master.master_id}/view").status_code == 409
     finally:
