@@ -65,16 +65,16 @@ def main() -> int:
     home.mkdir(parents=True)
     incoming.mkdir()
     shutil.copy(HERE / "ccdwatch.toml", home)
-    say("Starting the service (its Prefect database is made first; later starts are quicker)")
+    say("Starting the service (its database is made and inner loops are compiled first; later starts are quicker)")
     up = ["up", "--home", str(home), "--watch", str(incoming), "--port", str(free_port(4200))]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C: the service with it
     service = subprocess.Popen([*ccdwatch(), *up])
     try:
-        wait_for(service, (home / "service.json").exists, seconds=120, what="the service to be ready")
+        wait_for(service, (home / "service.json").exists, seconds=600, what="the service to be ready")
         say(f"Four frames of the ESIS camera land in {incoming}")
         for name in FRAMES:
             shutil.copy(next(arguments.frames.rglob(f"{name}.fit.gz")), incoming)
-        wait_for(service, lambda: ask(home, "runs"), seconds=90, what="the results")
+        wait_for(service, lambda: ask(home, "runs"), seconds=300, what="the results")
         report(home)
         if not arguments.exit:
             say("The service goes on until Ctrl-C: copy frames of your own into that directory")

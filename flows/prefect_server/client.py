@@ -20,6 +20,8 @@ from flows.retries import PREFECT_PAUSE_S
 
 DEPLOYMENT = "ccdwatch"
 """Name of the deployment of each of our flows."""
+FLOWS = ("ingest", "calibrate")
+"""Our flows that the service cannot work without."""
 
 PREFECT_AWAY = "Prefect does not answer"
 

@@ -36,7 +36,7 @@ from flows.prefect_server.client import PrefectApi, prefect_environment
 from flows.prefect_server.password import password_environment, password_file, password_of
 from flows.products.cleanup import sweep
 from flows.service import supervisor
-from flows.service.vigil import HUNG_SECONDS, ServerVigil, WatcherVigil
+from flows.service.vigil import HUNG_SECONDS, ServerVigil, StartVigil, WatcherVigil
 
 PAGES_WAIT_SECONDS = 30.0
 """Pages start when Prefect is ready, or after so long: until then it needs the processor time that they would take."""
@@ -244,11 +244,11 @@ def _supervise(
     home: Home, service: RunningService, running: list[supervisor.SupervisedProcess], *, stop: Event, say: Say
 ) -> None:
     began = time.monotonic()
-    ready = False
+    is_ready = False
     away_at: float | None = None
     api_url = home.settings.prefect.api_url or service.prefect_api_url
     with PrefectApi(api_url, password=password_of(home.path, api_url), timeout_seconds=2) as api:
-        watcher, server = WatcherVigil(home.path), ServerVigil(api)
+        watcher, server, start = WatcherVigil(home.path), ServerVigil(api), StartVigil(api)
         while not stop.wait(0.2):
             if not home.is_there:  # nothing is started, or written, in the place of its disk
                 if away_at is None:
@@ -258,15 +258,15 @@ def _supervise(
                 continue
             if away_at is not None and time.monotonic() - away_at > HUNG_SECONDS:
                 away_at = None
-            may_wait = not ready and time.monotonic() - began < PAGES_WAIT_SECONDS
+            may_wait = not is_ready and time.monotonic() - began < PAGES_WAIT_SECONDS
             for one in running:
                 if one.name == "web" and one.process is None and may_wait:
                     continue
                 if away_at is None:
-                    _end_idle(one, watcher, server if ready else None, say)
+                    _end_idle(one, watcher, server if start.has_answered else None, say)
                 one.keep_alive(say)
-            if not ready and api.is_ready() and write_service(home.path, service):
-                ready = True
+            if not is_ready and start.is_over() and write_service(home.path, service):
+                is_ready = True
                 took = f"{time.monotonic() - began:.1f} s"
                 say(f"ready after {took}; Prefect UI at {service.prefect_ui_url}; pages at {service.web_url}")
                 if home.settings.prefect.api_url is None and prefect_secret() is None:

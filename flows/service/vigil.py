@@ -6,7 +6,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from flows.prefect_server.client import PrefectApi, PrefectUnavailableError
+from flows.prefect_server.client import FLOWS, PrefectApi, PrefectUnavailableError
 from flows.watching.heartbeat import read_heartbeat
 
 HUNG_SECONDS = 180.0
@@ -14,6 +14,7 @@ HUNG_SECONDS = 180.0
 BROKEN_SECONDS = 60.0
 """A server that has answered with errors for so long has lost its database, and makes another one as it starts."""
 _LOOK_SECONDS = 5.0
+_START_SECONDS = 0.5
 
 
 class WatcherVigil:
@@ -70,3 +71,33 @@ class ServerVigil:
     def begin_again(self) -> None:
         """Give it the time to start."""
         self._well_at = time.monotonic()
+
+
+class StartVigil:
+    """Sees how far a start has come: the server answers; then it knows our flows, and work can be asked for.
+
+    Where nothing is compiled yet, minutes may lie between the two.
+
+    Parameters
+    ----------
+    api : PrefectApi
+        Whom to ask.
+    """
+
+    def __init__(self, api: PrefectApi) -> None:
+        self._api = api
+        self._next = 0.0
+        self.has_answered = False
+        """Whether the server has answered since the start."""
+
+    def is_over(self) -> bool:
+        """Whether work can be asked for: all of our flows are registered; looks twice a second at most."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + _START_SECONDS
+        self.has_answered = self.has_answered or self._api.is_ready()
+        try:
+            return self.has_answered and all(self._api.deployment_id(flow) for flow in FLOWS)
+        except PrefectUnavailableError:
+            return False

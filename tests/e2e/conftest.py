@@ -29,6 +29,8 @@ def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-c", "import flows.orchestration.preload, flows.registration.preload"], check=True)
     service = Service(tmp_path_factory.mktemp("first"))
     hold("first start", service.start(), FIRST_START_SECONDS)
+    for flow in ("ingest", "calibrate"):  # whoever is told that it is ready asks for work at once
+        assert service.ask("GET", f"/deployments/name/{flow}/ccdwatch").is_success, service.said()
     service.stop()
     database = service.home / "prefect" / "prefect.db"
     with closing(sqlite3.connect(database)) as connection:

@@ -98,3 +98,35 @@ def test_a_server_that_does_not_answer_as_it_should_is_broken(
     assert broken_at == (seconds + 5 if math.isfinite(seconds) else math.inf)
     server.begin_again()
     assert not server.is_broken()
+
+
+class Starting:
+    """A Prefect server that answers after a while, and knows our flows later, one after the other."""
+
+    def __init__(self) -> None:
+        self.answers = False
+        self.flows: set[str] = set()
+
+    def is_ready(self) -> bool:
+        return self.answers
+
+    def deployment_id(self, flow: str) -> str | None:
+        if not self.answers:
+            raise PrefectUnavailableError("not yet")
+        return flow if flow in self.flows else None
+
+
+def test_a_service_is_ready_when_all_flows_are_registered_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(range(100))
+    monkeypatch.setattr(vigil, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    server = Starting()
+    start = vigil.StartVigil(server)  # type: ignore[arg-type]
+    assert not start.is_over()
+    assert not start.has_answered
+    server.answers = True
+    assert not start.is_over()
+    assert start.has_answered
+    server.flows.add("ingest")
+    assert not start.is_over()
+    server.flows.add("calibrate")
+    assert start.is_over()
