@@ -42,10 +42,12 @@ def response_scatter(flat: Master, amplifier: Amplifier) -> Estimate | None:
 
     .. math::
 
-        \mathrm{PRNU}^2 = \left\langle \frac{\sum (f - \hat f)^2 / (n - 6) - \overline{u^2}}{\hat f^2} \right\rangle
+        \mathrm{PRNU}^2 = \left\langle
+            \frac{\sum (f - \hat f)^2 / (n - 6) - \overline{u^2}}{\overline{\hat f^2}} \right\rangle
 
     with the uncertainty :math:`u` of the master, which has the photon noise, the read noise, and that of what was
-    subtracted. Its own uncertainty is from the scatter of the blocks. It is that of EMVA 1288 (release 4, section
+    subtracted; the light of a block is the mean square of the quadric over its pixels, which the middle of vignetted
+    light exceeds. Its own uncertainty is from the scatter of the blocks. It is that of EMVA 1288 (release 4, section
     8.2.2), where illumination is taken out by a high pass, too.
 
     Parameters
@@ -81,7 +83,7 @@ def response_scatter(flat: Master, amplifier: Amplifier) -> Estimate | None:
 
 
 class _Blocks(NamedTuple):
-    """Relative variance of the response of each block, its light, and the correlation of neighbours in it."""
+    """Relative variance of the response of each block, its light (RMS), and the correlation of neighbours in it."""
 
     variance: npt.NDArray[np.float64]
     light: npt.NDArray[np.float64]
@@ -117,10 +119,12 @@ def _blocks(value: Image, uncertainty: Image, good: Image) -> _Blocks:
 
 
 def _from_quadrics(values: Image, usable: Image) -> tuple[Image, npt.NDArray[np.float64]]:
-    """Return what is left of blocks, shape (blocks, pixels), less the quadric through each, and their middles."""
+    """Return what is left of blocks, shape (blocks, pixels), less the quadric through each, and the RMS of that."""
     place = np.linspace(-1, 1, _SIDE)
     y, x = np.repeat(place, _SIDE), np.tile(place, _SIDE)
     design = np.stack([np.ones(_SIDE**2), x, y, x * x, x * y, y * y], axis=1)
     normal = np.einsum("bp,pi,pj->bij", usable.astype(np.float64), design, design, optimize=True)
     found = np.linalg.solve(normal, (values @ design)[:, :, np.newaxis])[:, :, 0]
-    return np.where(usable, values - found @ design.T, 0), found[:, 0]
+    light = np.where(usable, found @ design.T, 0)
+    rms = np.sqrt(np.square(light).sum(axis=1) / usable.sum(axis=1))
+    return np.where(usable, values - light, 0), np.where(found[:, 0] > 0, rms, 0)

@@ -38,6 +38,15 @@ def test_values_are_right_and_pulls_are_of_width_one(prnu, noise):
     assert np.std(pulls) == pytest.approx(1, abs=4 / np.sqrt(40))
 
 
+def test_the_light_of_a_block_is_that_of_all_its_pixels():
+    """Light that is brightest in the middle of every block, by twice that of the corners."""
+    rng = np.random.default_rng(7)
+    light = 1 - 0.25 * (((X % 16 - 7.5) / 7.5) ** 2 + ((Y % 16 - 7.5) / 7.5) ** 2)
+    found = response_scatter(master(light * (1 + 0.02 * rng.normal(size=SHAPE)), 0.001, rng), WHOLE)
+    assert found.value == pytest.approx(0.02, abs=4 * found.uncertainty)
+    assert found.uncertainty < 0.005 * found.value
+
+
 def test_bad_pixels_dust_and_stars_are_no_scatter():
     rng = np.random.default_rng(2)
     response = response_of(0.01, rng)
