@@ -101,14 +101,14 @@ def _of_frames() -> Select[int, int]:
 
 def _of_masters() -> Select[int, int]:
     marked, again = aliased(Master), aliased(Master)
-    # A run may make several of a kind, of other frames each: what begins with the same frame is the same again.
-    same = (Master.kind, Master.filter, Master.valid_from)
+    # A run may make several of a kind, of other frames each. What they are called hangs on what else is on record.
+    same = (Master.kind, Master.filter, Master.exposure_s, Master.temperature_c, Master.valid_from)
     return _made_again(marked, again, Judgement.master_id, same)
 
 
 def _of_measurements() -> Select[int, int]:
     marked, again = aliased(Measurement), aliased(Measurement)
-    same = (Measurement.quantity, Measurement.amplifier, Measurement.filter)
+    same = (Measurement.quantity, Measurement.amplifier, Measurement.filter, Measurement.ccd_temperature_c)
     return _made_again(marked, again, Judgement.measurement_id, same)
 
 

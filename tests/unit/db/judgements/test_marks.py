@@ -155,6 +155,36 @@ def test_a_mark_is_on_one_of_several_masters_of_a_kind(session: Session) -> None
     assert {row.master_id: row.mark for row in list_masters(session)} == {one: "bad", other: None}
 
 
+def test_a_mark_stays_with_the_darks_of_its_exposure_and_temperature_whatever_they_are_called(session: Session) -> None:
+    """Darks of unknown time begin alike; the first of another temperature on record gives the others a longer name."""
+    set_id = set_of(session, add_frame(session, "dark", FrameType.DARK))
+
+    def dark(run_id: int, exposure_s: float, temperature_c: float, product: str) -> int:
+        about = {"exposure_s": exposure_s, "temperature_c": temperature_c, "group_c": temperature_c}
+        one = master(f"{run_id} {product}.fits", kind="dark", product=product, **about)
+        return record_master(session, run_id=run_id, master=one)
+
+    first, again = (begin_run(session, set_id, attempt=attempt) for attempt in (1, 2))
+    cold, _, _ = (dark(first, *of, f"master dark {of}") for of in ((60.0, -20.0), (60.0, -16.0), (5.0, -20.0)))
+    finish_run(session, run_id=first, now=NOON)
+    mark(session, "master", cold, "bad", **WORDS)  # type: ignore[arg-type]
+    remade = [dark(again, *of, f"{of} °C") for of in ((5.0, -20.0), (60.0, -16.0), (60.0, -20.0))]
+    finish_run(session, run_id=again, now=NOON)
+    found = {one.master_id: one.mark for one in list_masters(session, superseded=True)}
+    assert [found[key] for key in remade] == [None, None, "bad"]
+    assert [found[key] for key in (cold, cold + 1, cold + 2)] == ["bad", None, None]
+
+
+def test_a_mark_is_on_the_dark_current_of_one_temperature(session: Session) -> None:
+    run_id = begin_run(session, set_of(session, add_frame(session, "dark", FrameType.DARK)))
+    of = [gain(quantity="dark_current", ccd_temperature_c=at) for at in (-20.0, -16.0)]
+    cold, warm = record_measurements(session, run_id=run_id, measurements=of)
+    finish_run(session, run_id=run_id, now=NOON)
+    mark(session, "measurement", warm, "bad", **WORDS)  # type: ignore[arg-type]
+    assert marks(session, "measurement").keys() == {warm}
+    assert cold != warm
+
+
 def test_a_measurement_that_is_marked_bad_is_shown_and_counts_for_nothing(session: Session) -> None:
     found = [made(session, day, value)[0] for day, value in enumerate((1.0, 1.01, 5.0))]
 
