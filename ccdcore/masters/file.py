@@ -31,6 +31,10 @@ _MOST_IMCMB = 999
 _MASTER = "Master "
 """IMAGETYP begins with it, as Siril, PixInsight and AstroImageJ have it; in capitals until 2026."""
 
+_WORDS = {"darkrate": "Rate"}
+"""What IMAGETYP calls a kind, if not by its name: who looks for "Master Dark" is not to find a rate. It was
+"Master Darkrate" until 2026, and is read as such."""
+
 _SAME_EXPOSURE = 0.01
 """Exposures that differ by less are one."""
 
@@ -142,7 +146,7 @@ def read_master(path: str | PathLike[str], *, mapped: bool = False) -> Master:
             header, image = hdus[0].header, np.asarray if mapped else _native
             exposures = header.get("EXPMIN"), header.get("EXPMAX")
             return Master(
-                kind=header["IMAGETYP"].lower().removeprefix(_MASTER.lower()),
+                kind=_kind_of(header["IMAGETYP"]),
                 value=image(hdus[0].data),
                 uncertainty=image(hdus["UNCERT"].data),
                 mask=image(hdus["MASK"].data),
@@ -156,11 +160,17 @@ def read_master(path: str | PathLike[str], *, mapped: bool = False) -> Master:
         raise FrameReadError(Path(path), f"is not a master written by ccdwatch: {error}") from error
 
 
+def _kind_of(imagetyp: str) -> Any:
+    """Return the kind of master that a card says."""
+    word = imagetyp.lower().removeprefix(_MASTER.lower())
+    return next((kind for kind, other in _WORDS.items() if other.lower() == word), word)
+
+
 def _cards(master: Master) -> dict[str, Any]:
     """Return the cards that follow from the master itself."""
     cards: dict[str, Any] = {
         "BUNIT": (master.unit, "unit of the image"),
-        "IMAGETYP": (f"{_MASTER}{master.kind.title()}", "what this image is"),
+        "IMAGETYP": (f"{_MASTER}{_WORDS.get(master.kind, master.kind.title())}", "what this image is"),
         "COMBINED": (True, "this is a stack of frames"),
         "NCOMBINE": (len(master.inputs), "number of frames combined"),
         "CLIPLOW": (_threshold(master.clip_sigma[0]), "[sigma] clipped below the median"),

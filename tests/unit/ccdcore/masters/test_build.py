@@ -463,6 +463,15 @@ class TestFile:
         write_hdulist(path, hdulist)
         assert read_master(path).kind == "bias"
 
+    def test_nobody_takes_a_rate_for_a_dark(self, bias, tmp_path):
+        hdulist = master_hdulist(replace(bias, kind="darkrate", unit="adu/s"))
+        assert hdulist[0].header["IMAGETYP"] == "Master Rate"
+        for number, said in enumerate(["Master Rate", "Master Darkrate", "MASTER DARKRATE"]):
+            hdulist[0].header["IMAGETYP"] = said
+            path = tmp_path / f"{number}.fits"
+            write_hdulist(path, hdulist)
+            assert read_master(path).kind == "darkrate"
+
     def test_round_trip(self, master, tmp_path):
         path = tmp_path / "master.fits"
         write_hdulist(path, master_hdulist(master))
