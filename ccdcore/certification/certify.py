@@ -8,7 +8,7 @@ patch, a gradient or a leak of light stands out that is below the noise of every
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -45,6 +45,7 @@ _CLEAR = 5.0
 _OF_MEDIAN = 1.2533
 """The uncertainty of a median over that of a mean."""
 _MOST_NAMED = 3
+_NOT_BY_CHANCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +61,18 @@ class Certification:
         The same in words, with the figures.
     figures : mapping of str to float
         ``frames``; ``chi2``: mean square of the blocks of the frames left out, about the master of the others, in
-        units of white noise; ``champion_chi2``: the same about the champion; ``difference``, ``difference_sigma``:
-        what the champion does better, per block, and its 1-σ uncertainty; ``change``: how far it is from the
-        champion, 1 being what is let pass. Those of a champion are missing where there is none.
+        units of white noise; ``unseen``: by how much a patch in one of the frames may shift the master, in its unit,
+        without being found; ``champion_chi2``: as ``chi2``, about the champion; ``difference``,
+        ``difference_sigma``: what the champion does better, per block, and its 1-σ uncertainty; ``change``: how far it
+        is from the champion, 1 being what is let pass. Those of a champion are missing where there is none.
+    change : str or None
+        What changed since the champion, as far as it is more than usual, in words; None where nothing did.
     """
 
     outcome: Outcome
     reason: str
     figures: Mapping[str, float]
+    change: str | None = None
 
     @property
     def is_certified(self) -> bool:
@@ -82,6 +87,7 @@ def certify(
     champion: Master | None = None,
     witness: Master | None = None,
     wander: float = 0.0,
+    contradiction: str | None = None,
     bias: Master | None = None,
     dark: Darks | None = None,
 ) -> Certification:
@@ -101,6 +107,8 @@ def certify(
     wander : float
         How far masters of this purpose usually are from the one before, as ``change`` in the figures: so much more
         is let pass.
+    contradiction : str, optional
+        What the check of its frames found them to contradict each other in, in words.
     bias, dark : Master, optional
         Those that the challenger was made with.
 
@@ -133,17 +141,35 @@ def certify(
     if residuals.sizes.size < FEWEST_BLOCKS:
         words = "no part of it has enough usable pixels for its frames to be held against it"
         return Certification("inconsistent", words, {"frames": float(len(frames))})
-    figures = {"frames": float(len(frames)), "chi2": residuals.chi2}
+    figures = {"frames": float(len(frames)), "chi2": residuals.chi2, "unseen": residuals.unseen}
     change = None
     if champion is not None:
         change = change_between(master, champion, noise=residuals.noise)
         figures |= {**residuals.against(change), "change": change.size}
-    if (reason := residuals.odd_frames(frames)) is not None:
-        return Certification("inconsistent", reason, figures)
+    told = change and (change.words if change.size > max(1.0, wander) else change.seen_beyond(wander))
+    if (reason := contradiction or residuals.odd_frames(frames)) is not None:
+        return Certification("inconsistent", reason, figures, told)
+    of_few = _of_few(figures, master.unit, 2 * round(float(np.median(residuals.sizes)) ** 0.5))
     if change is None:
-        return Certification("certified", f"the first of its purpose: {_own(figures)}", figures)
+        return Certification("certified", f"the first of its purpose: {_own(figures)}{of_few}", figures)
     is_confirmed = witness is not None and change_between(master, witness, noise=residuals.noise).size < change.size
-    return _beside_champion(figures, change, wander, is_confirmed=is_confirmed)
+    found = _beside_champion(figures, change, wander, is_confirmed=is_confirmed)
+    more = f"{of_few}; {told}" if told and told not in found.reason else of_few
+    return replace(found, reason=f"{found.reason}{more}" if found.is_certified else found.reason, change=told)
+
+
+def _of_few(figures: Mapping[str, float], unit: str, side: int) -> str:
+    """Say which patches, of that many pixels a side, few frames do not exclude; nothing of many."""
+    n, unseen = int(figures["frames"]), figures["unseen"]
+    if n >= ENOUGH_FRAMES:
+        return ""
+    if n < FEWEST_FRAMES:
+        return f"; of {n} frames nobody can tell which one is wrong: no fault of one is excluded"
+    amount = f"{unseen:.2g} {unit}" if unit else f"{unseen:.2%}"
+    return (
+        f"; only {n} frames: a patch of {side} × {side} pixels in one of them that shifts the master by less than "
+        f"{amount} is not excluded"
+    )
 
 
 def _beside_champion(
@@ -209,6 +235,19 @@ class _Residuals:
     def chi2(self) -> float:
         return float(np.median(np.mean(self.means**2 * self.sizes, axis=1)))
 
+    @property
+    def unseen(self) -> float:
+        """By how much a patch in one of the frames may shift the master, in its unit, without being found.
+
+        A patch that covers a block stands out by its part of the noise of the residuals; 2 σ more than makes a frame
+        odd are not missed by chance.
+        """
+        n = len(self.means)
+        if n < FEWEST_FRAMES:
+            return np.inf
+        of_block = (self._stand_out()[3][1] + _NOT_BY_CHANCE) / np.sqrt(np.median(self.sizes))
+        return float(of_block * np.sqrt(1 - 1 / n) * np.nanmedian(self.noise) / n)
+
     def against(self, change: Change) -> dict[str, float]:
         """Return how the champion predicts the same frames, and what it does better."""
         n, of_champion = len(self.means), change.blocks[self.tells]
@@ -232,20 +271,7 @@ class _Residuals:
         """Say which frames the others contradict, and how; None where there are none, or too few frames to tell."""
         if len(frames) < FEWEST_FRAMES:
             return None
-        off = self.means - np.median(self.means, axis=0)
-        levels = np.median(off, axis=1)
-        pulls = np.abs(off - levels[:, np.newaxis]) * np.sqrt(self.sizes)
-        levels -= np.median(levels)
-        spread, worst = np.mean(pulls**2, axis=1), np.max(pulls, axis=1)
-        usual = max(1.0, float(np.median(spread)))
-        wander = ODD_WANDER * max(1.0, (ENOUGH_FRAMES / len(frames)) ** 2)
-        limits = (
-            max(ODD_SPREAD, 1 + _CLEAR * np.sqrt(2 / self.sizes.size), 1 + wander * (usual - 1)),
-            max(ODD_BLOCK * np.sqrt(usual), ODD_BLOCK_OF_MOST * float(np.median(worst))),
-            max(ODD_LEVEL, ODD_LEVEL_OF_MOST * float(np.median(np.abs(levels))))
-            if len(frames) >= ENOUGH_FRAMES
-            else np.inf,
-        )
+        spread, worst, levels, limits = self._stand_out()
         found = [
             f"{frame.path}: {said}"
             for frame, said in zip(frames, map(_oddity, spread, worst, levels, [limits] * len(frames)), strict=True)
@@ -253,6 +279,24 @@ class _Residuals:
         ]
         more = len(found) - _MOST_NAMED
         return "; ".join([*found[:_MOST_NAMED], *([f"and {more} more frames"] if more > 0 else [])]) or None
+
+    def _stand_out(self) -> tuple[Image, Image, Image, tuple[float, float, float]]:
+        """Return of each frame the scatter of its blocks, the worst of them, and its level; and the limits of these."""
+        off = self.means - np.median(self.means, axis=0)
+        levels = np.median(off, axis=1)
+        pulls = np.abs(off - levels[:, np.newaxis]) * np.sqrt(self.sizes)
+        levels -= np.median(levels)
+        spread, worst = np.mean(pulls**2, axis=1), np.max(pulls, axis=1)
+        usual = max(1.0, float(np.median(spread)))
+        wander = ODD_WANDER * max(1.0, (ENOUGH_FRAMES / len(off)) ** 2)
+        limits = (
+            max(ODD_SPREAD, 1 + _CLEAR * np.sqrt(2 / self.sizes.size), 1 + wander * (usual - 1)),
+            max(ODD_BLOCK * np.sqrt(usual), ODD_BLOCK_OF_MOST * float(np.median(worst))),
+            max(ODD_LEVEL, ODD_LEVEL_OF_MOST * float(np.median(np.abs(levels))))
+            if len(off) >= ENOUGH_FRAMES
+            else np.inf,
+        )
+        return spread, worst, levels, limits
 
 
 def _oddity(spread: float, worst: float, level: float, limits: tuple[float, float, float]) -> str | None:

@@ -6,11 +6,13 @@ change the image all over.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import find_objects, label
 
 from ccdcore.certification.blocks import Blocks, looked_at, sigma_of
 from ccdcore.numerics.robust import median
@@ -32,6 +34,12 @@ much of the noise of one frame: 2 K change it by a fifth."""
 SHARE = 90.0
 """Percentile of the blocks: what fewer than a tenth of them show is in places."""
 
+TOLD = 0.2
+"""A change of a flat all over is told from this part on of what is let pass: a slope of 1 %."""
+FLAT_PLACE, PLACE_SIGMA = 0.01, 8.0
+"""A change in a place is told where the response is off by this part, or the signal by what is let pass all over; and
+by so many times the scatter of the blocks."""
+
 _FEWEST_HOT, _HOT = 50, 20.0
 _NOT_NOISE = 1.4
 """Times its expected width that a scatter must have to tell: uncertainties are no better than that."""
@@ -51,12 +59,23 @@ class Change:
         How far they are apart all over; 1 is what is let pass.
     words : str
         The same in words.
+    all_over : mapping of str to float
+        What flats differ by all over, in words, and how far.
+    place : str or None
+        Where a part of the image differs most, in words; None where none does beyond noise.
     """
 
     blocks: Image
     champion_variance: float
     size: float
     words: str
+    all_over: Mapping[str, float]
+    place: str | None
+
+    def seen_beyond(self, usual: float) -> str | None:
+        """Say what is let pass, and is more than ``usual`` (as ``size``), of which users are told; None of nothing."""
+        told = [words for words, size in self.all_over.items() if size > max(TOLD, usual)]
+        return "; ".join([*told, *filter(None, [self.place])]) or None
 
 
 def are_comparable(master: Master, champion: Master) -> bool:
@@ -86,6 +105,8 @@ def change_between(master: Master, champion: Master, *, noise: Image) -> Change:
         champion_variance=_median(variances),
         size=size,
         words=words,
+        all_over=found if master.kind == "flat" else {},
+        place=_place(both, master.kind),
     )
 
 
@@ -93,6 +114,7 @@ def change_between(master: Master, champion: Master, *, noise: Image) -> Change:
 class _Both:
     """The rows looked at of a master, of the one before, and the noise of one frame and of the latter."""
 
+    rows: slice
     blocks: Blocks
     value: Image
     before: Image
@@ -108,7 +130,7 @@ class _Both:
         value, own, before, uncertainty = (np.where(usable, one[rows], np.nan).astype(np.float64) for one in images)
         factor = _factor(master, champion, value / before)
         blocks = Blocks.of(master.value.shape, usable)
-        return cls(blocks, value, factor * before, np.where(usable, noise, np.nan), factor * uncertainty, own)
+        return cls(rows, blocks, value, factor * before, np.where(usable, noise, np.nan), factor * uncertainty, own)
 
 
 def _factor(master: Master, champion: Master, ratio: Image) -> float:
@@ -133,6 +155,49 @@ def _far(values: Image) -> float:
     return float(np.percentile(finite, SHARE)) if finite.size else 0.0
 
 
+def _place(both: _Both, kind: str) -> str | None:
+    """Say where a connected part of the image is off most, by more than its surroundings; None where none is."""
+    off, limit = _of_places(both, kind)
+    grid = [one.size for one in both.blocks.starts]
+    limits = np.broadcast_to(np.fmax(limit, PLACE_SIGMA * sigma_of(off[np.isfinite(off)])), off.shape)
+    beyond = np.where(np.isfinite(off), np.abs(off) / limits, 0.0).reshape(grid)
+    values = off.reshape(grid)
+    at = np.unravel_index(int(np.argmax(beyond)), beyond.shape)
+    if not beyond[at] > 1:
+        return None
+    parts, _ = label((beyond > 1) & (np.sign(values) == np.sign(values[at])))
+    part = parts == parts[at]
+    box, steps = find_objects(part.astype(np.int8))[0], (both.rows.step, 1)
+    rows, columns = (
+        (int(starts[found.start]) * step + 1, int(np.append(starts, n)[found.stop]) * step)
+        for starts, found, n, step in zip(both.blocks.starts, box, both.value.shape, steps, strict=True)
+    )
+    amount = f"response is {values[at]:+.1%}" if kind == "flat" else f"signal is {values[at]:+.2f} σ of one frame"
+    return (
+        f"its {amount} from that of the master in force in rows {rows[0]} to {rows[1]}, columns {columns[0]} to "
+        f"{columns[1]} ({part.mean():.1%} of the image)"
+    )
+
+
+def _of_places(both: _Both, kind: str) -> tuple[Image, Image | float]:
+    """Return what blocks are off by less all that is smooth, shape (blocks,), and what of it is not worth telling.
+
+    Both are parts of a flat's response, or in units of the noise of one frame.
+    """
+    if kind == "flat":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = both.blocks.medians(both.value / both.before - 1)
+        return ratio - both.blocks.plane(ratio), FLAT_PLACE
+    shift = both.blocks.medians((both.value - both.before) / both.noise)
+    limit = BIAS_PATTERN if kind == "bias" else _allowed_of_dark(both)
+    return shift - _median(shift), limit
+
+
+def _allowed_of_dark(both: _Both) -> Image:
+    """Return by how much blocks of a dark may be off, shape (blocks,), in units of the noise of one frame."""
+    return np.fmax(DARK_NOISE, DARK_SIGNAL * np.abs(both.blocks.medians(both.before / both.noise)))
+
+
 def _of_bias(both: _Both) -> dict[str, float]:
     shift = both.blocks.medians((both.value - both.before) / both.noise)
     level = _median(shift)
@@ -147,7 +212,7 @@ def _of_bias(both: _Both) -> dict[str, float]:
 
 def _of_dark(both: _Both) -> dict[str, float]:
     shift = both.blocks.medians((both.value - both.before) / both.noise)
-    allowed = np.fmax(DARK_NOISE, DARK_SIGNAL * np.abs(both.blocks.medians(both.before / both.noise)))
+    allowed = _allowed_of_dark(both)
     found = {
         f"its signal is {_far(shift):.2f} σ of one frame from that of the master in force over a tenth of the image "
         "(another temperature, or light?)": _far(shift / allowed)

@@ -14,7 +14,7 @@ from ccdcore.consistency.culprits import SIGNIFICANT, Place, about_levels, boxes
 Array = npt.NDArray[np.float64]
 
 _OF_NOISE, _OF_LIGHT = 0.5, 0.01
-"""From the first frame to the last: of the light, where it is a flat; and in units of the noise of one pixel."""
+"""From the first frame to the last: in units of the noise of one pixel, and of the light, where it is a flat."""
 
 _FEWEST = 4
 """Three frames are in order by chance in one case of three."""
@@ -58,15 +58,15 @@ def largest_change(blocks: BlockResiduals, kind: str) -> Change | None:
     Returns
     -------
     Change or None
-        None where they changed by less than 1 % of the light (flats) or half the noise of one pixel, or by chance, as
-        fewer than four may.
+        None where they changed by less than 1 % of the light (flats) or half the noise of one pixel (from the first to
+        the last, or from one to the other), or by chance, as fewer than four may.
     """
     n = len(blocks.mean)
     if n < _FEWEST:
         return None
     off = _about_their_levels(blocks)
     drift = _largest_drift(blocks, off, kind)
-    return drift if drift is not None or kind != "flat" else _largest_wander(blocks, off)
+    return drift if drift is not None else _largest_wander(blocks, off, kind)
 
 
 def _about_their_levels(blocks: BlockResiduals) -> Array:
@@ -99,15 +99,16 @@ def _largest_drift(blocks: BlockResiduals, off: Array, kind: str) -> Change | No
     return found
 
 
-def _largest_wander(blocks: BlockResiduals, off: Array) -> Change | None:
+def _largest_wander(blocks: BlockResiduals, off: Array, kind: str) -> Change | None:
     worst, found = 1.0, None
+    of_noise, of_light = (0.0, _OF_LIGHT) if kind == "flat" else (_OF_NOISE / 2, 0.0)  # ± as much from the mean
     for high, wide, mean, sigma in boxes(off, blocks.weight):
-        if wide < _WIDE and high < _WIDE:
+        if kind == "flat" and wide < _WIDE and high < _WIDE:
             continue
         known = np.isfinite(sigma).all(axis=0)
         noise2 = np.mean(np.where(known, sigma, 1.0) ** 2, axis=0)
         rms = np.sqrt(np.mean(mean**2, axis=0))
-        limit = np.hypot(SIGNIFICANT * np.sqrt(noise2), tolerance(blocks, (high, wide), 0.0, _OF_LIGHT))
+        limit = np.hypot(SIGNIFICANT * np.sqrt(noise2), tolerance(blocks, (high, wide), of_noise, of_light))
         beyond = np.where(known, rms / limit, 0.0)
         down, across = divmod(int(np.argmax(beyond)), beyond.shape[1])
         if beyond[down, across] > worst:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from ccdcore.reduction.reduce import CalibrationFrame
 
 _ROUNDS = False, False, True
 """Frames are left out twice at most: of the last master they are named only."""
+_MOST_CHANGE = 0.05
+"""Of flats whose light changed by more than this part of it from the first to the last, the mean is true of none: it is
+what lamps and skies may change by from one night to the next. Nothing such changes biases and darks."""
 _MOST_NAMES = 12
 _FEWEST_TO_AGREE, _SAME_CHANGE = 2, 0.3
 """Frames, and the least correlation of what they differ by from the others, where they show the same."""
@@ -34,11 +37,14 @@ class Repaired:
         SHA-256 of each frame that is not in it → why.
     doubts : tuple of str
         What is wrong with the frames that are in it, in words.
+    contradiction : str or None
+        That of the doubts which says that its frames contradict each other, so that it may be true of none of them.
     """
 
     master: Master
-    left_out: Mapping[str, str]
-    doubts: tuple[str, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+    contradiction: str | None = None
 
 
 def without_culprits(
@@ -85,12 +91,15 @@ def without_culprits(
         doubts += filter(None, [_changed_for_good(blocks, kept, reasons)] if master.kind == "flat" else [])
         left_out |= reasons
         kept = tuple(frame for frame in kept if frame.sha256 not in left_out)
+    contradiction = None
     if reasons:
-        doubts.append(_not_left_out(kept, reasons))
+        doubts.append(contradiction := _not_left_out(kept, reasons))
     change = largest_change(blocks, master.kind)
     if change is not None:
         doubts.append(_of_change(change, kept, master.unit))
-    return Repaired(master, left_out, tuple(doubts))
+        if master.kind != "flat" or abs(change.where.off) > _MOST_CHANGE * change.where.response:
+            contradiction = contradiction or doubts[-1]
+    return Repaired(master, left_out, tuple(doubts), contradiction)
 
 
 def _reasons(blocks: BlockResiduals, frames: Sequence[CalibrationFrame], master: Master) -> dict[str, str]:

@@ -42,7 +42,71 @@ def test_the_first_of_its_purpose_is_judged_by_its_own_frames() -> None:
     found = certify(made("bias", biases), biases)
     assert found.is_certified
     assert found.reason.startswith("the first of its purpose")
-    assert set(found.figures) == {"frames", "chi2"}
+    assert set(found.figures) == {"frames", "chi2", "unseen"}
+    assert "only" not in found.reason
+
+
+@pytest.mark.parametrize("n", [3, 4])
+def test_what_few_frames_do_not_exclude_is_said_and_more_is_found(n: int) -> None:
+    """A patch somewhere in one of few frames: of the size that is said it is found, of a third it is not."""
+    refused = {0.33: 0, 1.05: 0}
+    for seed in range(8):
+        rng = np.random.default_rng([seed, n])
+        biases = frames("bias", n, rng)
+        found = certify(made("bias", biases), biases)
+        assert found.is_certified
+        assert f"; only {n} frames: a patch of 64 × 64 pixels in one of them that shifts the master by" in found.reason
+        row, column = rng.integers(0, 512 - 64, 2)
+        for part in refused:
+            shift = part * found.figures["unseen"] * n
+            data = biases[1].data.astype(float)
+            data[row : row + 64, column : column + 64] += np.floor(shift + rng.random((64, 64)))
+            spoilt = [biases[0], replace(biases[1], data=data.astype(np.uint16)), *biases[2:]]
+            refused[part] += not certify(made("bias", spoilt), spoilt).is_certified
+    assert refused == {0.33: 0, 1.05: 8}
+
+
+def test_frames_that_contradict_each_other_are_not_certified() -> None:
+    biases = frames("bias", 4, np.random.default_rng(6))
+    for champion in (None, made("bias", frames("bias", 5, np.random.default_rng(7)))):
+        found = certify(made("bias", biases), biases, champion=champion, contradiction="two against two")
+        assert (found.outcome, found.reason) == ("inconsistent", "two against two")
+
+
+def test_a_patch_in_all_frames_is_told_with_its_place() -> None:
+    """Dew on a tenth of the window: 3 % of the light; and a slope of 3 % from end to end, which is let pass as well."""
+    rng = np.random.default_rng(13)
+    champion = made("flat", frames("flat", 8, rng))
+    assert certify(made("flat", of := frames("flat", 6, rng)), of, champion=champion).change is None
+    dew, slope = np.ones((512, 512)), 1 + 0.03 * np.linspace(-0.5, 0.5, 512)
+    dew[96:224, 320:416] = 0.97
+    for light, words in (
+        (dew, "its response is -3.0% from that of the master in force in rows 97 to 224, columns 321 to 416 (4.7% of"),
+        (slope, "its light has another slope than that of the master in force, by 1.4% over a tenth of the image"),
+    ):
+        of = [
+            replace(one, data=(1000 + (one.data - 1000.0) * light).astype(np.uint16)) for one in frames("flat", 6, rng)
+        ]
+        found = certify(made("flat", of), of, champion=champion)
+        assert found.is_certified
+        assert found.change is not None
+        assert found.change.startswith(words)
+        assert found.reason.endswith(found.change)
+
+
+@pytest.mark.parametrize(("kind", "amount"), [("bias", 3.0), ("dark", 6.0)])
+def test_a_glow_in_all_frames_is_told_with_its_place(kind: str, amount: float) -> None:
+    rng = np.random.default_rng(14)
+    champion = made(kind, frames(kind, 8, rng))
+    bias = None if kind == "bias" else _bias()
+    of = frames(kind, 6, rng)
+    assert certify(made(kind, of), of, champion=champion, bias=bias).change is None
+    for one in of:
+        one.data[:64, 448:] += np.uint16(amount)
+    found = certify(made(kind, of), of, champion=champion, bias=bias)
+    assert found.is_certified
+    assert found.change is not None
+    assert "of one frame from that of the master in force in rows 1 to 64, columns 449 to 512 (1.6% of" in found.change
 
 
 def test_of_two_frames_nobody_can_tell_which_is_wrong() -> None:

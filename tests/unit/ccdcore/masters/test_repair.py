@@ -44,7 +44,7 @@ def test_one_odd_frame_is_left_out_with_its_reason_and_the_master_made_anew(chec
     shifted[40:62, 100:122] += np.sqrt(20_000)  # one percent of the pixels, by the noise of one
     taken, made = check([shifted if n == 4 else LIGHT for n in range(8)])
     assert list(made.left_out) == ["flat4"]
-    assert made.doubts == ()
+    assert (made.doubts, made.contradiction) == ((), None)
     reason = made.left_out["flat4"]
     assert "its pattern is not that of 7 others: +0." in reason
     assert "χ² of the master 1." in reason
@@ -64,6 +64,7 @@ def test_spots_that_fade_are_told_with_every_frame(check):
     taken, made = check([LIGHT * spots(depth) for depth in depths])
     assert made.left_out == {}
     (doubt,) = made.doubts
+    assert made.contradiction == doubt
     assert "drifts by +" in doubt
     assert all(one.path.name in doubt for one in taken)
     assert any(abs(y - float(doubt.split("rows ")[1].split(" ")[0])) < 16 for _, y in PLACES)
@@ -79,6 +80,7 @@ def test_where_too_few_would_be_left_the_odd_one_is_named_only(check):
     _, made = check([LIGHT * (1 + 0.01 * (n == 1) * X / X.max()) for n in range(3)])
     assert made.left_out == {}
     assert made.doubts[0].startswith("1 of its 3 frames are not like the others, and too few would be left without")
+    assert made.contradiction == made.doubts[0]
     assert "flat1.fits: its pattern is not that of 2 others" in made.doubts[0]
     _, made = check([LIGHT * (1 + 0.01 * (n == 1) * X / X.max()) for n in range(3)], fewest=2)
     assert list(made.left_out) == ["flat1"]
@@ -87,6 +89,32 @@ def test_where_too_few_would_be_left_the_odd_one_is_named_only(check):
 def test_of_two_halves_nobody_is_left_out(check):
     _, made = check([LIGHT * spots(0.3 * (n % 2)) for n in range(6)])
     assert made.left_out == {}
+    assert "wanders by +1.0" in made.doubts[0]
+    assert made.contradiction is None, "averaged over frames that is little"
+    shadow = 1 - 0.2 * ((X < 80) & (Y < 80))
+    _, made = check([LIGHT * (shadow if n % 2 else 1) for n in range(6)])
+    assert made.left_out == {}
+    assert made.contradiction in made.doubts
+
+
+def test_light_that_drifts_by_less_than_skies_do_is_a_doubt_and_no_contradiction(check):
+    _, made = check([LIGHT * (1 + 0.006 * n * X / X.max()) for n in range(5)])
+    assert "drifts by +" in made.doubts[0]
+    assert made.contradiction is None
+
+
+@pytest.mark.parametrize("odd", [(1, 3), (2,), (0, 1), (1, 2)])
+def test_biases_that_contradict_each_other_and_of_which_none_can_be_left_out(odd):
+    """Two against two, and of three one, where three are needed."""
+    frames = biases()[: 3 if len(odd) == 1 else 4]
+    for n in odd:
+        frames[n].data[40:90, 60:130] += 8
+    made = without_culprits(partial(master_bias, noise_adu=4.0), frames, fewest=3)
+    assert made.left_out == {}
+    assert made.contradiction in made.doubts
+    assert all(frames[n].path.name in made.contradiction for n in odd)
+    frames = biases()
+    assert without_culprits(partial(master_bias, noise_adu=4.0), frames, fewest=3).contradiction is None
 
 
 def test_a_bias_of_another_level_is_left_out():
