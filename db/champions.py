@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from ccdcore.darks.rate import NOT_SCALING
+from ccdcore.frames.groups import distance_k
 from db.certification import outcomes
 from db.frames.spans import boundaries, span_around
-from db.runs.current import CURRENT_RUN
+from db.runs.current import CURRENT_RUN, product_name
+from db.runs.lacks import run_lacks
 from db.runs.masters import MasterOnRecord, list_masters, purpose_of
 from db.runs.runs import get_run
 from db.schema.models import CalibrationSet, Master, Run
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from sqlalchemy.orm import Session
 
     from db.runs.masters import NewMaster
+    from db.runs.runs import RunRow
 
 _REMEMBERED = 10
 """Changes of one purpose that are looked at."""
+
+_NEAR_K = 2.0
+"""Darks of temperatures no farther apart, in kelvin, scale or do not scale alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +59,8 @@ def predecessors(session: Session, *, run_id: int, master: NewMaster) -> Predece
     night that is made again, or comes late, is judged beside its own past, and later nights stay as they are.
     """
     run = get_run(session, run_id)
-    since, _ = span_around(boundaries(session, run.instrument).get(run.instrument, ()), master.valid_from)
     purpose = purpose_of(master, run.instrument, run.configuration)
-    before = [
-        one
-        for one in list_masters(session, kind=master.kind, instrument=run.instrument)
-        if one.purpose == purpose
-        and one.calibration_set_id != run.set_id
-        and one.valid_from < master.valid_from
-        and (since is None or one.valid_from >= since)
-    ]
+    before = [one for one in _earlier(session, run, master.valid_from, master.kind) if one.purpose == purpose]
     champion = next((one for one in reversed(before) if one.is_good), None)
     said = outcomes(session, [one.master_id for one in before])
     witnesses = [
@@ -71,6 +73,39 @@ def predecessors(session: Session, *, run_id: int, master: NewMaster) -> Predece
         witness=next((one for one in reversed(witnesses) if not one.is_good), None),
         changes=tuple(one.certification["change"] for one in before if "change" in one.certification)[-_REMEMBERED:],
     )
+
+
+def last_not_scaling(session: Session, *, run_id: int, group_c: float | None, before: datetime) -> str | None:
+    """Say that, and when, the last darks of several exposures showed that a camera's dark signal does not scale.
+
+    None where they showed that it does, or where there are none. They are of a temperature within 2 K of ``group_c``
+    (°C), from before a time, with the same entry of the instrument and in the same configuration.
+    """
+    run = get_run(session, run_id)
+    alike: dict[tuple[int, float | None], list[MasterOnRecord]] = defaultdict(list)
+    for one in _earlier(session, run, before, "dark"):
+        if one.is_good and distance_k(one.group_c, group_c) <= _NEAR_K:
+            alike[one.run_id, one.group_c].append(one)
+    told = [some[0] for some in alike.values() if len(some) > 1]
+    if not told:
+        return None
+    last = max(told, key=lambda one: one.valid_from)
+    names = product_name("darkrate"), product_name("darkrate", temperature_c=last.group_c)
+    reasons = [one.reason for one in run_lacks(session, last.run_id) if one.product in names]
+    return next((f"on {last.night} there was {reason}" for reason in reasons if NOT_SCALING in reason), None)
+
+
+def _earlier(session: Session, run: RunRow, before: datetime, kind: str) -> list[MasterOnRecord]:
+    """Return what a run's camera has on record of other sets from before a time, and with the entry that holds then."""
+    since, _ = span_around(boundaries(session, run.instrument).get(run.instrument, ()), before)
+    return [
+        one
+        for one in list_masters(session, kind=kind, instrument=run.instrument)
+        if one.configuration == run.configuration
+        and one.calibration_set_id != run.set_id
+        and one.valid_from < before
+        and (since is None or one.valid_from >= since)
+    ]
 
 
 def temperatures_on_record(

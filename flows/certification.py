@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from flows.home.processes import now
 
 if TYPE_CHECKING:
     from ccdcore.frames.frame import SeriesFrame
+    from ccdcore.masters.repair import Repaired
     from ccdcore.reduction.master import Darks, Master
     from db.runs.masters import MasterOnRecord, NewMaster
     from flows.home.home import Home
@@ -28,29 +30,43 @@ def judge_beside_champion(
     home: Home,
     run_id: int,
     row: NewMaster,
-    master: Master,
+    made: Repaired,
     frames: Sequence[SeriesFrame],
     bias: Master | None,
     dark: Darks | None,
-) -> NewCertification | None:
-    """Judge a master that is about to be written; None of one whose verdict is bad, which is for nothing anyway."""
+) -> NewMaster:
+    """Return the row of a master that is about to be written with what became of it, and with what changed as remark.
+
+    None is said of one whose verdict is bad: it is for nothing anyway.
+    """
     if row.verdict == "bad":
-        return None
+        return row
     if row.kind == "darkrate":  # it follows from masters that were judged
-        return NewCertification(outcome="certified", reason="its master darks are certified", judged_at=now())
+        said = NewCertification(outcome="certified", reason="its master darks are certified", judged_at=now())
+        return replace(row, certification=said)
     with home.read_session() as session:
         before = predecessors(session, run_id=run_id, master=row)
-    champion, words = _read(home, before.champion, master)
-    witness, _ = _read(home, before.witness, master)
-    usual = _WANDERS * median(before.changes) if len(before.changes) >= _FEWEST_CHANGES else 0.0
-    found = certify(master, frames, champion=champion, witness=witness, wander=usual, bias=bias, dark=dark)
-    return NewCertification(
+    champion, words = _read(home, before.champion, made.master)
+    witness, _ = _read(home, before.witness, made.master)
+    found = certify(
+        made.master,
+        frames,
+        champion=champion,
+        witness=witness,
+        wander=_WANDERS * median(before.changes) if len(before.changes) >= _FEWEST_CHANGES else 0.0,
+        contradiction=made.contradiction,
+        bias=bias,
+        dark=dark,
+    )
+    said = NewCertification(
         outcome=found.outcome,
         reason=f"{found.reason}{words}",
         judged_at=now(),
         champion_id=None if champion is None or before.champion is None else before.champion.master_id,
         figures=found.figures,
     )
+    changed = found.change and f"{found.change} (master {said.champion_id})"
+    return replace(row, certification=said, remark="; ".join(filter(None, [row.remark, changed])) or None)
 
 
 def _read(home: Home, one: MasterOnRecord | None, master: Master) -> tuple[Master | None, str]:
@@ -77,6 +93,7 @@ def certification_cards(one: NewCertification | None) -> Mapping[str, Any]:
         "CERTWHY": one.reason,
         "CERTREF": (one.champion_id and f"master:{one.champion_id}", "the one in force, judged beside"),
         "CERTCHI2": (figures.get("chi2"), "of frames left out about the master of others"),
+        "CERTHIDE": (figures.get("unseen"), "what a patch in one frame may hide, in BUNIT"),
         "CERTCHIR": (figures.get("champion_chi2"), "of the same about the one in force"),
         "CERTDIFF": (figures.get("difference"), "what the one in force predicts better"),
         "CERTDERR": (figures.get("difference_sigma"), "1-sigma uncertainty of CERTDIFF"),

@@ -25,6 +25,8 @@ _REACH = 8.0
 _SMOOTH_MEDIAN, _SMOOTH_MODE = 1 / 3, 1 / 2
 """Width of the Gaussian, in units of the scatter, that smooths the steps of whole ADU away."""
 _ROUNDS = 20
+_BELOW_NONE = 5.0
+"""So many σ below 0 a dark current is none of any detector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,28 @@ def measure_dark_current(
     of_light = 1 / (gain_e_per_adu * exposure_s) if exposure_s else 0.0
     pixels = value[good], uncertainty[good]
     return _of_pixels(amplifier.name, *pixels, frames, of_light, gain_e_per_adu, gain_uncertainty)
+
+
+def less_than_none(current: DarkCurrent, *, exposure_s: float, gain_e_per_adu: float) -> str | None:
+    """Say in words what makes a dark current negative; None where it is not, beyond its uncertainty.
+
+    Parameters
+    ----------
+    current : DarkCurrent
+        In e⁻/s/pixel.
+    exposure_s : float
+        How much longer the longest darks were exposed than what was taken off them, in seconds.
+    gain_e_per_adu : float
+        In e⁻/ADU.
+    """
+    below = -current.median / current.median_uncertainty if current.median_uncertainty else 0.0
+    if below <= _BELOW_NONE:
+        return None
+    return (
+        f"less than none, by {below:.0f} σ: the bias level fell by {-current.median * exposure_s / gain_e_per_adu:.3g} "
+        "ADU or more from what was taken off the darks to the darks themselves (it drifts with time and temperature); "
+        "take biases right before or after the darks, or longer darks"
+    )
 
 
 def _of_pixels(

@@ -23,6 +23,8 @@ LEVEL_ADU = 5.0
 """A level of all of it may be off by so much: bias levels drift."""
 HOT_OFF, MOST_HOT_OFF, FEWEST_HOT = 5.0, 0.25, 20
 """Hot pixels off by more than so many σ; the part of them that may be (some blink); of fewer nobody can say."""
+NOT_SCALING = "does not scale with the exposure"
+"""Stands on record in the reason why there is no rate, by which later nights know it: never change these words."""
 _HOT_SIGMA = 20.0
 _BLOCK = 32
 _PASSES = 2
@@ -178,7 +180,7 @@ class _Fit:
         if not told:
             return None
         exposures = ", ".join(f"{one:g}" for one in self.times.ravel())
-        return f"the dark signal of {exposures} s does not scale with the exposure: {'; '.join(told)}"
+        return f"the dark signal of {exposures} s {NOT_SCALING}: {'; '.join(told)}"
 
 
 def _bands(n_rows: int) -> Iterator[slice]:

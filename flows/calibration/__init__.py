@@ -1,1 +1,1 @@
-"""The steps of a run, in one list for both engines, and the results that they leave."""
+"""The steps of a run, in one list for both engines, their pictures, and the results that they leave."""

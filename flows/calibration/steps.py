@@ -7,61 +7,46 @@ files, and records what it made; ids go out, never arrays. Nothing of a run show
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ccdcore.errors import InsufficientDataError, NoLightError
+from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.frame import SeriesFrame
-from ccdcore.frames.groups import one_group
-from ccdcore.frames.series import is_long_dark, with_stand_ins
+from ccdcore.frames.series import with_stand_ins
 from ccdcore.frames.series_health import judge_series
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.bad_pixels import find_bad_pixels
-from ccdcore.masters.build import master_bias, master_flat
 from ccdcore.masters.file import read_master
-from ccdcore.masters.varying import parted_light
-from ccdcore.reduction.master import MaskBit
 from ccdcore.reduction.overscan import believed_overscans
 from db.judgements.marks import bad_frames
-from db.runs.current import product_name
 from db.runs.inputs import NewInput, record_inputs
 from db.runs.lifecycle import finish_run
 from db.runs.masters import run_masters
 from db.runs.measurements import record_measurements, run_measurements
 from db.runs.runs import get_run
+from flows.calibration.figures import draw_pictures
 from flows.home.home import Home
 from flows.home.processes import now
+from flows.masters.biases import make_master_bias
 from flows.masters.darks import make_master_darks
-from flows.masters.repair import repaired
-from flows.products.figures import draw_pictures
+from flows.masters.flats import make_master_flats
 from flows.products.ingredients import (
-    bias_for,
-    dark_of_flats,
-    groups_of_run,
     measured,
-    noise_of_run,
-    product_of,
-    require_enough,
-    spoilt_pixels,
 )
 from flows.products.measurements import bad_pixel_rows, conditions
 from flows.products.measuring import measure, measure_response
-from flows.products.publish import publish_mask, publish_master
+from flows.products.publish import publish_mask
 from flows.products.references import refresh_references
 from flows.products.trends import judge_trends
 from flows.registration.disagreements import no_exposures
 from flows.runs.inputs import used_frames
-from flows.runs.lacks import NothingMadeError, ProductFailedError, failures, leave_out, producing
+from flows.runs.lacks import NothingMadeError, ProductFailedError, failures, producing
 from flows.runs.memory import require_memory
 from flows.runs.plan import frames_of_set
 from flows.runs.verification import GONE, require_unchanged, verify_inputs
 
 if TYPE_CHECKING:
     from ccdcore.masters.build import Master
-    from ccdcore.reduction.master import Darks
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,83 +142,6 @@ def _on_disk(home: Home, frames: Sequence[SeriesFrame]) -> tuple[list[SeriesFram
                 "back, then type ccdwatch retry with the ID of this run"
             )
     return there, gone
-
-
-def make_master_bias(home: Home, run_id: int) -> list[int]:
-    """Combine the biases of the set."""
-    recipe = home.settings.recipes.bias
-    biases = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
-    made = []
-    if biases and all(is_long_dark(frame) for frame in biases):
-        raise InsufficientDataError("no master bias: the darks that stand in for biases hold their dark signal")
-    for group in groups_of_run(home, run_id, FrameType.BIAS, biases):
-        product = product_of(FrameType.BIAS, group)
-        with producing(home, run_id, product, group.frames):
-            require_enough(product, FrameType.BIAS, group.frames, recipe.min_frames)
-            noise = noise_of_run(home, run_id)
-            make = partial(master_bias, recipe=recipe, noise_adu=noise.read_noise_adu)
-            master, doubts = repaired(home, run_id, product, make, group.frames)
-            made.append(publish_master(home, run_id, master, product=product, group=group, noise=noise, doubts=doubts))
-    return made
-
-
-def make_master_flats(home: Home, run_id: int) -> list[int]:
-    """Combine the flats of the set, one master a filter."""
-    groups: dict[str | None, list[SeriesFrame]] = {}
-    for frame in used_frames(home, run_id, FrameType.FLAT):
-        groups.setdefault(frame.info.filter, []).append(frame)
-    made = []
-    for filter_name, flats in groups.items():
-        product = product_name("flat", filter_name)
-        with producing(home, run_id, product, flats):
-            require_enough(product_name("flat"), FrameType.FLAT, flats, home.settings.recipes.flat.min_frames)
-            made.append(_make_master_flat(home, run_id, product, flats))
-    return made
-
-
-def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame]) -> int:
-    """Combine the flats of one filter; its images are gone before those of the next filter are there."""
-    bias = bias_for(home, run_id, "flat", flats)
-    dark = dark_of_flats(home, run_id, flats, bias)
-    master, doubts = _flat_of_the_lit(home, run_id, product, flats, bias, dark.masters or None)
-    doubts = (*filter(None, [parted_light(flats, bias)]), *dark.doubts, *doubts)
-    notes = list(dark.notes)
-    if not dark.is_known:
-        hot, said = spoilt_pixels(home, run_id, flats, bias, master)
-        if hot.any():
-            master = replace(master, mask=np.where(hot, master.mask | MaskBit.HOT, master.mask).astype(np.uint8))
-            notes.append(said)
-    return publish_master(
-        home,
-        run_id,
-        master,
-        product=product,
-        group=one_group(flats),
-        noise=noise_of_run(home, run_id),
-        bias=bias,
-        dark=dark.masters or None,
-        doubts=doubts,
-        notes=notes,
-    )
-
-
-def _flat_of_the_lit(
-    home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame], bias: Master, dark: Darks | None
-) -> tuple[Master, tuple[str, ...]]:
-    """Combine the flats of one filter; those without light are left out where there are enough others."""
-    recipe = home.settings.recipes.flat
-    noise, gain = measured(home, run_id, "read_noise_adu"), measured(home, run_id, "gain")
-    try:
-        make = partial(master_flat, bias=bias, dark=dark, recipe=recipe, noise_adu=noise, gain_e_per_adu=gain)
-        return repaired(home, run_id, product, make, flats, bias, dark)
-    except NoLightError as error:
-        lit = [flat for flat in flats if flat.path not in error.reasons]
-        if len(lit) < recipe.min_frames:
-            raise
-        for flat in flats:
-            if flat.path in error.reasons:
-                leave_out(home, run_id, product, [flat], error.reasons[flat.path])
-    return _flat_of_the_lit(home, run_id, product, lit, bias, dark)
 
 
 def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from ccdcore.darks.dark_current import DarkCurrent, measure_dark_current
+from ccdcore.darks.dark_current import DarkCurrent, less_than_none, measure_dark_current
 from ccdcore.darks.doubling import doubling_temperature
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.groups import FrameGroup
 from db.runs.measurements import NewMeasurement
 from flows.home.home import Home
 from flows.home.processes import now
-from flows.masters.dark_rates import all_of, doubts_about, good_masters, rate_of
-from flows.products.ingredients import bias_for, noise_on_record
+from flows.masters.dark_rates import all_of, good_darks, masters_of, rate_of
+from flows.products.ingredients import bias_for, dark_seconds_in_bias, doubts_about, noise_on_record
 from flows.products.measurements import conditions
 
 _NO_COUNTS = dict.fromkeys(("n_bias", "n_flat", "n_flat_pairs"))
 """Of frames that a dark current does not come from."""
+_OF_LEVEL = "dark_current", "dark_current_mode"
 
 
-def dark_currents(
-    home: Home, run_id: int, made: Mapping[int, FrameGroup]
-) -> list[tuple[FrameGroup, DarkCurrent, tuple[str, ...], str | None]]:
+class Current(NamedTuple):
+    """The dark signal of an amplifier, its darks, and what is to be said of it, and of its level alone."""
+
+    group: FrameGroup
+    values: DarkCurrent
+    notes: tuple[str, ...]
+    doubts: list[str]
+    of_level: str | None
+
+
+def dark_currents(home: Home, run_id: int, made: Mapping[int, FrameGroup]) -> list[Current]:
     """Measure the dark current of each amplifier by the masters of one temperature; by the longest where none scales.
 
     Raises
@@ -30,39 +40,31 @@ def dark_currents(
     InsufficientDataError
         If there is no gain.
     """
-    good, group = good_masters(home, run_id, made), all_of(made.values())
-    if not good:
+    rows, group = good_darks(home, run_id, made), all_of(made.values())
+    if not rows:
         return []
+    good = masters_of(home, rows)
     bias, noise = bias_for(home, run_id, "dark rate", group.frames), noise_on_record(home, run_id, group.frames)
     if noise.gain_e_per_adu is None:
         raise InsufficientDataError("no dark current in electrons without a gain: take flats, once")
     found = rate_of(good, bias, noise)
     if found.not_scaling is not None:
         found = rate_of(good[-1:], bias, noise)
-    return [
-        (
-            group,
-            measure_dark_current(
-                found.master,
-                one,
-                gain_e_per_adu=noise.gain_e_per_adu[one.name],
-                gain_uncertainty=noise.gain_uncertainty.get(one.name) or 0.0,
-            ),
-            noise.notes,
-            "; ".join(doubts_about(home, run_id, made)) or None,
-        )
-        for one in group.frames[0].amplifiers
-        if one.name in noise.gain_e_per_adu
-    ]
+    exposure_s = (found.master.exposure_range_s or (0.0, 0.0))[1] - dark_seconds_in_bias(home, run_id, group)
+    currents = []
+    for amplifier in (one for one in group.frames[0].amplifiers if one.name in noise.gain_e_per_adu):
+        gain, of_gain = noise.gain_e_per_adu[amplifier.name], noise.gain_uncertainty.get(amplifier.name) or 0.0
+        of = measure_dark_current(found.master, amplifier, gain_e_per_adu=gain, gain_uncertainty=of_gain)
+        of_level = less_than_none(of, exposure_s=exposure_s, gain_e_per_adu=gain)
+        currents.append(Current(group, of, noise.notes, doubts_about(rows), of_level))
+    return currents
 
 
-def current_rows(
-    currents: Sequence[tuple[FrameGroup, DarkCurrent, tuple[str, ...], str | None]],
-) -> list[NewMeasurement]:
+def current_rows(currents: Sequence[Current]) -> list[NewMeasurement]:
     """Return what was measured of the dark signal as rows of the record; by how much it doubles, where it warmed."""
     rows = []
     of_amplifier: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
-    for group, one, notes, doubt in currents:
+    for group, one, notes, doubts, of_level in currents:
         common = conditions(group.frames, now())
         values = {
             "dark_current": (one.median, one.median_uncertainty),
@@ -71,10 +73,11 @@ def current_rows(
             "hot_pixel_fraction": (one.hot_fraction, one.hot_fraction_uncertainty),
         }
         details = {**_NO_COUNTS, "n_dark": len(group.frames), "n_pixels": one.n_pixels, "notes": list(notes)}
-        rows += [
-            NewMeasurement(name, one.amplifier, *value, "master darks", remark=doubt, details=details, **common)
-            for name, value in values.items()
-        ]
+        for name, value in values.items():
+            said = "; ".join(filter(None, [of_level if name in _OF_LEVEL else None, *doubts])) or None
+            rows.append(
+                NewMeasurement(name, one.amplifier, *value, "master darks", remark=said, details=details, **common)
+            )
         if group.temperature_c is not None:
             of_amplifier[one.amplifier].append((group.temperature_c, one.median, one.median_uncertainty))
     frames = [frame for group, *_ in currents for frame in group.frames]

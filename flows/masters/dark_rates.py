@@ -11,13 +11,16 @@ import numpy as np
 
 from ccdcore.darks.rate import DarkRate, dark_rate
 from ccdcore.errors import InsufficientDataError
-from ccdcore.frames.groups import FrameGroup, one_group
+from ccdcore.frames.groups import FrameGroup, one_group, same_exposure
 from ccdcore.masters.build import Master
 from ccdcore.masters.file import read_master
+from ccdcore.masters.repair import Repaired
+from db.champions import last_not_scaling
 from db.runs.current import product_name
-from db.runs.masters import run_masters
+from db.runs.masters import MasterRow, run_masters
 from flows.home.home import Home
-from flows.products.ingredients import Noise, bias_for, noise_on_record
+from flows.home.processes import now
+from flows.products.ingredients import Noise, bias_for, doubts_about, noise_on_record
 from flows.products.publish import publish_master
 from flows.runs.lacks import producing
 
@@ -28,16 +31,19 @@ def make_dark_rate(home: Home, run_id: int, made: Mapping[int, FrameGroup]) -> l
     product = product_name("darkrate", temperature_c=group.named_c)
     rates: list[int] = []
     with producing(home, run_id, product):
-        good = good_masters(home, run_id, made)
-        if not good:
+        rows = good_darks(home, run_id, made)
+        if not rows:
             raise InsufficientDataError(f"no {product}: none of its master darks is certified")
         bias, noise = bias_for(home, run_id, "dark rate", group.frames), noise_on_record(home, run_id, group.frames)
-        found = rate_of(good, bias, noise)
+        found = rate_of(masters_of(home, rows), bias, noise)
         if found.not_scaling is not None:
             raise InsufficientDataError(f"no {product}: {found.not_scaling}; only darks of equal exposure are used")
-        notes = [] if len(good) > 1 else ["of one exposure: whether the dark signal scales with it is not known"]
+        unscaled = never_scaled(home, run_id, group, found.master)
+        doubts = [*doubts_about(rows), *filter(None, [unscaled])]
+        is_untold = len(rows) == 1 and unscaled is None
+        notes = ["of one exposure: whether the dark signal scales with it is not known"] if is_untold else []
         publish = partial(publish_master, product=product, group=group, noise=noise, bias=bias)
-        rates.append(publish(home, run_id, found.master, doubts=doubts_about(home, run_id, made), notes=notes))
+        rates.append(publish(home, run_id, Repaired(found.master), doubts=doubts, notes=notes))
     return rates
 
 
@@ -48,21 +54,30 @@ def all_of(groups: Iterable[FrameGroup]) -> FrameGroup:
     return replace(together, exposure_s=1.0, group_c=some[0].group_c, is_named=some[0].is_named)
 
 
-def good_masters(home: Home, run_id: int, keys: Collection[int]) -> list[Master]:
-    """Return those masters of the run that are not bad and certified, by their ids, the shortest exposure first."""
-    with home.read_session() as session:
-        rows = [
-            row for row in run_masters(session, run_id) if row.id in keys and row.verdict != "bad" and row.certified
-        ]
-    ordered = sorted(rows, key=lambda row: row.exposure_s or 0)
-    return [read_master(home.path / row.path, mapped=True) for row in ordered]
-
-
-def doubts_about(home: Home, run_id: int, keys: Collection[int]) -> list[str]:
-    """Say what is wrong with those master darks of the run, by their ids, that a rate is made of."""
+def good_darks(home: Home, run_id: int, keys: Collection[int]) -> list[MasterRow]:
+    """Return those master darks of the run, by their ids, that are certified; the shortest exposure first."""
     with home.read_session() as session:
         rows = [row for row in run_masters(session, run_id) if row.id in keys and row.certified]
-    return [f"its {row.product} is suspect: {row.remark}" for row in rows if row.verdict == "suspect"]
+    return sorted(rows, key=lambda row: row.exposure_s or 0)
+
+
+def masters_of(home: Home, rows: Sequence[MasterRow]) -> list[Master]:
+    """Return the masters of some rows; their images stay in their files until they are asked for."""
+    return [read_master(home.path / row.path, mapped=True) for row in rows]
+
+
+def never_scaled(home: Home, run_id: int, darks: FrameGroup, rate: Master) -> str | None:
+    """Say which earlier night showed that the camera does not scale; None where none did, or this one tells itself.
+
+    ``rate`` is that of the darks of a temperature; by several exposures it tells itself.
+    """
+    shortest_s, longest_s = rate.exposure_range_s or (0.0, 0.0)
+    if not same_exposure(shortest_s, longest_s):
+        return None
+    before = min((one.info.date_obs for one in darks.frames if one.info.date_obs), default=now())
+    with home.read_session() as session:
+        earlier = last_not_scaling(session, run_id=run_id, group_c=darks.group_c, before=before)
+    return earlier and f"its darks are of one exposure, and {earlier}"
 
 
 def rate_of(darks: Sequence[Master], bias: Master, noise: Noise) -> DarkRate:

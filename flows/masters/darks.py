@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import partial
 
-from ccdcore.darks.dark_current import DarkCurrent
 from ccdcore.frames.groups import FrameGroup
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.build import master_dark
 from db.runs.measurements import record_measurements
 from flows.home.home import Home
-from flows.masters.dark_current import current_rows, dark_currents
+from flows.masters.dark_current import Current, current_rows, dark_currents
 from flows.masters.dark_rates import make_dark_rate
 from flows.masters.repair import repaired
 from flows.products.ingredients import (
@@ -37,7 +36,7 @@ def make_master_darks(home: Home, run_id: int) -> list[int]:
     alike: dict[float | None, dict[int, FrameGroup]] = defaultdict(dict)
     for key, group in made.items():
         alike[group.group_c][key] = group
-    currents: list[tuple[FrameGroup, DarkCurrent, tuple[str, ...], str | None]] = []
+    currents: list[Current] = []
     rates = []
     for some in alike.values():
         rates += make_dark_rate(home, run_id, some)
@@ -56,6 +55,5 @@ def _make_master_dark(home: Home, run_id: int, product: str, group: FrameGroup) 
     make = partial(
         master_dark, bias=bias, recipe=recipe, noise_adu=noise.read_noise_adu, gain_e_per_adu=noise.gain_e_per_adu
     )
-    master, doubts = repaired(home, run_id, product, make, group.frames, bias)
-    doubts = (*dark_in_bias(home, run_id, group), *doubts)
-    return publish_master(home, run_id, master, product=product, group=group, noise=noise, bias=bias, doubts=doubts)
+    found, doubts = repaired(home, run_id, product, make, group.frames, bias), dark_in_bias(home, run_id, group)
+    return publish_master(home, run_id, found, product=product, group=group, noise=noise, bias=bias, doubts=doubts)

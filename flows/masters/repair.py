@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.masters.build import CalibrationFrame, Master
-from ccdcore.masters.repair import without_culprits
+from ccdcore.masters.repair import Repaired, without_culprits
 from ccdcore.reduction.master import Darks
 from flows.home.home import Home
 from flows.runs.lacks import leave_out
@@ -20,11 +20,11 @@ def repaired(
     frames: Sequence[SeriesFrame],
     bias: Master | None = None,
     dark: Darks | None = None,
-) -> tuple[Master, tuple[str, ...]]:
+) -> Repaired:
     """Make a master of the frames that are alike, leave out the others, and return it with what is doubtful."""
     fewest = getattr(home.settings.recipes, frames[0].info.frame_type).min_frames
     made = without_culprits(make, frames, fewest=fewest, bias=bias, dark=dark)
     for frame in frames:
         if frame.sha256 in made.left_out:
             leave_out(home, run_id, product, [frame], made.left_out[frame.sha256])
-    return made.master, made.doubts
+    return made

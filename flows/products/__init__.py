@@ -1,1 +1,1 @@
-"""What a run makes: measurements, masters, pictures, trends; each on record before it is seen."""
+"""What a run makes: measurements, masters, trends; each on record before it is seen."""

@@ -36,7 +36,7 @@ from flows.certification import certification_cards, judge_beside_champion
 from flows.home.home import Home
 from flows.home.output_paths import MasterName, master_path
 from flows.home.processes import now
-from flows.products.ingredients import Noise, master_bias_for
+from flows.products.ingredients import Noise, doubts_about, master_bias_for
 from flows.runs.inputs import Inputs, inputs_of_run
 from flows.runs.lacks import FOR
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from astropy.io.fits import HDUList
 
     from ccdcore.masters.bad_pixels import BadPixels
+    from ccdcore.masters.repair import Repaired
     from ccdcore.reduction.master import Darks, Master
 
 _ENOUGH_PIXELS = 2**22
@@ -53,7 +54,7 @@ _STATISTICS = ("npix", "min", "max", "mean", "median", "std", "mad")
 def publish_master(
     home: Home,
     run_id: int,
-    master: Master,
+    found: Repaired,
     *,
     product: str,
     group: FrameGroup,
@@ -65,9 +66,11 @@ def publish_master(
 ) -> int:
     """Check a master, write it below the home, record it, and return its id.
 
-    ``product`` is what it is called, ``group`` the frames that it was to be made of, ``noise`` what was expected of
-    them; ``doubts`` are what its maker found, and ``notes`` what else is to be said of it.
+    ``found`` is the master and what came of the check of its frames, ``product`` what it is called, ``group`` the
+    frames that it was to be made of, ``noise`` what was expected of them; ``doubts`` are what else its maker found,
+    and ``notes`` what else is to be said of it.
     """
+    master = found.master
     with home.read_session() as session:
         run = get_run(session, run_id)
         measured = run_measurements(session, run_id)
@@ -77,7 +80,7 @@ def publish_master(
     path = master_path(name, instrument=run.instrument, night=run.night, run_id=run_id)
     remarks = () if master.kind == "darkrate" else _check(master, group.frames, noise, bias, dark)
     own = None if master.kind == "bias" else master_bias_for(home, run_id, group.frames)
-    doubts = [*doubts, *_doubts(master.kind, measured, own, of_run)]
+    doubts = [*doubts, *found.doubts, *_doubts(master.kind, measured, own, of_run)]
     notes = [*notes, *noise.notes, *filter(None, [stand_ins_of(of_run.frames)]), *of_run.remarks]
     notes += [unknown_temperature(group)] if group.group_c is None and master.kind != "flat" else []
     row = NewMaster(
@@ -97,7 +100,7 @@ def publish_master(
         statistics=_statistics(master),
         remark="; ".join([*doubts, *remarks, *notes]) or None,
     )
-    row = replace(row, certification=judge_beside_champion(home, run_id, row, master, group.frames, bias, dark))
+    row = judge_beside_champion(home, run_id, row, found, group.frames, bias, dark)
     used = _frames_of(master, of_run)
     cards = {**_cards(run, used, filter_name), **certification_cards(row.certification)}
     return _publish(home, run_id, row, master_hdulist(master, cards, _amplifiers(used, measured)))
@@ -199,19 +202,13 @@ def _doubts(kind: str, measured: Sequence[MeasurementRow], own: MasterRow | None
     rows = [row for row in measured if row.quantity == "bias_level"]
     of_flats = _said(rows, [row.details.get("flat_doubts", ()) for row in rows]) if kind == FrameType.FLAT else []
     if kind != FrameType.BIAS and own is not None:
-        return [*of_flats, *_doubts_about_bias(own)]
+        return [*of_flats, *doubts_about([own])]
     biases = [one.frame for one in inputs.frames if one.role == FrameType.BIAS and one.excluded is None]
     worst = max((one for frame in biases for one in frame.statistics), key=lambda one: one.cut_fraction, default=None)
     of_biases = _said(rows, [filter(None, [row.remark]) for row in rows])
     if not of_biases and worst is not None:
         of_biases = list(filter(None, [cut_off(worst.cut_fraction, worst.minimum)]))
     return [*of_flats, *of_biases]
-
-
-def _doubts_about_bias(own: MasterRow) -> list[str]:
-    if own.verdict != "ok":
-        return [f"its master bias is {own.verdict}: {own.remark}"]
-    return [] if own.certified else [f"its master bias is not certified: {own.certified_reason}"]
 
 
 def _said(rows: Sequence[MeasurementRow], doubts: Sequence[Iterable[str]]) -> list[str]:

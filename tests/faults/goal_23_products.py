@@ -34,15 +34,15 @@ from tests.support.simulate import simple_night
 NUMBERS = {
     "gain": "flows.products.measuring.measure_gain",
     "parts of the noise": "flows.products.measuring.measure_noise",
-    "master bias": "flows.calibration.steps.master_bias",
+    "master bias": "flows.masters.biases.master_bias",
     "master dark 60 s": "flows.masters.darks.master_dark",
-    "master flat V": "flows.calibration.steps.master_flat",
+    "master flat V": "flows.masters.flats.master_flat",
     "bad pixels": "flows.calibration.steps.find_bad_pixels",
     "references": "flows.calibration.steps.refresh_references",
 }
 """Product → what makes it."""
 DRAWN = {
-    "picture All on one page": "flows.products.figures.report_page",
+    "picture All on one page": "flows.calibration.figures.report_page",
     "alerts": "flows.products.trends.raise_notices",
     "picture of the trend of the gain": "flows.products.trends.draw_trend",
 }

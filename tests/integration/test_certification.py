@@ -97,6 +97,39 @@ def test_a_bias_whose_frames_contradict_each_other_is_not_in_force_and_casts_dou
         assert list_masters(session, kind="mask") == []
 
 
+def test_biases_two_against_two_are_suspect_and_not_in_force(tmp_path: Path) -> None:
+    home = open_home(tmp_path / "home")
+    truth = night(tmp_path / "1", NIGHTS[0], n_bias=4)
+    for path in truth.biases[1::2]:
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].data[16:48, 100:164] += 4
+    made = answered(home, tmp_path / "1")
+    assert made["bias"]["verdict"] == "suspect"
+    assert not made["bias"]["certified"]
+    assert made["bias"]["certified_reason"] in made["bias"]["remark"]
+    assert not list((home.path / "reference").rglob("master_bias*"))
+
+
+def test_what_changed_since_the_master_in_force_is_told_in_remark_and_report(tmp_path: Path) -> None:
+    home = open_home(tmp_path / "home")
+    night(tmp_path / "1", NIGHTS[0])
+    before = answered(home, tmp_path / "1")["flat"]
+    truth = night(tmp_path / "2", NIGHTS[1])
+    for path in truth.flats:
+        with fits.open(path, mode="update") as hdus:
+            light = hdus[0].data[32:64, 64:96] - 1000.0
+            hdus[0].data[32:64, 64:96] = np.rint(1000.0 + 0.9 * light).astype(np.uint16)
+    flat = answered(home, tmp_path / "2")["flat"]
+    assert (flat["verdict"], flat["certified"]) == ("ok", True)
+    told = "its response is -10.0% from that of the master in force in rows 33 to 64, columns 65 to 96"
+    assert told in flat["certified_reason"]
+    assert told in flat["remark"]
+    assert flat["remark"].endswith(f"(master {before['master_id']})")
+    with home.read_session() as session:
+        run_id = next(one.run_id for one in list_masters(session, kind="flat") if one.night == NIGHTS[1])
+    assert told in report(home, run_id)
+
+
 def test_a_champion_whose_file_is_gone_is_told_and_costs_nothing(tmp_path: Path) -> None:
     home = open_home(tmp_path / "home")
     night(tmp_path / "1", NIGHTS[0])

@@ -95,6 +95,50 @@ def test_they_are_left_alone_where_it_does_not(tmp_path: Path, monkeypatch: pyte
     assert row["remark"] is None
 
 
+GLOW = np.where(HOT, 10_000.0, 0.0)
+"""Electrons of pixels that are full at once, however long they are exposed: this camera does not scale."""
+_TOLD = "no darks are scaled to the flats of 10 s ("
+
+
+def test_darks_that_do_not_scale_are_not_scaled_and_the_hot_pixels_masked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{__name__}.RATE", np.full(CAMERA.shape, 0.1))
+    night, later = Night(tmp_path / "frames"), Night(tmp_path / "later", day=1)
+    for one in (night, later):
+        one.write("bias", 0.0, 5)
+        one.write("flat", 10.0, 5, light=LIGHT + GLOW)
+        one.write("dark", 40.0, 5, light=GLOW)
+    night.write("dark", 120.0, 5, light=GLOW)
+    master, row = flat_of(tmp_path, tmp_path / "frames")
+    require_right_or_masked(master, may_be_masked=True)
+    assert row["verdict"] == "ok"
+    assert row["remark"].startswith(f"{_TOLD}no master darkrate: the dark signal of 40, 120 s does not scale with")
+    masked = f"{HOT.sum()} pixels are masked that are hot in darks of 40 s, or far brighter than those around them"
+    assert row["remark"].endswith(masked)
+
+    # By the darks of one exposure alone nobody could tell; the night before could.
+    answer = ccdwatch("process", tmp_path / "later", "--home", tmp_path / "home", "--json").json()
+    flat, rate = (next(one for one in answer["masters"] if one["kind"] == kind) for kind in ("flat", "darkrate"))
+    require_right_or_masked(read_master(Path(flat["path"])), may_be_masked=True)
+    earlier = (
+        "its darks are of one exposure, and on 2022-09-19 there was no master darkrate: the dark signal of 40, 120 s"
+    )
+    assert flat["remark"].startswith(f"{_TOLD}{earlier}")
+    assert (rate["verdict"], rate["remark"].startswith(earlier)) == ("suspect", True)
+
+
+def test_the_rate_of_all_exposures_is_what_is_scaled(tmp_path: Path) -> None:
+    night = Night(tmp_path / "frames")
+    night.write("bias", 0.0, 5)
+    night.write("dark", 40.0, 5)
+    night.write("dark", 20.0, 5)
+    night.write("flat", 10.0, 5, light=LIGHT)
+    master, row = flat_of(tmp_path, tmp_path / "frames")
+    require_right_or_masked(master, may_be_masked=False)
+    assert (row["verdict"], row["remark"]) == ("ok", "darks of 20 s to 40 s, scaled, taken off the flats of 10 s")
+
+
 def test_without_darks_the_pixels_that_a_master_on_record_knows_are_masked(tmp_path: Path) -> None:
     before, night = Night(tmp_path / "before"), Night(tmp_path / "frames", day=1)
     before.write("bias", 0.0, 5)

@@ -150,6 +150,21 @@ def test_a_camera_that_does_not_scale_offers_no_rate(tmp_path: Path, night: Nigh
     assert told.endswith("only darks of equal exposure are used")
 
 
+def test_a_dark_current_below_none_is_told_with_its_cause(tmp_path: Path, night: Night) -> None:
+    night.biases()
+    night.flats()
+    for _ in range(5):
+        night.write("dark", expose(CAMERA, night.rng, 0.01 * 60, bias_offset_adu=-4.0), 60.0)
+    answer = processed(tmp_path)
+    (current,), (dsnu,) = measured(tmp_path, "dark_current"), measured(tmp_path, "dsnu")
+    assert current["value"] == pytest.approx(0.01 - 4 * 1.5 / 60, abs=4 * current["uncertainty"])
+    assert current["verdict"] == "suspect"
+    assert current["remark"].startswith("less than none, by ")
+    assert "the bias level fell by 3." in current["remark"]
+    assert "less than none" not in (dsnu["remark"] or "")
+    assert answer["failed"] == []
+
+
 def test_a_second_temperature_gives_the_first_its_name(tmp_path: Path, night: Night) -> None:
     night.biases()
     night.darks(60.0)

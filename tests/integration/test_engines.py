@@ -239,7 +239,7 @@ def test_a_product_that_fails_costs_no_other_and_shows_in_prefect(
     def fail(*_: object, **__: object) -> None:
         raise IndexError("what nobody foresaw")
 
-    for of in ("flows.calibration.steps.master_flat", "flows.products.figures.report_page"):
+    for of in ("flows.masters.flats.master_flat", "flows.calibration.figures.report_page"):
         monkeypatch.setattr(of, fail)
     home = open_home(tmp_path / "home")
     state = run(home, ingested(home, night.paths[0].parent))

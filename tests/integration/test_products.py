@@ -9,10 +9,10 @@ import pytest
 from astropy.io import fits
 
 from db.runs.runs import list_runs
+from flows.calibration.figures import draw_pictures
 from flows.calibration.steps import STEPS
 from flows.commands.process import process
 from flows.home.home import open_home
-from flows.products.figures import draw_pictures
 from flows.runs.lacks import failures
 from tests.support.simulate import (
     NOTEBOOK_NIGHTS,
@@ -155,7 +155,7 @@ def test_no_picture_shows_pixels_that_are_not_on_record(tmp_path: Path, monkeypa
     answered(tmp_path)
     home = open_home(tmp_path / "home")
     drawn: list[str] = []
-    monkeypatch.setattr("flows.products.figures._draw", lambda *about: drawn.append(about[3]))
+    monkeypatch.setattr("flows.calibration.figures._draw", lambda *about: drawn.append(about[3]))
     with home.read_session() as session:
         (run,) = list_runs(session)
     draw_pictures(home, run.id)

@@ -8,12 +8,12 @@ import pytest
 from db.files import ledger
 from db.files.ledger import Sighting
 from db.runs.runs import list_runs
+from flows.calibration.figures import draw_pictures
 from flows.calibration.steps import STEPS
 from flows.commands.process import _Made, process
 from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.prefect_server.client import FlowRunState
-from flows.products.figures import draw_pictures
 from flows.retries import FILE_REST
 from flows.runs import begin
 from flows.runs.begin import begin_run

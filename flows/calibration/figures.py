@@ -24,7 +24,8 @@ from db.runs.measurements import MeasurementRow, run_measurements
 from db.runs.runs import get_run
 from flows.home.home import Home
 from flows.home.output_paths import picture_path
-from flows.products.ingredients import bias_for, dark_of_flats
+from flows.masters.dark_of_flats import dark_of_flats
+from flows.products.ingredients import bias_for
 from flows.runs.inputs import inputs_of_run
 from flows.runs.lacks import producing
 from flows.runs.pictures import folder_to_draw_in, titles_of_master
