@@ -80,11 +80,11 @@ def dark_of_flats(home: Home, run_id: int, flats: Sequence[SeriesFrame], bias: M
         if one.exposure_s is not None and len(one.frames) >= _FEWEST_DARKS and _is_near(one, flats)
     ]
     own = [dark for dark in groups if any(same_exposure(dark.exposure_s, one.exposure_s) for one in without)]
+    # What a dark lacks of signal where darks stand in for biases, the flats lack as well.
+    made = (_made(home, run_id, product_of(FrameType.DARK, dark)) for dark in own if not stand_ins)
     known = DarkOfFlats(
         tuple(_dark_of(home, run_id, dark, bias) for dark in own),
-        doubts=tuple(
-            doubts_about(filter(None, (_made(home, run_id, product_of(FrameType.DARK, dark)) for dark in own)))
-        ),
+        doubts=tuple(doubts_about(filter(None, made))),
         notes=tuple(f"{len(dark.frames)} darks of {dark.exposure_s:.4g} s taken off" for dark in own),
     )
     others = [one for one in without if not any(same_exposure(dark.exposure_s, one.exposure_s) for dark in own)]
@@ -113,17 +113,15 @@ def _with_scaled(
     """Add the dark rate for flats without darks of their exposures, where it matters and the camera scales."""
     longest = max(darks, key=lambda one: one.exposure_s or 0.0)
     rate, why_not, doubts = _rate(home, run_id, longest, bias)
-    signal = rate
-    if why_not is not None:
-        seconds = max(one.exposure_s or 0.0 for one in flats)
-        nearest = min(darks, key=lambda one: abs(log((one.exposure_s or 1.0) / (seconds or 1.0))))
-        signal = _dark_of(home, run_id, nearest, bias).as_rate()
-    light = [(one.exposure_s or 0.0, _light_of(one.frames, bias)) for one in flats]
-    if not any(dark_matters(signal, seconds=seconds, light_adu=adu) for seconds, adu in light):
-        return known
     exposures = listing([f"{one.exposure_s:.4g} s" for one in flats if one.exposure_s is not None])
     if why_not is not None:
-        return replace(known, unknown=f"no darks are scaled to the flats of {exposures} ({why_not})", like_it=signal)
+        most_s = max(one.exposure_s or 0.0 for one in flats)
+        nearest = min(darks, key=lambda one: abs(log((one.exposure_s or 1.0) / (most_s or 1.0))))
+        like_it = _dark_of(home, run_id, nearest, bias).as_rate()
+        return replace(known, unknown=f"no darks are scaled to the flats of {exposures} ({why_not})", like_it=like_it)
+    light = [(one.exposure_s or 0.0, _light_of(one.frames, bias)) for one in flats]
+    if not any(dark_matters(rate, seconds=seconds, light_adu=adu) for seconds, adu in light):
+        return known
     shortest_s, longest_s = rate.exposure_range_s or (0.0, 0.0)
     of = f"{longest_s:.4g} s" if same_exposure(shortest_s, longest_s) else f"{shortest_s:.4g} s to {longest_s:.4g} s"
     note = f"darks of {of}, scaled, taken off the flats of {exposures}"
