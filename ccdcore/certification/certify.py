@@ -146,7 +146,9 @@ def certify(
     if champion is not None:
         change = change_between(master, champion, noise=residuals.noise)
         figures |= {**residuals.against(change), "change": change.size}
-    told = change and (change.words if change.size > max(1.0, wander) else change.seen_beyond(wander))
+    told = None
+    if change is not None:
+        told = change.words if change.size > max(1.0, wander) else change.seen_beyond(wander)
     if (reason := contradiction or residuals.odd_frames(frames)) is not None:
         return Certification("inconsistent", reason, figures, told)
     of_few = _of_few(figures, master.unit, 2 * round(float(np.median(residuals.sizes)) ** 0.5))

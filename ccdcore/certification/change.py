@@ -128,7 +128,8 @@ class _Both:
         usable = np.isfinite(noise) & (champion.mask[rows] == 0) & np.isfinite(champion.uncertainty[rows])
         images = master.value, master.uncertainty, champion.value, champion.uncertainty
         value, own, before, uncertainty = (np.where(usable, one[rows], np.nan).astype(np.float64) for one in images)
-        factor = _factor(master, champion, value / before)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = _factor(master, champion, value / before)
         blocks = Blocks.of(master.value.shape, usable)
         return cls(rows, blocks, value, factor * before, np.where(usable, noise, np.nan), factor * uncertainty, own)
 

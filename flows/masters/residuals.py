@@ -22,7 +22,8 @@ from db.files.raw_inputs import raw_inputs
 from db.runs.masters import run_masters
 from db.schema.models import Master as MasterTable
 from flows.home.home import Home
-from flows.products.ingredients import dark_of_flats, master_bias_for
+from flows.masters.dark_of_flats import dark_of_flats
+from flows.products.ingredients import master_bias_for
 from flows.runs.inputs import inputs_of_run
 from flows.runs.verification import changed_input
 

@@ -119,7 +119,9 @@ def test_darks_that_do_not_scale_are_not_scaled_and_the_hot_pixels_masked(
 
     # By the darks of one exposure alone nobody could tell; the night before could.
     answer = ccdwatch("process", tmp_path / "later", "--home", tmp_path / "home", "--json").json()
-    flat, rate = (next(one for one in answer["masters"] if one["kind"] == kind) for kind in ("flat", "darkrate"))
+    made = {one["kind"]: one for one in answer["masters"]}
+    assert {"flat", "darkrate"} <= made.keys(), (made, answer["excluded"], answer["failed"])
+    flat, rate = made["flat"], made["darkrate"]
     require_right_or_masked(read_master(Path(flat["path"])), may_be_masked=True)
     earlier = (
         "its darks are of one exposure, and on 2022-09-19 there was no master darkrate: the dark signal of 40, 120 s"
