@@ -64,9 +64,10 @@ class Certification:
     figures : mapping of str to float
         ``frames``; ``chi2``: mean square of the blocks of the frames left out, about the master of the others, in
         units of white noise; ``unseen``: by how much a patch in one of the frames may shift the master, in its unit,
-        without being found; ``champion_chi2``: as ``chi2``, about the champion; ``difference``,
-        ``difference_sigma``: what the champion does better, per block, and its 1-σ uncertainty; ``change``: how far it
-        is from the champion, 1 being what is let pass. Those of a champion are missing where there is none.
+        without being found (missing of fewer than three); ``champion_chi2``: as ``chi2``, about the champion;
+        ``difference``, ``difference_sigma``: what the champion does better, per block, and its 1-σ uncertainty;
+        ``change``: how far it is from the champion, 1 being what is let pass. Those of a champion are missing where
+        there is none.
     change : str or None
         What changed since the champion, as far as it is more than usual, in words; None where nothing did.
     """
@@ -143,7 +144,9 @@ def certify(
     if residuals.sizes.size < FEWEST_BLOCKS:
         words = "no part of it has enough usable pixels for its frames to be held against it"
         return Certification("inconsistent", words, {"frames": float(len(frames))})
-    figures = {"frames": float(len(frames)), "chi2": residuals.chi2, "unseen": residuals.unseen}
+    figures = {"frames": float(len(frames)), "chi2": residuals.chi2}
+    if (unseen := residuals.unseen) is not None:
+        figures["unseen"] = unseen
     change = None
     if champion is not None:
         change = change_between(master, champion, noise=residuals.noise)
@@ -164,10 +167,10 @@ def certify(
 
 def _of_few(figures: Mapping[str, float], unit: str, side: int) -> str:
     """Say which patches, of that many pixels a side, few frames do not exclude; nothing of many."""
-    n, unseen = int(figures["frames"]), figures["unseen"]
+    n, unseen = int(figures["frames"]), figures.get("unseen")
     if n >= ENOUGH_FRAMES:
         return ""
-    if n < FEWEST_FRAMES:
+    if unseen is None:
         return f"; of {n} frames nobody can tell which one is wrong: no fault of one is excluded"
     amount = f"{unseen:.2g} {unit}" if unit else f"{unseen:.2%}"
     return (
@@ -240,14 +243,16 @@ class _Residuals:
         return float(np.median(np.mean(self.means**2 * self.sizes, axis=1)))
 
     @property
-    def unseen(self) -> float:
+    def unseen(self) -> float | None:
         """By how much a patch in one of the frames may shift the master, in its unit, without being found.
+
+        None of fewer than three frames, of which any may be wrong.
 
         A patch that covers a block stands out by its part of the noise of the residuals.
         """
         n = len(self.means)
         if n < FEWEST_FRAMES:
-            return np.inf
+            return None
         of_block = (self._stand_out()[3][1] + _NOT_BY_CHANCE) / np.sqrt(np.median(self.sizes))
         return float(of_block * np.sqrt(1 - 1 / n) * np.nanmedian(self.noise) / n)
 
