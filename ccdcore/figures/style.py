@@ -46,6 +46,19 @@ def png(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
+def thumbnail(picture: bytes, width: int = 480) -> bytes | None:
+    """Return a picture as a PNG of at most so many pixels across and of 32 colours; None where it is none."""
+    try:
+        with PillowImage.open(io.BytesIO(picture), formats=["PNG"]) as whole:
+            small = whole.convert("RGB")
+    except (OSError, SyntaxError, ValueError):  # as Pillow finds broken ones
+        return None
+    small.thumbnail((width, 4 * width))
+    stream = io.BytesIO()
+    small.quantize(32).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
 def _scale(unit: str) -> str:
     return unit_text(unit) or "relative response"
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.config.redaction import without_secrets
 from flows.home.home import cached_home, own_home
 from flows.home.processes import now
-from flows.orchestration.report import publish_registration
+from flows.orchestration.shown.artifacts import publish_registration
 from flows.registration.register import register_files
 
 
@@ -19,7 +21,7 @@ def register_frames(home: str) -> int:
         return register_files(cached_home(home)).n
 
 
-@flow(name="ingest", persist_result=False, validate_parameters=False)
+@flow(name="ingest", version=version("ccdwatch"), persist_result=False, validate_parameters=False)
 def ingest(home: str | None = None) -> None:
     """Register the frames of all files that are ready.
 

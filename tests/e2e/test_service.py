@@ -8,7 +8,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ from db.runs.runs import made_with
 from db.schema import models
 from db.schema.models import FileState
 from db.trends.history import trends
+from flows.calibration.steps import STEPS
+from flows.home.output_paths import master_folder
 from flows.prefect_server.password import password_file
+from flows.retries import FAILED_RUN
 from tests.e2e.conftest import START_SECONDS
 from tests.support.pace import LONG, hold
 from tests.support.service import Service, ccdwatch, free_port, wait_for
@@ -170,8 +173,17 @@ def test_process_works_through_the_service_beside_it(service: Service, by_hand: 
     assert sorted(run["tags"]) == ["2022-09-19", "by_hand"]
     assert run["state_type"] == "COMPLETED"
     of_run = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}}
-    (report,) = service.prefect("POST", "/artifacts/filter", of_run)
+    shown_with_it = {one["key"]: one for one in service.prefect("POST", "/artifacts/filter", of_run)}
+    of = "by-hand-bin1x1"
+    assert {f"{name}-{of}" for name in ("report", "results", "pages", "master-bias", "master-flat")} <= set(
+        shown_with_it
+    )
+    report = shown_with_it[f"report-{of}"]
     assert report["type"] == "markdown"
+    assert len(report["data"]) < 300_000
+    linked = graph(service, flow_run_id)
+    assert len(linked) == len(STEPS)
+    assert [len(before) for before in linked.values()] == [0] + [1] * (len(STEPS) - 1)
     pictures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", report["data"])
     assert len(pictures) == 9
     for picture in pictures:
@@ -186,6 +198,13 @@ def test_process_works_through_the_service_beside_it(service: Service, by_hand: 
     shown = httpx.get(page)
     assert shown.status_code == 200
     assert f"http://127.0.0.1:{service.port}/runs/flow-run/{flow_run_id}" in shown.text  # and back
+
+
+def graph(service: Service, flow_run_id: str) -> dict[str, list[str]]:
+    """Return the tasks of a flow run in the graph of the Prefect UI, in order, and those that each one follows."""
+    nodes = dict(service.prefect("GET", f"/flow_runs/{flow_run_id}/graph-v2")["nodes"])
+    ordered = sorted(nodes.values(), key=lambda node: node["start_time"])
+    return {node["label"]: [nodes[one["id"]]["label"] for one in node["parents"]] for node in ordered}
 
 
 def on_record(service: Service) -> dict[str, int]:
@@ -266,6 +285,52 @@ def test_a_run_asked_for_with_another_folder_touches_nothing(service: Service, t
         assert state["type"] == "FAILED", state
         assert f"this run is for another home than {service.home}" in state["message"]
     assert [path.name for path in tmp_path.iterdir()] == ["ccdwatch.toml"]
+
+
+def retry_in_the_ui(service: Service, flow_run_id: str) -> None:
+    """Send what the button *Retry* of the Prefect UI sends."""
+    state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
+    answer = service.prefect("POST", f"/flow_runs/{flow_run_id}/set_state", {"state": state, "force": False})
+    assert answer["status"] == "ACCEPT", answer
+
+
+def test_retry_in_the_prefect_ui_makes_a_failed_run_again_once_the_cause_is_gone(service: Service) -> None:
+    in_the_way = service.home / master_folder("retried", date(2022, 9, 19)).parent
+    in_the_way.parent.mkdir(exist_ok=True)
+    in_the_way.write_text("no folder")
+    land(service, "retried", seed=80)
+    assert wait_for(lambda: [run for run in service.runs("retried") if run.outcome], seconds=LONG), service.said()
+    (failed,) = service.runs("retried")
+    assert failed.outcome == "failed", failed
+    flow_run = f"/flow_runs/{failed.flow_run_id}"
+    assert wait_for(lambda: service.prefect("GET", flow_run)["state_type"] == "FAILED", seconds=LONG)
+
+    in_the_way.unlink()
+    retry_in_the_ui(service, str(failed.flow_run_id))
+    run = service.wait_until_done("retried", N_FRAMES)
+    assert (run.attempt, run.flow_run_id) == (failed.attempt + 1, failed.flow_run_id)
+    assert wait_for(lambda: service.prefect("GET", flow_run)["state_type"] == "COMPLETED", seconds=LONG)
+    assert service.prefect("GET", flow_run)["state"]["name"] != "Skipped"
+    time.sleep(FAILED_RUN.after(1) + 5)  # when the service would have tried it again by itself
+    assert [one.outcome for one in service.runs("retried")] == ["failed", "done"]
+
+
+def test_runs_by_hand_with_wrong_parameters_say_so(service: Service) -> None:
+    deployment = service.prefect("GET", "/deployments/name/calibrate/ccdwatch")
+    assert all(one.get("description") for one in deployment["parameter_openapi_schema"]["properties"].values())
+    ask = f"/deployments/{deployment['id']}/create_flow_run"
+    refused = service.ask("POST", ask, {"parameters": {"set_id": "abc"}})
+    assert refused.is_client_error
+    assert "set_id" in refused.text
+    wrong = {"set_id is 'abc': give the number of a set": "abc", "set_id is 9999: no frames of such a set": 9999}
+    for words, set_id in wrong.items():
+        body = {"parameters": {"set_id": set_id}, "enforce_parameter_schema": False}
+        path = f"/flow_runs/{service.prefect('POST', ask, body)['id']}"
+        assert wait_for(lambda path=path: service.prefect("GET", path)["state_type"] == "FAILED", seconds=LONG)
+        message = service.prefect("GET", path)["state"]["message"]
+        assert message.startswith(words)
+        assert "\n" not in message
+        assert words in ccdwatch(service.home, "status").stdout
 
 
 def test_lost_deployments_and_an_edited_recipe_hold_nothing_up(service: Service) -> None:

@@ -22,7 +22,8 @@ from flows.calibration import engine
 from flows.calibration.steps import STEPS
 from flows.commands.process import process
 from flows.home.home import Home, open_home
-from flows.orchestration.report import publish_registration, report, summary
+from flows.orchestration.shown.artifacts import publish_registration
+from flows.orchestration.shown.report import report, summary
 from tests.faults.hostile import PIXELS, encoded, primary
 from tests.support.command import ccdwatch
 
@@ -160,7 +161,7 @@ def _reports(home: Home) -> Iterator[str]:
 def _registration(home: Home) -> str:
     from datetime import UTC, datetime
 
-    with patch("flows.orchestration.report.create_markdown_artifact") as made:
+    with patch("flows.orchestration.shown.artifacts.create_markdown_artifact") as made:
         publish_registration(home, since=datetime(2000, 1, 1, tzinfo=UTC))
     return str(made.call_args.args[0])
 

@@ -10,7 +10,7 @@ from db.trends.history import trends
 from db.trends.overview import overview
 from flows.commands.process import process
 from flows.home.home import open_home
-from flows.orchestration.report import report
+from flows.orchestration.shown.report import report
 from tests.support.drawing import no_pictures
 from tests.support.simulate import simple_night
 

@@ -13,7 +13,7 @@ from flows.calibration.steps import STEPS
 from flows.commands.process import process
 from flows.home.home import Home, open_home
 from flows.home.processes import now
-from flows.orchestration.report import report
+from flows.orchestration.shown.report import report
 from tests.support.simulate import SeriesTruth, simple_night
 
 NIGHTS = tuple(date(2022, 9, day) for day in (19, 20, 21))

@@ -16,7 +16,7 @@ from flows.commands.process import process
 from flows.home.home import Home, open_home
 from flows.home.processes import now, user
 from flows.judgements.judging import mark
-from flows.orchestration.report import report
+from flows.orchestration.shown.report import report
 from flows.runs.plan import reconcile
 from tests.support.command import ccdwatch
 from tests.support.drawing import no_pictures

@@ -10,7 +10,7 @@ import pytest
 from db.trends.history import TrendRow, trends
 from flows.home.home import Home, open_home
 from flows.judgements.judging import mark, note
-from flows.orchestration.report import report
+from flows.orchestration.shown.report import report
 from tests.support.long_history import put_history
 from tests.support.site import running_site
 from web.pages.monthly_report import monthly_report

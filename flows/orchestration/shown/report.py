@@ -5,19 +5,16 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from html import escape
-from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
-from prefect.artifacts import create_markdown_artifact
-
+from ccdcore.figures.style import thumbnail
 from ccdcore.frames.frame import FrameStatistics
 from ccdcore.headers.identify import ExposureInfo
 from ccdcore.io.plain_files import open_below
 from ccdcore.quantities import WATCHED, label_of, shown_in
 from ccdcore.text import number_of, uncertainty_text, unit_text, value_text
-from db.frames.listing import list_frames
 from db.judgements.notes import JudgementLine, lines_of_run, notes_that_hold
 from db.runs.inputs import UsedFrame, run_inputs
 from db.runs.lacks import LackRow, run_lacks
@@ -43,14 +40,6 @@ def text(value: object) -> str:
     return escape(_PUNCTUATION.sub(r"\\\1", plain), quote=False)
 
 
-def publish_report(home: Home, run_id: int) -> None:
-    """Attach the report of a run to the flow run that is under way."""
-    with home.read_session() as session:
-        run = get_run(session, run_id)
-    key = re.sub(r"[^a-z0-9]+", "-", f"report {run.instrument} {run.configuration}".lower()).strip("-")
-    create_markdown_artifact(report(home, run_id), key=key, description=f"{run.instrument} {run.night}")
-
-
 def report(home: Home, run_id: int) -> str:
     """Return the report of a run: results, pictures, masters, series, and what was left out."""
     with home.read_session() as session:
@@ -64,7 +53,7 @@ def report(home: Home, run_id: int) -> str:
         f"# {text(run.instrument)} · {run.night} · {text(run.configuration)}",
         _not_made(lacks),
         _results(measured, verdicts),
-        *_pictures(home, run_id),
+        *_pictures(home, run_id, web_url(home.settings)),
         _masters(home, masters),
         _left_out(inputs, lacks),
         _said([*said, *notes]),
@@ -141,12 +130,20 @@ def _counts(details: Mapping[str, int]) -> str:
     return f"{details['n_bias']} biases, {details['n_flat']} flats in {pairs}"
 
 
-def _pictures(home: Home, run_id: int) -> list[str]:
+def _pictures(home: Home, run_id: int, pages: str | None) -> list[str]:
+    """Return the pictures, small, so that they are seen where no pages run; each leads to the whole one on the pages.
+
+    The pages let no other site show what is theirs.
+    """
     pictures = []
-    for name, path in titled_pictures(home, run_id):
+    for title, path in titled_pictures(home, run_id):
+        name = text(title)
         with open_below(home.path, path.relative_to(home.path)) as picture:
-            data = base64.b64encode(picture.read()).decode()
-        pictures.append(f"### {text(name)}\n\n![{text(name)}](data:image/png;base64,{data})")
+            small = thumbnail(picture.read())
+        shown = f"![{name}](data:image/png;base64,{base64.b64encode(small).decode()})" if small else "cannot be read"
+        if small and pages:
+            shown = f"[{shown}]({pages}/runs/{run_id}/pictures/{quote(path.name)})"
+        pictures.append(f"### {name}\n\n{shown}")
     return pictures
 
 
@@ -197,7 +194,7 @@ def _left_out(inputs: Sequence[UsedFrame], lacks: Sequence[LackRow]) -> str:
     ]
     if not rows:
         return ""
-    return "\n\n".join(["## Left out", _table(["file", "as", "reason"], rows[:MOST_ROWS]), _more(len(rows))])
+    return "\n\n".join(["## Left out", _table(["file", "as", "reason"], rows[:MOST_ROWS]), more(len(rows))])
 
 
 def _said(lines: Sequence[JudgementLine]) -> str:
@@ -209,7 +206,7 @@ def _said(lines: Sequence[JudgementLine]) -> str:
     if not rows:
         return ""
     header = ["of", "", "UTC", "by", "words"]
-    return "\n\n".join(["## What people said", _table(header, rows[:MOST_ROWS]), _more(len(rows))])
+    return "\n\n".join(["## What people said", _table(header, rows[:MOST_ROWS]), more(len(rows))])
 
 
 def _series(inputs: Sequence[UsedFrame]) -> str:
@@ -221,10 +218,10 @@ def _series(inputs: Sequence[UsedFrame]) -> str:
         [
             "## Series",
             _table(["file", "type", "UTC", "exposure (s)"], taken[:MOST_ROWS]),
-            _more(len(taken)),
+            more(len(taken)),
             "### Statistics (ADU)",
             _table(["file", "amplifier", "min", "max", "median", "level", "noise"], counted[:MOST_ROWS]),
-            _more(len(counted)),
+            more(len(counted)),
         ]
     )
 
@@ -243,21 +240,6 @@ def _statistics(of: FrameStatistics) -> list[str]:
     return [text(of.amplifier), *numbers.split()]
 
 
-def _more(n_rows: int) -> str:
+def more(n_rows: int) -> str:
+    """Return how many rows there are that a table does not show; nothing where it shows all."""
     return f"… and {n_rows - MOST_ROWS} more rows" if n_rows > MOST_ROWS else ""
-
-
-def publish_registration(home: Home, *, since: datetime) -> None:
-    """Attach to the flow run that is under way what the frames registered since a time were taken for, and why."""
-    with home.read_session() as session:
-        frames = [one for one in list_frames(session) if one.registered_at >= since]
-    if not frames:
-        return
-    lines = [
-        f"* {text(Path(one.paths[0]).name if one.paths else one.sha256[:12])}: **{one.frame_type}** of "
-        f"{text(one.instrument)}, by {text(one.frame_type_reason)}"
-        for one in frames[:MOST_ROWS]
-    ]
-    title = f"# {len(frames)} new frame{'s'[: len(frames) != 1]}"
-    content = "\n\n".join([title, "\n".join(lines), _more(len(frames))])
-    create_markdown_artifact(content, key="registered-frames")

@@ -11,7 +11,7 @@ from db.runs.lacks import record_lack
 from db.runs.masters import record_master
 from db.runs.measurements import record_measurements
 from flows.home.home import Home, open_home
-from flows.orchestration.findings import OnRecord
+from flows.orchestration.shown.findings import OnRecord
 from tests.support.on_record import add_frame, begin_run, gain, hash_of, master, set_of
 
 

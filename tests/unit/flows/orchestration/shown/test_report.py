@@ -17,8 +17,9 @@ from db.runs.masters import record_master
 from db.runs.measurements import record_measurements
 from flows.home.home import Home, open_home
 from flows.home.output_paths import picture_path
-from flows.orchestration import report as artifacts
-from flows.orchestration.report import MOST_ROWS, publish_registration, report, summary, text
+from flows.orchestration.shown import artifacts
+from flows.orchestration.shown.artifacts import publish_registration
+from flows.orchestration.shown.report import MOST_ROWS, report, summary, text
 from tests.support.on_record import NOON, add_frame, begin_run, gain, hash_of, master, set_of
 
 HOSTILE = [
