@@ -93,8 +93,9 @@ class Chain:
 
     @property
     def _links(self) -> Links:
-        # Not `wait_for`: that would keep a task from running whose predecessor's product failed.
-        return {} if self._last is None else {"after": {TaskRunResult(id=self._last)}}
+        # Of a parameter, for Prefect knows no others; not `wait_for`: that would keep a task from running whose
+        # predecessor's product failed.
+        return {} if self._last is None else {"run_id": {TaskRunResult(id=self._last)}}
 
 
 Start: TypeAlias = Callable[[StepTask, dict[str, object], Links], tuple[UUID, Callable[[], object]]]

@@ -299,7 +299,8 @@ def test_retry_in_the_prefect_ui_makes_a_failed_run_again_once_the_cause_is_gone
     in_the_way.parent.mkdir(exist_ok=True)
     in_the_way.write_text("no folder")
     land(service, "retried", seed=80)
-    assert wait_for(lambda: [run for run in service.runs("retried") if run.outcome], seconds=LONG), service.said()
+    ended = wait_for(lambda: [run for run in service.runs("retried") if run.outcome != "running"], seconds=LONG)
+    assert ended, service.said()
     (failed,) = service.runs("retried")
     assert failed.outcome == "failed", failed
     flow_run = f"/flow_runs/{failed.flow_run_id}"
@@ -330,7 +331,6 @@ def test_runs_by_hand_with_wrong_parameters_say_so(service: Service) -> None:
         message = service.prefect("GET", path)["state"]["message"]
         assert message.startswith(words)
         assert "\n" not in message
-        assert words in ccdwatch(service.home, "status").stdout
 
 
 def test_lost_deployments_and_an_edited_recipe_hold_nothing_up(service: Service) -> None:
