@@ -175,7 +175,7 @@ def test_process_works_through_the_service_beside_it(service: Service, by_hand: 
     of_run = {"artifacts": {"flow_run_id": {"any_": [flow_run_id]}}}
     shown_with_it = {one["key"]: one for one in service.prefect("POST", "/artifacts/filter", of_run)}
     of = "by-hand-bin1x1"
-    assert {f"{name}-{of}" for name in ("report", "results", "pages", "master-bias", "master-flat")} <= set(
+    assert {f"{name}-{of}" for name in ("report", "results", "pages", "master-bias", "master-flat-v")} <= set(
         shown_with_it
     )
     report = shown_with_it[f"report-{of}"]
