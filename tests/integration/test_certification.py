@@ -13,7 +13,7 @@ from flows.calibration.steps import STEPS
 from flows.commands.process import process
 from flows.home.home import Home, open_home
 from flows.home.processes import now
-from flows.orchestration.shown.report import report
+from flows.orchestration.shown.report import report, text
 from tests.support.simulate import SeriesTruth, simple_night
 
 NIGHTS = tuple(date(2022, 9, day) for day in (19, 20, 21))
@@ -128,7 +128,7 @@ def test_what_changed_since_the_master_in_force_is_told_in_remark_and_report(tmp
     assert flat["remark"].endswith(f"(master {before['master_id']})")
     with home.read_session() as session:
         run_id = next(one.run_id for one in list_masters(session, kind="flat") if one.night == NIGHTS[1])
-    assert told in report(home, run_id)
+    assert text(told) in report(home, run_id)
 
 
 def test_a_champion_whose_file_is_gone_is_told_and_costs_nothing(tmp_path: Path) -> None:
