@@ -148,6 +148,7 @@ def test_a_pixel_is_told_by_all_planes(shown: Shown) -> None:
         "x": 5,
         "y": 7,
         "value": pytest.approx(float(value)),
+        "residual": pytest.approx(0, abs=0.1),
         "uncertainty": pytest.approx(float(uncertainty)),
         "combined": int(n_used),
         "mask": [],
