@@ -183,7 +183,7 @@ def test_process_works_through_the_service_beside_it(service: Service, by_hand: 
     assert len(report["data"]) < 300_000
     linked = graph(service, flow_run_id)
     assert len(linked) == len(STEPS)
-    assert [len(before) for before in linked.values()] == [0] + [1] * (len(STEPS) - 1)
+    assert [set(before) for before in linked.values()] == [set(), *({one} for one in list(linked)[:-1])]
     pictures = re.findall(r"!\[[^]]*\]\(([^)]*)\)", report["data"])
     assert len(pictures) == 9
     for picture in pictures:
@@ -318,7 +318,6 @@ def test_retry_in_the_prefect_ui_makes_a_failed_run_again_once_the_cause_is_gone
 
 def test_runs_by_hand_with_wrong_parameters_say_so(service: Service) -> None:
     deployment = service.prefect("GET", "/deployments/name/calibrate/ccdwatch")
-    assert all(one.get("description") for one in deployment["parameter_openapi_schema"]["properties"].values())
     ask = f"/deployments/{deployment['id']}/create_flow_run"
     refused = service.ask("POST", ask, {"parameters": {"set_id": "abc"}})
     assert refused.is_client_error
