@@ -26,8 +26,8 @@ _QUIET = (
 @contextmanager
 def running_site(home: Path) -> Iterator[str]:
     """Show the pages of a home; yield their address."""
-    port, stop = free_port(), Event()
-    server = Thread(target=show, args=(open_home(home), "127.0.0.1", port, stop))
+    opened, port, stop = open_home(home), free_port(), Event()
+    server = Thread(target=show, args=(opened, "127.0.0.1", port, stop))
     server.start()
     try:
         address = f"http://127.0.0.1:{port}"
@@ -36,6 +36,7 @@ def running_site(home: Path) -> Iterator[str]:
     finally:
         stop.set()
         server.join(timeout=30)
+        opened.engine.dispose()
     assert not server.is_alive()
 
 
