@@ -334,7 +334,7 @@ def send_back(
     After ``most`` tries it is put into quarantine instead; without such a limit it was no try. Nor is a claim that ran
     out: whatever ended its owner, it was not known to be this file.
     """
-    tries = File.tries + (most is not None)
+    tries = File.tries + int(most is not None)
     is_last = false() if most is None else tries >= most
     given_up = f"given up after {most} tries; {reason}; when the cause is gone, type ccdwatch retry file:{file_id}"
     return _end_claim(

@@ -19,6 +19,8 @@ from flows.orchestration.shown.report import MOST_ROWS, report
 from tests.support.on_record import add_frame, begin_run, gain, hash_of, master, set_of
 
 Made = list[tuple[str, Any]]
+DETAILS = {"n_bias": 2, "n_flat": 0, "n_flat_pairs": 0, "notes": []}
+STATISTICS = {"mean": 300.0, "median": 300.1, "std": 3.0, "mad": 2.9}
 
 
 @pytest.fixture
@@ -48,8 +50,8 @@ def on_record(tmp_path: Path, *, public_url: str | None, n_left_out: int = 1) ->
             NewInput("flat", hash_of(f"f{n}"), f"/data/f{n}.fits", excluded="a <cloud>") for n in range(n_left_out)
         ]
         record_inputs(session, run_id=run_id, inputs=inputs)
-        record_measurements(session, run_id=run_id, measurements=[gain(1.932, uncertainty=0.0022)])
-        record_master(session, run_id=run_id, master=master())
+        record_measurements(session, run_id=run_id, measurements=[gain(1.932, uncertainty=0.0022, details=DETAILS)])
+        record_master(session, run_id=run_id, master=master(statistics=STATISTICS))
     return home, run_id
 
 
