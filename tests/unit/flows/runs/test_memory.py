@@ -12,7 +12,8 @@ from ccdcore.headers.instrument import FrameType
 from db.runs.runs import RunRow, get_run
 from db.schema.models import Outcome
 from flows.calibration.engine import recording_failure, run_locally
-from flows.health import condition as health
+from flows.health.condition import condition
+from flows.health.state import health
 from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.products.cleanup import give_up
@@ -160,7 +161,7 @@ def test_a_run_that_was_killed_twice_for_memory_is_told_and_not_repeated(
     assert str(allowance()) in words
     assert f"type ccdwatch retry run:{run.id}" in words
     assert reconcile(home, now() + timedelta(days=30))[0] == []
-    assert [one["message"] for one in health.health(home).as_dict()["failed_runs"]] == [words]
+    assert [one["message"] for one in health(home).as_dict()["failed_runs"]] == [words]
 
 
 def test_a_run_that_was_asked_for_again_is_made_again(home: Home) -> None:
@@ -209,7 +210,7 @@ def test_a_run_that_needs_more_than_there_is_is_told_while_it_is_under_way(
     require_memory(home, run_id)
     (line,) = caplog.messages
     assert line.startswith(f"run:{run_id} (m2-ml 2022-09-19) may be killed: a run on frames of 4000000.0 megapixels")
-    (told,) = [one for one in health.condition(home).findings if "may be killed" in one]
+    (told,) = [one for one in condition(home).findings if "may be killed" in one]
     assert told.removeprefix(f"run:{run_id} may be killed: ") == too_little(HUGE[0] * HUGE[1], allowance(os.getpid()))
 
 
@@ -217,4 +218,4 @@ def test_of_a_run_that_has_memory_enough_nothing_is_said(home: Home, caplog: pyt
     record(home, SMALL)
     require_memory(home, begin(home, next_plan(home)))
     assert caplog.messages == []
-    assert not any("may be killed" in one for one in health.condition(home).findings)
+    assert not any("may be killed" in one for one in condition(home).findings)
