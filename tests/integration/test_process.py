@@ -758,7 +758,7 @@ def test_a_file_is_read_again_by_its_id(place: Place) -> None:
     [("12", "12 is no id of a file or a run"), ("run:7", "nothing on record here is run:7"), ("file:9", "is file:9")],
 )
 def test_an_id_that_names_nothing(place: Place, identifier: str, said: str) -> None:
-    simple_night(place.frames)
+    open_home(place.home).engine.dispose()
     answer = ccdwatch("retry", identifier, "--home", place.home)
     assert answer.status == 2
     assert said in answer.err
