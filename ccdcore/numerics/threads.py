@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -15,6 +17,8 @@ _LEAST_PIXELS = 2**18
 
 def of_parts(work: Callable[[T], R], parts: Iterable[T], *, n_pixels: int) -> Iterator[R]:
     """Yield what is made of each part of an image, in their order.
+
+    One part a processor is begun beyond those that were asked for: what is made takes memory until it is taken.
 
     Parameters
     ----------
@@ -28,5 +32,12 @@ def of_parts(work: Callable[[T], R], parts: Iterable[T], *, n_pixels: int) -> It
     if n_pixels < _LEAST_PIXELS:
         yield from map(work, parts)
         return
-    with ThreadPoolExecutor() as pool:
-        yield from pool.map(work, parts)
+    n_threads = os.cpu_count() or 1
+    begun: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(n_threads) as pool:
+        for part in parts:
+            begun.append(pool.submit(work, part))
+            if len(begun) > n_threads:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()

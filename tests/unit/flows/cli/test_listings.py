@@ -208,8 +208,6 @@ def test_the_tab_key_knows_instruments_and_quantities(history: Path, tmp_path: P
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_are_given_what_they_need(shell: str) -> None:
     environment = {**os.environ, "_CCDWATCH_COMPLETE": f"{shell}_source"}
-    if shell == "bash" and not Path("/bin/bash").exists():
-        pytest.skip("no bash on this machine")
     command = Path(sys.executable).with_name("ccdwatch")
     done = subprocess.run([command], env=environment, capture_output=True, text=True, check=True)
     assert "_CCDWATCH_COMPLETE" in done.stdout
