@@ -11,6 +11,7 @@ import pytest
 import schemathesis
 from astropy.nddata import CCDData
 from astropy.table import QTable
+from axe_playwright_python.sync_playwright import Axe
 from hypothesis import HealthCheck, given, settings
 from playwright.sync_api import Browser
 
@@ -275,7 +276,7 @@ def test_every_page_shows_and_every_link_leads_somewhere(visit: Visit, night: st
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_rules_of_accessibility_are_kept(browser: Browser, night: str, site: str, scheme: Any) -> None:
-    rules = pytest.importorskip("axe_playwright_python.sync_playwright", reason="make setup installs it").Axe()
+    rules = Axe()
     context = browser.new_context(color_scheme=scheme, viewport={"width": 1400, "height": 1000})
     page = context.new_page()
     faults = []
