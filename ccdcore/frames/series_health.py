@@ -32,7 +32,8 @@ _FEWEST = 3
 
 _SATURATED_FRACTION = 0.01
 _NEGATIVE, _BELOW_ZERO_ADU = 1e-3, 300.0
-_TEMPERATURE_K = 5.0
+TOLERANCE_K = 5.0
+"""Flats so far from the others in kelvin, or their biases, do not belong to them: level, pattern and gain follow."""
 
 _BIAS_DRIFT_ADU = 5.0
 """Bias levels drift by this much from night to night."""
@@ -214,12 +215,12 @@ def _of_other_temperature(frames: Sequence[SeriesFrame]) -> Reasons:
     for frame_type in FrameType:
         of_type = _of_type(frames, frame_type)
         known = {one.sha256: t for one in of_type if (t := deciding_temperature(one.info)) is not None}
-        groups = temperature_groups(of_type, _TEMPERATURE_K)
+        groups = temperature_groups(of_type, TOLERANCE_K)
         few = {one.sha256 for group in groups if len(group) < _FEWEST for one in group}
         if len(known) < _FEWEST:
             continue
         usual = median_low(known.values())
-        far = {sha256: value for sha256, value in known.items() if abs(value - usual) > _TEMPERATURE_K}
+        far = {sha256: value for sha256, value in known.items() if abs(value - usual) > TOLERANCE_K}
         if frame_type is not FrameType.FLAT:  # enough of one temperature make a master of their own
             far = {sha256: far[sha256] for sha256 in far.keys() & few}
         if len(far) < len(known) / 2:
@@ -238,7 +239,7 @@ def temperature_gap(biases: Iterable[SeriesFrame], frames: Iterable[SeriesFrame]
         for some in (biases, frames)
         if (known := [t for frame in some if (t := frame.info.ccd_temperature_c) is not None])
     ]
-    if len(middle) < 2 or abs(middle[0] - middle[1]) <= _TEMPERATURE_K:
+    if len(middle) < 2 or abs(middle[0] - middle[1]) <= TOLERANCE_K:
         return None
     return f"detector at {middle[0]:.1f} °C in the biases, at {middle[1]:.1f} °C in the other frames"
 

@@ -28,10 +28,14 @@ def in_its_configuration(
     one window to the next only much different ones do.
     """
     window = {"window_first_night": window_first_night, "window_nights": window_nights}
-    return _of_its_shape(session, _of_its_mode(session, info, window), shape, window)
+    return _of_its_shape(session, in_its_mode(session, info, window), shape, window)
 
 
-def _of_its_mode(session: Session, info: ExposureInfo, window: Mapping[str, object]) -> ExposureInfo:
+def in_its_mode(session: Session, info: ExposureInfo, window: Mapping[str, object]) -> ExposureInfo:
+    """Return what is known of a frame; its configuration tells camera and mode where others have the plain name.
+
+    ``window`` is the ``window_first_night`` of its set, and its ``window_nights``.
+    """
     own = Sign.of(info)
     named = own.configuration(info.configuration)
     if named == info.configuration:

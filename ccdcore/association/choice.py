@@ -1,0 +1,202 @@
+"""The choice: of the masters that pass in all rules the one that adds least to the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from math import inf
+
+from ccdcore.association.facts import KINDS, Detector, Kind, MasterFacts, Subject
+from ccdcore.association.price import QUALITY, Light, Price, age_days, price_of, quality_of
+from ccdcore.association.rules import RuleResult, Tolerances, rules_for, suits
+from ccdcore.association.wander import Wander
+from ccdcore.association.window import cut_for
+from ccdcore.cards.sections import Section
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A master that was thought of for a frame.
+
+    Parameters
+    ----------
+    subject : Subject
+        The frame.
+    master : MasterFacts
+        The master.
+    tolerances : Tolerances
+        By which it was judged.
+    passes : bool
+        Whether it passes in all rules.
+    price : Price or None
+        What it would add; None where it does not pass, or its noise is not on record.
+    """
+
+    subject: Subject
+    master: MasterFacts
+    tolerances: Tolerances
+    passes: bool
+    price: Price | None = None
+
+    @property
+    def rules(self) -> tuple[RuleResult, ...]:
+        """What each rule says."""
+        return tuple(rules_for(self.subject, self.master, self.tolerances))
+
+    @property
+    def failed(self) -> tuple[RuleResult, ...]:
+        """The rules in which it does not pass."""
+        return tuple(one for one in self.rules if not one.passes)
+
+    @property
+    def rank(self) -> tuple[float, float, int]:
+        """What it adds, in electrons; then its age in days, and its number: the least is the best."""
+        total = inf if self.price is None else self.price.total_e
+        return total, age_days(self.subject, self.master), self.master.master_id
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The best master of a kind for a frame.
+
+    Parameters
+    ----------
+    kind : str
+        What it corrects for: ``bias``, ``dark``, ``flat`` or ``mask``.
+    master : MasterFacts
+        Which one it is; its ``kind`` may be ``darkrate``.
+    price : Price or None
+        What it adds; None where its noise is not on record.
+    quality : int or None
+        0 to 3 (`ccdcore.association.price.quality_of`); None without a price.
+    frame_noise_e : float
+        Noise of a normal pixel of the frame itself, in electrons.
+    cut : Section or None
+        The part of it, in its pixels, that the frame is of; None where that is all of it.
+    """
+
+    kind: Kind
+    master: MasterFacts
+    price: Price | None
+    quality: int | None
+    frame_noise_e: float
+    cut: Section | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A kind of master that there is none of for a frame, and why."""
+
+    kind: Kind
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Which masters suit a frame.
+
+    Parameters
+    ----------
+    subject : Subject
+        The frame.
+    choices : tuple of Choice
+        The best of each kind, in the order in which a frame is corrected.
+    candidates : tuple of Candidate
+        All that were thought of, by kind; of each those that pass in front, the best first.
+    missing : tuple of Missing
+        The kinds that there is no choice of.
+    remarks : tuple of str
+        What the prices were reckoned from that was not measured, in words.
+    """
+
+    subject: Subject
+    choices: tuple[Choice, ...]
+    candidates: tuple[Candidate, ...]
+    missing: tuple[Missing, ...]
+    remarks: tuple[str, ...] = field(default=())
+
+    def choice(self, kind: Kind) -> Choice | None:
+        """Return the best of a kind; None where there is none."""
+        return next((one for one in self.choices if one.kind == kind), None)
+
+    def reason(self, kind: Kind) -> str | None:
+        """Return why there is none of a kind; None where there is one, or it was not asked for."""
+        return next((one.reason for one in self.missing if one.kind == kind), None)
+
+
+def choose(
+    subject: Subject,
+    masters: Iterable[MasterFacts],
+    *,
+    detector: Detector,
+    wander_of: Callable[[MasterFacts], Wander],
+    tolerances: Tolerances,
+    kinds: Sequence[Kind] = KINDS,
+    limits: Sequence[float] = QUALITY,
+) -> Answer:
+    """Return which masters suit a frame, and why no others.
+
+    Parameters
+    ----------
+    subject : Subject
+        The frame.
+    masters : iterable of MasterFacts
+        All that are thought of, in any order.
+    detector : Detector
+        Gain and read noise for the prices.
+    wander_of : callable
+        How far masters of the purpose of one wander.
+    tolerances : Tolerances
+        How far temperatures may be apart.
+    kinds : sequence of str
+        What it is to be corrected for.
+    limits : sequence of float
+        Of the qualities, as parts of the frame's own noise.
+    """
+    of_kind: dict[Kind, list[MasterFacts]] = {kind: [] for kind in KINDS}
+    for one in masters:
+        of_kind[one.corrects].append(one)
+    light = Light.of(subject, detector, _bias_level(subject, of_kind["bias"], tolerances))
+    choices, missing, candidates = [], [], []
+    for kind in kinds:
+        found = [
+            Candidate(subject, one, tolerances, True, price_of(subject, one, light, detector, wander_of(one)))
+            if suits(subject, one, tolerances)
+            else Candidate(subject, one, tolerances, False)
+            for one in of_kind[kind]
+        ]
+        found.sort(key=lambda one: (not one.passes, *one.rank))
+        candidates += found
+        if found and found[0].passes:
+            choices.append(_choice(kind, found[0], light, limits))
+        else:
+            missing.append(Missing(kind, _why_none(kind, subject, found)))
+    return Answer(subject, tuple(choices), tuple(candidates), tuple(missing))
+
+
+def _choice(kind: Kind, best: Candidate, light: Light, limits: Sequence[float]) -> Choice:
+    quality = None if best.price is None else quality_of(best.price, light, limits)
+    return Choice(kind, best.master, best.price, quality, light.noise_e, cut_for(best.subject, best.master))
+
+
+def _bias_level(subject: Subject, biases: Sequence[MasterFacts], tolerances: Tolerances) -> float | None:
+    """Return the level in ADU of the nearest bias in time; of one that does not suit where none does."""
+    names = subject.configuration, subject.whole
+    alike = [one for one in biases if one.level is not None and one.configuration in names]
+    suited = [one for one in alike if suits(subject, one, tolerances)]
+    nearest = min(suited or alike, key=lambda one: (age_days(subject, one), one.master_id), default=None)
+    return None if nearest is None else nearest.level
+
+
+def _why_none(kind: Kind, subject: Subject, found: Sequence[Candidate]) -> str:
+    """Say in which rules the nearest fails: that which fails in fewest, of several the nearest in time."""
+    if not found:
+        return f"no master {kind} of {subject.instrument} is on record"
+    nearest = min(found, key=lambda one: (len(one.failed), *one.rank))
+    said = [f"{one.rule}: {_text(one.frame)} of the frame, {_text(one.master)} there" for one in nearest.failed]
+    which = f"master {nearest.master.master_id} of {nearest.master.at:%Y-%m-%d}"
+    return f"no master {kind} suits: the nearest, {which}, fails in {'; '.join(said)}"
+
+
+def _text(value: str | float | None) -> str:
+    return "unknown" if value is None else f"{value:g}" if isinstance(value, float) else value

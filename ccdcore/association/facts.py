@@ -1,0 +1,162 @@
+"""What is known of a frame that is to be calibrated, of its detector, and of a master."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias, get_args
+
+from ccdcore.cards.sections import Section
+
+Kind: TypeAlias = Literal["bias", "dark", "flat", "mask"]
+"""What a frame is corrected for; darks of one exposure and rates of the dark signal are both of kind ``dark``."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""In the order in which a frame is corrected."""
+
+Span: TypeAlias = tuple[datetime | None, datetime | None]
+"""When an entry of an instrument begins and ceases to hold; None for no end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A frame that is to be calibrated; None for what is not known.
+
+    Parameters
+    ----------
+    name : str
+        How it is called: its path, or an id.
+    instrument, configuration : str
+        Its camera and how it was read out.
+    whole, window : str or None, Section or None
+        Of a frame of a part of the detector: how the whole is called when it is read out so, and which part it is.
+    at : datetime or None
+        When it was taken.
+    exposure_s : float or None
+        Its exposure in seconds.
+    filter : str or None
+        Its filter.
+    temperature_c : float or None
+        That of its detector in °C, the set point where it decides (`ccdcore.frames.groups.deciding_temperature`).
+    shape : tuple of int or None
+        Rows and columns.
+    amplifiers : tuple of str or None
+        Name and data section of each: ``1 [1:2048,1:2048]``.
+    level_adu : float or None
+        Median of its pixels above their overscan, in ADU, mean of the amplifiers; without overscan the bias is in it.
+    lowest_adu : float or None
+        Likewise its lowest pixel, above which there is light at most.
+    entry : tuple of datetime or None
+        The span in which the entry of the instrument holds that holds at its time.
+    """
+
+    name: str
+    instrument: str
+    configuration: str
+    whole: str | None = None
+    window: Section | None = None
+    at: datetime | None = None
+    exposure_s: float | None = None
+    filter: str | None = None
+    temperature_c: float | None = None
+    shape: tuple[int, int] | None = None
+    amplifiers: tuple[str, ...] | None = None
+    level_adu: float | None = None
+    lowest_adu: float | None = None
+    entry: Span = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """What was measured of the detector of a frame, mean of its amplifiers; None where nothing was.
+
+    Parameters
+    ----------
+    gain_e_per_adu, read_noise_e : float or None
+        In electrons per ADU, and electrons RMS.
+    """
+
+    gain_e_per_adu: float | None = None
+    read_noise_e: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MasterFacts:
+    """A master on record, as far as a choice needs to know it.
+
+    Parameters
+    ----------
+    master_id : int
+        Its number.
+    kind : str
+        ``bias``, ``dark``, ``darkrate``, ``flat`` or ``mask``.
+    instrument, configuration, filter
+        The camera and how it was read out; the filter of flats.
+    exposure_s : float or None
+        Of a dark, in seconds.
+    temperature_c : float or None
+        The temperature in °C that its group goes by; of flats that of their detector.
+    at : datetime
+        When its first frame was taken.
+    path, sha256, unit : str
+        Its file, relative to the home; and the unit of its pixels: ``adu``, ``adu/s``, or empty.
+    n_combined : int
+        Frames in it.
+    verdict : str
+        What its check said.
+    is_marked_bad, is_certified : bool
+        Whether somebody marked it bad; whether it was let take the place of the one in force.
+    why_not : str or None
+        Why it was not certified, or is marked bad.
+    entry : tuple of datetime or None
+        The span in which the entry of the instrument holds that holds at its time.
+    shape : tuple of int or None
+        Rows and columns.
+    amplifiers : tuple of str or None
+        Name and data section of each.
+    uncertainty : float or None
+        1-σ of a normal pixel (the median), in its unit.
+    level : float or None
+        Median of its pixels, in its unit.
+    """
+
+    master_id: int
+    kind: str
+    instrument: str
+    configuration: str
+    filter: str | None
+    exposure_s: float | None
+    temperature_c: float | None
+    at: datetime
+    path: str = ""
+    sha256: str = ""
+    unit: str = "adu"
+    n_combined: int = 1
+    verdict: str = "ok"
+    is_marked_bad: bool = False
+    is_certified: bool = True
+    why_not: str | None = None
+    entry: Span = (None, None)
+    shape: tuple[int, int] | None = None
+    amplifiers: tuple[str, ...] | None = None
+    uncertainty: float | None = None
+    level: float | None = None
+
+    @property
+    def corrects(self) -> Kind:
+        """What it corrects for."""
+        return "dark" if self.kind == "darkrate" else self.kind  # type: ignore[return-value]
+
+
+def amplifier_text(name: str, section: str) -> str:
+    """Return how a subject and a master name an amplifier: ``1 [1:2048,1:2048]``."""
+    return f"{name} {section}"
+
+
+def name_of_amplifier(text: str) -> str:
+    """Return the name alone."""
+    return text.rpartition(" ")[0]
+
+
+def section_of_amplifier(text: str) -> Section:
+    """Return the data section alone."""
+    return Section.parse(text.rpartition(" ")[2])

@@ -1,0 +1,1 @@
+"""Which masters on record suit a frame, and what they would add to it."""
