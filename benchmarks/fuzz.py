@@ -36,7 +36,8 @@ PLAIN = 0.4
 
 MOST_SIGMA, MOST_RELATIVE = 4.0, 0.03
 UNFLAGGED, NUMBERS = 0.98, 0.95
-BATCH = 100
+BATCH = 50
+"""Nights that share a home: what each costs grows with what is on record."""
 NATURAL = ("at least",)
 """Words of what is left out of a night because it is short, which is no alarm."""
 
@@ -263,7 +264,8 @@ def main() -> int:
     numbers = range(wanted.first, wanted.first + wanted.nights)
     began = time.monotonic()
     batches = [list(numbers[k : k + BATCH]) for k in range(0, len(numbers), BATCH)]
-    with Progress(transient=True) as progress, ProcessPoolExecutor(os.cpu_count()) as pool:
+    # A home waits for the disk a quarter of its time: as many again fill the processors.
+    with Progress(transient=True) as progress, ProcessPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
         task = progress.add_task("nights", total=len(batches))
         verdicts = []
         for some in pool.map(batch, batches, [wanted.seed] * len(batches)):

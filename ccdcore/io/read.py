@@ -136,14 +136,17 @@ def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrumen
     return _describe(path, mosaic, instruments, blemishes)
 
 
-def read_cards(path: Path, file: io.BufferedReader) -> Cards:
-    """Return the cards of a frame whose file is open, as of `FrameHeader`; the file is closed.
+def read_cards(path: str | os.PathLike[str], file: io.BufferedReader | None = None) -> Cards:
+    """Return the cards of a frame, as of `FrameHeader`, without asking what they mean.
+
+    A ``file`` that is open already is read in place of what the path leads to, and closed.
 
     Raises
     ------
     FrameReadError
         As `read_header`.
     """
+    path = Path(path)
     with opened(path, file) as (stream, blemishes):
         return _mosaic(path, stream, blemishes).cards
 

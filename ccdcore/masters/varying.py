@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ccdcore.cards.values import Cards, RepeatedCard, number
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.frames.series import in_time_order
-from ccdcore.io.read import read_header
+from ccdcore.io.read import read_cards
 from ccdcore.reduction.master import Master
 from ccdcore.reduction.reduce import reduce_frame
 
@@ -123,7 +123,7 @@ def parted_light(flats: Sequence[SeriesFrame], bias: Master) -> str | None:
     ordered = in_time_order(flats)
     if len(ordered) < 2 * _NEAREST:
         return None
-    parting = dict(_partings([read_header(flat.path).cards for flat in ordered], ordered))
+    parting = dict(_partings([read_cards(flat.path) for flat in ordered], ordered))
     shapes: dict[int, Image] = {}
     for groups, keywords in sorted(parting.items(), key=lambda item: not _is_of_filters(item[1])):
         for one, two in combinations(groups, 2):

@@ -9,7 +9,7 @@ from pathlib import Path
 from ccdcore.cards.electron_multiplication import excess_noise
 from ccdcore.frames.frame import Frame, SeriesFrame
 from ccdcore.headers.identify import NO_ADU
-from ccdcore.io.read import read_header
+from ccdcore.io.read import read_cards
 from ccdcore.noise.exposures import Image
 from ccdcore.photon_transfer.result import PhotonTransfer
 
@@ -42,5 +42,5 @@ def _excess_noise(flats: Sequence[Image]) -> str | None:
     for image in flats:
         path = image.path if isinstance(image, Frame | SeriesFrame) else image
         if isinstance(path, str | Path) and Path(path).exists():
-            return excess_noise(read_header(path).cards)
+            return excess_noise(read_cards(path))
     return None

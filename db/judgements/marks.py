@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Select, and_, func, or_, select
@@ -75,6 +76,7 @@ def marks(session: Session, kind: Markable, key: int | None = None) -> dict[int,
     return {of: Mark(*rest) for of, *rest in session.execute(query)}
 
 
+@cache
 def marked_bad(kind: Markable) -> Select[int]:
     """Return, as a query, the ids of what is marked bad: used for nothing, and in no trend."""
     last = _last_words(kind)
@@ -89,6 +91,7 @@ def lines_that_hold(kind: Markable) -> Select[int, int]:
 _TAKEN_BACK = select(Judgement.takes_back_id).where(Judgement.takes_back_id.is_not(None))
 
 
+@cache
 def _last_words(kind: Markable) -> Any:
     lines = lines_that_hold(kind).subquery()
     key, judgement_id = lines.c

@@ -21,7 +21,7 @@ from ccdcore.frames.groups import FrameGroup, is_of_exposure, unknown_temperatur
 from ccdcore.frames.imstat import imstat
 from ccdcore.frames.series import stand_in_note
 from ccdcore.headers.instrument import FrameType
-from ccdcore.io.read import read_header
+from ccdcore.io.read import read_cards
 from ccdcore.io.write import appearing
 from ccdcore.masters.check import check_master
 from ccdcore.masters.file import MeasuredAmplifier, mask_hdulist, master_hdulist
@@ -232,7 +232,7 @@ def _cards(run: RunRow, frames: Sequence[SeriesFrame], filter_name: str | None) 
     """Return what the headers of the frames agree in, and where the master comes from."""
     temperatures = [t for frame in frames if (t := frame.info.ccd_temperature_c) is not None]
     of_frames = {"INSTRUME": run.instrument, "FILTER": filter_name} | common_cards(
-        read_header(frame.path).cards for frame in frames
+        read_cards(frame.path) for frame in frames
     )
     return of_frames | {
         "CCD-TEMP": (fmean(temperatures) if temperatures else None, "[degC] mean of the frames"),
