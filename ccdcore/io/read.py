@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +28,9 @@ from ccdcore.io.mosaic import Mosaic, find_mosaic
 from ccdcore.io.plain_files import file_errors, file_sha256
 from ccdcore.io.stream import _verify_checksums, opened
 from ccdcore.io.structure import Blemishes
+from ccdcore.numerics.pixel_values import are_bytes_swapped
 
-if TYPE_CHECKING:
-    pass
-
+_LOOK_PIXELS = 2**18
 _FIRST_YEAR = 2000  # of files: archives give some of them dates long ago
 
 
@@ -105,13 +104,17 @@ def measure_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrum
     Raises
     ------
     FrameReadError
-        As of `read_frame`.
+        As of `read_frame`, and if the bytes of its numbers are in the wrong order.
     InsufficientDataError
         If an amplifier has no finite pixel.
     """
     path = Path(path)
     with opened(path) as (stream, blemishes):
         mosaic, data = _decoded(path, stream, blemishes)
+    if are_bytes_swapped(data[:: max(1, data.size // _LOOK_PIXELS)]):
+        raise FrameReadError(
+            path, "its numbers make an image only with their bytes in the other order: let its program write FITS"
+        )
     with ThreadPoolExecutor(2) as pool:
         identity, content = pool.submit(pixel_sha256, data), pool.submit(file_sha256, path)
         of = _describe(path, mosaic, instruments, blemishes)

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_dilation
 
+from ccdcore.noise import neighbours
 from ccdcore.noise.frame_noise import noise_asymmetry, some_rows
 from ccdcore.noise.odd_frames import Sorted, Split, frame_levels, frame_means, sort_out
 from ccdcore.noise.pair_series import PairSeries
 from ccdcore.numerics.histogram import ClippedMoments, Histogram
-from ccdcore.numerics.pixel_values import cut_off, not_adu
-from ccdcore.numerics.robust import QUANTISATION_VARIANCE, signed_difference, sum_of_squares, summable, widening
+from ccdcore.numerics.pixel_values import cut_off, missing_number, not_adu
+from ccdcore.numerics.robust import QUANTISATION_VARIANCE, signed_difference, summable, widening
 
 _BIAS_CLIP_SIGMA = 6.0
 _CORRELATED_PIXELS = 2**20
@@ -88,30 +89,6 @@ def _two_groups(groups: Split, what: str, words: Callable[[float], str]) -> str:
     return f"the biases fall into two groups, {low} and {high}: two gain settings, read modes or cameras in one set?"
 
 
-def _neighbour_correlation(difference: npt.NDArray[Any]) -> float:
-    """Return the correlation of a pixel with its eight neighbours, added up, of an image of mean 0."""
-    image = difference.astype(np.float64)
-    pairs = [
-        (image[:, 1:], image[:, :-1]),
-        (image[1:], image[:-1]),
-        (image[1:, 1:], image[:-1, :-1]),
-        (image[1:, :-1], image[:-1, 1:]),
-    ]
-    covariance = sum(float(np.einsum("ij,ij->", one, two)) / one.size for one, two in pairs if one.size)
-    return 2 * covariance / max(sum_of_squares(image) / image.size, 1e-12)
-
-
-def _smooth_share(difference: npt.NDArray[Any]) -> float:
-    """Return which part of an image of mean 0 is smooth: what pixels share across a corner, as noise of rows is not."""
-    image = difference.astype(np.float64)
-    covariances = [
-        float(np.mean(one * two))
-        for one, two in ((image[1:, 1:], image[:-1, :-1]), (image[1:, :-1], image[:-1, 1:]))
-        if one.size
-    ]
-    return min(covariances, default=0.0) / max(float(np.mean(image**2)), 1e-12)
-
-
 @dataclass(slots=True)
 class BiasSeries(PairSeries):
     """Biases of one amplifier: the noise of each pair, and the mean image free of cosmic rays."""
@@ -122,6 +99,8 @@ class BiasSeries(PairSeries):
     _steps: list[float] = field(default_factory=list)
     _neighbours: list[float] = field(default_factory=list)
     _smooth: list[float] = field(default_factory=list)
+    _spread: list[float] = field(default_factory=list)
+    _tails: list[str | None] = field(default_factory=list)
     _values: list[Histogram] = field(default_factory=list)
     _step: float = 0.0
     _looks: list[ClippedMoments] = field(default_factory=list)
@@ -151,9 +130,11 @@ class BiasSeries(PairSeries):
         hit = _beyond(difference[rows], (kept[0], kept[-1]))
         if still is not None:
             hit |= still[rows]
-        clean = np.where(hit, 0, difference[rows] - moments.mean)
-        self._neighbours.append(_neighbour_correlation(clean))
-        self._smooth.append(_smooth_share(clean))
+        clean = np.where(hit, 0.0, difference[rows] - moments.mean)
+        self._neighbours.append(neighbours.correlation(clean))
+        self._smooth.append(neighbours.smooth_share(clean))
+        self._spread.append(neighbours.spread(clean))
+        self._tails.append(neighbours.without_tails(histogram, moments))
         return None
 
     def _take_in(
@@ -289,8 +270,15 @@ class BiasSeries(PairSeries):
     @property
     def doubts(self) -> tuple[str, ...]:
         """Why noise and level may be wrong, in words."""
-        worst = max(self._values, key=lambda values: values.cut_fraction)
-        return tuple(filter(None, [cut_off(worst.cut_fraction, worst.values[0]), self._only_two_that_differ()]))
+        worst, usual = max(self._values, key=lambda values: values.cut_fraction), self.values
+        said = (
+            cut_off(worst.cut_fraction, worst.values[0]),
+            missing_number(usual.values, usual.counts, usual.step, max(self.noise.variance, 0.0) ** 0.5),
+            neighbours.resampled(float(np.median(self._spread))),
+            self._tails[0] if all(self._tails) else None,
+            self._only_two_that_differ(),
+        )
+        return tuple(filter(None, said))
 
     def _only_two_that_differ(self) -> str | None:
         """Say how the only two biases contradict each other; of more the odd one is found."""

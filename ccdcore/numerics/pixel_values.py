@@ -37,6 +37,17 @@ _ROUNDING = 1.5
 _MULTIPLE, _ON_GRID = 1e-3, 0.75
 """How near two steps are to a whole ratio; the part of honest pixels that lie on the wider grid at least."""
 
+_HIDDEN, _MINDS = 0.3, 2.0
+"""Noise in steps that uneven ones matter for: less is hidden by them anyway."""
+
+_OFTEN, _MISSED = 0.02, 2
+"""Part of the commonest number that is often; steps from one number to the next but one."""
+
+_SCATTERS, _NO_NUMBER = 16.0, 0.3
+"""How much more numbers scatter with their bytes in the wrong order; and part of them that are then absurd."""
+
+_ABSURD = 1e12
+
 _BULK = 0.7
 _CUT_PIXELS, _CUT_FRACTION = 30, 1e-3
 """So many pixels, and so large a part of them, must have been cut off to be told."""
@@ -98,9 +109,12 @@ def _stretched(values: Values, counts: Counts) -> float:
     below = np.cumsum(counts)
     low, high = np.searchsorted(below, [0.1 * below[-1], 0.9 * below[-1]])
     middle = values[low : high + 1]
-    if middle.size < 2 * _FEWEST_VALUES or counts[low : high + 1].sum() < _DENSE * middle.size:
-        return 1.0
     gaps = np.diff(middle)
+    is_wide = gaps.size > 1 and gaps.min() > 1  # no two that are next to each other: few will do
+    if middle.size < (_FEWEST_VALUES if is_wide else 2 * _FEWEST_VALUES):
+        return 1.0
+    if counts[low : high + 1].sum() < _DENSE * middle.size:
+        return 1.0
     regular = np.abs(gaps - np.median(gaps)) <= 1  # gaps between two lights are wider
     if np.mean(regular) < 1 - 1 / _DENSE:
         return 1.0
@@ -154,6 +168,69 @@ def cut_off(fraction: float, floor: float) -> str | None:
     return (
         f"the biases are cut off at {floor:g} ADU, below which {fraction:.1%} of their pixels would be: "
         "read noise is too small and the level too high: raise the camera's offset"
+    )
+
+
+def are_bytes_swapped(pixels: npt.NDArray[Any]) -> bool:
+    """Whether the bytes of numbers were written in the wrong order.
+
+    Light is smooth: numbers scatter least from pixel to pixel with their bytes in order, floating-point ones are absurd
+    without.
+
+    Parameters
+    ----------
+    pixels : ndarray, shape (rows, columns)
+        As read; some rows will do.
+    """
+    native = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+    if native.dtype.kind == "f":
+        return bool(_absurd(native) > _NO_NUMBER and _absurd(native.byteswap()) < _RARE)
+    if native.dtype.itemsize == 1 or native.dtype.kind not in "iu" or min(native.shape) < 2:
+        return False
+    bits = native.view(f"u{native.dtype.itemsize}")
+    sign = bits.dtype.type(1 << (8 * bits.dtype.itemsize - 1))
+    if bits.itemsize == 2 and np.mean(bits[bits < bits.max()] % 256 == 0) > 1 / 2:  # 8 bits, multiplied, or as good as
+        return False
+    # As it would be without BZERO, and with it.
+    others = bits.byteswap(), (bits ^ sign).byteswap() ^ sign
+    return _scatter(bits) > _SCATTERS * min(map(_scatter, others)) > 0
+
+
+def _absurd(numbers: npt.NDArray[Any]) -> float:
+    size = np.abs(numbers)
+    return float(np.mean(~(size < _ABSURD) | ((size > 0) & (size < 1 / _ABSURD))))
+
+
+def _scatter(numbers: npt.NDArray[Any]) -> float:
+    return float(np.mean(np.abs(np.diff(numbers.astype(np.float64), axis=1))))
+
+
+def missing_number(values: Values, counts: Counts, step: float, noise: float) -> str | None:
+    """Say in words that numbers amid those that biases often have never occur, where it matters; None where not.
+
+    Parameters
+    ----------
+    values, counts : ndarray
+        The distinct values, ascending, and how often each occurs.
+    step : float
+        Their step (`grid_step`).
+    noise : float
+        Scatter of one pixel, in the same unit.
+
+    Notes
+    -----
+    A converter with missing codes, or numbers that were stretched or bent and rounded again: wider noise does not mind.
+    """
+    if step <= 0 or not _HIDDEN < noise / step < _MINDS:
+        return None
+    often = np.flatnonzero(counts >= max(_DENSE, _OFTEN * counts.max()))
+    gaps = np.diff(values[often[0] : often[-1] + 1]) / step if often.size else np.empty(0)
+    if not gaps.size or gaps.max() != _MISSED or not np.array_equal(gaps, np.rint(gaps)):
+        return None
+    missing = float(values[often[0] + int(np.argmax(gaps))] + step)
+    return (
+        f"the biases never have the number {missing:g}, though often those beside it: the converter misses codes, or "
+        f"the numbers were changed and rounded again: a read noise of {noise / step:.1f} steps is wrong by it"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import hypot
 from typing import Any
@@ -22,7 +22,6 @@ from ccdcore.numerics.robust import median
 from ccdcore.photon_transfer.curve_fit import (
     SMALLEST_SLOPE,
     TransferFit,
-    curvature,
     fit_bend,
     fit_curve,
     joined,
@@ -30,6 +29,9 @@ from ccdcore.photon_transfer.curve_fit import (
     wide,
 )
 from ccdcore.photon_transfer.ramp import MeasuredPair, Ramp, against_others, fit_ramp, is_ramp, majority_curve
+from ccdcore.photon_transfer.shared_noise import SharedNoise
+
+_MOVED = "the light pattern moved"
 
 _FLUX_TOLERANCE = 0.1
 _MOST_REJECTED = 0.25
@@ -41,9 +43,6 @@ _MAD_OF_DIFFERENCE = 1.4826 / 2**0.5
 _MOST_SHIFT = 0.05
 """Of traces of σ = 1.5 pixels, 0.03 pixels move the gain by 0.3 %, 0.1 pixels by 4 %."""
 
-_FARTHER, _FARTHER_UNCERTAINTY = 1.2, 0.15
-"""Covariances with all neighbours over those with the eight nearest, and its 1-σ uncertainty."""
-
 _NOISE_GAP = 0.05
 """Relative difference of noise variances at the same light; those of honest frames agree within 1 %."""
 
@@ -52,17 +51,8 @@ _OTHER_NOISE = 0.1
 
 _HARDLY_ANY = 0.2
 
-_SHARED, _HALF = 3.0, 0.5
-"""σ from which on something is known, and part of the noise lacking that neighbours have at least."""
-
-_SMOOTH, _AS_BESIDE = 0.01, 0.5
-"""Part of the noise shared across a corner that counts, and over that beside: 0.2 to 0.4 of charge that moves."""
-
 _OTHER_READOUT, _SIGMAS = 0.2, 5.0
 """Relative difference of read noises, and σ of it, that no single read mode has."""
-
-_LEAST_LIGHT = 0.1
-"""Noise of light over that of the model, of pixels that light makes noisy."""
 
 _NEXT_TO_NO_LIGHT = 0.2
 """Noise variance of light over that of the biases."""
@@ -125,6 +115,9 @@ class FlatSeries(PairSeries):
     _slopes: list[float] = field(default_factory=list)
     _latest: flat_pair.PairPoints | None = None
     _averages: tuple[int, int] = (1, 1)
+    _steps: list[float] = field(default_factory=list)
+    _largest: float = 0.0
+    _is_8_bit: bool = False
 
     @classmethod
     def after(cls, biases: BiasSeries) -> FlatSeries:
@@ -181,10 +174,10 @@ class FlatSeries(PairSeries):
             return f"{OTHER_FLUX} {100 * abs(pair.flux_ratio - 1):.0f} %, more than 10 %"
         points = self._by_own_noise(pair, gain)
         if points.shift > _MOST_SHIFT:
-            return f"the light pattern moved by {points.shift:.2f} pixels from one to the other"
+            return f"{_MOVED} by {points.shift:.2f} pixels from one to the other"
         if points.rejected_fraction > _MOST_REJECTED:
             rejected = f"{100 * points.rejected_fraction:.0f} % of their pixels"
-            moved = f"{rejected} differ by more than noise, or are next to such: the light pattern moved"
+            moved = f"{rejected} differ by more than noise, or are next to such: {_MOVED}"
             return _next_to_saturation(pair, limit) or moved
         if straight_line([points], self.noise.variance).slope < SMALLEST_SLOPE:
             guess = "they are averages, made of one frame, beyond full well, or the biases are noisier than they"
@@ -195,6 +188,9 @@ class FlatSeries(PairSeries):
     def _limit(self, frame: npt.NDArray[Any]) -> float:
         """Return the value that saturated pixels share, infinite where there are none; see what the values lie on."""
         values, of_biases = Histogram.of(frame), self.bias_values
+        self._steps.append(values.step)
+        self._largest = max(self._largest, float(values.values[-1]))
+        self._is_8_bit |= frame.dtype.itemsize == 1
         if of_biases is not None:
             found = values.averaged_to(of_biases.step), of_biases.averaged_to(values.step)
             self._averages = max(self._averages[0], found[0]), max(self._averages[1], found[1])
@@ -284,51 +280,9 @@ class FlatSeries(PairSeries):
         """Fit a bend whether it is significant or not; None where the signals span too little for one."""
         return fit_bend(self.points, self.noise, self.overlap, self.level_uncertainty) if wide(self.points) else None
 
-    def neighbour_share(self, points: Sequence[flat_pair.PairPoints]) -> tuple[float, float]:
-        """Return the covariances of photon noise with all neighbours over its variance, and their uncertainty.
-
-        The eight nearest are measured; farther ones, each too small for that, are taken to add a fifth, within 15 %.
-        """
-        nearest, errors = self._shares(points)
-        share = _FARTHER * float(nearest.mean())
-        statistical = _FARTHER * float(np.sqrt(np.sum(errors**2) * self.overlap)) / len(points)
-        return share, hypot(statistical, _FARTHER_UNCERTAINTY * share / _FARTHER)
-
-    def _shares(self, points: Sequence[flat_pair.PairPoints]) -> tuple[flat_pair.Array, flat_pair.Array]:
-        """Return the covariances of photon noise with the eight neighbours over its variance, and their uncertainty."""
-        of = [p.neighbours for p in points]
-        # Where no pixel is lit enough nothing is known of neighbours: the uncertainty says so.
-        light = np.maximum([n.covariance[0] - n.bias_share for n in of], _LEAST_LIGHT)
-        nearest = 2 * np.array([n.covariance[1:].sum() - n.bias_share * self.bias_neighbours / 2 for n in of]) / light
-        return nearest, 2 * np.array([np.sqrt(np.sum(n.uncertainty[1:] ** 2)) for n in of]) / light
-
-    def smooth_share(self, points: Sequence[flat_pair.PairPoints]) -> float:
-        """Return which part of the noise is smooth: shared with neighbours across corners as with those beside.
-
-        Charge that goes to neighbours (the brighter-fatter effect, capacitance between pixels) reaches those beside
-        several times more; noise of rows and columns only them. 0 where it is either, or next to nothing.
-        """
-        of = [p.neighbours for p in points]
-        light = np.maximum([n.covariance[0] - n.bias_share for n in of], _LEAST_LIGHT)
-        shares = np.array([n.covariance[1:] - n.bias_share * self.bias_neighbours / 8 for n in of]) / light[:, None]
-        right, down_left, down, down_right = shares.mean(axis=0).tolist()
-        errors = np.array([n.uncertainty[1:].max() for n in of]) / light
-        uncertainty = float(np.sqrt(np.sum(errors**2) * self.overlap)) / len(of)
-        share = float(min(down_left, down_right))
-        is_smooth = share > max(_SMOOTH, _SIGMAS * uncertainty, _AS_BESIDE * (right + down) / 2)
-        return share if is_smooth else 0.0
-
-    def is_brighter_fatter(self, pairs: Sequence[MeasuredPair], fit: TransferFit) -> bool | None:
-        """Whether neighbours share the noise that a bent curve lacks, where charge pushes charge; None if unknown."""
-        if fit.bend is None:
-            return None
-        nearest, errors = self._shares([pair.points for pair in pairs])
-        lacking = 1 / curvature(np.array([pair.level for pair in pairs]) * fit.gain, fit.bend[0]) - 1
-        norm = float(np.sum((lacking / errors) ** 2))
-        part, error = _FARTHER * float(np.sum(lacking * nearest / errors**2)) / norm, _FARTHER * norm**-0.5
-        if part > _SHARED * error and part > _HALF - error:
-            return True
-        return False if part < _HALF - _SHARED * error else None
+    def shared(self, points: Sequence[flat_pair.PairPoints]) -> SharedNoise:
+        """Return what neighbours share of the noise of light, of these points."""
+        return SharedNoise([point.neighbours for point in points], self.bias_neighbours, self.overlap)
 
     @property
     def averaged(self) -> str | None:
@@ -339,6 +293,36 @@ class FlatSeries(PairSeries):
     def averaged_biases(self) -> str | None:
         """Say in words that the biases' values lie on finer steps than the flats'; None where they do not."""
         return _averages("biases", "flats", self._averages[1])
+
+    @property
+    def largest(self) -> float:
+        """The largest number in the flats, in ADU."""
+        return self._largest
+
+    def processed(self, is_ramp_fitted: bool) -> Iterator[str]:
+        """Say in words what the flats' numbers show of what a program did to them.
+
+        Parameters
+        ----------
+        is_ramp_fitted : bool
+            Whether a curve of several levels was fitted, which tells by its bend what bends numbers.
+        """
+        if self.bias_values is not None and self.bias_values.step > 0 and self._steps and min(self._steps) == 0:
+            yield (
+                "the numbers of the flats are fractions on no grid, those of the biases lie on one: flats from which a "
+                "dark was taken, or that were scaled or divided by a flat, have other noise: give raw frames"
+            )
+        if self._is_8_bit and not is_ramp_fitted:
+            yield (
+                "numbers of 8 bits are often bent by a curve (gamma, JPEG), which flats of one level do not show: the "
+                "gain holds only if they are in proportion to the light: write 16 bits, or take flats of several levels"
+            )
+        moved = sum(_MOVED in why for _, why in self._left_out)
+        if self.pairs and moved > len(self.pairs):
+            yield (
+                f"{moved} of {moved + len(self.pairs)} pairs of flats were left out because {_MOVED}: what moved is in "
+                "the others too, and the gain may be too low: is the image shifted or turned from flat to flat?"
+            )
 
     def of_another_kind(self, biases: BiasSeries) -> str | None:
         """Say in words where the flats' noise without light is not that of the biases; None where it is."""

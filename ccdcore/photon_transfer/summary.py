@@ -17,6 +17,7 @@ from ccdcore.photon_transfer.result import PhotonTransfer, PhotonTransferPoint
 
 _CURVE_POINTS = 24
 _POOR_FIT = 3.0
+_LARGEST_OF_16_BITS = 65535
 _SIGNIFICANT = 3.0
 _MANY_REJECTED = 0.05
 _CERTAIN, _MUCH_BENT = 4.0, 0.02
@@ -133,7 +134,7 @@ def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: st
             *(f"pair {name} left out: {why}" for name, why in ramp.left_out.items()),
             *_fit_notes(ramp, flats),
         ),
-        doubts=(*result.doubts, *doubts, *_hidden_doubts(ramp, flats)),
+        doubts=(*result.doubts, *doubts, *_hidden_doubts(ramp, flats, result.method == "ptc")),
         flat_doubts=(*result.flat_doubts, *doubts),
     )
 
@@ -153,7 +154,7 @@ def _free_of_brighter_fatter(ramp: Ramp, flats: FlatSeries) -> tuple[float, floa
     hidden = flats.faint_cosmic_rays(points)
     if fit.bend is not None:
         return fit.gain * hidden, fit.gain, hypot(fit.uncertainty, fit.gain * hidden)
-    share, of_share = flats.neighbour_share(points)
+    share, of_share = flats.shared(points).with_all()
     corrected = fit.gain / (1 + share)
     uncertainty = hypot(fit.uncertainty, corrected * of_share) / (1 + share)
     if (bent := flats.bent()) is not None and bent.uncertainty < uncertainty:
@@ -169,13 +170,18 @@ def _fit_notes(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
             True: "brighter-fatter effect",
             None: "brighter-fatter effect, or a response that is not linear: the noise of neighbours does not tell",
         }
-        cause = flats.is_brighter_fatter(ramp.used, fit)
+        cause = _is_brighter_fatter(ramp, flats)
         if cause or (cause is None and not _is_surely_off(ramp)):
             yield f"the curve bends, {_bend(fit)} ({words[cause]}): the gain is that in the limit of little light"
     if _is_poor(fit) and misfit(points, fit, flats.noise, flats.level_uncertainty) <= _BAD_FIT:
         yield (
             f"the points scatter more than their noise (chi2/dof = {fit.chi2_per_dof:.1f}): "
             "the light pattern moved between flats, or the camera is not linear; the uncertainty is widened"
+        )
+    if flats.largest > _LARGEST_OF_16_BITS:
+        yield (
+            f"numbers up to {flats.largest:.0f} are no single exposure of a converter of 16 bits: if the frames are "
+            "sums of several exposures, the read noise is that of the sum"
         )
     rejected = max(p.rejected_fraction for p in points)
     if rejected > _MANY_REJECTED:
@@ -195,7 +201,7 @@ def _fit_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
                 f"the noise grows faster than the light, {_bend(fit)}: the response is not linear (a merge of two "
                 "read-outs, a correction), or flats of two gain settings are mixed"
             )
-        cause = flats.is_brighter_fatter(ramp.used, fit)
+        cause = _is_brighter_fatter(ramp, flats)
         if fit.bend[0] < 0 and cause is None and _is_surely_off(ramp):
             yield (
                 f"the noise grows more slowly than the light, {_bend(fit)}, and the signal is not in proportion to the "
@@ -214,18 +220,25 @@ def _fit_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
         )
 
 
-def _hidden_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
+def _hidden_doubts(ramp: Ramp, flats: FlatSeries, is_ramp_fitted: bool) -> Iterator[str]:
     """Say where the gain is less certain than its scatter; a master is free of stars and cosmic rays."""
     if (hidden := flats.faint_cosmic_rays([pair.points for pair in ramp.used])) > _HIDDEN:
         yield (
             f"the gain may be off by {100 * hidden:.0f} %: what differs between flats besides noise, as stars that "
             "move or many cosmic rays, goes on below what can be told from noise"
         )
-    if smooth := flats.smooth_share([pair.points for pair in ramp.used]):
+    shared = flats.shared([pair.points for pair in ramp.used])
+    if smooth := shared.smooth():
         yield (
             f"about {100 * smooth:.0f} % of what is taken for noise is smooth, shared with neighbours on all sides: a "
             "pattern that moved between flats (stars, clouds), or frames that were smoothed or resampled"
         )
+    elif beside := shared.beside():
+        yield (
+            f"neighbouring pixels of the flats share {beside:.0%} of their noise: frames that were interpolated "
+            "(colours, a turn, another size) or smoothed, or a lamp that flickers from row to row: the gain is off"
+        )
+    yield from flats.processed(is_ramp_fitted=is_ramp_fitted)
 
 
 def _bounds_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
@@ -243,6 +256,12 @@ def _bounds_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
             f"with this gain the flats hold {charge / 1000:.0f} 000 electrons a pixel, more than pixels can: their "
             "light is at full well, where noise collapses (expose less), or they are averages"
         )
+
+
+def _is_brighter_fatter(ramp: Ramp, flats: FlatSeries) -> bool | None:
+    return flats.shared([pair.points for pair in ramp.used]).explains(
+        ramp.fit, np.array([pair.level for pair in ramp.used])
+    )
 
 
 def _is_surely_off(ramp: Ramp) -> bool:
