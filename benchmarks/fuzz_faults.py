@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import fuzz_programs
 from benchmarks.fuzz_cameras import Camera, FloatImage, Night, Shot
 
 Plant = Callable[[np.random.Generator, Night], None]
@@ -329,4 +330,18 @@ FAULTS = (
     Fault("a flat of every second pixel", r"noise|pattern|differ|level|flux|dead|driver|scatter", _checkered),
     Fault("lossy compression", r"lossy|quanti[sz]|loss\b", _lossy),
     Fault("light in one bias", r"light|above the other|noise|left out", _stray),
+    Fault("interpolated, smoothed or enlarged", r"interpolat|smooth|resampl", fuzz_programs.resample),
+    Fault("bytes in the wrong order", r"\bbytes\b", fuzz_programs.swap_bytes),
+    Fault("8 bits, bent for a screen", r"8 bits|gamma|too few bits|not linear", fuzz_programs.bend_to_8_bits),
+    Fault("flats divided by a flat", r"fractions|divided|averages|pattern moved|BZERO", fuzz_programs.divide_flats),
+    Fault(
+        "flats shifted or turned",
+        r"pattern (that )?moved|two groups|shifted|off the curve",
+        fuzz_programs.shift,
+    ),
+    Fault(
+        "a lamp that flickers from row to row",
+        r"flicker|row|pattern moved|two groups|besides light|off the curve|faster than|noise is less than",
+        fuzz_programs.flicker,
+    ),
 )

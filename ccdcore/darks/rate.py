@@ -39,7 +39,12 @@ class DarkRate:
 
 
 def dark_rate(
-    darks: Sequence[Master], bias: Master, *, read_noise_adu: float, gain_e_per_adu: float | None = None
+    darks: Sequence[Master],
+    bias: Master,
+    *,
+    read_noise_adu: float,
+    gain_e_per_adu: float | None = None,
+    bias_exposure_s: float = 0.0,
 ) -> DarkRate:
     r"""Return the dark signal per second of one or more master darks of one temperature.
 
@@ -53,6 +58,8 @@ def dark_rate(
         Of one frame, in ADU RMS.
     gain_e_per_adu : float, optional
         For the shot noise; if not given all frames weigh by their exposure alone.
+    bias_exposure_s : float
+        Exposure in seconds of what was subtracted, where darks stand in for biases: the signal of that time is gone.
 
     Returns
     -------
@@ -62,7 +69,7 @@ def dark_rate(
     Raises
     ------
     InsufficientDataError
-        If there is no dark, or the exposure of one is not known.
+        If there is no dark, or the exposure of one is not known, or no longer than that of the bias.
 
     Notes
     -----
@@ -73,10 +80,10 @@ def dark_rate(
     which :math:`n_k` frames of one exposure enter by their mean. The uncertainty is that of the masters, with these
     weights, and that of the bias, which is the same in all.
     """
-    times = [one.exposure_s for one in darks]
-    if not times or not all(times):
-        raise InsufficientDataError("a dark rate needs master darks of known exposures")
-    fit = _Fit(np.array([[[float(one or 0)]] for one in times]), read_noise_adu**2, gain_e_per_adu)
+    times = [(one.exposure_s or 0.0) - bias_exposure_s for one in darks]
+    if not times or min(times) <= 0:
+        raise InsufficientDataError("a dark rate needs master darks of known exposures, longer than of the biases")
+    fit = _Fit(np.array(times)[:, None, None], read_noise_adu**2, gain_e_per_adu)
     shape = darks[0].value.shape
     value, uncertainty = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     mask, n_used = np.zeros(shape, np.uint8), np.zeros(shape, np.uint16)
@@ -95,7 +102,9 @@ def dark_rate(
         n_used=n_used,
         unit="adu/s",
         inputs=tuple(
-            replace(entry, scale=entry.scale / (one.exposure_s or 1.0)) for one in darks for entry in one.inputs
+            replace(entry, scale=entry.scale / time)
+            for one, time in zip(darks, times, strict=True)
+            for entry in one.inputs
         ),
         exposure_range_s=(min(exposures), max(exposures)),
     )

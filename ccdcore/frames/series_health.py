@@ -110,7 +110,7 @@ def _constant(frames: Sequence[SeriesFrame]) -> Reasons:
         ):
             values = " and ".join(dict.fromkeys(f"{each.minimum:g}" for each in frame.statistics))
             guess = "offset too low, " if values == "0" else "saturated, " if is_lit and unlit == inf else ""
-            reasons[frame.sha256] = f"every pixel is {values} ADU: {guess}dead converter, cable off, or simulator?"
+            reasons[frame.sha256] = f"every pixel is {values} ADU: {guess}dead converter, cable off, or too few bits?"
     return reasons
 
 

@@ -39,6 +39,11 @@ _BLOCK, _FEW_STILL, _BY_CHANCE = 8, 1e-3, 1e-3
 _SMOOTH_SHARE = 0.2
 """Part of the variance of a difference that neighbours across the corner share, from which on it is a pattern."""
 
+_BENT = (
+    "numbers of 8 bits hide the noise, and are often bent by a curve (gamma, JPEG): read noise and gain hold only if "
+    "they are in proportion to the light: write 16 bits"
+)
+
 _LEVEL_FLOOR = 1.0
 _LEVEL_FLOOR_WITH_OVERSCAN = 0.2
 """Least 1-σ difference in ADU between the level of the biases and that under a flat."""
@@ -103,6 +108,7 @@ class BiasSeries(PairSeries):
     _tails: list[str | None] = field(default_factory=list)
     _values: list[Histogram] = field(default_factory=list)
     _step: float = 0.0
+    _is_8_bit: bool = False
     _looks: list[ClippedMoments] = field(default_factory=list)
     _still: npt.NDArray[np.bool_] | None = None
 
@@ -133,8 +139,9 @@ class BiasSeries(PairSeries):
         clean = np.where(hit, 0.0, difference[rows] - moments.mean)
         self._neighbours.append(neighbours.correlation(clean))
         self._smooth.append(neighbours.smooth_share(clean))
+        self._is_8_bit |= first.dtype.itemsize == 1
         self._spread.append(neighbours.spread(clean))
-        self._tails.append(neighbours.without_tails(histogram, moments))
+        self._tails.append(neighbours.without_tails(clean, self._step))
         return None
 
     def _take_in(
@@ -276,6 +283,7 @@ class BiasSeries(PairSeries):
             missing_number(usual.values, usual.counts, usual.step, max(self.noise.variance, 0.0) ** 0.5),
             neighbours.resampled(float(np.median(self._spread))),
             self._tails[0] if all(self._tails) else None,
+            _BENT if self._is_8_bit else None,
             self._only_two_that_differ(),
         )
         return tuple(filter(None, said))

@@ -11,7 +11,6 @@ from math import sqrt
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore.numerics.histogram import ClippedMoments, Histogram
 from ccdcore.numerics.robust import sum_of_squares
 
 _FAR = slice(4, 21)
@@ -20,8 +19,8 @@ _FAR = slice(4, 21)
 _SHARED = 0.2
 """Part of the noise shared with a neighbour alone that no amplifier makes: slow ones share 0.1."""
 
-_NO_TAILS, _SURELY = -0.2, 8.0
-"""Excess of the fourth moment of normal noise cut off at 2.3 σ; and in σ of it."""
+_NO_TAILS, _SURELY = -0.12, 6.0
+"""Excess of the fourth moment of noise that was cut off at 2.5 σ; and in σ of it."""
 
 _LEAST_NOISE = 0.7
 """In steps: the difference of narrower noise has few values, and no shape."""
@@ -91,29 +90,28 @@ def resampled(share: float) -> str | None:
     )
 
 
-def without_tails(difference: Histogram, moments: ClippedMoments) -> str | None:
+def without_tails(image: npt.NDArray[np.float64], step: float) -> str | None:
     """Say in words that the noise of biases stops short of its tails; None where it does not.
 
     Parameters
     ----------
-    difference : Histogram
-        Of the difference of two biases, in ADU.
-    moments : ClippedMoments
-        Its moments without outliers, in ADU.
+    image : ndarray, shape (rows, columns)
+        A difference of two biases in ADU, of mean 0, without outliers.
+    step : float
+        Of its values, in ADU.
 
     Notes
     -----
-    It is the excess ⟨x⁴⟩/⟨x²⟩² − 3, without that of rounding to steps of size s, −σ⁻⁴ s⁴/120, known to √(24/n). Noise
-    of a converter whose steps hide it tells nothing.
+    It is the excess ⟨x⁴⟩/⟨x²⟩² − 3 of what rows and columns do not share, less that of rounding two frames,
+    −step⁴/(60 ⟨x²⟩²), known to √(24/n). Noise that steps hide has no shape.
     """
-    deviation = difference.values.astype(np.float64) - moments.mean
-    weight = np.where(np.abs(deviation) <= moments.limit, difference.counts, 0)
-    n, step = float(weight.sum()), difference.step
-    if n == 0 or moments.variance < 2 * (_LEAST_NOISE * step) ** 2:
+    own = image - image.mean(axis=1, keepdims=True)
+    own -= own.mean(axis=0)
+    second = sum_of_squares(own) / own.size
+    if second < 2 * (_LEAST_NOISE * step) ** 2 or second == 0:
         return None
-    second = float(weight @ deviation**2) / n
-    excess = float(weight @ deviation**4) / n / second**2 - 3 + step**4 / (60 * second**2)
-    if excess > min(_NO_TAILS, -_SURELY * sqrt(24 / n)):
+    excess = sum_of_squares(own**2) / own.size / second**2 - 3 + step**4 / (60 * second**2)
+    if excess > min(_NO_TAILS, -_SURELY * sqrt(24 / own.size)):
         return None
     return (
         "the noise of the biases stops short, as that of frames whose outliers a camera or program has smoothed away "

@@ -189,7 +189,8 @@ def are_bytes_swapped(pixels: npt.NDArray[Any]) -> bool:
         return False
     bits = native.view(f"u{native.dtype.itemsize}")
     sign = bits.dtype.type(1 << (8 * bits.dtype.itemsize - 1))
-    if bits.itemsize == 2 and np.mean(bits[bits < bits.max()] % 256 == 0) > 1 / 2:  # 8 bits, multiplied, or as good as
+    below = bits[bits < bits.max()]
+    if below.size == 0 or (bits.itemsize == 2 and np.mean(below % 256 == 0) > 1 / 2):  # 8 bits, multiplied, or as good
         return False
     # As it would be without BZERO, and with it.
     others = bits.byteswap(), (bits ^ sign).byteswap() ^ sign

@@ -117,7 +117,6 @@ class FlatSeries(PairSeries):
     _averages: tuple[int, int] = (1, 1)
     _steps: list[float] = field(default_factory=list)
     _largest: float = 0.0
-    _is_8_bit: bool = False
 
     @classmethod
     def after(cls, biases: BiasSeries) -> FlatSeries:
@@ -190,7 +189,6 @@ class FlatSeries(PairSeries):
         values, of_biases = Histogram.of(frame), self.bias_values
         self._steps.append(values.step)
         self._largest = max(self._largest, float(values.values[-1]))
-        self._is_8_bit |= frame.dtype.itemsize == 1
         if of_biases is not None:
             found = values.averaged_to(of_biases.step), of_biases.averaged_to(values.step)
             self._averages = max(self._averages[0], found[0]), max(self._averages[1], found[1])
@@ -299,23 +297,12 @@ class FlatSeries(PairSeries):
         """The largest number in the flats, in ADU."""
         return self._largest
 
-    def processed(self, is_ramp_fitted: bool) -> Iterator[str]:
-        """Say in words what the flats' numbers show of what a program did to them.
-
-        Parameters
-        ----------
-        is_ramp_fitted : bool
-            Whether a curve of several levels was fitted, which tells by its bend what bends numbers.
-        """
+    def processed(self) -> Iterator[str]:
+        """Say in words what the flats' numbers show of what a program did to them."""
         if self.bias_values is not None and self.bias_values.step > 0 and self._steps and min(self._steps) == 0:
             yield (
                 "the numbers of the flats are fractions on no grid, those of the biases lie on one: flats from which a "
                 "dark was taken, or that were scaled or divided by a flat, have other noise: give raw frames"
-            )
-        if self._is_8_bit and not is_ramp_fitted:
-            yield (
-                "numbers of 8 bits are often bent by a curve (gamma, JPEG), which flats of one level do not show: the "
-                "gain holds only if they are in proportion to the light: write 16 bits, or take flats of several levels"
             )
         moved = sum(_MOVED in why for _, why in self._left_out)
         if self.pairs and moved > len(self.pairs):

@@ -134,7 +134,7 @@ def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: st
             *(f"pair {name} left out: {why}" for name, why in ramp.left_out.items()),
             *_fit_notes(ramp, flats),
         ),
-        doubts=(*result.doubts, *doubts, *_hidden_doubts(ramp, flats, result.method == "ptc")),
+        doubts=(*result.doubts, *doubts, *_hidden_doubts(ramp, flats)),
         flat_doubts=(*result.flat_doubts, *doubts),
     )
 
@@ -220,7 +220,7 @@ def _fit_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
         )
 
 
-def _hidden_doubts(ramp: Ramp, flats: FlatSeries, is_ramp_fitted: bool) -> Iterator[str]:
+def _hidden_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
     """Say where the gain is less certain than its scatter; a master is free of stars and cosmic rays."""
     if (hidden := flats.faint_cosmic_rays([pair.points for pair in ramp.used])) > _HIDDEN:
         yield (
@@ -238,7 +238,7 @@ def _hidden_doubts(ramp: Ramp, flats: FlatSeries, is_ramp_fitted: bool) -> Itera
             f"neighbouring pixels of the flats share {beside:.0%} of their noise: frames that were interpolated "
             "(colours, a turn, another size) or smoothed, or a lamp that flickers from row to row: the gain is off"
         )
-    yield from flats.processed(is_ramp_fitted=is_ramp_fitted)
+    yield from flats.processed()
 
 
 def _bounds_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:

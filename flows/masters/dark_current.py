@@ -47,10 +47,11 @@ def dark_currents(home: Home, run_id: int, made: Mapping[int, FrameGroup]) -> li
     bias, noise = bias_for(home, run_id, "dark rate", group.frames), noise_on_record(home, run_id, group.frames)
     if noise.gain_e_per_adu is None:
         raise InsufficientDataError("no dark current in electrons without a gain: take flats, once")
-    found = rate_of(good, bias, noise)
+    held_s = dark_seconds_in_bias(home, run_id, group)
+    found = rate_of(good, bias, noise, held_s)
     if found.not_scaling is not None:
-        found = rate_of(good[-1:], bias, noise)
-    exposure_s = (found.master.exposure_range_s or (0.0, 0.0))[1] - dark_seconds_in_bias(home, run_id, group)
+        found = rate_of(good[-1:], bias, noise, held_s)
+    exposure_s = (found.master.exposure_range_s or (0.0, 0.0))[1] - held_s
     currents = []
     for amplifier in (one for one in group.frames[0].amplifiers if one.name in noise.gain_e_per_adu):
         gain, of_gain = noise.gain_e_per_adu[amplifier.name], noise.gain_uncertainty.get(amplifier.name) or 0.0

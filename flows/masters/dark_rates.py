@@ -20,7 +20,7 @@ from db.runs.current import product_name
 from db.runs.masters import MasterRow, run_masters
 from flows.home.home import Home
 from flows.home.processes import now
-from flows.products.ingredients import Noise, bias_for, doubts_about, noise_on_record
+from flows.products.ingredients import Noise, bias_for, dark_seconds_in_bias, doubts_about, noise_on_record
 from flows.products.publish import publish_master
 from flows.runs.lacks import producing
 
@@ -35,7 +35,7 @@ def make_dark_rate(home: Home, run_id: int, made: Mapping[int, FrameGroup]) -> l
         if not rows:
             raise InsufficientDataError(f"no {product}: none of its master darks is certified")
         bias, noise = bias_for(home, run_id, "dark rate", group.frames), noise_on_record(home, run_id, group.frames)
-        found = rate_of(masters_of(home, rows), bias, noise)
+        found = rate_of(masters_of(home, rows), bias, noise, dark_seconds_in_bias(home, run_id, group))
         if found.not_scaling is not None:
             raise InsufficientDataError(f"no {product}: {found.not_scaling}; only darks of equal exposure are used")
         unscaled = never_scaled(home, run_id, group, found.master)
@@ -80,9 +80,12 @@ def never_scaled(home: Home, run_id: int, darks: FrameGroup, rate: Master) -> st
     return earlier and f"its darks are of one exposure, and {earlier}"
 
 
-def rate_of(darks: Sequence[Master], bias: Master, noise: Noise) -> DarkRate:
-    """Return the rate of master darks of one temperature, by the noise that is expected of their frames."""
+def rate_of(darks: Sequence[Master], bias: Master, noise: Noise, bias_exposure_s: float) -> DarkRate:
+    """Return the rate of master darks of one temperature, by the noise that is expected of their frames.
+
+    ``bias_exposure_s`` is the exposure of darks that stand in for biases, in seconds.
+    """
     read_noise, gain = (fmean(of.values()) if of else None for of in (noise.read_noise_adu, noise.gain_e_per_adu))
     if read_noise is None:
         read_noise = float(np.sqrt(np.mean(np.square(bias.uncertainty[bias.good]) * bias.n_used[bias.good])))
-    return dark_rate(darks, bias, read_noise_adu=read_noise, gain_e_per_adu=gain)
+    return dark_rate(darks, bias, read_noise_adu=read_noise, gain_e_per_adu=gain, bias_exposure_s=bias_exposure_s)

@@ -69,7 +69,7 @@ def _of_several_exposures(one: Disagreement, sayings: Sequence[Saying], differin
     if one.is_overexposed:
         value, cause = f", all of {one.only_value:g} ADU", "saturated throughout? Expose less."
     elif one.only_value is not None:
-        value, cause = f", all of {one.only_value:g} ADU", "dead converter, cable off, or simulator?"
+        value, cause = f", all of {one.only_value:g} ADU", "dead converter, cable off, simulator, or too few bits?"
     else:
         value, cause = "", "dead converter, simulator, or one picture read out twice?"
     return (

@@ -213,5 +213,7 @@ def test_a_master_dark_without_biases_is_told_to_lack_what_the_dark_flats_hold(t
     assert dark["remark"].startswith("no biases: its signal is that of 16 s, since darks of 4 s are taken off")
     (rate,) = (one for one in answer["masters"] if one["kind"] == "darkrate")
     assert (rate["verdict"], dark["remark"] in rate["remark"]) == ("suspect", True)
+    hot = read_master(Path(rate["path"])).value[HOT] * CAMERA.gain_e_per_adu / RATE[HOT]
+    assert np.median(hot) == pytest.approx(1, abs=0.01)  # of the 16 s that are left, not of 20 s
     (current,) = ccdwatch("trends", "dark_current", "--home", tmp_path / "home", "--format", "json").json()
     assert (current["verdict"], dark["remark"] in current["remark"]) == ("suspect", True)

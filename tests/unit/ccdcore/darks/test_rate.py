@@ -72,6 +72,26 @@ def test_short_darks_do_not_spoil_the_rate_of_long_ones() -> None:
     assert np.sqrt(np.mean(found.master.uncertainty**2)) / np.std(off) == pytest.approx(1, abs=0.02)
 
 
+def test_what_darks_that_stand_in_for_biases_hold_is_no_part_of_the_time() -> None:
+    rng, truth, held = np.random.default_rng([3, 99]), 0.8, 30.0
+    short = [
+        replace(one, info=replace(one.info, frame_type=FrameType.BIAS))
+        for one in taken(rng, FrameType.DARK, truth * held, held, 8)
+    ]
+    bias = master_bias(short, noise_adu=(NOISE_ADU**2 + truth * held / GAIN**2) ** 0.5)
+    darks = [
+        master_dark(taken(rng, FrameType.DARK, truth * t, t, 8), bias=bias, noise_adu=NOISE_ADU, gain_e_per_adu=GAIN)
+        for t in (60.0, 240.0)
+    ]
+    found = dark_rate(darks, bias, read_noise_adu=NOISE_ADU, gain_e_per_adu=GAIN, bias_exposure_s=held)
+    off = found.master.value - truth / GAIN
+    assert found.not_scaling is None
+    assert abs(np.mean(off)) < 4 * np.std(off) / off.size**0.5
+    assert np.sqrt(np.mean(found.master.uncertainty**2)) / np.std(off) == pytest.approx(1, abs=0.03)
+    with pytest.raises(InsufficientDataError, match="longer than of the biases"):
+        dark_rate(darks, bias, read_noise_adu=NOISE_ADU, bias_exposure_s=60.0)
+
+
 def test_the_rate_does_not_depend_on_the_order_of_the_darks() -> None:
     darks, bias = masters(0.2, (30.0, 100.0, 300.0))
     one, two = (rate_of(some, bias) for some in (darks, darks[::-1]))

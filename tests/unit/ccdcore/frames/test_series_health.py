@@ -93,14 +93,19 @@ def noisy(flux: Sequence[float] | np.ndarray, scatter: float, seed: int) -> np.n
 @pytest.mark.parametrize(
     ("frame_type", "value", "has_biases", "reason"),
     [
-        (FrameType.BIAS, 7.0, True, "every pixel is 7 ADU: dead converter, cable off, or simulator?"),
-        (FrameType.BIAS, 0.0, True, "every pixel is 0 ADU: offset too low, dead converter, cable off, or simulator?"),
-        (FrameType.DARK, 7.0, True, "every pixel is 7 ADU: dead converter, cable off, or simulator?"),
+        (FrameType.BIAS, 7.0, True, "every pixel is 7 ADU: dead converter, cable off, or too few bits?"),
+        (
+            FrameType.BIAS,
+            0.0,
+            True,
+            "every pixel is 0 ADU: offset too low, dead converter, cable off, or too few bits?",
+        ),
+        (FrameType.DARK, 7.0, True, "every pixel is 7 ADU: dead converter, cable off, or too few bits?"),
         (
             FrameType.FLAT,
             44_000.0,
             False,
-            "every pixel is 44000 ADU: saturated, dead converter, cable off, or simulator?",
+            "every pixel is 44000 ADU: saturated, dead converter, cable off, or too few bits?",
         ),
         (FrameType.FLAT, 44_000.0, True, "saturated: 100 % of the pixels at 44000 ADU"),
         (FrameType.FLAT, 65_532.0, False, "saturated: 100 % of the pixels at 65532 ADU"),

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ccdcore.cards.sections import Amplifier, Section
-from ccdcore.errors import InsufficientDataError
+from ccdcore.errors import FrameReadError, InsufficientDataError
 from ccdcore.frames.frame import Frame, SeriesFrame
 from ccdcore.frames.statistics import frame_statistics
 from ccdcore.headers.identify import ExposureInfo
@@ -16,7 +18,7 @@ from ccdcore.headers.instrument import FrameType
 from ccdcore.io.read import measure_frame
 from ccdcore.noise.anatomy import overscan_read_noise
 from ccdcore.numerics.histogram import Histogram
-from ccdcore.numerics.pixel_values import not_adu
+from ccdcore.numerics.pixel_values import are_bytes_swapped, missing_number, not_adu
 from ccdcore.photon_transfer.measure import measure_gain
 
 SHAPE = (120, 150)
@@ -344,3 +346,61 @@ def test_cameras_with_steps_of_their_own_make_no_averages(change, read_noise):
     biases, flats = ([change(rng, camera(rng, light, read_noise=read_noise)) for _ in range(3)] for light in (0, 6000))
     (result,) = measure_gain(biases, flats)
     assert not [doubt for doubt in (*result.doubts, *result.bias_doubts) if "averages" in doubt]
+
+
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from(["uint16", "int16", "int32", "uint8", "float32"]),
+    st.floats(0, 60_000),
+    st.floats(0.05, 3000),
+    st.sampled_from([1, 4, 16, 128, 256, 257]),
+)
+def test_bytes_in_order_are_never_taken_for_swapped_ones(seed, kind, level, noise, step):
+    image = np.random.default_rng(seed).normal(level, noise, (32, 40))
+    limits = (0, 255) if kind == "uint8" else (-(2**15), 2**15 - 1) if kind == "int16" else (0, 2**16 - 1)
+    assert not are_bytes_swapped(np.clip(np.rint(image / step) * step, *limits).astype(kind))
+
+
+@given(
+    st.integers(0, 2**32),
+    st.sampled_from(["uint16", "int16", "int32", "float32"]),
+    st.floats(600, 30_000),
+    st.floats(1, 300),
+    st.sampled_from([1, 4, 16]),
+)
+def test_swapped_bytes_are_seen(seed, kind, level, noise, step):
+    image = np.rint(np.random.default_rng(seed).normal(level, max(noise, step), (32, 40)) / step) * step
+    assert are_bytes_swapped(np.minimum(image, 32_000).astype(kind).byteswap())
+
+
+@pytest.mark.parametrize(("shape", "kind"), [((3, 3), "uint16"), ((5, 1), "int32"), ((1, 4), "int16")])
+def test_images_of_one_number_or_column_have_no_order(shape, kind):
+    assert not are_bytes_swapped(np.full(shape, 7, kind))
+
+
+@pytest.mark.parametrize("with_bzero", [True, False])
+def test_a_file_of_swapped_bytes_is_refused(tmp_path, with_bzero):
+    path = tmp_path / "swapped.fits"
+    numbers = np.random.default_rng(1).normal(1500, 5, (40, 60)).astype(np.uint16)
+    swapped = (numbers ^ 0x8000).byteswap() ^ 0x8000 if with_bzero else numbers.byteswap().view(np.int16)
+    fits.PrimaryHDU(swapped).writeto(path)
+    with pytest.raises(FrameReadError, match="bytes in the other order"):
+        measure_frame(path)
+
+
+@pytest.mark.parametrize(("noise", "missed"), [(0.8, True), (1.5, True), (6.0, False)])
+def test_a_number_that_a_converter_misses_is_told_where_it_matters(noise, missed):
+    rng = np.random.default_rng(2)
+    whole = np.rint(rng.normal(1007.2, noise, SHAPE)).astype(np.uint16)
+    found = [Histogram.of(image) for image in (whole, np.where(whole % 8 == 7, whole - 1, whole))]
+    honest, missing = (missing_number(one.values, one.counts, one.step, noise) for one in found)
+    assert honest is None
+    assert (missing is not None) == missed
+    assert missing is None or "never have the number 1007" in missing
+
+
+def test_numbers_on_an_uneven_grid_have_its_mean_step_though_there_are_few():
+    rng = np.random.default_rng(3)
+    grid = np.rint((np.arange(2048) / 2048) ** 2 * 16383)  # as of a curve that is written with fewer bits
+    bias = grid[np.searchsorted(grid, rng.normal(1000, 1.6, SHAPE))].astype(np.uint16)
+    assert Histogram.of(bias).step == pytest.approx(4, abs=0.5)
