@@ -185,7 +185,7 @@ def test_a_bend_is_fitted_where_the_signals_span_a_range() -> None:
     for result in results:
         assert_within(result.gain_e_per_adu, result.gain_uncertainty, gain)
         # No charge went to neighbours here, as far as their noise tells.
-        (said,) = (*result.notes, *result.doubts)
+        (said,) = (said for said in (*result.notes, *result.doubts) if "16 bits" not in said)
         assert "a response that is not linear" in said or "neighbours do not share it" in said
         assert result.chi2_per_dof < 1.5
     assert np.mean([r.gain_e_per_adu for r in results]) == pytest.approx(gain, rel=0.006)
@@ -390,8 +390,8 @@ def test_few_frames_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return frame(data, int(number), kind=FrameType(kind))
 
     monkeypatch.setattr(exposures, "read_frame", read_frame)
-    for module in (exposures, header_doubts):
-        monkeypatch.setattr(module, "read_header", lambda path: frame(biases[0]))
+    monkeypatch.setattr(exposures, "read_header", lambda path: frame(biases[0]))
+    monkeypatch.setattr(header_doubts, "read_cards", lambda path: {})
     paths = [[Path(f"{kind}_{k}.fits") for k in range(7)] for kind in ("bias", "flat")]
     assert one(measure_gain(*paths)) == one(measure_gain(biases, flats))
     assert most <= 4
