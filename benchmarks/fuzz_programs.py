@@ -44,7 +44,8 @@ def _interpolate(image: FloatImage) -> FloatImage:
 
 def _enlarge(image: FloatImage) -> FloatImage:
     rows, columns = image.shape
-    return np.kron(image[: rows // 2, : columns // 2], np.ones((2, 2)))
+    enlarged: FloatImage = np.kron(image[: rows // 2, : columns // 2], np.ones((2, 2)))
+    return enlarged
 
 
 def resample(rng: np.random.Generator, night: Night) -> None:
