@@ -44,8 +44,7 @@ def _interpolate(image: FloatImage) -> FloatImage:
 
 def _enlarge(image: FloatImage) -> FloatImage:
     rows, columns = image.shape
-    enlarged: FloatImage = np.kron(image[: rows // 2, : columns // 2], np.ones((2, 2)))
-    return enlarged
+    return np.asarray(np.kron(image[: rows // 2, : columns // 2], np.ones((2, 2))), np.float64)
 
 
 def resample(rng: np.random.Generator, night: Night) -> None:

@@ -32,6 +32,7 @@ from ccdcore.photon_transfer.ramp import MeasuredPair, Ramp, against_others, fit
 from ccdcore.photon_transfer.shared_noise import SharedNoise
 
 _MOVED = "the light pattern moved"
+"""Stands in the reasons why pairs are left out."""
 
 _FLUX_TOLERANCE = 0.1
 _MOST_REJECTED = 0.25
@@ -173,10 +174,10 @@ class FlatSeries(PairSeries):
             return f"{OTHER_FLUX} {100 * abs(pair.flux_ratio - 1):.0f} %, more than 10 %"
         points = self._by_own_noise(pair, gain)
         if points.shift > _MOST_SHIFT:
-            return f"{_MOVED} by {points.shift:.2f} pixels from one to the other"
+            return f"the light pattern moved by {points.shift:.2f} pixels from one to the other"
         if points.rejected_fraction > _MOST_REJECTED:
             rejected = f"{100 * points.rejected_fraction:.0f} % of their pixels"
-            moved = f"{rejected} differ by more than noise, or are next to such: {_MOVED}"
+            moved = f"{rejected} differ by more than noise, or are next to such: the light pattern moved"
             return _next_to_saturation(pair, limit) or moved
         if straight_line([points], self.noise.variance).slope < SMALLEST_SLOPE:
             guess = "they are averages, made of one frame, beyond full well, or the biases are noisier than they"
@@ -307,7 +308,7 @@ class FlatSeries(PairSeries):
         moved = sum(_MOVED in why for _, why in self._left_out)
         if self.pairs and moved > len(self.pairs):
             yield (
-                f"{moved} of {moved + len(self.pairs)} pairs of flats were left out because {_MOVED}: what moved is in "
+                f"{moved} of {moved + len(self.pairs)} pairs of flats were left out because the light pattern moved: what moved is in "
                 "the others too, and the gain may be too low: is the image shifted or turned from flat to flat?"
             )
 
