@@ -308,8 +308,9 @@ class FlatSeries(PairSeries):
         moved = sum(_MOVED in why for _, why in self._left_out)
         if self.pairs and moved > len(self.pairs):
             yield (
-                f"{moved} of {moved + len(self.pairs)} pairs of flats were left out because the light pattern moved: what moved is in "
-                "the others too, and the gain may be too low: is the image shifted or turned from flat to flat?"
+                f"{moved} of {moved + len(self.pairs)} pairs of flats were left out because the light pattern moved: "
+                "what moved is in the others too, and the gain may be too low: is the image shifted or turned from flat "
+                "to flat?"
             )
 
     def of_another_kind(self, biases: BiasSeries) -> str | None:
