@@ -58,6 +58,7 @@ KEYWORDS: Mapping[str, tuple[str, ...]] = {
     "n_averaged": (
         *("NCOMBINE", "NUMAVG", "AVGFCTR", "SNAPSHOT"),
         *("STACKCNT", "NSTACK", "NUMSTACK", "BIAS_CNT", "DARK_CNT", "FLAT_CNT"),
+        *("COADDS", "NCOADDS", "NCOADD", "CO_ADDS", "NDIT", "ESO DET NDIT"),
     ),
     "instrument": ("INSTRUME", "HEAD", "CAM_ID", "CAMERA", "CAMNAME", "DETECTOR", "DETNAM", "DETNAME", "CCDNAME"),
     "object": ("OBJECT", "OBJNAME", "TARGNAME"),

@@ -37,12 +37,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class TransferFit:
-    """Gain in e⁻/ADU, its 1-σ uncertainty and reduced χ²; a₀₀ in 1/e⁻ and its uncertainty where the curve bends."""
+    """Gain in e⁻/ADU, its 1-σ uncertainty and reduced χ²; a₀₀ in 1/e⁻ and its uncertainty where the curve bends.
+
+    The strain is how far the fit had to move the level of the biases, over what that is known to.
+    """
 
     gain: float
     uncertainty: float
     chi2_per_dof: float | None
     bend: tuple[float, float] | None = None
+    strain: float = 0.0
 
     def variance(self, signal: Array, bias_variance: float) -> Array:
         """Return the variance of one frame in ADU² at some signals in ADU."""
@@ -168,6 +172,7 @@ def fit_bend(
         uncertainty=float(start / slope**2 * of_slope),
         chi2_per_dof=chi2 / dof if dof > 0 else None,
         bend=(float(bend * to_a00), float(of_bend * abs(to_a00))),
+        strain=float(abs(found.x[2])),
     )
 
 

@@ -309,8 +309,8 @@ class FlatSeries(PairSeries):
         if self.pairs and moved > len(self.pairs):
             yield (
                 f"{moved} of {moved + len(self.pairs)} pairs of flats were left out because the light pattern moved: "
-                "what moved is in the others too, and the gain may be too low: is the image shifted or turned from flat "
-                "to flat?"
+                "what moved is in the others too, and the gain may be too low: is the image shifted or turned from one "
+                "to the next?"
             )
 
     def of_another_kind(self, biases: BiasSeries) -> str | None:

@@ -24,6 +24,9 @@ _CERTAIN, _MUCH_BENT = 4.0, 0.02
 _MUCH_OFF, _SURELY_OFF = 0.02, 0.03
 """Departure from a straight line against the exposure time; a lamp that drifts by 1 % makes 2 %."""
 
+_STRAINED = 3.0
+"""How far a fit may move the level of the biases, over what that is known to; 0 to 0.6 of honest frames."""
+
 _HIDDEN = 0.05
 """Part of the gain that may be off by cosmic rays too faint to be told from noise, from which on it is doubtful."""
 
@@ -213,6 +216,11 @@ def _fit_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
                 "brighter-fatter effect would make them: the response is not linear (near full well, or a merge of two "
                 "read-outs)"
             )
+    if fit.strain > _STRAINED:
+        yield (
+            f"the curve does not begin at the level of the biases, but {fit.strain:.0f} times farther off than that is "
+            "uncertain: the biases are of another offset than the flats, or the response to little light is not linear"
+        )
     if _is_poor(fit) and (off := misfit(points, fit, flats.noise, flats.level_uncertainty)) > _BAD_FIT:
         yield (
             f"the noise is off the curve by {100 * off:.0f} % (chi2/dof = {fit.chi2_per_dof or 0:.0f}): two gain "

@@ -374,6 +374,8 @@ def test_fields_of_a_cmos_camera():
         ({"AVGFCTR": 1}, "n_averaged", 1),
         ({"NUMAVG": "4"}, "n_averaged", 4),
         ({"SNAPSHOT": 3}, "n_averaged", 3),
+        ({"COADDS": 10}, "n_averaged", 10),
+        ({"ESO DET NDIT": 2}, "n_averaged", 2),
         ({"STACKCNT": 8, "PROGRAM": "Siril 1.4.0"}, "n_averaged", 8),
         ({"FLAT_CNT": 20}, "n_averaged", 20),
         ({"NUMSTACK": "12"}, "n_averaged", 12),

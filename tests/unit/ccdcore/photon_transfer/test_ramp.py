@@ -69,6 +69,18 @@ def clean() -> tuple[Images, Images]:
     return ramp(1)
 
 
+@pytest.mark.parametrize("offset_adu", [-700, 300])
+def test_biases_of_another_offset_than_the_ramp_are_told_by_many_pixels(offset_adu: int) -> None:
+    camera = Camera(1.5, 5.0, 1000.0, shape=(500, 600), a00=A00)
+    biases, flats = ramp(1, camera, np.geomspace(3_000, 60_000, 7))
+    honest = one(measure_gain(biases, flats))
+    assert not any("level of the biases" in said for said in honest.doubts)
+    off = one(measure_gain([bias.astype(np.int32) + offset_adu for bias in biases], flats))
+    assert any("of another offset than the flats" in said for said in off.doubts)
+    assert off.gain_e_per_adu is not None
+    assert abs(off.gain_e_per_adu / 1.5 - 1) > 0.02  # which is what it costs
+
+
 def test_a_ramp_gives_gain_and_a00_and_says_why(clean: tuple[Images, Images]) -> None:
     result = one(measure_gain(*clean))
     assert (result.method, result.n_flat, result.n_flat_pairs) == ("ptc", 14, 7)
