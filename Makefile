@@ -32,8 +32,8 @@ demo: setup ## the whole service on real frames; ARGS=--exit stops it afterwards
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes --target .demo/frames -r requirements/demo.txt
 	$(BIN)/python deploy/demo/demo.py --frames .demo/frames --work .demo/work $(ARGS)
 
-test: setup ## all tests; ARGS are handed to pytest
-	$(BIN)/pytest $(ARGS)
+test: setup ## all tests, a process for each processor; ARGS are handed to pytest
+	$(BIN)/pytest --numprocesses logical --dist loadfile $(ARGS)
 
 faults: setup ## measure the goals of reliability in full, which takes hours; GOAL=3 for one of them
 	$(BIN)/python -m tests.faults $(GOAL:%=--goal %) $(ARGS)
