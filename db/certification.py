@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -87,3 +87,61 @@ def certification_of(session: Session, master_id: int) -> dict[str, Any] | None:
             "judged_at": found.judged_at,
         }
     )
+
+
+@dataclass(slots=True)  # not frozen, for that would take as long again as all the rest
+class Judged:
+    """What was said of a master when it was made, and since; the fields are those of `db.runs.masters.MasterOnRecord`.
+
+    Parameters
+    ----------
+    outcome, reason : str or None
+        As of `NewCertification`.
+    champion_set_id : int or None
+        The set of the master that it was judged beside.
+    purpose : tuple
+        What it is for.
+    """
+
+    kind: str
+    verdict: str
+    remark: str | None
+    outcome: str | None
+    reason: str | None
+    champion_id: int | None
+    champion_set_id: int | None
+    calibration_set_id: int
+    superseded: bool
+    mark: str | None
+    mark_reason: str | None
+    purpose: tuple[Any, ...]
+
+
+def certified(masters: Iterable[Judged]) -> Iterator[tuple[bool, str | None]]:
+    """Yield of masters, in order of observation, whether each is certified, and why or why not.
+
+    What was said beside a champion holds while it, or what was made of its set in its place, is good: a champion that
+    somebody marked bad has refused nobody, and has again once the mark is taken back.
+    """
+    champions: set[tuple[Any, ...]] = set()
+    for one in masters:
+        is_so, reason = said_of(one.kind, one.verdict, one.remark, one.outcome, one.reason)
+        if one.outcome in BESIDE_CHAMPION and (one.champion_set_id, *one.purpose) not in champions:
+            reason = f"master {one.champion_id}, beside which it was not certified, is in force no longer: {reason}"
+            is_so = True
+        if one.mark == "good" and one.verdict != "bad" and not is_so:
+            is_so, reason = True, f"marked good ({one.mark_reason}), though: {reason}"
+        if is_so and "bad" not in (one.verdict, one.mark) and not one.superseded:
+            champions.add((one.calibration_set_id, *one.purpose))
+        yield is_so, reason
+
+
+def said_of(
+    kind: str, verdict: str, remark: str | None, outcome: str | None, reason: str | None
+) -> tuple[bool, str | None]:
+    """Return whether a master was certified when it was made, and why or why not."""
+    if kind == "mask":
+        return True, None
+    if verdict == "bad":
+        return False, f"its verdict is bad: {remark}" if remark else "its verdict is bad"
+    return outcome == CERTIFIED, reason or "it was not judged"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from math import inf
 
 from ccdcore.association.facts import KINDS, Detector, Kind, MasterFacts, Subject
-from ccdcore.association.price import QUALITY, Light, Price, age_days, price_of, quality_of
+from ccdcore.association.price import QUALITY, USUAL_SIGNAL_E, Light, Price, age_days, price_of, quality_of
 from ccdcore.association.rules import RuleResult, Tolerances, rules_for, suits
 from ccdcore.association.wander import Wander
 from ccdcore.association.window import cut_for
@@ -105,6 +105,8 @@ class Answer:
         All that were thought of, by kind; of each those that pass in front, the best first.
     missing : tuple of Missing
         The kinds that there is no choice of.
+    detector : Detector
+        What was measured of its detector.
     remarks : tuple of str
         What the prices were reckoned from that was not measured, in words.
     """
@@ -113,7 +115,8 @@ class Answer:
     choices: tuple[Choice, ...]
     candidates: tuple[Candidate, ...]
     missing: tuple[Missing, ...]
-    remarks: tuple[str, ...] = field(default=())
+    detector: Detector
+    remarks: tuple[str, ...] = ()
 
     def choice(self, kind: Kind) -> Choice | None:
         """Return the best of a kind; None where there is none."""
@@ -156,12 +159,13 @@ def choose(
     of_kind: dict[Kind, list[MasterFacts]] = {kind: [] for kind in KINDS}
     for one in masters:
         of_kind[one.corrects].append(one)
-    light = Light.of(subject, detector, _bias_level(subject, of_kind["bias"], tolerances))
+    passing = {one.master_id for kind in {"bias", *kinds} for one in of_kind[kind] if suits(subject, one, tolerances)}
+    light = Light.of(subject, detector, _bias_level(subject, of_kind["bias"], passing))
     choices, missing, candidates = [], [], []
     for kind in kinds:
         found = [
             Candidate(subject, one, tolerances, True, price_of(subject, one, light, detector, wander_of(one)))
-            if suits(subject, one, tolerances)
+            if one.master_id in passing
             else Candidate(subject, one, tolerances, False)
             for one in of_kind[kind]
         ]
@@ -171,7 +175,31 @@ def choose(
             choices.append(_choice(kind, found[0], light, limits))
         else:
             missing.append(Missing(kind, _why_none(kind, subject, found)))
-    return Answer(subject, tuple(choices), tuple(candidates), tuple(missing))
+    remarks = (*_unmeasured(subject, detector), *_untold(choices, wander_of))
+    return Answer(subject, tuple(choices), tuple(candidates), tuple(missing), detector, remarks)
+
+
+def _unmeasured(subject: Subject, detector: Detector) -> Iterator[str]:
+    """Yield what prices and the noise of a frame should be reckoned from, and what was taken for it."""
+    if detector.gain_e_per_adu is None:
+        yield "the gain is not on record: prices and noise are told as if it were 1 e⁻/ADU"
+    if detector.read_noise_e is None:
+        yield "the read noise is not on record: the noise of the frame is told without it"
+    if subject.level_adu is None:
+        yield f"the level of the frame is not known: it is taken to have {USUAL_SIGNAL_E:g} e⁻ in a pixel"
+    if subject.at is None:
+        yield "nothing tells when the frame was taken: the age of masters is not in their prices"
+
+
+def _untold(choices: Sequence[Choice], wander_of: Callable[[MasterFacts], Wander]) -> Iterator[str]:
+    """Yield of which masters it is not known how they wander, and of which nothing is."""
+    of_others = [one.kind for one in choices if one.kind != "mask" and wander_of(one.master).n_masters == 0]
+    if of_others:
+        what = f"how the masters of this camera change ({', '.join(of_others)}) is not on record yet"
+        yield f"{what}: that of all cameras is taken"
+    unread = [one.kind for one in choices if one.price is None]
+    if unread:
+        yield f"without a price, since its file was not read yet or is gone: {', '.join(unread)}"
 
 
 def _choice(kind: Kind, best: Candidate, light: Light, limits: Sequence[float]) -> Choice:
@@ -179,11 +207,11 @@ def _choice(kind: Kind, best: Candidate, light: Light, limits: Sequence[float]) 
     return Choice(kind, best.master, best.price, quality, light.noise_e, cut_for(best.subject, best.master))
 
 
-def _bias_level(subject: Subject, biases: Sequence[MasterFacts], tolerances: Tolerances) -> float | None:
+def _bias_level(subject: Subject, biases: Sequence[MasterFacts], passing: Collection[int]) -> float | None:
     """Return the level in ADU of the nearest bias in time; of one that does not suit where none does."""
     names = subject.configuration, subject.whole
     alike = [one for one in biases if one.level is not None and one.configuration in names]
-    suited = [one for one in alike if suits(subject, one, tolerances)]
+    suited = [one for one in alike if one.master_id in passing]
     nearest = min(suited or alike, key=lambda one: (age_days(subject, one), one.master_id), default=None)
     return None if nearest is None else nearest.level
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias, get_args
@@ -39,8 +40,8 @@ class Subject:
         That of its detector in °C, the set point where it decides (`ccdcore.frames.groups.deciding_temperature`).
     shape : tuple of int or None
         Rows and columns.
-    amplifiers : tuple of str or None
-        Name and data section of each: ``1 [1:2048,1:2048]``.
+    amplifiers : str or None
+        Name and data section of each: ``1 [1:1024,1:2048]; 2 [1025:2048,1:2048]``.
     level_adu : float or None
         Median of its pixels above their overscan, in ADU, mean of the amplifiers; without overscan the bias is in it.
     lowest_adu : float or None
@@ -59,7 +60,7 @@ class Subject:
     filter: str | None = None
     temperature_c: float | None = None
     shape: tuple[int, int] | None = None
-    amplifiers: tuple[str, ...] | None = None
+    amplifiers: str | None = None
     level_adu: float | None = None
     lowest_adu: float | None = None
     entry: Span = (None, None)
@@ -79,7 +80,7 @@ class Detector:
     read_noise_e: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: there may be ten thousand, and freezing would take most of the time
 class MasterFacts:
     """A master on record, as far as a choice needs to know it.
 
@@ -111,8 +112,8 @@ class MasterFacts:
         The span in which the entry of the instrument holds that holds at its time.
     shape : tuple of int or None
         Rows and columns.
-    amplifiers : tuple of str or None
-        Name and data section of each.
+    amplifiers : str or None
+        Name and data section of each, likewise.
     uncertainty : float or None
         1-σ of a normal pixel (the median), in its unit.
     level : float or None
@@ -137,7 +138,7 @@ class MasterFacts:
     why_not: str | None = None
     entry: Span = (None, None)
     shape: tuple[int, int] | None = None
-    amplifiers: tuple[str, ...] | None = None
+    amplifiers: str | None = None
     uncertainty: float | None = None
     level: float | None = None
 
@@ -146,17 +147,24 @@ class MasterFacts:
         """What it corrects for."""
         return "dark" if self.kind == "darkrate" else self.kind  # type: ignore[return-value]
 
-
-def amplifier_text(name: str, section: str) -> str:
-    """Return how a subject and a master name an amplifier: ``1 [1:2048,1:2048]``."""
-    return f"{name} {section}"
-
-
-def name_of_amplifier(text: str) -> str:
-    """Return the name alone."""
-    return text.rpartition(" ")[0]
+    @property
+    def purpose(self) -> tuple[object, ...]:
+        """What masters have in common of which one may be used in place of the other."""
+        nominal_s = float(f"{self.exposure_s:.3g}") if self.kind == "dark" and self.exposure_s is not None else None
+        temperature_c = None if self.kind == "flat" else self.temperature_c
+        return self.instrument, self.kind, self.configuration, self.filter, nominal_s, temperature_c
 
 
-def section_of_amplifier(text: str) -> Section:
-    """Return the data section alone."""
-    return Section.parse(text.rpartition(" ")[2])
+def amplifiers_text(amplifiers: Iterable[tuple[str, str]]) -> str:
+    """Return how a subject and a master name their amplifiers, of the name and the data section of each."""
+    return "; ".join(f"{name} {section}" for name, section in amplifiers)
+
+
+def names_of_amplifiers(text: str) -> str:
+    """Return the names alone."""
+    return "; ".join(one.rpartition(" ")[0] for one in text.split("; "))
+
+
+def sections_of_amplifiers(text: str) -> list[Section]:
+    """Return the data sections alone, in pixels of the image."""
+    return [Section.parse(one.rpartition(" ")[2]) for one in text.split("; ")]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from ccdcore.association.facts import Kind, MasterFacts, Span, Subject
-from ccdcore.association.window import cut_for, is_inside, names_of
+from ccdcore.association.facts import Kind, MasterFacts, Span, Subject, names_of_amplifiers
+from ccdcore.association.window import cut_for, is_inside
 from ccdcore.frames.groups import distance_k, same_exposure
 from ccdcore.frames.series_health import TOLERANCE_K
 from ccdcore.recipe import Recipes
@@ -44,101 +44,107 @@ class Tolerances:
 
 
 def rules_for(subject: Subject, master: MasterFacts, tolerances: Tolerances) -> Iterator[RuleResult]:
-    """Yield what each rule says of a master for a frame, those first that most masters of a camera fail in."""
+    """Yield what each rule says of a master for a frame."""
     for rule in _RULES[master.corrects]:
-        yield rule(subject, master, tolerances)
+        yield RuleResult(rule.name, *rule.values(subject, master), rule.passes(subject, master, tolerances))
 
 
 def suits(subject: Subject, master: MasterFacts, tolerances: Tolerances) -> bool:
     """Whether a master passes in all rules."""
-    return all(one.passes for one in rules_for(subject, master, tolerances))
+    return all(rule.passes(subject, master, tolerances) for rule in _RULES[master.corrects])
 
 
-_Rule: TypeAlias = Callable[[Subject, MasterFacts, Tolerances], RuleResult]
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A rule: its name, what frame and master have there, and whether they go together."""
+
+    name: str
+    values: Callable[[Subject, MasterFacts], tuple[Value, Value]]
+    passes: Callable[[Subject, MasterFacts, Tolerances], bool]
 
 
-def _camera(subject: Subject, master: MasterFacts, _: Tolerances) -> RuleResult:
-    return RuleResult("camera", subject.instrument, master.instrument, subject.instrument == master.instrument)
+def _window_values(subject: Subject, master: MasterFacts) -> tuple[Value, Value]:
+    section, theirs = cut_for(subject, master), master.shape and _shape_text(master.shape)
+    return (subject.shape and _shape_text(subject.shape)) if section is None else str(section), theirs
 
 
-def _configuration(subject: Subject, master: MasterFacts, _: Tolerances) -> RuleResult:
-    passes = master.configuration in (subject.configuration, subject.whole)
-    return RuleResult("configuration", subject.configuration, master.configuration, passes)
-
-
-def _window(subject: Subject, master: MasterFacts, _: Tolerances) -> RuleResult:
+def _window_passes(subject: Subject, master: MasterFacts, _: Tolerances) -> bool:
     section = cut_for(subject, master)
-    theirs = None if master.shape is None else _shape_text(master.shape)
     if section is not None:
-        return RuleResult("window", str(section), theirs, is_inside(subject, master, section))
-    own = None if subject.shape is None else _shape_text(subject.shape)
-    return RuleResult("window", own, theirs, own is None or theirs is None or own == theirs)
+        return is_inside(subject, master, section)
+    return subject.shape == master.shape or None in (subject.shape, master.shape)
 
 
-def _amplifiers(subject: Subject, master: MasterFacts, _: Tolerances) -> RuleResult:
+def _amplifiers_values(subject: Subject, master: MasterFacts) -> tuple[str | None, str | None]:
     own, theirs = subject.amplifiers, master.amplifiers
-    if cut_for(subject, master) is not None:
-        own, theirs = names_of(own), names_of(theirs)
-    return RuleResult("amplifiers", _listed(own), _listed(theirs), None in (own, theirs) or own == theirs)
+    if cut_for(subject, master) is None:
+        return own, theirs
+    return own and names_of_amplifiers(own), theirs and names_of_amplifiers(theirs)
 
 
-def _temperature(subject: Subject, master: MasterFacts, tolerances: Tolerances) -> RuleResult:
+def _amplifiers_pass(subject: Subject, master: MasterFacts, _: Tolerances) -> bool:
+    own, theirs = _amplifiers_values(subject, master)
+    return own == theirs or None in (own, theirs)
+
+
+def _temperature_passes(subject: Subject, master: MasterFacts, tolerances: Tolerances) -> bool:
     at, group = subject.temperature_c, master.temperature_c
-    if master.kind == "flat":  # a flat's follows its temperature little: one that is not known is no reason
-        passes = None in (at, group) or distance_k(at, group) <= tolerances.flat_k + _ROUNDING
-    else:
-        most = tolerances.bias_k if master.kind == "bias" else tolerances.dark_k
-        passes = distance_k(at, group) <= most + _ROUNDING
-    return RuleResult("temperature", at, group, passes)
+    if master.kind == "flat":  # it follows the temperature little: one that is not known is no reason
+        return at is None or group is None or abs(at - group) <= tolerances.flat_k + _ROUNDING
+    most = tolerances.bias_k if master.kind == "bias" else tolerances.dark_k
+    return distance_k(at, group) <= most + _ROUNDING
 
 
-def _exposure(subject: Subject, master: MasterFacts, _: Tolerances) -> RuleResult:
+def _exposure_values(subject: Subject, master: MasterFacts) -> tuple[Value, Value]:
+    return subject.exposure_s, "any: it is a rate" if master.kind == "darkrate" else master.exposure_s
+
+
+def _exposure_passes(subject: Subject, master: MasterFacts, _: Tolerances) -> bool:
     seconds = subject.exposure_s
-    if master.kind == "darkrate":
-        return RuleResult("exposure", seconds, "any: it is a rate", seconds is not None and seconds > 0)
-    passes = bool(seconds) and same_exposure(seconds, master.exposure_s)
-    return RuleResult("exposure", seconds, master.exposure_s, passes)
+    return bool(seconds) and (master.kind == "darkrate" or same_exposure(seconds, master.exposure_s))
 
 
-def _filter(subject: Subject, master: MasterFacts, _: Tolerances) -> RuleResult:
-    return RuleResult("filter", subject.filter, master.filter, subject.filter == master.filter)
+def _mark_values(_: Subject, master: MasterFacts) -> tuple[Value, Value]:
+    return "not bad", f"bad: {master.why_not}" if master.is_marked_bad else None
 
 
-def _entry(subject: Subject, master: MasterFacts, _: Tolerances) -> RuleResult:
-    own, theirs = _span_text(subject.entry), _span_text(master.entry)
-    return RuleResult("instrument entry", own, theirs, own == theirs)
+def _certified_values(_: Subject, master: MasterFacts) -> tuple[Value, Value]:
+    return "yes", "yes" if master.is_certified else f"no: {master.why_not}"
 
 
-def _verdict(_: Subject, master: MasterFacts, __: Tolerances) -> RuleResult:
-    return RuleResult("verdict", "not bad", master.verdict, master.verdict != "bad")
-
-
-def _mark(_: Subject, master: MasterFacts, __: Tolerances) -> RuleResult:
-    said = f"bad: {master.why_not}" if master.is_marked_bad else None
-    return RuleResult("mark", "not bad", said, not master.is_marked_bad)
-
-
-def _certified(_: Subject, master: MasterFacts, __: Tolerances) -> RuleResult:
-    said = "yes" if master.is_certified else f"no: {master.why_not}"
-    return RuleResult("certified", "yes", said, master.is_certified)
-
-
-_OF_ALL: tuple[_Rule, ...] = (_camera, _configuration, _window, _amplifiers)
-_OF_RECORD: tuple[_Rule, ...] = (_entry, _verdict, _mark, _certified)
+_OF_ALL = (
+    _Rule("camera", lambda s, m: (s.instrument, m.instrument), lambda s, m, _: s.instrument == m.instrument),
+    _Rule(
+        "configuration",
+        lambda s, m: (s.configuration, m.configuration),
+        lambda s, m, _: m.configuration in (s.configuration, s.whole),
+    ),
+)
+_OF_LAYOUT = (
+    _Rule("window", _window_values, _window_passes),
+    _Rule("amplifiers", _amplifiers_values, _amplifiers_pass),
+)
+_TEMPERATURE = _Rule("temperature", lambda s, m: (s.temperature_c, m.temperature_c), _temperature_passes)
+_EXPOSURE = _Rule("exposure", _exposure_values, _exposure_passes)
+_FILTER = _Rule("filter", lambda s, m: (s.filter, m.filter), lambda s, m, _: s.filter == m.filter)
+_OF_RECORD = (
+    _Rule(
+        "instrument entry", lambda s, m: (_span_text(s.entry), _span_text(m.entry)), lambda s, m, _: s.entry == m.entry
+    ),
+    _Rule("verdict", lambda _, m: ("not bad", m.verdict), lambda _, m, __: m.verdict != "bad"),
+    _Rule("mark", _mark_values, lambda _, m, __: not m.is_marked_bad),
+    _Rule("certified", _certified_values, lambda _, m, __: m.is_certified),
+)
 _RULES: Mapping[Kind, tuple[_Rule, ...]] = {
-    "bias": (*_OF_ALL, _temperature, *_OF_RECORD),
-    "dark": (*_OF_ALL, _temperature, _exposure, *_OF_RECORD),
-    "flat": (*_OF_ALL, _filter, _temperature, *_OF_RECORD),
-    "mask": (*_OF_ALL, *_OF_RECORD),
+    "bias": (*_OF_ALL, _TEMPERATURE, *_OF_LAYOUT, *_OF_RECORD),
+    "dark": (*_OF_ALL, _EXPOSURE, _TEMPERATURE, *_OF_LAYOUT, *_OF_RECORD),
+    "flat": (*_OF_ALL, _FILTER, _TEMPERATURE, *_OF_LAYOUT, *_OF_RECORD),
+    "mask": (*_OF_ALL, *_OF_LAYOUT, *_OF_RECORD),
 }
 
 
 def _shape_text(shape: tuple[int, int]) -> str:
     return f"{shape[1]}x{shape[0]}"
-
-
-def _listed(amplifiers: tuple[str, ...] | None) -> str | None:
-    return None if amplifiers is None else ", ".join(amplifiers)
 
 
 def _span_text(span: Span) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ccdcore.association.facts import MasterFacts, Subject, name_of_amplifier, section_of_amplifier
+from ccdcore.association.facts import MasterFacts, Subject, sections_of_amplifiers
 from ccdcore.cards.sections import Section
 
 _WINDOW = re.compile(r"(bin1x1(?:_.+?)?)_([1-9]\d*)x([1-9]\d*)\+(\d+)\+(\d+)(_.+)?")
@@ -33,12 +33,7 @@ def is_inside(subject: Subject, master: MasterFacts, section: Section) -> bool:
     """Whether a section of a master, in its pixels, lies where it sees light, and has the shape of the frame."""
     if master.shape is None or not section.fits(master.shape) or subject.shape not in (None, section.shape):
         return False
-    lit = [section_of_amplifier(one) for one in master.amplifiers or ()]
+    lit = sections_of_amplifiers(master.amplifiers) if master.amplifiers else []
     return all(
         one.x1 <= section.x1 and section.x2 <= one.x2 and one.y1 <= section.y1 and section.y2 <= one.y2 for one in lit
     )
-
-
-def names_of(amplifiers: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Return the names of amplifiers without their sections."""
-    return None if amplifiers is None else tuple(map(name_of_amplifier, amplifiers))

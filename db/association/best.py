@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from ccdcore.association.price import QUALITY
 from ccdcore.association.rules import Tolerances
 from ccdcore.association.wander import Wander
 from db.association.detectors import detector_of
+from db.association.figures import wanders
 from db.association.masters import masters_for
 from db.association.subjects import at_time
 
@@ -50,18 +51,20 @@ def best(
     tolerances = Tolerances.of(recipes)
 
     @cache
-    def masters(instrument: str) -> list[MasterFacts]:
-        return masters_for(session, instrument)
+    def of_camera(instrument: str) -> tuple[list[MasterFacts], Callable[[MasterFacts], Wander]]:
+        masters = masters_for(session, instrument)
+        return masters, wanders(session, masters)
 
     answers = []
     for one in subjects:
         subject = at_time(session, one, one.at)
+        masters, wander_of = of_camera(subject.instrument)
         answers.append(
             choose(
                 subject,
-                masters(subject.instrument),
+                masters,
                 detector=detector_of(session, subject),
-                wander_of=lambda _: Wander(),
+                wander_of=wander_of,
                 tolerances=tolerances,
                 kinds=kinds,
                 limits=limits,

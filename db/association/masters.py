@@ -2,41 +2,98 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import or_, select
 
 from ccdcore.association.facts import MasterFacts, Span
-from db.frames.spans import boundaries, span_around
-from db.runs.masters import MasterOnRecord, list_masters
+from db.certification import Judged, certified
+from db.frames.spans import boundaries
+from db.judgements.marks import marks
+from db.runs.current import CURRENT_RUN, kept_masters
+from db.runs.masters import nominal_exposure
+from db.schema.figures import MasterFigures
+from db.schema.models import CalibrationSet, Certification, Master, Outcome, Run
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+_MASTER, _SET, _RUN = Master.__table__.c, CalibrationSet.__table__.c, Run.__table__.c
+_FIGURES, _SAID = MasterFigures.__table__.c, Certification.__table__.c
+_CHAMPION, _CHAMPION_RUN = Master.__table__.alias("champion"), Run.__table__.alias("champion_run")
+# Of tables, not of classes, and in one order: of ten thousand masters nothing is made but what is needed.
+_QUERY = (
+    select(
+        *(_MASTER.id, _MASTER.kind, _SET.instrument, _SET.configuration, _MASTER.filter, _MASTER.exposure_s),
+        *(_MASTER.temperature_c, _MASTER.group_c, _MASTER.valid_from, _MASTER.path, _MASTER.sha256, _MASTER.unit),
+        *(_MASTER.n_combined, _MASTER.verdict, _MASTER.remark, _RUN.superseded_by_id, _RUN.calibration_set_id),
+        *(_SAID.outcome, _SAID.reason, _SAID.champion_id, _CHAMPION_RUN.c.calibration_set_id),
+        *(_FIGURES.rows, _FIGURES.columns, _FIGURES.amplifiers, _FIGURES.uncertainty, _FIGURES.level),
+    )
+    .join_from(Master.__table__, Run.__table__, _MASTER.run_id == _RUN.id)
+    .join(CalibrationSet.__table__, _RUN.calibration_set_id == _SET.id)
+    .outerjoin(Certification.__table__, _SAID.master_id == _MASTER.id)
+    .outerjoin(_CHAMPION, _SAID.champion_id == _CHAMPION.c.id)
+    .outerjoin(_CHAMPION_RUN, _CHAMPION.c.run_id == _CHAMPION_RUN.c.id)
+    .outerjoin(MasterFigures.__table__, _FIGURES.master_id == _MASTER.id)
+    .where(_RUN.outcome == Outcome.DONE)
+    .order_by(_MASTER.valid_from, _MASTER.id)
+)
+
 
 def masters_for(session: Session, instrument: str) -> list[MasterFacts]:
-    """Return the masters of a camera, good or not; of one that has none, those of all others."""
-    found = list_masters(session, instrument=instrument) or list_masters(session)
-    times = boundaries(session)
-    return [_facts(one, span_around(times.get(one.instrument, ()), one.valid_from)) for one in found]
+    """Return the masters of a camera that were not made anew, good or not; of one that has none, those of all others.
+
+    They are in order of observation.
+    """
+    return _masters(session, instrument) or _masters(session, None)
 
 
-def _facts(one: MasterOnRecord, entry: Span) -> MasterFacts:
-    is_bad = one.mark == "bad"
-    return MasterFacts(
-        master_id=one.master_id,
-        kind=one.kind,
-        instrument=one.instrument,
-        configuration=one.configuration,
-        filter=one.filter,
-        exposure_s=one.exposure_s,
-        temperature_c=one.temperature_c if one.kind == "flat" else one.group_c,
-        at=one.valid_from,
-        path=one.path,
-        sha256=one.sha256,
-        unit=one.unit,
-        n_combined=one.n_combined,
-        verdict=one.verdict,
-        is_marked_bad=is_bad,
-        is_certified=one.certified,
-        why_not=one.mark_reason if is_bad else one.certified_reason,
-        entry=entry,
-    )
+def _masters(session: Session, instrument: str | None) -> list[MasterFacts]:
+    kept, marked = kept_masters(session), marks(session, "master")
+    query = _QUERY.where(or_(CURRENT_RUN, _MASTER.id.in_(kept)) if kept else CURRENT_RUN)
+    rows = session.connection().execute(query if instrument is None else query.where(_SET.instrument == instrument))
+    entry_at, found, said = _entries(session), [], []
+    for row in rows:
+        key, kind, of, configuration, filter_name, exposure_s, temperature_c, group_c, at, path, sha256, unit = row[:12]
+        n_combined, verdict, remark, superseded_by, set_id, outcome, reason, champion_id, champion_set = row[12:21]
+        n_rows, columns, amplifiers, uncertainty, level = row[21:]
+        mark = marked.get(key)
+        purpose = of, kind, configuration, filter_name, nominal_exposure(kind, exposure_s), group_c
+        is_superseded = superseded_by is not None and key not in kept
+        its = (None, None) if mark is None else (mark.said, mark.reason)
+        of_champion = outcome, reason, champion_id, champion_set, set_id
+        said.append(Judged(kind, verdict, remark, *of_champion, is_superseded, *its, purpose))
+        found.append(
+            MasterFacts(
+                *(key, kind, of, configuration, filter_name, exposure_s),
+                *(temperature_c if kind == "flat" else group_c, at, path, sha256, unit, n_combined, verdict),
+                is_marked_bad=mark is not None and mark.is_bad,
+                entry=entry_at(of, at),
+                shape=None if n_rows is None else (n_rows, columns),
+                amplifiers=amplifiers,
+                uncertainty=uncertainty,
+                level=level,
+            )
+        )
+    for one, of_it, (is_so, why) in zip(found, said, certified(said), strict=True):
+        one.is_certified, one.why_not = is_so, of_it.mark_reason if one.is_marked_bad else why
+    return found
+
+
+def _entries(session: Session) -> Callable[[str, datetime], Span]:
+    """Return what tells the span of the entry of an instrument that holds at a time."""
+    spans: dict[str, tuple[Sequence[datetime], list[Span]]] = {}
+    for name, times in boundaries(session).items():
+        edges: list[Any] = [None, *times, None]
+        spans[name] = times, list(pairwise(edges))
+
+    def entry_at(instrument: str, at: datetime) -> Span:
+        times, between = spans.get(instrument, ((), [(None, None)]))
+        return between[bisect_right(times, at)]
+
+    return entry_at

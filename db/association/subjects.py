@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import select
 
-from ccdcore.association.facts import Subject, amplifier_text
+from ccdcore.association.facts import Subject, amplifiers_text
 from ccdcore.association.window import parted
 from ccdcore.frames.groups import deciding_temperature
 from db.frames.comparable import in_its_configuration, in_its_mode
@@ -47,7 +47,7 @@ def subjects_on_record(session: Session, frame_ids: Collection[int]) -> dict[int
     """Return frames on record as a choice sees them, by id; they are called ``frame:7``."""
     found = {}
     for some in batches(frame_ids):
-        for frame in session.scalars(select(Frame).where(Frame.id.in_(some))):
+        for frame in session.scalars(select(Frame).where(Frame.id.in_(some)).order_by(Frame.id)):
             measured = series_frame(frame, Path())
             is_in_set = frame.calibration_set_id is not None
             found[frame.id] = subject_of(session, f"frame:{frame.id}", measured, night=frame.night, is_in_set=is_in_set)
@@ -92,7 +92,7 @@ def subject_of(
         filter=info.filter,
         temperature_c=deciding_temperature(info),
         shape=measured.shape,
-        amplifiers=tuple(amplifier_text(one.name, str(one.data)) for one in measured.amplifiers),
+        amplifiers=amplifiers_text((one.name, str(one.data)) for one in measured.amplifiers),
         level_adu=_mean_above([one.median for one in measured.statistics], measured.statistics),
         lowest_adu=_mean_above([one.minimum for one in measured.statistics], measured.statistics),
     )

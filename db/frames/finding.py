@@ -65,3 +65,8 @@ def night_on_record(session: Session, night: date) -> Night:
         session.scalar(select(func.max(first)).where(first < night)),
         session.scalar(select(func.min(first)).where(first > night)),
     )
+
+
+def frame_of_hash(session: Session, sha256: str) -> int | None:
+    """Return the frame on record of whose pixels this is the SHA-256; None where there is none."""
+    return session.scalar(select(Frame.id).where(Frame.sha256 == sha256))

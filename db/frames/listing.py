@@ -147,3 +147,11 @@ def frames_since(session: Session, *, since: datetime) -> list[tuple[str, str, i
     what = Frame.instrument, Frame.frame_type
     query = select(*what, func.count()).where(Frame.registered_at >= since).group_by(*what).order_by(*what)
     return [(instrument, kind, n) for instrument, kind, n in session.execute(query)]
+
+
+def science_frames(session: Session, *, night: date | None = None) -> list[int]:
+    """Return the ids of the frames, of a night or all, that are no calibration frames, nor averages, oldest first."""
+    where = [Frame.frame_type == "other", Frame.n_averaged == 1, Frame.date_obs.is_not(None)]
+    if night is not None:
+        where.append(Frame.night == night)
+    return list(session.scalars(select(Frame.id).where(*where).order_by(Frame.date_obs, Frame.id)))

@@ -12,11 +12,12 @@ from sqlalchemy.orm import Session, aliased
 
 from ccdcore.quantities import Verdict
 from db.certification import (
-    BESIDE_CHAMPION,
-    CERTIFIED,
+    Judged,
     NewCertification,
+    certified,
     forget_certification,
     record_certification,
+    said_of,
 )
 from db.frames.spans import Boundaries, boundaries, span_around
 from db.judgements.marks import Said, marks, told
@@ -128,9 +129,13 @@ class MasterOnRecord(Row):
 
 def purpose_of(master: MasterOnRecord | NewMaster, instrument: str, configuration: str) -> Purpose:
     """Return what a master of a camera is for; darks are of one exposure, to three digits."""
-    exposure_s = master.exposure_s if master.kind == "dark" else None
-    nominal_s = None if exposure_s is None else float(f"{exposure_s:.3g}")
+    nominal_s = nominal_exposure(master.kind, master.exposure_s)
     return instrument, master.kind, configuration, master.filter, nominal_s, master.group_c
+
+
+def nominal_exposure(kind: str, exposure_s: float | None) -> float | None:
+    """Return the exposure in seconds that a master is for; None where any will do."""
+    return None if kind != "dark" or exposure_s is None else float(f"{exposure_s:.3g}")
 
 
 def list_masters(
@@ -156,39 +161,21 @@ def list_masters(
 
 
 def _certified(rows: Sequence[Mapping[str, Any]]) -> list[MasterOnRecord]:
-    """Say of masters, in order of observation, which are certified.
-
-    What was said beside a champion holds while it, or what was made of its set in its place, is good: a champion that
-    somebody marked bad has refused nobody, and has again once the mark is taken back.
-    """
-    found: list[MasterOnRecord] = []
-    champions: set[tuple[Any, ...]] = set()
-    for row in rows:
+    """Say of masters, in order of observation, which are certified."""
+    names = [name for name in Judged.__dataclass_fields__ if name != "purpose"]
+    said = (Judged(purpose=_purpose_of_row(row), **{name: row[name] for name in names}) for row in rows)
+    found = []
+    for row, (is_so, reason) in zip(rows, certified(said), strict=True):
         values = {name: value for name, value in row.items() if name in MasterOnRecord.__dataclass_fields__}
         values["certification"] = row["certification"] or {}
-        certified, reason = _said_of(row)
-        one = MasterOnRecord(
-            **values, valid_to=None, valid_to_reason=None, certified=certified, certified_reason=reason
-        )
-        has_champion = (row["champion_set_id"], *one.purpose) in champions
-        if row["outcome"] in BESIDE_CHAMPION and not has_champion:
-            reason = f"master {one.champion_id}, beside which it was not certified, is in force no longer: {reason}"
-            one = replace(one, certified=True, certified_reason=reason)
-        if one.mark == "good" and one.verdict != "bad" and not one.certified:
-            one = replace(one, certified=True, certified_reason=f"marked good ({one.mark_reason}), though: {reason}")
-        if one.is_good:
-            champions.add((one.calibration_set_id, *one.purpose))
-        found.append(one)
+        of_time = {"valid_to": None, "valid_to_reason": None}
+        found.append(MasterOnRecord(**values, **of_time, certified=is_so, certified_reason=reason))
     return found
 
 
-def _said_of(row: Mapping[str, Any]) -> tuple[bool, str | None]:
-    """Return whether a master was certified when it was made, and why or why not."""
-    if row["kind"] == "mask":
-        return True, None
-    if row["verdict"] == "bad":
-        return False, f"its verdict is bad: {row['remark']}" if row["remark"] else "its verdict is bad"
-    return row["outcome"] == CERTIFIED, row["reason"] or "it was not judged"
+def _purpose_of_row(row: Mapping[str, Any]) -> Purpose:
+    nominal_s = nominal_exposure(row["kind"], row["exposure_s"])
+    return row["instrument"], row["kind"], row["configuration"], row["filter"], nominal_s, row["group_c"]
 
 
 _CHAMPION, _CHAMPION_RUN = aliased(Master), aliased(Run)
@@ -377,9 +364,9 @@ def run_masters(session: Session, run_id: int) -> list[MasterRow]:
     )
     found = []
     for row in session.execute(query).mappings():
-        certified, reason = _said_of(dict(row))
+        is_so, reason = said_of(row["kind"], row["verdict"], row["remark"], row["outcome"], row["reason"])
         values = {name: row[name] for name in of_master}
-        found.append(MasterRow(**values, certified=certified, certified_reason=reason))
+        found.append(MasterRow(**values, certified=is_so, certified_reason=reason))
     return found
 
 

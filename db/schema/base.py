@@ -57,8 +57,8 @@ class PathText(TypeDecorator[str]):
         return None if value is None else value.translate(_TO_PRIVATE)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        """Bring those bytes back."""
-        return None if value is None else value.translate(_FROM_PRIVATE)
+        """Bring those bytes back; of most paths there are none, and looking for each is long."""
+        return value if value is None or value.isascii() else value.translate(_FROM_PRIVATE)
 
 
 class Base(DeclarativeBase):

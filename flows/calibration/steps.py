@@ -30,6 +30,7 @@ from flows.home.processes import now
 from flows.masters.biases import make_master_bias
 from flows.masters.darks import make_master_darks
 from flows.masters.flats import make_master_flats
+from flows.products.figures import complete_figures
 from flows.products.ingredients import (
     measured,
 )
@@ -199,6 +200,8 @@ def release(home: Home, run_id: int) -> list[int]:
         finish_run(session, run_id=run_id, now=now())
     with producing(home, run_id, "references"):
         refresh_references(home)
+    with producing(home, run_id, "figures of masters"):
+        complete_figures(home, run_id=run_id)
     return [run_id]
 
 

@@ -21,11 +21,19 @@ COMMANDS = {
         "flows.cli.work",
         "Make older results anew where the recipe, the entry or the rules have changed since.",
     ),
+    "best": (
+        "flows.cli.frames",
+        "Say which masters suit frames best, what each would add to their noise, and why no others.",
+    ),
     "combine": ("flows.cli.frames", "Combine these files, as they are, into their clipped mean with uncertainties."),
     "config": ("flows.cli.admin", "Look after the configuration."),
     "db": ("flows.cli.db", "Look after the database."),
     "doctor": ("flows.cli.admin", "Check the set-up: home, configuration, directories, database, programs."),
     "frames": ("flows.cli.record", "List the frames on record."),
+    "gaps": (
+        "flows.cli.frames",
+        "List the science frames on record that lack a good bias, dark or flat, and what to take.",
+    ),
     "identify": ("flows.cli.frames", "Say what each frame is, and why it was taken so."),
     "imstat": ("flows.cli.frames", "Print statistics of images."),
     "init": (

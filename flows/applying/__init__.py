@@ -1,0 +1,1 @@
+"""Masters applied to frames: which suit, and the frames calibrated with them."""
