@@ -359,8 +359,8 @@ def _price(frame: dict[str, Any], master: dict[str, Any]) -> float:
     if master["kind"] == "mask":
         return 0.0
     if master["kind"] == "flat":
-        return float(frame["signal_e"] * sqrt(master["uncertainty"] ** 2 + 2 * FLAT_WANDER * max(days, 0.01)))
-    shift = 2 * WANDER * master["of_one"] ** 2 * max(days, 0.01)
+        return float(frame["signal_e"] * sqrt(master["uncertainty"] ** 2 + 2 * FLAT_WANDER * days))
+    shift = 2 * WANDER * master["of_one"] ** 2 * days
     if master["kind"] == "darkrate":
         return float(gain * frame["seconds"] * sqrt(1.25 * master["uncertainty"] ** 2 + shift))
     return float(gain * sqrt(master["uncertainty"] ** 2 + shift))

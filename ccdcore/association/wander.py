@@ -16,8 +16,6 @@ FEWEST_MASTERS = 5
 """Fewer do not tell how they wander."""
 
 _POWERS = np.arange(0.0, 2.01, 0.25)
-_SHORTEST_DAYS = 0.01
-"""Masters of one night, however near: a power of no time at all is none."""
 _PASSES = 4
 _FLAT_PER_DAY, _NOISE_PER_DAY = 5e-4, 0.03
 _EPSILON = 1e-9
@@ -28,6 +26,8 @@ class Wander:
     r"""A structure function: half the mean square difference of two masters, less their noise.
 
     .. math:: \gamma(\tau, \Delta T) = a\,\tau^b + c\,\Delta T^2
+
+    with the time in days. Within the first day it grows from nothing, at least in proportion to the time.
 
     Parameters
     ----------
@@ -49,8 +49,7 @@ class Wander:
 
     def half_square(self, days: float, kelvin: float = 0.0) -> float:
         """Return half the mean square difference of masters so far apart, in their unit squared."""
-        of_time = self.per_day * max(days, _SHORTEST_DAYS) ** self.power
-        return of_time + self.per_kelvin * kelvin**2
+        return self.per_day * float(_growth(np.array(days), self.power)) + self.per_kelvin * kelvin**2
 
     def shift(self, days: float, kelvin: float = 0.0) -> float:
         """Return how far a camera has come from a master, RMS, in its unit: as far as from another one of that age."""
@@ -65,9 +64,9 @@ class Wander:
         if self.per_day <= 0:
             return inf
         ratio = shift**2 / 2 / self.per_day
-        if self.power == 0:
-            return inf if ratio >= 1 else 0.0
-        return float(ratio ** (1 / self.power))
+        if ratio <= 1:
+            return float(ratio ** (1 / max(self.power, 1.0)))
+        return float(ratio ** (1 / self.power)) if self.power > 0 else inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +107,20 @@ def fit_wander(pairs: Sequence[Pair], *, n_masters: int) -> Wander:
     days, kelvin, values, errors = (
         np.array([getattr(one, name) for one in pairs]) for name in ("days", "kelvin", "half_square", "error")
     )
-    days = np.maximum(days, _SHORTEST_DAYS)
     found = [_fit_of_power(float(power), days, kelvin, values, errors) for power in _POWERS]
     (per_day, per_kelvin), power, _ = min(found, key=lambda one: one[2])
     return Wander(per_day, power, per_kelvin, n_masters)
+
+
+def _growth(days: Image, power: float) -> Image:
+    return np.where(days < 1, days ** max(power, 1.0), np.maximum(days, 1.0) ** power)
 
 
 def _fit_of_power(
     power: float, days: Image, kelvin: Image, values: Image, errors: Image
 ) -> tuple[tuple[float, float], float, float]:
     """Return what is measured for one power, the power, and how unlikely the pairs are under it."""
-    terms = np.stack([days**power, np.square(kelvin)], axis=1)
+    terms = np.stack([_growth(days, power), np.square(kelvin)], axis=1)
     model = np.full(values.shape, max(float(np.mean(values)), 0.0))
     scale, variance = (0.0, 0.0), np.square(errors)
     for _ in range(_PASSES):
@@ -139,7 +141,7 @@ def _not_negative(terms: Image, values: Image, weights: Image) -> tuple[float, f
         both = (bb * av - ab * bv) / determinant, (aa * bv - ab * av) / determinant
         if min(both) >= 0:
             return both
-    alone = [(max(0.0, av / aa), 0.0)] + ([(0.0, max(0.0, bv / bb))] if bb > 0 else [])
+    alone = [(max(0.0, av / aa) if aa > 0 else 0.0, 0.0), (0.0, max(0.0, bv / bb) if bb > 0 else 0.0)]
     return min(alone, key=lambda one: float(np.sum(weights * np.square(values - terms @ np.array(one)))))
 
 

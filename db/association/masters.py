@@ -65,9 +65,9 @@ def _masters(session: Session, instrument: str | None) -> list[MasterFacts]:
         mark = marked.get(key)
         purpose = of, kind, configuration, filter_name, nominal_exposure(kind, exposure_s), group_c
         is_superseded = superseded_by is not None and key not in kept
-        its = (None, None) if mark is None else (mark.said, mark.reason)
-        of_champion = outcome, reason, champion_id, champion_set, set_id
-        said.append(Judged(kind, verdict, remark, *of_champion, is_superseded, *its, purpose))
+        its, why = (None, None) if mark is None else (mark.said, mark.reason)
+        of_champion = champion_id, champion_set, set_id
+        said.append(Judged(kind, verdict, remark, outcome, reason, *of_champion, is_superseded, its, why, purpose))
         found.append(
             MasterFacts(
                 *(key, kind, of, configuration, filter_name, exposure_s),

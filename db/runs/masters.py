@@ -168,8 +168,8 @@ def _certified(rows: Sequence[Mapping[str, Any]]) -> list[MasterOnRecord]:
     for row, (is_so, reason) in zip(rows, certified(said), strict=True):
         values = {name: value for name, value in row.items() if name in MasterOnRecord.__dataclass_fields__}
         values["certification"] = row["certification"] or {}
-        of_time = {"valid_to": None, "valid_to_reason": None}
-        found.append(MasterOnRecord(**values, **of_time, certified=is_so, certified_reason=reason))
+        one = MasterOnRecord(**values, valid_to=None, valid_to_reason=None, certified=is_so, certified_reason=reason)
+        found.append(one)
     return found
 
 

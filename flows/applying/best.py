@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdcore.association.choice import Answer, Candidate, Choice
-from ccdcore.association.facts import KINDS, Kind, MasterFacts, Subject
-from ccdcore.association.price import Price
-from ccdcore.association.rules import RuleResult
+from ccdcore.association.choice import Answer
+from ccdcore.association.facts import KINDS, Kind, Subject
 from ccdcore.errors import CcdError
 from ccdcore.io.read import measure_frame
-from ccdcore.text import number_of, value_text
 from db.association.best import best
 from db.association.rows import answer_row
 from db.association.subjects import subject_of, subjects_on_record
@@ -31,10 +27,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 Row = dict[str, Any]
-
-_PRICE = ("price (e⁻)", "random", "systematic", "doubles after")
-_CHOICE = ("kind", "master", "observed", "frames", "quality", *_PRICE, "path")
-_CANDIDATE = ("kind", "master", "observed", "frames", "passes", "price (e⁻)", "fails in")
 
 
 @dataclass(slots=True)
@@ -54,15 +46,6 @@ class Answers:
     def as_dicts(self, home: Path) -> list[Row]:
         """Return them as JSON has them; the paths of masters lie in the ``home``."""
         return [answer_row(one, home) for one in self.answers]
-
-    def as_rows(self) -> list[Row]:
-        """Return them as a table has them: a row a candidate."""
-        return [
-            {"frame": answer.subject.name, **_candidate(one), "chosen": one.master in chosen}
-            for answer in self.answers
-            for chosen in [[choice.master for choice in answer.choices]]
-            for one in answer.candidates
-        ]
 
 
 def answers_of(
@@ -141,57 +124,3 @@ def _unchanged(session: Session, home: Home, path: Path) -> int | None:
     rows = files_named(session, [path.parent.resolve() / path.name], host=home.settings.host)
     same = (row for row in rows if (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns))
     return next((row.frame_id for row in same), None)
-
-
-def lines_of_answer(answer: Answer) -> list[str]:
-    """Return what is said of a frame before its tables: what it is, and what it lacks."""
-    subject = answer.subject
-    of = [subject.instrument, subject.configuration]
-    of += [] if subject.at is None else [f"{subject.at:%Y-%m-%d %H:%M}"]
-    of += [] if subject.exposure_s is None else [f"{subject.exposure_s:g} s"]
-    of += [] if subject.filter is None else [subject.filter]
-    of += [] if subject.temperature_c is None else [f"{subject.temperature_c:g} °C"]
-    noise = [f"noise of a pixel {one.frame_noise_e:.3g} e⁻" for one in answer.choices[:1]]
-    return [f"{subject.name}: {', '.join([*of, *noise])}", *(one.reason for one in answer.missing), *answer.remarks]
-
-
-def tables_of_answer(answer: Answer, *, wide: bool) -> list[tuple[list[Row], tuple[str, ...]]]:
-    """Return the tables of a frame, and the columns of each: what is chosen, and all that was thought of."""
-    chosen = [_choice(one) for one in answer.choices]
-    rules = dict.fromkeys(rule.rule for one in answer.candidates for rule in one.rules) if wide else ()
-    thought_of = [_candidate(one) | (_rules(one) if wide else {}) for one in answer.candidates]
-    tables = ((chosen, _CHOICE), (thought_of, (*_CANDIDATE, *rules)))
-    return [(rows, columns) for rows, columns in tables if rows]
-
-
-def _choice(one: Choice) -> Row:
-    return {**_master(one.master), **_price(one.price), "quality": one.quality, "path": one.master.path}
-
-
-def _candidate(one: Candidate) -> Row:
-    said = "; ".join(f"{rule.rule}: {_both(rule)}" for rule in one.failed)
-    return {**_master(one.master), "passes": one.passes, **_price(one.price), "fails in": said or None}
-
-
-def _master(one: MasterFacts) -> Row:
-    return {"kind": one.kind, "master": one.master_id, "observed": one.at.isoformat(), "frames": one.n_combined}
-
-
-def _price(price: Price | None) -> Row:
-    days = None if price is None or not isfinite(price.doubles_after_days) else round(price.doubles_after_days)
-    return {
-        "price (e⁻)": price and price.total_e,
-        "random": price and price.random_e,
-        "systematic": price and price.systematic_e,
-        "doubles after": None if days is None else number_of(days, "day"),
-    }
-
-
-def _rules(one: Candidate) -> Row:
-    return {rule.rule: _both(rule) for rule in one.rules}
-
-
-def _both(rule: RuleResult) -> str:
-    """Return what the frame and what the master has, the same but once."""
-    frame, master = (value_text(one) if isinstance(one, float) else one or "–" for one in (rule.frame, rule.master))
-    return frame if frame == master else f"{frame} / {master}"

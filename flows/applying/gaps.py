@@ -157,7 +157,11 @@ def _how_many(some: Sequence[Gap], recipes: Recipes) -> int:
     signal of a frame, which is at most the square of its noise.
     """
     kind = some[0].kind
-    fewest = {"bias": recipes.bias, "dark": recipes.dark, "flat": recipes.flat}[kind].min_frames
+    fewest = {
+        "bias": recipes.bias.min_frames,
+        "dark": recipes.dark.min_frames,
+        "flat": recipes.flat.min_frames,
+    }[kind]
     of_one = [
         (one.noise_e**2 / sqrt(_FLAT_E) if kind == "flat" else one.read_noise_e or one.noise_e, one.noise_e)
         for one in some

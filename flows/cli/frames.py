@@ -11,6 +11,9 @@ import click
 
 from ccdcore.association.facts import KINDS
 from ccdcore.errors import CcdError
+from flows.applying.best import answers_of
+from flows.applying.gaps import find_gaps
+from flows.applying.tables import lines_of_answer, rows_of_answers, tables_of_answer
 from flows.cli.options import FORMAT, PATHS, WIDE, ClipSigma, home_option, say
 from flows.commands.init import start
 from flows.commands.inspect_files import identified, image_statistics
@@ -88,8 +91,6 @@ def best(
       ccdwatch best light_001.fits
       ccdwatch best frame:712 --kind flat --format json
     """
-    from flows.applying.best import answers_of, lines_of_answer, tables_of_answer  # with arrays
-
     opened = open_home(home, make=False)
     with progress_bar() as progress:
         found = answers_of(opened, frames, kinds=kinds, at=at and at.replace(tzinfo=UTC), progress=progress)
@@ -101,7 +102,7 @@ def best(
     elif format_name == "json":
         show(found.as_dicts(opened.path), format_name="json", columns=(), empty="no frames")
     else:
-        show(found.as_rows(), format_name=format_name, columns=(), empty="no frames")
+        show(rows_of_answers(found.answers), format_name=format_name, columns=(), empty="no frames")
     for name, reason in found.failed.items():
         say(f"{name}: {reason}")
     sys.exit(0 if found.is_complete else 1)
@@ -118,8 +119,6 @@ def gaps(home: Path, night: datetime | None, format_name: str) -> None:
     Example:
       ccdwatch gaps --night 2022-09-19 --format json
     """
-    from flows.applying.gaps import find_gaps  # with arrays
-
     opened = open_home(home, make=False)
     with progress_bar() as progress:
         rows = find_gaps(opened, night=night and night.date(), progress=progress)

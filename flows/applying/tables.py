@@ -1,0 +1,83 @@
+"""Which masters suit a frame, as tables for people: what is chosen, and all that was thought of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import isfinite
+from typing import Any
+
+from ccdcore.association.choice import Answer, Candidate, Choice
+from ccdcore.association.facts import MasterFacts
+from ccdcore.association.price import Price
+from ccdcore.association.rules import RuleResult
+from ccdcore.text import number_of, value_text
+
+Row = dict[str, Any]
+
+_PRICE = ("price (e⁻)", "random", "systematic", "doubles after")
+_CHOICE = ("kind", "master", "observed", "frames", "quality", *_PRICE, "path")
+_CANDIDATE = ("kind", "master", "observed", "frames", "passes", "price (e⁻)", "fails in")
+
+
+def rows_of_answers(answers: Iterable[Answer]) -> list[Row]:
+    """Return answers as one table for other programs: a row a candidate."""
+    return [
+        {"frame": answer.subject.name, **_candidate(one), "chosen": one.master.master_id in chosen}
+        for answer in answers
+        for chosen in [{choice.master.master_id for choice in answer.choices}]
+        for one in answer.candidates
+    ]
+
+
+def lines_of_answer(answer: Answer) -> list[str]:
+    """Return what is said of a frame before its tables: what it is, and what it lacks."""
+    subject = answer.subject
+    of = [subject.instrument, subject.configuration]
+    of += [] if subject.at is None else [f"{subject.at:%Y-%m-%d %H:%M}"]
+    of += [] if subject.exposure_s is None else [f"{subject.exposure_s:g} s"]
+    of += [] if subject.filter is None else [subject.filter]
+    of += [] if subject.temperature_c is None else [f"{subject.temperature_c:g} °C"]
+    noise = [f"noise of a pixel {one.frame_noise_e:.3g} e⁻" for one in answer.choices[:1]]
+    return [f"{subject.name}: {', '.join([*of, *noise])}", *(one.reason for one in answer.missing), *answer.remarks]
+
+
+def tables_of_answer(answer: Answer, *, wide: bool) -> list[tuple[list[Row], tuple[str, ...]]]:
+    """Return the tables of a frame, and the columns of each: what is chosen, and all that was thought of."""
+    chosen = [_choice(one) for one in answer.choices]
+    rules = dict.fromkeys(rule.rule for one in answer.candidates for rule in one.rules) if wide else ()
+    thought_of = [_candidate(one) | (_rules(one) if wide else {}) for one in answer.candidates]
+    tables = ((chosen, _CHOICE), (thought_of, (*_CANDIDATE, *rules)))
+    return [(rows, columns) for rows, columns in tables if rows]
+
+
+def _choice(one: Choice) -> Row:
+    return {**_master(one.master), **_price(one.price), "quality": one.quality, "path": one.master.path}
+
+
+def _candidate(one: Candidate) -> Row:
+    said = "; ".join(f"{rule.rule}: {_both(rule)}" for rule in one.failed)
+    return {**_master(one.master), "passes": one.passes, **_price(one.price), "fails in": said or None}
+
+
+def _master(one: MasterFacts) -> Row:
+    return {"kind": one.kind, "master": one.master_id, "observed": one.at.isoformat(), "frames": one.n_combined}
+
+
+def _price(price: Price | None) -> Row:
+    days = None if price is None or not isfinite(price.doubles_after_days) else round(price.doubles_after_days)
+    return {
+        "price (e⁻)": price and price.total_e,
+        "random": price and price.random_e,
+        "systematic": price and price.systematic_e,
+        "doubles after": None if days is None else number_of(days, "day"),
+    }
+
+
+def _rules(one: Candidate) -> Row:
+    return {rule.rule: _both(rule) for rule in one.rules}
+
+
+def _both(rule: RuleResult) -> str:
+    """Return what the frame and what the master has, the same but once."""
+    frame, master = (value_text(one) if isinstance(one, float) else one or "–" for one in (rule.frame, rule.master))
+    return frame if frame == master else f"{frame} / {master}"

@@ -1,0 +1,193 @@
+"""`best` and `gaps` in a home: masters whose files are read once, frames by path and id, what is missing."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from sqlalchemy import select
+
+from ccdcore.headers.instrument import FrameType
+from ccdcore.masters.file import master_hdulist
+from ccdcore.reduction.master import Master, MasterInput
+from db.runs.inputs import NewInput, record_inputs
+from db.runs.lifecycle import finish_run
+from db.runs.masters import record_master
+from db.runs.measurements import record_measurements
+from db.schema.figures import MasterFigures, MasterShift
+from flows.applying.best import answers_of
+from flows.applying.gaps import find_gaps
+from flows.home.home import Home, open_home
+from flows.products.figures import complete_figures
+from tests.support.command import ccdwatch
+from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, hash_of, master, register, set_of
+
+SHAPE = (40, 60)
+NOISE = {"bias": 3.0, "flat": 0.004, "dark": 3.0}
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return open_home(tmp_path / "home")
+
+
+def made(home: Home, kind: str, day: int, *, n: int = 16, pattern: float = 0.0, **about: object) -> int:
+    """A master on record with its file: of so many frames, and with a pattern of its own besides."""
+    rng = np.random.default_rng([day, n, len(kind)])
+    noise = NOISE[kind] / n**0.5
+    level = {"bias": 300.0, "flat": 1.0, "dark": 0.5}[kind]
+    value = level + rng.normal(0, noise, SHAPE) + pattern * rng.normal(0, 1, SHAPE)
+    inputs = (MasterInput(Path("a.fits"), "0" * 64, NOON, 1.0, level, 0.0, 300.0),)
+    image = Master(
+        kind,  # type: ignore[arg-type]
+        value.astype(np.float32),
+        np.full(SHAPE, noise, np.float32),
+        np.zeros(SHAPE, np.uint8),
+        np.full(SHAPE, n, np.uint16),
+        "" if kind == "flat" else "adu",
+        (7.0, 7.0),
+        inputs,
+        (300.0, 300.0),
+    )
+    name = f"masters/{kind}_{day}.fits"
+    path = home.path / name
+    path.parent.mkdir(exist_ok=True)
+    master_hdulist(image).writeto(path)
+    with home.write_session() as session:
+        of = {"night": NIGHT + day * DAY, "date_obs": NOON + day * DAY, "shape": SHAPE}
+        frame_id = add_frame(session, f"{kind} {day}", **of)
+        run_id = begin_run(session, set_of(session, frame_id), digest=f"{kind} {day}")
+        frame = NewInput(role=kind, sha256=hash_of(f"{kind} {day}"), path=f"{kind} {day}.fits", excluded=None)
+        record_inputs(session, run_id=run_id, inputs=[frame])
+        row = master(name, kind=kind, valid_from=NOON + day * DAY, n_combined=n, unit=image.unit, **about)
+        master_id = record_master(session, run_id=run_id, master=row)
+        values = [gain(2.0, observed_at=NOON), gain(6.0, quantity="read_noise", observed_at=NOON)]
+        record_measurements(session, run_id=run_id, measurements=values)
+        finish_run(session, run_id=run_id, now=NOON)
+    return master_id
+
+
+def science(home: Home, name: str, day: int, **about: object) -> int:
+    of = {"date_obs": NOON + day * DAY, "night": NIGHT + day * DAY, "exposure_time_s": 300.0, "filter": "V"}
+    with home.write_session() as session:
+        return register(session, name, FrameType.OTHER, shape=SHAPE, **{**of, **about})
+
+
+def chosen(home: Home, names: Sequence[str]) -> list[dict[str, int]]:
+    found = answers_of(home, names)
+    assert not found.failed
+    return [{one.kind: one.master.master_id for one in answer.choices} for answer in found.answers]
+
+
+def test_the_least_noisy_is_chosen_until_masters_show_that_they_wander(home: Home) -> None:
+    """Of equal dates but for the noise; then each night has a pattern of its own, and the nearest is the best."""
+    deep = made(home, "bias", 1, n=64)
+    near = made(home, "bias", 9, n=9)
+    key = science(home, "science", 9)
+    assert chosen(home, [f"frame:{key}"]) == [{"bias": deep}]
+    (answer,) = answers_of(home, [f"frame:{key}"]).answers
+    choice = answer.choice("bias")
+    assert choice is not None
+    assert choice.price is not None
+    assert choice.price.random_e == pytest.approx(2.0 * 3.0 / 8)
+    assert any("is not on record yet" in words for words in answer.remarks)
+    for day in range(20, 30):
+        made(home, "bias", day, n=16, pattern=0.2 * (day - 15))
+    assert chosen(home, [f"frame:{key}"]) == [{"bias": near}]
+
+
+def test_what_files_say_is_put_on_record_once(home: Home) -> None:
+    keys = [made(home, "bias", day) for day in range(4)]
+    complete_figures(home)
+    with home.read_session() as session:
+        rows = session.scalars(select(MasterFigures).order_by(MasterFigures.master_id)).all()
+        pairs = session.execute(select(MasterShift.master_id, MasterShift.earlier_id, MasterShift.days)).all()
+    assert [one.master_id for one in rows] == keys
+    assert [one.uncertainty for one in rows] == pytest.approx([0.75] * 4)
+    assert (rows[0].rows, rows[0].columns, rows[0].level) == (*SHAPE, pytest.approx(300, abs=0.1))
+    steps = {(late - early) for late, early, _ in pairs}
+    assert (len(pairs), steps, {round(days) for *_, days in pairs}) == (6, {1, 2, 3}, {1, 2, 3})
+    (home.path / "masters/bias_0.fits").unlink()
+    complete_figures(home)  # nothing is read again
+    with home.read_session() as session:
+        assert len(session.scalars(select(MasterFigures)).all()) == 4
+
+
+def test_a_master_without_its_file_has_no_price_and_is_the_last_choice(home: Home) -> None:
+    gone, there = made(home, "bias", 2), made(home, "bias", 0, n=3)
+    (home.path / "masters/bias_2.fits").unlink()
+    key = science(home, "science", 2)
+    assert chosen(home, [f"frame:{key}"]) == [{"bias": there}]
+    (home.path / "masters/bias_0.fits").unlink()
+    assert gone
+
+
+def test_a_file_that_is_on_no_record_gets_the_masters_of_its_camera(home: Home, tmp_path: Path) -> None:
+    bias = made(home, "bias", 0)
+    path = tmp_path / "light.fits"
+    hdu = fits.PrimaryHDU(np.random.default_rng(1).integers(310, 350, SHAPE).astype(np.uint16))
+    hdu.header["INSTRUME"], hdu.header["DATE-OBS"], hdu.header["IMAGETYP"] = "m2-ml", "2022-09-20T01:00:00", "Light"
+    hdu.writeto(path)
+    assert chosen(home, [str(path)])[0].get("bias") is None  # the master's frame has an amplifier with overscan
+    (answer,) = answers_of(home, [str(path)], kinds=["bias"]).answers
+    assert [rule.rule for one in answer.candidates for rule in one.failed] == ["amplifiers"]
+    assert bias
+
+
+def test_the_command_says_why_this_and_why_not_the_others(home: Home) -> None:
+    bias, flat = made(home, "bias", 0), made(home, "flat", 1, filter="R")
+    key = science(home, "science", 2)
+    home.engine.dispose()
+    said = ccdwatch("best", f"frame:{key}", "--home", str(home.path), "--format", "json")
+    (found,) = said.json()
+    assert said.status == 1
+    assert [(one["kind"], one["master_id"], one["quality"]) for one in found["choices"]] == [("bias", bias, 2)]
+    assert found["choices"][0]["path"] == str(home.path / "masters/bias_0.fits")
+    of_flat = next(one for one in found["candidates"] if one["master_id"] == flat)
+    assert not of_flat["passes"]
+    assert {"rule": "filter", "frame": "V", "master": "R", "passes": False} in of_flat["rules"]
+    assert {one["kind"] for one in found["missing"]} == {"dark", "flat", "mask"}
+    said = ccdwatch("best", f"frame:{key}", "--home", str(home.path), "--kind", "bias")
+    assert said.status == 0
+    assert "no master" not in said.text
+    said = ccdwatch("best", "frame:999", "--home", str(home.path))
+    assert (said.status, said.text) == (1, "")
+    assert "frame:999" in said.err
+
+
+def test_planted_gaps_are_found_and_no_others(home: Home) -> None:
+    made(home, "bias", 0, n=49)
+    made(home, "flat", 1, n=25, filter="V")
+    made(home, "dark", 2, n=49, exposure_s=300.0)
+    fine = [science(home, f"fine {n}", 3) for n in range(3)]
+    no_flat = [science(home, f"no flat {n}", 3, filter="R") for n in range(2)]
+    no_dark = [science(home, f"no dark {n}", 4, exposure_time_s=60.0) for n in range(2)]
+    binned = [science(home, "binned", 4, configuration="bin2x2")]
+    rows = find_gaps(home)
+    told = {(one["kind"], one["configuration"], one["filter"], one["exposure_s"]): one["frame_ids"] for one in rows}
+    assert told == {
+        ("flat", "bin1x1", "R", None): no_flat,
+        ("dark", "bin1x1", None, 60.0): no_dark,
+        ("bias", "bin2x2", None, None): binned,
+        ("dark", "bin2x2", None, 300.0): binned,
+        ("flat", "bin2x2", "V", None): binned,
+    }
+    assert not set(fine) & {key for row in rows for key in row["frame_ids"]}
+    night = (NIGHT + 4 * DAY).isoformat()
+    home.engine.dispose()
+    said = ccdwatch("gaps", "--night", night, "--format", "json", "--home", str(home.path))
+    assert said.status == 0
+    assert {tuple(one["frame_ids"]) for one in said.json()} == {tuple(no_dark), tuple(binned)}
+
+
+def test_what_gaps_tell_to_take_fills_them(home: Home) -> None:
+    made(home, "bias", 0, n=3)
+    science(home, "science", 1)
+    (row,) = [one for one in find_gaps(home) if one["kind"] == "bias"]
+    assert row["quality"] == 3
+    assert "adds" in row["reason"]
+    made(home, "bias", 1, n=row["n_to_take"])
+    assert [one["kind"] for one in find_gaps(home)] == ["dark", "flat"]
