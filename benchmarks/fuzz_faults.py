@@ -336,7 +336,7 @@ FAULTS = (
     Fault("flats divided by a flat", r"fractions|divided|averages|pattern moved|BZERO", fuzz_programs.divide_flats),
     Fault(
         "flats shifted or turned",
-        r"pattern (that )?moved|two groups|shifted|off the curve",
+        r"pattern (that )?move|two groups|shifted|off the curve",
         fuzz_programs.shift,
     ),
     Fault(

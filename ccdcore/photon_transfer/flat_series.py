@@ -55,6 +55,9 @@ _HARDLY_ANY = 0.2
 _OTHER_READOUT, _SIGMAS = 0.2, 5.0
 """Relative difference of read noises, and σ of it, that no single read mode has."""
 
+_FEWEST_LOOKS, _LEAST_LESS = 2, 0.03
+"""Looks at flats that are no pairs; by how much less their noise must be than that of pairs."""
+
 _NEXT_TO_NO_LIGHT = 0.2
 """Noise variance of light over that of the biases."""
 
@@ -312,6 +315,26 @@ class FlatSeries(PairSeries):
                 "what moved is in the others too, and the gain may be too low: is the image shifted or turned from one "
                 "to the next?"
             )
+
+        if less := self._less_between_others():
+            yield (
+                f"flats with one between them differ by {less:.0%} less than those next to each other: a pattern that "
+                "moves to and fro is in the noise, and the gain too low: is every second image shifted or turned?"
+            )
+
+    def _less_between_others(self) -> float:
+        """Return by how much the noise of flats that are next but one is less than that of pairs; 0 where it is not."""
+        if not self.looks:
+            return 0.0
+        ratios, errors, counts = against_others(self.pairs, self.looks, self.noise, self.level_uncertainty)
+        n = len(self.pairs)
+        groups = [(ratios[some][counts[some]], errors[some][counts[some]]) for some in (slice(n), slice(n, None))]
+        if min(of.size for of, _ in groups) < _FEWEST_LOOKS:
+            return 0.0
+        (pairs, of_pairs), (looks, of_looks) = ((of.mean(), np.sqrt(np.sum(s**2)) / of.size) for of, s in groups)
+        less = 1 - looks / pairs
+        # Pairs and looks share frames, and so half of their scatter at most.
+        return float(less) if less > max(_LEAST_LESS, _SIGMAS * hypot(of_pairs, of_looks)) else 0.0
 
     def of_another_kind(self, biases: BiasSeries) -> str | None:
         """Say in words where the flats' noise without light is not that of the biases; None where it is."""
