@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from math import sqrt
 from typing import Any
@@ -48,14 +48,17 @@ SETTINGS_CHANGE = 80
 class Nights:
     """The truth: a row for each master and each science frame that was put on record."""
 
+    first: datetime
     masters: list[dict[str, Any]] = field(default_factory=list)
     frames: list[dict[str, Any]] = field(default_factory=list)
 
 
-def simulate(session: Session, *, nights: int, frames: int, seed: int = 1, per_night: int = 1) -> Nights:
+def simulate(
+    session: Session, *, nights: int, frames: int, seed: int = 1, per_night: int = 1, first: datetime = FIRST
+) -> Nights:
     """Put nights and science frames on record; ``per_night`` sets of calibrations are taken each night."""
-    rng, truth = random.Random(seed), Nights()
-    entries = {name: _entries(session, name) for name in GAIN}
+    rng, truth = random.Random(seed), Nights(first)
+    entries = {name: _entries(session, name, first) for name in GAIN}
     for night in range(nights):
         for camera in GAIN:
             for again in range(per_night):
@@ -68,8 +71,8 @@ def simulate(session: Session, *, nights: int, frames: int, seed: int = 1, per_n
     return truth
 
 
-def _entries(session: Session, name: str) -> list[int]:
-    change = FIRST + timedelta(days=ENTRY_CHANGES - 0.3)
+def _entries(session: Session, name: str, first: datetime) -> list[int]:
+    change = first + timedelta(days=ENTRY_CHANGES - 0.3)
     spans = [(None, change), (change, None)] if name == "alpha" else [(None, None)]
     rows = [
         Instrument(
@@ -79,7 +82,7 @@ def _entries(session: Session, name: str) -> list[int]:
             spec={},
             valid_from=a,
             valid_to=b,
-            recorded_at=FIRST,
+            recorded_at=first,
             in_force=True,
         )
         for n, (a, b) in enumerate(spans)
@@ -121,11 +124,11 @@ def _calibrations(
 ) -> None:
     """Take biases, and some of darks and flats, of a camera in a night; some of them are spoilt."""
     configuration = _configuration(rng, camera, night)
-    began = FIRST + timedelta(days=night, hours=again * 12 / 1000)
+    began = truth.first + timedelta(days=night, hours=again * 12 / 1000)
     of_set = CalibrationSet(
         instrument=camera,
         configuration=configuration,
-        window_first_night=date(2024, 1, 1) + timedelta(days=night + 10_000 * again),
+        window_first_night=truth.first.date() + timedelta(days=night + 10_000 * again),
         window_nights=1,
     )
     session.add(of_set)
@@ -255,7 +258,7 @@ def _science(
     if configuration == "bin1x1" and rng.random() < 0.2:
         window, whole = (rng.choice([10, 150]), 5, 40, 30), configuration
         shape, configuration = (30, 40), f"{configuration}_40x30+{window[0]}+{window[1]}"
-    at = FIRST + timedelta(days=night)
+    at = truth.first + timedelta(days=night)
     temperature = _temperature(rng, like, int(night))
     level = LEVEL_ADU[like] + rng.choice([5.0, 100.0, 2000.0, 20_000.0])
     row = {

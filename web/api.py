@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from ccdcore.quantities import shown_in
+from db.association.rows import answer_row
 from db.errors import UnknownIdError
 from db.export import FileFormat, written
 from db.frames.listing import FrameOnRecord, list_frames
@@ -23,6 +24,7 @@ from db.trends.history import TrendRow, measurement
 from db.trends.history import trends as history
 from db.trends.overview import AmplifierStatus
 from db.trends.overview import overview as status_of_amplifiers
+from web.association import Asked, answer_to
 from web.dependencies import OfRecord, Reading
 from web.parameters import Id, Instant, Name, Which
 
@@ -61,6 +63,7 @@ class Health:
 
 
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "Nothing on record has this id"}}
+_NOT_ASKED = {"model": Problem, "description": "Neither a frame nor a camera was named"}
 _AS_TABLE: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {} for kind in _TYPES.values() if kind != "application/json"}}
 }
@@ -181,6 +184,12 @@ def provenance(session: Reading, identifier: Annotated[str, Field(max_length=80)
         return JSONResponse(origin(session, identifier))
     except UnknownIdError as error:
         raise HTTPException(404, str(error)) from error
+
+
+@router.get("/best", tags=["record"], response_model=dict[str, Any], responses={400: _NOT_ASKED, **_MISSING})
+def masters_for_frame(session: Reading, record: OfRecord, asked: Annotated[Asked, Query()]) -> Response:
+    """Which masters suit a frame on record, or frames of some settings: choices, candidates with every rule, lacks."""
+    return JSONResponse(answer_row(answer_to(session, record, asked), record.home))
 
 
 @router.get("/health", tags=["service"], response_model=Health)

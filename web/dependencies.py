@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
+
+from ccdcore.recipe import Recipes
 
 if TYPE_CHECKING:
     from ccdcore.figures.greys import Rows
@@ -60,6 +62,8 @@ class Record:
         Address of the Prefect UI, or None.
     editing : Editing or None
         What makes the pages take marks and notes; None where they are read-only.
+    recipes : Recipes
+        By whose tolerances masters suit frames.
     """
 
     read_session: Callable[[], AbstractContextManager[Session]]
@@ -71,6 +75,7 @@ class Record:
     waiting: Callable[[], Sequence[tuple[str, str]]]
     prefect_ui_url: Callable[[], str | None]
     editing: Editing | None = None
+    recipes: Recipes = field(default_factory=Recipes)
 
 
 def _record(request: Request) -> Record:

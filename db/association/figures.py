@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ccdcore.association.sample import Sample, Shift
 
-_STEPS = (1, 2, 3, 5, 8, 13, 21, 34, 55)
+STEPS = (1, 2, 3, 5, 8, 13, 21, 34, 55)
 """How many masters before it, of its purpose, are those that a new one is held against: near and far ones."""
 _SECONDS_PER_DAY = 86_400.0
 _MOST_MASTERS = 300
@@ -50,7 +50,7 @@ def unread_masters(session: Session, *, instruments: Collection[str] | None = No
             continue
         before = alike[one.purpose]
         if one.master_id not in known:
-            steps = [step for step in _STEPS if step <= len(before)] if one.is_good and one.kind != "mask" else []
+            steps = [step for step in STEPS if step <= len(before)] if one.is_good and one.kind != "mask" else []
             found.append(Unread(one, tuple(before[-step] for step in steps)))
         if one.is_good:
             before.append(one)

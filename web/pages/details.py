@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from ccdcore.quantities import label_of, shown_in
 from ccdcore.text import value_text, with_systematic
+from db.association.best import in_use
 from db.errors import UnknownIdError
 from db.frames.listing import list_frames
 from db.judgements.notes import lines_of_run, lines_on, notes_that_hold
@@ -157,11 +158,12 @@ def one_set(request: Request, session: Reading, key: Id) -> Response:
 
 
 @router.get("/instruments/{name:path}")
-def one_instrument(request: Request, session: Reading, name: Word) -> Response:
-    """An instrument: how its amplifiers stand, its masters in force, its latest runs."""
+def one_instrument(request: Request, session: Reading, record: OfRecord, name: Word) -> Response:
+    """An instrument: how its amplifiers stand, its masters in force, what would be used now, its latest runs."""
     latest = list_runs(session, instrument=name, page=Page(LATEST))
     if not latest:
         raise HTTPException(404, f"no instrument {name} is on record")
+    in_force = [one for one in list_masters(session, instrument=name) if one.is_good and _is_in_force(one)]
     return page(
         request,
         "instrument.html",
@@ -170,7 +172,10 @@ def one_instrument(request: Request, session: Reading, name: Word) -> Response:
         instruments=by_instrument(session, instrument=name),
         columns=COLUMNS,
         links=shown_in("links"),
-        masters=[one for one in list_masters(session, instrument=name) if one.is_good and _is_in_force(one)],
+        masters=in_force,
+        in_use=in_use(session, name, at=datetime.now(UTC), recipes=record.recipes),
+        valid_to={one.master_id: one.valid_to for one in in_force},
+        now=datetime.now(UTC),
         runs=latest,
     )
 

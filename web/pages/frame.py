@@ -17,6 +17,7 @@ from db.provenance import masters_of_frame
 from db.runs.inputs import uses_of_frame
 from db.runs.masters import list_masters
 from db.runs.sets import calibration_set
+from web.association import Asked, answer_to
 from web.dependencies import OfRecord, Reading, Record
 from web.files.opening import places_of_frame
 from web.files.shown import OfShown
@@ -35,6 +36,7 @@ def one_frame(request: Request, session: Reading, record: OfRecord, shown: OfSho
     places = places_of_frame(session, key, host=record.host)
     uses = uses_of_frame(session, key)
     set_id = set_of_frame(session, key)
+    is_science = tree["kind"] == "other frame"
     cards: Mapping[str, str] = {}
     unread = None
     try:
@@ -48,6 +50,7 @@ def one_frame(request: Request, session: Reading, record: OfRecord, shown: OfSho
         revisions=revisions(session, key),
         key=key,
         frame=tree,
+        suited=answer_to(session, record, Asked(frame=str(key))) if is_science else None,
         set=None if set_id is None else calibration_set(session, set_id),
         no_set=_why_in_no_set(tree),
         files=[one for one, _ in files_of_frame(session, key, host=record.host) if one.reason],
