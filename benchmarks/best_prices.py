@@ -81,8 +81,9 @@ def simulate(rng: np.random.Generator, kind: Kind, way: str, *, n_masters: int, 
         n = int(rng.integers(3, 26))
         value = (1.0 if kind == "flat" else 300.0) + truth[night] + rng.normal(0, of_one / sqrt(n), SHAPE)
         samples[number] = Sample(kind, value, np.full(SHAPE, of_one / sqrt(n)))
-        at, known = FIRST + timedelta(days=night), {"n_combined": n, "uncertainty": of_one / sqrt(n), "level": 300.0}
-        masters.append(MasterFacts(number, kind, "c", "bin1x1", None, None, None, at, **known))
+        one = MasterFacts(number, kind, "c", "bin1x1", None, None, None, FIRST + timedelta(days=night))
+        one.n_combined, one.uncertainty, one.level = n, of_one / sqrt(n), 300.0
+        masters.append(one)
         for step in STEPS:
             if step <= number and (shift := shift_between(samples[number], samples[number - step])) is not None:
                 apart = (masters[number].at - masters[number - step].at) / timedelta(days=1)

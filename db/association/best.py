@@ -113,10 +113,15 @@ def in_use(session: Session, instrument: str, *, at: datetime, recipes: Recipes)
         seconds = one.exposure_s if one.kind == "dark" else None
         frame = Subject(instrument, instrument, one.configuration, at=at, exposure_s=seconds, filter=one.filter)
         subject = at_time(session, replace(frame, temperature_c=one.temperature_c), at)
-        detector = detector_of(session, subject)
-        kinds = [one.corrects]
-        of = {"detector": detector, "wander_of": wander_of, "tolerances": tolerances, "kinds": kinds}
-        found += [InUse(subject, choice, _doubles_at(choice)) for choice in choose(subject, masters, **of).choices]
+        answer = choose(
+            subject,
+            masters,
+            detector=detector_of(session, subject),
+            wander_of=wander_of,
+            tolerances=tolerances,
+            kinds=[one.corrects],
+        )
+        found += [InUse(subject, choice, _doubles_at(choice)) for choice in answer.choices]
     return sorted(found, key=lambda one: (one.subject.configuration, KINDS.index(one.choice.kind), _of(one.subject)))
 
 
