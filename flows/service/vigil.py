@@ -11,6 +11,9 @@ from flows.watching.heartbeat import read_heartbeat
 
 HUNG_SECONDS = 180.0
 """A process that has said nothing for so long hangs, and is started again."""
+STARTING_SECONDS = 600.0
+"""The same of a server that has never worked yet: where nothing is compiled and others keep the processors busy, it needs
+minutes, and would need them anew each time it is started again."""
 BROKEN_SECONDS = 60.0
 """A server that has answered with errors for so long has lost its database, and makes another one as it starts."""
 _LOOK_SECONDS = 5.0
@@ -52,7 +55,7 @@ class ServerVigil:
         self._api = api
         self._next = 0.0
         self._well_at = time.monotonic()
-        self._patience = HUNG_SECONDS
+        self._patience = self._silence = STARTING_SECONDS
 
     def is_broken(self) -> bool:
         """Whether it has not answered as it should for long."""
@@ -61,12 +64,15 @@ class ServerVigil:
             self._next = now + _LOOK_SECONDS
             try:
                 self._api.deployment_id("ingest")
-                self._well_at = now
+                self._note_well(now)
             except PrefectUnavailableError as error:
                 if not error.is_passing:
-                    self._well_at = now
-                self._patience = HUNG_SECONDS if error.status is None else BROKEN_SECONDS
+                    self._note_well(now)
+                self._patience = self._silence if error.status is None else BROKEN_SECONDS
         return now - self._well_at > self._patience
+
+    def _note_well(self, now: float) -> None:
+        self._well_at, self._silence = now, HUNG_SECONDS
 
     def begin_again(self) -> None:
         """Give it the time to start."""

@@ -75,12 +75,12 @@ class Server:
     """A Prefect server that answers so."""
 
     def __init__(self, status: int | None) -> None:
-        self._status = status
+        self.status = status
 
     def deployment_id(self, _flow: str) -> str:
-        if self._status == 200:
+        if self.status == 200:
             return "d1"
-        raise PrefectUnavailableError("no", status=self._status)
+        raise PrefectUnavailableError("no", status=self.status)
 
 
 @pytest.mark.parametrize(("status", "seconds"), [(200, math.inf), (404, math.inf), (500, 60), (None, 180)])
@@ -89,15 +89,29 @@ def test_a_server_that_does_not_answer_as_it_should_is_broken(
 ) -> None:
     steady = 0.0
     monkeypatch.setattr(vigil, "time", SimpleNamespace(monotonic=lambda: steady))
-    server = vigil.ServerVigil(Server(status))  # type: ignore[arg-type]
+    server = Server(200)
+    watched = vigil.ServerVigil(server)  # type: ignore[arg-type]
+    assert not watched.is_broken()
+    server.status = status
     broken_at = math.inf
-    for second in range(0, 400, 5):
+    for second in range(5, 400, 5):
         steady = float(second)
-        if server.is_broken():
+        if watched.is_broken():
             broken_at = min(broken_at, steady)
     assert broken_at == (seconds + 5 if math.isfinite(seconds) else math.inf)
-    server.begin_again()
-    assert not server.is_broken()
+    watched.begin_again()
+    assert not watched.is_broken()
+
+
+def test_a_server_that_has_never_worked_yet_is_given_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    steady = 0.0
+    monkeypatch.setattr(vigil, "time", SimpleNamespace(monotonic=lambda: steady))
+    watched = vigil.ServerVigil(Server(None))  # type: ignore[arg-type]
+    broken = []
+    for second in range(0, 700, 5):
+        steady = float(second)
+        broken.append(watched.is_broken())
+    assert broken.index(True) == vigil.STARTING_SECONDS / 5 + 1
 
 
 class Starting:
