@@ -29,6 +29,10 @@ REFERENCE = {"1": (2.535, 3.99), "2": (2.505, 3.84), "3": (2.540, 4.14), "4": (2
 """Gain (e⁻/ADU) and read noise (ADU) of each amplifier by an independent analysis: photon transfer of the same
 frames in boxes of 64 pixels. The camera team's Fe-55 exposures agree with these gains within 3 %."""
 
+PATIENCE_SECONDS = 3600.0
+"""A small machine that is busy with other things may need many minutes for what takes one elsewhere."""
+STOP_SECONDS = 300.0
+
 
 def is_of_a_demonstration(work: Path) -> bool:
     """Whether a directory may be emptied: it is not there, or is empty, or a demonstration marked it as its own."""
@@ -70,11 +74,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as by Ctrl-C: the service with it
     service = subprocess.Popen([*ccdwatch(), *up])
     try:
-        wait_for(service, (home / "service.json").exists, seconds=600, what="the service to be ready")
+        wait_for(service, (home / "service.json").exists, what="the service to be ready")
         say(f"Four frames of the ESIS camera land in {incoming}")
         for name in FRAMES:
             shutil.copy(next(arguments.frames.rglob(f"{name}.fit.gz")), incoming)
-        wait_for(service, lambda: ask(home, "runs"), seconds=300, what="the results")
+        wait_for(service, lambda: ask(home, "runs"), what="the results")
         report(home)
         if not arguments.exit:
             say("The service goes on until Ctrl-C: copy frames of your own into that directory")
@@ -84,7 +88,7 @@ def main() -> int:
     finally:
         if service.poll() is None:
             service.send_signal(signal.SIGTERM)
-            service.wait(timeout=30)
+            service.wait(timeout=STOP_SECONDS)
     return 0
 
 
@@ -121,12 +125,16 @@ def ccdwatch() -> list[str]:
     return [sys.executable, "-m", "flows.cli.main"]
 
 
-def wait_for(service: subprocess.Popen[bytes], condition: Any, *, seconds: float, what: str) -> None:
-    """Wait until a condition holds; end with a message where it does not in time, or the service ended."""
-    deadline = time.monotonic() + seconds
+def wait_for(service: subprocess.Popen[bytes], condition: Any, *, what: str) -> None:
+    """Wait until a condition holds, and say each minute that we do; end with a message where it is in vain."""
+    began, n_said = time.monotonic(), 0
     while not condition():
-        if service.poll() is not None or time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if service.poll() is not None or waited > PATIENCE_SECONDS:
             raise SystemExit(f"waited in vain for {what}: see the logs folder in the service's home")
+        if waited > 60 * (n_said + 1):
+            n_said += 1
+            say(f"Waiting for {what} for {n_said} min")
         time.sleep(0.5)
 
 

@@ -12,8 +12,8 @@ from flows.watching.heartbeat import read_heartbeat
 HUNG_SECONDS = 180.0
 """A process that has said nothing for so long hangs, and is started again."""
 STARTING_SECONDS = 600.0
-"""The same of a server that has never worked yet: where nothing is compiled and others keep the processors busy, it needs
-minutes, and would need them anew each time it is started again."""
+"""The same of a server that has never worked yet: where nothing is compiled and others keep the processors busy, it
+needs minutes, and would need them anew each time it is started again."""
 BROKEN_SECONDS = 60.0
 """A server that has answered with errors for so long has lost its database, and makes another one as it starts."""
 _LOOK_SECONDS = 5.0
