@@ -34,6 +34,9 @@ MUCH_ROUNDED = 3.0
 """Variance of the read noise over that of rounding, below which pixels may well repeat one value: there is no least
 scatter."""
 
+MOST_DRIFT_ADU = 5.0
+"""Bias levels drift by this much from biases to darks."""
+
 LARGEST_OFFSET = 0.5
 """How far a frame may lie from the master, in units of its noise in one pixel."""
 
@@ -76,7 +79,7 @@ def check_master(
     """
     rejected = rejected_too_often(master)
     of_rejected = (f"{one.path}: {rejected[one.sha256]}" for one in master.inputs if one.sha256 in rejected)
-    remarks = [*_mask_remarks(master), *of_rejected]
+    remarks = [*_mask_remarks(master), *of_rejected, *_less_than_none(master)]
     (rows,) = some_rows(master.value.shape, _ENOUGH_PIXELS)
     reduced = ReducedPixels.opened(frame, bias, dark)
     left = difference(reduced, scale_to(master, reduced), master, rows)
@@ -104,6 +107,18 @@ def _variance(
     variance -= common_variance(master.inputs, bias, dark, rows)
     usable = master.good & np.isfinite(variance) & (variance > 0) & (master.n_used > 1)
     return variance, usable
+
+
+def _less_than_none(master: Master) -> list[str]:
+    """Say that a master dark is negative by more than a bias level drifts."""
+    good = master.good & np.isfinite(master.value)
+    level = float(np.median(master.value[good])) if master.kind == "dark" and good.any() else 0.0
+    if level >= -MOST_DRIFT_ADU:
+        return []
+    return [
+        f"its level is {level:.0f} ADU, less than none: the darks are of another offset than the biases, or a program "
+        "took a bias or a dark off them already"
+    ]
 
 
 def _part(master: Master, rows: slice) -> Master:

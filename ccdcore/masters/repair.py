@@ -10,6 +10,7 @@ import numpy as np
 from ccdcore.consistency.blocks import BlockResiduals, block_residuals
 from ccdcore.consistency.culprits import Place, chi_square, find_culprits, from_the_others
 from ccdcore.consistency.stability import Change, largest_change
+from ccdcore.consistency.warming import warming
 from ccdcore.frames.series import in_time_order
 from ccdcore.masters.check import rejected_too_often
 from ccdcore.reduction.master import Darks, Master
@@ -99,6 +100,9 @@ def without_culprits(
         doubts.append(_of_change(change, kept, master.unit))
         if master.kind != "flat" or abs(change.where.off) > _MOST_CHANGE * change.where.response:
             contradiction = contradiction or doubts[-1]
+    if master.kind == "dark" and (said := warming(kept, master, bias=bias)) is not None:
+        doubts.append(said)
+        contradiction = contradiction or said
     return Repaired(master, left_out, tuple(doubts), contradiction)
 
 

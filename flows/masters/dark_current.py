@@ -20,16 +20,22 @@ from flows.products.measurements import conditions
 _NO_COUNTS = dict.fromkeys(("n_bias", "n_flat", "n_flat_pairs"))
 """Of frames that a dark current does not come from."""
 _OF_LEVEL = "dark_current", "dark_current_mode"
+_LEVEL_ADU, _LEVEL_ADU_WITH_OVERSCAN = 1.0, 0.2
+"""Least 1-σ difference between the level of the biases and that under a dark: it drifts from one to the other."""
 
 
 class Current(NamedTuple):
-    """The dark signal of an amplifier, its darks, and what is to be said of it, and of its level alone."""
+    """The dark signal of an amplifier, its darks, and what is to be said of it, and of its level alone.
+
+    The uncertainty of its level is in e⁻/s/pixel: that of the bias level, which darks share with no bias.
+    """
 
     group: FrameGroup
     values: DarkCurrent
     notes: tuple[str, ...]
     doubts: list[str]
     of_level: str | None
+    level_uncertainty: float
 
 
 def dark_currents(home: Home, run_id: int, made: Mapping[int, FrameGroup]) -> list[Current]:
@@ -48,8 +54,9 @@ def dark_currents(home: Home, run_id: int, made: Mapping[int, FrameGroup]) -> li
     if noise.gain_e_per_adu is None:
         raise InsufficientDataError("no dark current in electrons without a gain: take flats, once")
     held_s = dark_seconds_in_bias(home, run_id, group)
-    found = rate_of(good, bias, noise, held_s)
+    found, doubts = rate_of(good, bias, noise, held_s), doubts_about(rows)
     if found.not_scaling is not None:
+        doubts.append(f"{found.not_scaling}; this is that of {good[-1].exposure_s:.4g} s alone")
         found = rate_of(good[-1:], bias, noise, held_s)
     exposure_s = (found.master.exposure_range_s or (0.0, 0.0))[1] - held_s
     currents = []
@@ -57,7 +64,8 @@ def dark_currents(home: Home, run_id: int, made: Mapping[int, FrameGroup]) -> li
         gain, of_gain = noise.gain_e_per_adu[amplifier.name], noise.gain_uncertainty.get(amplifier.name) or 0.0
         of = measure_dark_current(found.master, amplifier, gain_e_per_adu=gain, gain_uncertainty=of_gain)
         of_level = less_than_none(of, exposure_s=exposure_s, gain_e_per_adu=gain)
-        currents.append(Current(group, of, noise.notes, doubts_about(rows), of_level))
+        level_adu = _LEVEL_ADU if amplifier.overscan is None else _LEVEL_ADU_WITH_OVERSCAN
+        currents.append(Current(group, of, noise.notes, doubts, of_level, gain * level_adu / exposure_s))
     return currents
 
 
@@ -65,7 +73,7 @@ def current_rows(currents: Sequence[Current]) -> list[NewMeasurement]:
     """Return what was measured of the dark signal as rows of the record; by how much it doubles, where it warmed."""
     rows = []
     of_amplifier: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
-    for group, one, notes, doubts, of_level in currents:
+    for group, one, notes, doubts, of_level, level_uncertainty in currents:
         common = conditions(group.frames, now())
         values = {
             "dark_current": (one.median, one.median_uncertainty),
@@ -75,9 +83,11 @@ def current_rows(currents: Sequence[Current]) -> list[NewMeasurement]:
         }
         details = {**_NO_COUNTS, "n_dark": len(group.frames), "n_pixels": one.n_pixels, "notes": list(notes)}
         for name, value in values.items():
-            said = "; ".join(filter(None, [of_level if name in _OF_LEVEL else None, *doubts])) or None
+            is_level = name in _OF_LEVEL
+            said = "; ".join(filter(None, [of_level if is_level else None, *doubts])) or None
+            about = details | ({"systematic_uncertainty": level_uncertainty} if is_level else {})
             rows.append(
-                NewMeasurement(name, one.amplifier, *value, "master darks", remark=said, details=details, **common)
+                NewMeasurement(name, one.amplifier, *value, "master darks", remark=said, details=about, **common)
             )
         if group.temperature_c is not None:
             of_amplifier[one.amplifier].append((group.temperature_c, one.median, one.median_uncertainty))

@@ -148,6 +148,9 @@ def test_a_camera_that_does_not_scale_offers_no_rate(tmp_path: Path, night: Nigh
     (told,) = [row["reason"] for row in answer["excluded"]]
     assert told.startswith("no master darkrate: the dark signal of 60, 300 s does not scale with the exposure: of the")
     assert told.endswith("only darks of equal exposure are used")
+    current, *_ = ccdwatch("trends", "dark_current", "--home", tmp_path / "home", "--format", "json").json()
+    assert current["verdict"] == "suspect"
+    assert current["remark"].endswith("this is that of 300 s alone")
 
 
 def test_a_dark_current_below_none_is_told_with_its_cause(tmp_path: Path, night: Night) -> None:

@@ -120,7 +120,8 @@ def _results(measured: Sequence[MeasurementRow], verdicts: Mapping[str, str]) ->
 
 def _systematic(measured: Sequence[MeasurementRow]) -> list[str]:
     """Return what the ± of the table leaves out."""
-    known = [(row, one) for row in measured if (one := row.details.get("systematic_uncertainty"))]
+    gains = [row for row in measured if row.quantity == "gain"]
+    known = [(row, one) for row in gains if (one := row.details.get("systematic_uncertainty"))]
     values = [f"{uncertainty_text(one)} {unit_text(row.unit)} ({row.amplifier})" for row, one in known]
     return [f"± is statistical; systematic uncertainty of the gain: {', '.join(values)}"] if values else []
 
