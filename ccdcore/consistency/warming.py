@@ -71,7 +71,8 @@ def _hot(master: Master) -> npt.NDArray[np.bool_]:
     with np.errstate(invalid="ignore"):
         noise = master.uncertainty * np.sqrt(np.maximum(master.n_used, 1))
         usable = (master.mask == 0) & (noise > 0) & np.isfinite(master.value)
-        return usable & (master.value > _HOT * np.median(noise[usable])) if usable.any() else usable
+        hot = usable & (master.value > _HOT * np.median(noise[usable])) if usable.any() else usable
+    return np.asarray(hot)
 
 
 def _factor(
