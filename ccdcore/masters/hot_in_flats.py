@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore.frames.colour_pattern import by_plane, plane_levels
+from ccdcore.frames.colour_pattern import PLANES, by_plane, plane_levels
 from ccdcore.masters.bad_pixels import light_around
 from ccdcore.reduction.master import MaskBit, Master
+from ccdcore.reduction.reduce import dark_for
 
 Image = npt.NDArray[Any]
 
@@ -24,6 +27,29 @@ _FROM_NOISE, _BRIGHTER = 6.0, 0.02
 
 _SMOOTH = 0.1
 """Surroundings whose pixels scatter by more than this fraction are structured light, where no pixel is judged."""
+
+LEAST_LEFT, _SIGNIFICANT, _FEWEST_HOT = 0.05, 5.0, 20
+"""Less of the dark signal than this part may be left: half a kelvin changes it by so much; by so many σ, of so many hot
+pixels at least."""
+_OF_MEDIAN = 1.2533
+"""The uncertainty of a median over that of a mean."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DarkLeft:
+    """What a master flat still holds of the dark signal that was taken off: another one than it had.
+
+    Parameters
+    ----------
+    share, sigma : float
+        The part of it that is left, negative where too much was taken off, and its 1-σ uncertainty.
+    spoilt : ndarray of bool, shape (rows, columns)
+        The pixels in which that is more than 0.5 % of the light.
+    """
+
+    share: float
+    sigma: float
+    spoilt: npt.NDArray[np.bool_]
 
 
 def dark_matters(rate: Master, *, seconds: float, light_adu: float) -> bool:
@@ -66,3 +92,55 @@ def _too_bright(flat: Image) -> Image | None:
         smooth = (middle > 0) & (scatter < _SMOOTH * middle)
         bright[rows] = smooth & (flat[rows] - middle > np.maximum(_FROM_NOISE * scatter, _BRIGHTER * middle))
     return bright
+
+
+def dark_left(flat: Master, darks: Sequence[Master]) -> DarkLeft | None:
+    """Tell by its hot pixels whether the dark signal that was taken off a master flat was that which it had.
+
+    It was not where the darks are of another temperature, gain or exposure than their headers say. A hot pixel sees as
+    much light as those around it, so that what it shows beyond them is dark signal that is left.
+
+    Parameters
+    ----------
+    flat : Master
+        The master flat, shape (rows, columns).
+    darks : sequence of Master
+        What was taken off each of its frames: of its exposure in ADU, or a rate in ADU/s.
+
+    Returns
+    -------
+    DarkLeft or None
+        None where less than 5 % is left, or fewer than 20 hot pixels tell.
+    """
+    signal = _taken_off(flat, darks)
+    value = np.where(flat.mask == 0, flat.value, np.nan)
+    planes = PLANES if (plane_levels(flat.value) != 1).any() else [(slice(None), slice(None))]
+    shares = np.concatenate([_shares(value[plane], signal[plane]) for plane in planes])
+    if shares.size < _FEWEST_HOT:
+        return None
+    low, share, high = np.quantile(shares, [0.1587, 0.5, 0.8413]).tolist()
+    sigma = _OF_MEDIAN * (high - low) / 2 / shares.size**0.5
+    if abs(share) < max(LEAST_LEFT, _SIGNIFICANT * sigma):
+        return None
+    return DarkLeft(share, sigma, np.asarray(abs(share) * signal > SPOILT * flat.value))
+
+
+def _taken_off(flat: Master, darks: Sequence[Master]) -> Image:
+    """Return the dark signal that was taken off a master flat, shape (rows, columns), in its unit."""
+    signal = np.zeros(flat.value.shape, np.float32)
+    for entry in flat.inputs:
+        dark, seconds = dark_for(darks, entry.exposure_time_s), entry.exposure_time_s or 0.0
+        if dark is not None:
+            factor = seconds if dark.unit == "adu/s" else seconds / (dark.exposure_s or seconds)
+            signal += np.float32(entry.weight * entry.scale * factor / len(flat.inputs)) * dark.value
+    return signal
+
+
+def _shares(flat: Image, signal: Image) -> Image:
+    """Return what hot pixels show beyond those around them, over their dark signal, shape (hot pixels,)."""
+    found = []
+    for (rows, middle, scatter), (_, usual, _) in zip(light_around(flat), light_around(signal), strict=True):
+        hot = signal[rows] - usual
+        tells = (middle > 0) & (scatter < _SMOOTH * middle) & (hot > _FROM_NOISE * scatter) & np.isfinite(flat[rows])
+        found.append((flat[rows] - middle)[tells] / hot[tells])
+    return np.concatenate(found)

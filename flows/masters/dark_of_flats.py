@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.frames.groups import (
     FrameGroup,
+    deciding_temperature,
     distance_k,
     frame_groups,
     is_of_exposure,
@@ -74,11 +75,12 @@ def dark_of_flats(home: Home, run_id: int, flats: Sequence[SeriesFrame], bias: M
     by_exposure = frame_groups(flats, tolerance_k=inf, by_exposure=True)
     stand_ins = [one for one in biases_for(home, run_id, flats) if is_long_dark(one)]
     without = [one for one in by_exposure if not any(is_of_exposure(dark, one) for dark in stand_ins)]
-    groups = [
+    enough = [
         one
         for one in groups_of_run(home, run_id, FrameType.DARK, used_frames(home, run_id, FrameType.DARK))
-        if one.exposure_s is not None and len(one.frames) >= _FEWEST_DARKS and _is_near(one, flats)
+        if one.exposure_s is not None and len(one.frames) >= _FEWEST_DARKS
     ]
+    groups = [one for one in enough if _is_near(one, flats)]
     own = [dark for dark in groups if any(same_exposure(dark.exposure_s, one.exposure_s) for one in without)]
     # What a dark lacks of signal where darks stand in for biases, the flats lack as well.
     made = (_made(home, run_id, product_of(FrameType.DARK, dark)) for dark in own if not stand_ins)
@@ -97,8 +99,10 @@ def dark_of_flats(home: Home, run_id: int, flats: Sequence[SeriesFrame], bias: M
             f"is that of {stand_ins[0].info.exposure_time_s:.4g} s"
         )
         return replace(known, doubts=(*known.doubts, doubt))
-    if not groups or not exposures:
-        return replace(known, unknown="no darks")
+    if not exposures:
+        return replace(known, unknown="their exposure is not known")
+    if not groups:
+        return replace(known, unknown="no darks of their temperature" if enough else "no darks")
     return _with_scaled(home, run_id, known, others, groups, bias)
 
 
@@ -157,7 +161,8 @@ def spoilt_pixels(
         hot = _spoilt(dark.like_it, lit) | too_bright(flat)
         where = f"hot in darks of {dark.like_it.exposure_s:.4g} s, or far brighter than those around them"
     elif (shown := _shown_on_record(home, run_id, flats, lit, flat)) is not None:
-        hot, where = shown
+        # They may be from long ago, or from another temperature: others became hot since.
+        hot, where = shown[0] | too_bright(flat), f"{shown[1]}, or far brighter than those around them"
     else:
         hot, where = too_bright(flat), "far brighter than those around them"
     return hot, f"{dark.unknown}: {hot.sum()} pixels are masked that are {where}"
@@ -199,9 +204,9 @@ def _spoilt(rate: Master, lit: Sequence[tuple[float, float]]) -> npt.NDArray[np.
 
 
 def _is_near(group: FrameGroup, frames: Sequence[SeriesFrame]) -> bool:
-    """Whether darks are of the temperature of flats, as far as both are known."""
-    at = one_group(frames).temperature_c
-    return at is None or group.temperature_c is None or distance_k(group.temperature_c, at) <= _NEAR_K
+    """Whether darks are of the temperature of all flats, as far as both are known."""
+    known = [t for one in frames if (t := deciding_temperature(one.info)) is not None]
+    return group.temperature_c is None or all(distance_k(group.temperature_c, at) <= _NEAR_K for at in known)
 
 
 def _dark_of(home: Home, run_id: int, group: FrameGroup, bias: Master) -> Master:

@@ -8,12 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from ccdcore.errors import NoLightError
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.frames.groups import one_group
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.build import master_flat
+from ccdcore.masters.hot_in_flats import DarkLeft, dark_left
 from ccdcore.masters.varying import parted_light
 from ccdcore.reduction.master import MaskBit
 from db.runs.current import product_name
@@ -28,6 +30,9 @@ from flows.runs.lacks import leave_out, producing
 if TYPE_CHECKING:
     from ccdcore.masters.repair import Repaired
     from ccdcore.reduction.master import Darks, Master
+
+_MOST_LEFT = 0.3
+"""More than this part of the dark signal is not left by darks that are 2 K off."""
 
 
 def make_master_flats(home: Home, run_id: int) -> list[int]:
@@ -49,13 +54,15 @@ def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[Ser
     bias = bias_for(home, run_id, "flat", flats)
     dark = dark_of_flats(home, run_id, flats, bias)
     found = _flat_of_the_lit(home, run_id, product, flats, bias, dark.masters or None)
-    notes = list(dark.notes)
+    notes, doubts = list(dark.notes), [*filter(None, [parted_light(flats, bias)]), *dark.doubts]
     if dark.unknown is not None:
         hot, said = spoilt_pixels(home, run_id, flats, bias, found.master, dark)
         if hot.any():
-            mask = np.where(hot, found.master.mask | MaskBit.HOT, found.master.mask).astype(np.uint8)
-            found = replace(found, master=replace(found.master, mask=mask))
+            found = _with_hot(found, hot)
             notes.append(said)
+    elif (left := dark_left(found.master, dark.masters)) is not None:
+        found = _with_hot(found, left.spoilt)
+        (doubts if abs(left.share) > _MOST_LEFT else notes).append(_of_left(left))
     return publish_master(
         home,
         run_id,
@@ -65,8 +72,20 @@ def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[Ser
         noise=noise_of_run(home, run_id),
         bias=bias,
         dark=dark.masters or None,
-        doubts=[*filter(None, [parted_light(flats, bias)]), *dark.doubts],
+        doubts=doubts,
         notes=notes,
+    )
+
+
+def _with_hot(found: Repaired, hot: npt.NDArray[np.bool_]) -> Repaired:
+    mask = np.where(hot, found.master.mask | MaskBit.HOT, found.master.mask).astype(np.uint8)
+    return replace(found, master=replace(found.master, mask=mask))
+
+
+def _of_left(left: DarkLeft) -> str:
+    return (
+        f"it held {1 + left.share:.2f} ± {left.sigma:.2f} times the dark signal that is taken off, as its hot pixels "
+        f"show: {left.spoilt.sum()} of them are masked (darks of another temperature, exposure or gain than they say?)"
     )
 
 

@@ -1,5 +1,7 @@
 """The dark signal in flats, through the real command: taken off where it is known, or the hot pixels are masked."""
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,14 +37,24 @@ class Night:
         self.rng = np.random.default_rng(day)
 
     def write(
-        self, kind: str, exposure_s: float, n: int, *, light: Any = 0.0, said: str = "", **more: Any
+        self,
+        kind: str,
+        exposure_s: float,
+        n: int,
+        *,
+        light: Any = 0.0,
+        said: str = "",
+        rate: Any = None,
+        camera: Camera = CAMERA,
+        **more: Any,
     ) -> list[Path]:
-        found = []
+        found, rate = [], RATE if rate is None else rate
         for _ in range(n):
             self.n += 1
             when = self.begin + timedelta(minutes=self.n)
             cards = standard_cards(kind, when, exposure_s) | ({"IMAGETYP": said} if said else {}) | more
-            pixels = expose(CAMERA, self.rng, light + RATE * exposure_s)
+            cards = {name: value for name, value in cards.items() if value is not None}
+            pixels = expose(camera, self.rng, light + rate * exposure_s)
             found.append(write_frame(self.folder / f"{kind}_{when:%d}_{self.n:03d}.fits", pixels, cards))
         return found
 
@@ -217,3 +229,102 @@ def test_a_master_dark_without_biases_is_told_to_lack_what_the_dark_flats_hold(t
     assert np.median(hot) == pytest.approx(1, abs=0.01)  # of the 16 s that are left, not of 20 s
     (current,) = ccdwatch("trends", "dark_current", "--home", tmp_path / "home", "--format", "json").json()
     assert (current["verdict"], dark["remark"] in current["remark"]) == ("suspect", True)
+
+
+@pytest.mark.parametrize("times", [0.125, 0.5, 3.0])
+def test_darks_that_are_not_those_of_the_flats_are_told(tmp_path: Path, times: float) -> None:
+    """Colder or warmer ones of a camera without a thermometer, or with another exposure or gain than they say."""
+    night = Night(tmp_path / "frames")
+    night.write("bias", 0.0, 5)
+    night.write("dark", 10.0, 4, said="DARKFLAT", rate=times * RATE)
+    night.write("flat", 10.0, 5, light=LIGHT)
+    master, row = flat_of(tmp_path, tmp_path / "frames")
+    require_right_or_masked(master, may_be_masked=True)
+    said = re.match(
+        r"it held (\d+\.\d\d) ± (\d+\.\d\d) times the dark signal that is taken off, as its hot", row["remark"]
+    )
+    assert said, row["remark"]
+    assert abs(float(said[1]) - 1 / times) < 0.05 / times
+    assert (row["verdict"], float(said[2]) < 0.05) == ("suspect", True)
+    assert f"{HOT.sum()} of them are masked (darks of another temperature, exposure or gain than" in row["remark"]
+
+
+def test_darks_that_are_a_little_off_are_told_and_no_more(tmp_path: Path) -> None:
+    night = Night(tmp_path / "frames")
+    night.write("bias", 0.0, 5)
+    night.write("dark", 10.0, 4, said="DARKFLAT", rate=RATE / 1.2)
+    night.write("flat", 10.0, 5, light=LIGHT)
+    master, row = flat_of(tmp_path, tmp_path / "frames")
+    require_right_or_masked(master, may_be_masked=True)
+    assert row["verdict"] == "ok"
+    assert row["remark"].startswith("4 darks of 10 s taken off; it held 1.20 ± 0.0")
+
+
+@pytest.mark.parametrize(
+    ("of_flats", "off_k"),
+    [((-20.0,) * 5, -3.0), ((7.0, 11.0, 15.0, 19.0, 23.0), 0.0)],
+    ids=["colder darks", "flats that warm about the darks"],
+)
+def test_darks_of_another_temperature_are_not_taken_off(
+    tmp_path: Path, of_flats: tuple[float, ...], off_k: float
+) -> None:
+    night, at = Night(tmp_path / "frames"), sum(of_flats) / len(of_flats)
+    night.write("bias", 0.0, 5, **{"CCD-TEMP": at})
+    night.write("dark", 10.0, 4, said="DARKFLAT", rate=RATE * 2 ** (off_k / 6), **{"CCD-TEMP": at + off_k})
+    for each in of_flats:
+        night.write("flat", 10.0, 1, light=LIGHT, rate=RATE * 2 ** ((each - at) / 6), **{"CCD-TEMP": each})
+    master, row = flat_of(tmp_path, tmp_path / "frames")
+    require_right_or_masked(master, may_be_masked=True)
+    assert row["remark"].startswith(f"no darks of their temperature: {HOT.sum()} pixels are masked that are far")
+
+
+def test_pixels_that_became_hot_since_the_darks_on_record_are_masked(tmp_path: Path) -> None:
+    before, night = Night(tmp_path / "before"), Night(tmp_path / "frames", day=1)
+    before.write("bias", 0.0, 5)
+    before.write("dark", 40.0, 5, rate=np.where(np.arange(128) < 64, RATE, 0.1))
+    before.write("flat", 10.0, 5, light=LIGHT)
+    flat_of(tmp_path, tmp_path / "before")
+    night.write("bias", 0.0, 5)
+    night.write("flat", 10.0, 5, light=LIGHT)
+    master, row = flat_of(tmp_path, tmp_path / "frames")
+    require_right_or_masked(master, may_be_masked=True)
+    assert row["remark"].startswith(f"no darks: {HOT.sum()} pixels are masked that are hot in dark_bin1x1_40s")
+
+
+def test_two_darks_of_an_exposure_are_enough_to_scale_and_the_longest_are_scaled(tmp_path: Path) -> None:
+    """Their signal matters in the longer flats only."""
+    night, rate = Night(tmp_path / "frames"), np.where(HOT, 5.0, 0.1)
+    night.write("bias", 0.0, 5)
+    night.write("dark", 20.0, 2, rate=rate)
+    night.write("dark", 60.0, 2, rate=rate)
+    night.write("flat", 2.0, 3, light=LIGHT, rate=rate)
+    night.write("flat", 10.0, 3, light=LIGHT, rate=rate)
+    _, row = flat_of(tmp_path, tmp_path / "frames")
+    assert (row["verdict"], row["remark"]) == ("ok", "darks of 60 s, scaled, taken off the flats of 2 s and 10 s")
+
+
+def test_one_dark_is_none_and_flats_of_unknown_exposure_have_none(tmp_path: Path) -> None:
+    for name, n, seconds, said in (
+        ("one", 1, 10.0, "no darks: "),
+        ("unknown", 4, None, "their exposure is not known: "),
+    ):
+        night = Night(tmp_path / name)
+        night.write("bias", 0.0, 5)
+        night.write("dark", 10.0, n)
+        night.write("flat", 10.0, 5, light=LIGHT, EXPTIME=seconds)
+        master, row = flat_of(tmp_path / f"{name}s", tmp_path / name)
+        require_right_or_masked(master, may_be_masked=True)
+        assert row["remark"].startswith(f"{said}{HOT.sum()} pixels are masked"), row
+
+
+@pytest.mark.parametrize("seconds", [10.0, 40.0])
+def test_what_is_wrong_with_the_darks_is_wrong_with_the_flat(tmp_path: Path, seconds: float) -> None:
+    """They scatter more than the read noise allows."""
+    night = Night(tmp_path / "frames")
+    night.write("bias", 0.0, 5)
+    night.write("dark", seconds, 5, camera=replace(CAMERA, read_noise_e=12.0))
+    night.write("flat", 10.0, 5, light=LIGHT)
+    _, row = flat_of(tmp_path, tmp_path / "frames")
+    assert row["verdict"] == "suspect"
+    product = "master dark 10 s" if seconds == 10.0 else "master darkrate"
+    assert row["remark"].startswith(f"its {product} is suspect: "), row["remark"]

@@ -22,7 +22,14 @@ def test_what_is_no_number_of_a_set_is_named(set_id: object) -> None:
 
 @pytest.mark.parametrize(
     ("name", "digest", "attempt"),
-    [("digest", "d", 1), ("digest", 7, 1), ("digest", "X" * 5000, 1), ("attempt", DIGEST, 0), ("attempt", DIGEST, "1")],
+    [
+        ("digest", "d", 1),
+        ("digest", 7, 1),
+        ("digest", "X" * 5000, 1),
+        ("digest", f"{DIGEST}0", 1),
+        ("attempt", DIGEST, 0),
+        ("attempt", DIGEST, "1"),
+    ],
 )
 def test_what_is_no_digest_or_attempt_is_named(name: str, digest: object, attempt: object) -> None:
     with pytest.raises(WrongParameterError, match=rf"^{name} is .+: leave digest and attempt empty") as found:
@@ -129,6 +136,9 @@ def test_nobody_makes_what_somebody_is_at(home: Home, set_id: int, monkeypatch: 
     monkeypatch.setattr("flows.products.cleanup.is_gone", lambda *_: False)
     run_id = claimed(home, planned(home, set_id), flow_run_id="f1")
     assert next_run(home, set_id) == f"Nothing to do: run {run_id} is at work on this set"
+    with home.write_session() as session:
+        other = set_of(session, add_frame(session, "b of another", host=home.settings.host, instrument="another"))
+    assert planned(home, other).set_id == other
 
 
 def test_a_run_that_another_one_was_asked_for_stays_what_it_is(home: Home, set_id: int) -> None:
