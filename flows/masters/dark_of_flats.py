@@ -80,8 +80,10 @@ def dark_of_flats(home: Home, run_id: int, flats: Sequence[SeriesFrame], bias: M
         for one in groups_of_run(home, run_id, FrameType.DARK, used_frames(home, run_id, FrameType.DARK))
         if one.exposure_s is not None and len(one.frames) >= _FEWEST_DARKS
     ]
-    groups = [one for one in enough if _is_near(one, flats)]
-    own = [dark for dark in groups if any(same_exposure(dark.exposure_s, one.exposure_s) for one in without)]
+    at = one_group(flats).temperature_c
+    groups = sorted((one for one in enough if _is_near(one, flats)), key=lambda one: distance_k(one.temperature_c, at))
+    nearest = [next((d for d in groups if same_exposure(d.exposure_s, one.exposure_s)), None) for one in without]
+    own = [dark for dark in groups if any(dark is one for one in nearest)]
     # What a dark lacks of signal where darks stand in for biases, the flats lack as well.
     made = (_made(home, run_id, product_of(FrameType.DARK, dark)) for dark in own if not stand_ins)
     known = DarkOfFlats(

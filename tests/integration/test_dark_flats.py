@@ -278,6 +278,17 @@ def test_darks_of_another_temperature_are_not_taken_off(
     assert row["remark"].startswith(f"no darks of their temperature: {HOT.sum()} pixels are masked that are far")
 
 
+def test_of_darks_of_two_temperatures_the_nearer_are_taken_off(tmp_path: Path) -> None:
+    night = Night(tmp_path / "frames")
+    night.write("bias", 0.0, 5, **{"CCD-TEMP": -18.5})
+    for at, times in ((-20.0, 0.8), (-18.5, 1.0)):
+        night.write("dark", 10.0, 4, said="DARKFLAT", rate=times * RATE, **{"CCD-TEMP": at})
+    night.write("flat", 10.0, 5, light=LIGHT, **{"CCD-TEMP": -18.5})
+    master, row = flat_of(tmp_path, tmp_path / "frames")
+    require_right_or_masked(master, may_be_masked=False)
+    assert (row["verdict"], row["remark"]) == ("ok", "4 darks of 10 s taken off")
+
+
 def test_pixels_that_became_hot_since_the_darks_on_record_are_masked(tmp_path: Path) -> None:
     before, night = Night(tmp_path / "before"), Night(tmp_path / "frames", day=1)
     before.write("bias", 0.0, 5)
