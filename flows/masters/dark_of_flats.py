@@ -81,7 +81,7 @@ def dark_of_flats(home: Home, run_id: int, flats: Sequence[SeriesFrame], bias: M
         if one.exposure_s is not None and len(one.frames) >= _FEWEST_DARKS
     ]
     at = one_group(flats).temperature_c
-    groups = sorted((one for one in enough if _is_near(one, flats)), key=lambda one: distance_k(one.temperature_c, at))
+    groups = sorted((one for one in enough if _is_near(one, flats)), key=lambda one: distance_k(one.group_c, at))
     nearest = [next((d for d in groups if same_exposure(d.exposure_s, one.exposure_s)), None) for one in without]
     own = [dark for dark in groups if any(dark is one for one in nearest)]
     # What a dark lacks of signal where darks stand in for biases, the flats lack as well.
