@@ -113,7 +113,8 @@ def dark_left(flat: Master, darks: Sequence[Master]) -> DarkLeft | None:
         None where less than 5 % is left, or fewer than 20 hot pixels tell.
     """
     signal = _taken_off(flat, darks)
-    value = np.where(flat.mask == 0, flat.value, np.nan)
+    # Where too much is taken off a pixel it looks unlit.
+    value = np.where((flat.mask & ~np.uint8(MaskBit.UNLIT)) == 0, flat.value, np.nan)
     planes = PLANES if (plane_levels(flat.value) != 1).any() else [(slice(None), slice(None))]
     shares = np.concatenate([_shares(value[plane], signal[plane]) for plane in planes])
     if shares.size < _FEWEST_HOT:

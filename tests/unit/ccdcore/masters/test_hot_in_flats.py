@@ -87,6 +87,7 @@ def test_what_is_left_of_the_dark_signal_is_measured(share: float, unit: str, is
     if is_mosaic:
         of.value[::2, ::2] *= 0.5
     of.value[:] += share * SIGNAL
+    of.mask[of.value < 0.05] = MaskBit.UNLIT
     found = dark_left(of, (dark,))
     assert found is not None
     assert abs(found.share - share) < 4 * found.sigma < 0.05
