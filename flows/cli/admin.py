@@ -20,10 +20,9 @@ from flows.config.settings import load_settings
 from flows.home.home import read_home
 from flows.home.processes import user
 from flows.home.renaming import words_of_others, words_of_renamed
-from flows.home.service_address import words_of_other_web
 from flows.registration.configuration_check import check as look_through
 from flows.telling.receivers import send_tests
-from flows.terminal import progress_bar, show
+from flows.terminal import progress_bar, show, tell
 
 
 @click.command()
@@ -45,10 +44,7 @@ def status(home: Path, as_json: bool, seen: bool) -> None:
     if seen:
         for line in look_at(home, who=user()):
             say(line)
-    is_healthy = ask(home, as_json=as_json)
-    if to_restart := words_of_other_web(load_settings(home)):
-        say(to_restart)
-    sys.exit(0 if is_healthy else 1)
+    sys.exit(0 if ask(home, as_json=as_json) else 1)
 
 
 @click.command()
@@ -77,7 +73,7 @@ def notify(is_test: bool, home: Path) -> None:
         raise click.UsageError("by hand only a test is sent: ccdwatch notify --test")
     taken = []
     for address, was_taken in send_tests(load_settings(home)):
-        click.echo(f"{address}: {'taken' if was_taken else 'not taken: ccdwatch doctor looks at the addresses'}")
+        tell([f"{address}: {'taken' if was_taken else 'not taken: ccdwatch doctor looks at the addresses'}"])
         taken.append(was_taken)
     sys.exit(0 if all(taken) else 1)
 
@@ -128,8 +124,7 @@ def check(home: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(redacted([one.as_dict() for one in found]), indent=2, allow_nan=False))
     else:
-        for one in found:
-            click.echo(redact(one_line(one.line)))
+        tell(redact(one_line(one.line)) for one in found)
     if why_in_part:
         say(why_in_part)
     if not found:

@@ -5,6 +5,7 @@ Each concern is there until it is mended, or somebody has looked at it: `ccdwatc
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -20,11 +21,15 @@ from db.runs.runs import failed_runs
 from db.schema.rows import Row
 from db.trends.notices import standing_notices
 from db.troubled import fruitless_cameras, masters_in_trouble
+from flows.config.errors import SettingsError
 from flows.config.redaction import redact
+from flows.config.settings import load_settings
 from flows.health.missing import missing_frames
 from flows.health.stopped import stopped_with_work
 from flows.home.home import Home
 from flows.home.processes import now
+from flows.home.service_address import running_service, words_of_other_web
+from flows.judgements.editors import words_of_no_editors
 from flows.registration.dates import odd_dates
 from flows.registration.disagreements import FEWEST_REPEATED, current_disagreements, in_words
 from flows.runs.plan import pause_after
@@ -32,6 +37,7 @@ from web.formatting import sentence
 
 _NOUNS = {
     "stopped": ("stopped home", "with files waiting"),
+    "pages": ("setting", "of the pages that does not hold"),
     "failed run": ("failed run", ""),
     "no results": ("camera", "with frames and no results"),
     "master": ("master", "that may not be used"),
@@ -161,8 +167,22 @@ def _of_stopped(home: Home, session: Session, _seen: Collection[str], at: dateti
         yield Concern("stopped", *found)
 
 
+def _of_pages(home: Home, _session: Session, _seen: Collection[str], _at: datetime) -> Iterator[Concern]:
+    """Tell where the pages of the running service are not as the configuration, read now, wants them."""
+    if (service := running_service(home.path)) is None:
+        return
+    try:
+        settings = load_settings(home.path)
+    except SettingsError:
+        return  # the watcher tells of it
+    for words in filter(None, (words_of_other_web(settings), words_of_no_editors(settings))):
+        of = hashlib.sha256(f"{words} {settings.web!r}".encode()).hexdigest()[:12]
+        yield Concern("pages", f"pages:{of} {service.started:.0f}", words)
+
+
 _LOOKS: tuple[Look, ...] = (
     _of_stopped,
+    _of_pages,
     _of_runs,
     _of_cameras,
     _of_masters,

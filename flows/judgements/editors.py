@@ -53,6 +53,21 @@ def are_edits_allowed(settings: Settings, host: str) -> bool:
     return True
 
 
+def words_of_no_editors(settings: Settings) -> str | None:
+    """Say why the pages take no marks and notes though they are to; None where they do, or are not to."""
+    file = editors_file(settings)
+    if not settings.web.allow_edits:
+        return None
+    if not os.path.lexists(file):
+        todo = "type ccdwatch web passwd NAME, and restart the service"
+        return f"the pages are read-only, for there are no editors in {file}: {todo}"
+    try:
+        _read(file)
+    except SettingsError as error:
+        return str(error)
+    return None
+
+
 def is_editor(settings: Settings, name: str, password: str) -> bool:
     """Whether a name and a password are those of an editor; what the file says now counts.
 

@@ -31,7 +31,7 @@ from flows.home.service_address import (
     running_service,
     write_service,
 )
-from flows.judgements.editors import are_edits_allowed
+from flows.judgements.editors import are_edits_allowed, words_of_no_editors
 from flows.prefect_server.client import PrefectApi, prefect_environment
 from flows.prefect_server.password import password_environment, password_file, password_of
 from flows.products.cleanup import sweep
@@ -91,18 +91,16 @@ def run_watch(path: Path, directories: tuple[Path, ...], *, say: Say) -> None:
     """Run the watcher of a home until SIGTERM or SIGINT."""
     from flows.service.dispatcher import watch
 
-    configuration, stop = Configuration(path, watch=directories), _stop_event()
-    _require_directories(configuration.in_force)
-    api_url = prefect_api_url(configuration.in_force)
-    home = open_home(path, watch=directories)
+    stop = _stop_event()
+    _require_directories(load_settings(path, watch=directories))
     while True:
+        configuration, home = Configuration(path, watch=directories), open_home(path, watch=directories)
+        api_url = prefect_api_url(configuration.in_force)
         watch(home, api_url, stop=stop, say=say, has_changed=configuration.has_changed)
         if stop.is_set():
             return
         say("the configuration is another one, or a watched link leads elsewhere: taken up")
-        configuration = Configuration(path, watch=directories)
         home.engine.dispose()
-        home = open_home(path, watch=directories)
 
 
 def run_serve(path: Path, *, say: Say) -> None:
@@ -133,8 +131,9 @@ def run_web(path: Path, *, host: str | None, port: int | None, say: Say) -> None
     home = read_home(path)
     host, port = host or home.settings.web.host, port or home.settings.web.port
     _require_free(host, port, "--port")
-    if home.settings.web.allow_edits and not are_edits_allowed(home.settings, host):
-        say("the pages are read-only, for there are no editors: type ccdwatch web passwd NAME, and start them again")
+    are_edits_allowed(home.settings, host)
+    if words := words_of_no_editors(home.settings):
+        say(words)
     stop = _stop_event()
     from flows.service.web_server import show
 

@@ -31,6 +31,7 @@ from flows.health.judgement import judge
 from flows.home import disk
 from flows.home.home import Home, open_home
 from flows.home.processes import now
+from flows.judgements.editors import set_password
 from flows.runs.lacks import put_lack
 from flows.runs.news import NEWS_FOR
 from flows.service.web_server import record_of
@@ -88,6 +89,16 @@ def prefect_is_silent(home: Home) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         pretend_service(home.path, taken.getsockname()[1])
+
+
+def pages_have_no_editors(home: Home) -> None:
+    (home.path / "ccdwatch.toml").write_text("[web]\nallow_edits = true\n")
+    prefect_is_silent(home)
+
+
+def pages_were_given_editors(home: Home) -> None:
+    pages_have_no_editors(home)
+    set_password(open_home(home.path).settings, "anna", "a password of anna")
 
 
 def run_fails(home: Home) -> int:
@@ -202,6 +213,8 @@ STATES: dict[str, tuple[Callable[[Home], object], bool, tuple[str, ...]]] = {
     "a run has been open for days": (run_is_open_for_days, False, ()),
     "a run is cut short again and again": (run_is_cut_short, False, ()),
     "a file waits in vain": (all_of(file_waits, lambda home: say_watcher(home.path)), False, ()),
+    "the pages have no editors": (pages_have_no_editors, False, ("pages",)),
+    "the pages were given editors": (pages_were_given_editors, False, ()),
     "a file waits, no service runs": (file_waits, True, ("stopped",)),
     "new files lie in a watched folder, no service runs": (new_files_in_watched_folder, True, ("stopped",)),
     "a run failed": (run_fails, True, ("failed run",)),

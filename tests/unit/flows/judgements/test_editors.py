@@ -7,7 +7,7 @@ import pytest
 
 from flows.config.errors import SettingsError
 from flows.config.settings import Settings, WebSettings
-from flows.judgements.editors import are_edits_allowed, editors_file, is_editor, set_password
+from flows.judgements.editors import are_edits_allowed, editors_file, is_editor, set_password, words_of_no_editors
 from flows.judgements.passwords import hash_of, is_of
 
 PASSWORD = "correct horse β"
@@ -34,12 +34,14 @@ def test_what_is_no_hash_is_nobodys(kept: str) -> None:
 def test_editors_are_kept_for_their_reader_only_and_know_their_passwords(tmp_path: Path) -> None:
     own = settings(tmp_path)
     assert not are_edits_allowed(own, "127.0.0.1"), "there are no editors"
+    assert "no editors" in (words_of_no_editors(own) or "")
     file = set_password(own, "anna", PASSWORD)
     set_password(own, "ben", PASSWORD + "2")
     assert file == editors_file(own) == tmp_path / "editors"
     assert file.stat().st_mode & 0o777 == 0o600
     assert PASSWORD not in file.read_text()
     assert are_edits_allowed(own, "127.0.0.1")
+    assert words_of_no_editors(own) is None
     assert is_editor(own, "anna", PASSWORD)
     assert is_editor(own, "ben", PASSWORD + "2")
     assert not is_editor(own, "anna", PASSWORD + "2")
@@ -58,6 +60,7 @@ def test_a_file_that_others_can_read_or_write_is_refused(tmp_path: Path, mode: i
     for what in (lambda: are_edits_allowed(own, "::1"), lambda: is_editor(own, "anna", PASSWORD)):
         with pytest.raises(SettingsError, match="chmod 600"):
             what()
+    assert "chmod 600" in (words_of_no_editors(own) or "")
     with pytest.raises(SettingsError, match="chmod 600"):
         set_password(own, "anna", PASSWORD)
 
