@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from shutil import get_terminal_size
-from textwrap import wrap
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from ccdcore.text import number_of, one_line
@@ -18,9 +18,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _NOTHING = "–"
-_WHOSE = frozenset({"instrument", "configuration", "amplifier", "quantity", "filter", "folder", "npix", "unit"})
-_FOLDED = _WHOSE | {"file", "path"}
-"""Columns of a table on a terminal that give way where it is narrow."""
+_WHOSE = ("instrument", "configuration", "folder", "amplifier", "quantity", "filter", "npix", "unit")
+"""Columns that say whose rows they are: one that is the same in all, or for which a terminal is too narrow, is said
+above its rows; the first of them first."""
+_NAMES = ("file", "path", "example")
+_FOLDED = (*_NAMES, "of", "words", "because")
+"""Columns whose cells are parted on several lines where a terminal is narrow, and at last said above their rows too."""
+_LEAST_LETTERS = 16
+"""Of a cell that is parted."""
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)?")
 """Times as they are on record, in UTC: people read them to the second."""
 
@@ -64,10 +69,23 @@ def show(
 
 def tell(lines: Iterable[str]) -> None:
     """Write lines to standard output; on a terminal those that are too long are broken between words."""
-    width = get_terminal_size().columns if is_terminal() else 0
     for line in lines:
-        parts = wrap(line, width, subsequent_indent="  ", break_on_hyphens=False) if width else [line]
-        print(*(parts or [""]), sep="\n")  # noqa: T201 - the command line speaks here
+        text = broken(line, indent=2) if is_terminal() else line
+        print(text)  # noqa: T201 - the command line speaks here
+
+
+def broken(line: str, *, indent: int) -> str:
+    """Return a line as several that a terminal has room for; a word that is longer, as a path, stays whole.
+
+    Parameters
+    ----------
+    line : str
+        What is too long, perhaps.
+    indent : int
+        Spaces before each part but the first.
+    """
+    width = get_terminal_size().columns
+    return fill(line, width, subsequent_indent=" " * indent, break_on_hyphens=False, break_long_words=False)
 
 
 def grouped(facts: Iterable[tuple[str, str]], thing: str) -> list[str]:
@@ -108,35 +126,64 @@ def _console() -> Console:
 
 
 def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], short: Sequence[str]) -> None:
-    from rich import box
+    from rich import box, cells
     from rich.table import Table
 
     if not rows:
         return
     console = _console()
-    for_people = console.is_terminal
-    if for_people and short:
-        columns, same = _parted(rows, short)
-        if same:
-            console.print(same)
-    table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=for_people)
-    for name in columns:
-        numeric = all(_is_number(row.get(name)) for row in rows)
-        justify: Literal["right", "left"] = "right" if numeric else "left"
-        is_whole = for_people and bool(short) and name not in _FOLDED
-        table.add_column(name.replace("_", " "), justify=justify, overflow="fold", no_wrap=is_whole)
-    for row in rows:
-        table.add_row(*(_cell(row.get(name)) for name in columns))
-    console.print(table)
+    is_short = console.is_terminal and bool(short)
+    parts = _parted(rows, short, console.width, cells.cell_len) if is_short else [("", rows, columns)]
+    for said, some_rows, shown in parts:
+        if said:
+            tell([said])
+        table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=console.is_terminal)
+        for name in shown:
+            numeric = all(_is_number(row.get(name)) for row in some_rows)
+            justify: Literal["right", "left"] = "right" if numeric else "left"
+            is_whole = is_short and name not in _FOLDED
+            table.add_column(name.replace("_", " "), justify=justify, overflow="fold", no_wrap=is_whole)
+        for row in some_rows:
+            table.add_row(*(_cell(row.get(name)) for name in shown))
+        console.print(table)
 
 
-def _parted(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> tuple[list[str], str]:
-    """Part columns into those to show, and a line for those that say whose rows they are, the same in all."""
-    of = {name: {_cell(row.get(name)) for row in rows} for name in columns}
-    above = [name for name in columns if name in _WHOSE and len(of[name]) == 1]
-    shown = [name for name in columns if name not in above and of[name] != {_NOTHING}]
-    told = [f"{name} {cell}" for name in above for cell in of[name] if cell != _NOTHING]
-    return shown, ", ".join(told)
+_Part = tuple[str, Sequence[Mapping[str, Any]], Sequence[str]]
+"""What is said above some rows, the rows, and the columns to show of them."""
+
+
+def _parted(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], width: int, letters: Callable[[str], int]
+) -> Iterator[_Part]:
+    """Part rows into tables that a terminal has room for; what is the same in all rows of one is said above it."""
+    cells = {name: [_cell(row.get(name)) for row in rows] for name in columns}
+    known = [name for name in columns if set(cells[name]) != {_NOTHING}]
+    above = {name for name in known if name in _WHOSE and len(set(cells[name])) == 1}
+    room = {name: _room(name, cells[name], letters) for name in known}
+    for name in (*_WHOSE, *_FOLDED):
+        if sum(room[one] + _GAP for one in known if one not in above) <= width:
+            break
+        above |= {name} & set(known)
+    told = [name for name in known if name in above]
+    parts: dict[str, list[Mapping[str, Any]]] = {}
+    for row, *of in zip(rows, *(cells[name] for name in told), strict=True):
+        said = ", ".join(f"{name} {cell}" for name, cell in zip(told, of, strict=True) if cell != _NOTHING)
+        parts.setdefault(said, []).append(row)
+    for said, of_part in parts.items():
+        yield said, of_part, [name for name in known if name not in above]
+
+
+_GAP = 2
+"""Spaces beside a column."""
+
+
+def _room(name: str, cells: Iterable[str], letters: Callable[[str], int]) -> int:
+    """Return how many letters a column needs so that no word is cut; so many that a path is, at least."""
+    whole = max(map(letters, (name, *cells)))
+    if name not in _FOLDED:
+        return whole
+    longest = 0 if name in _NAMES else max((letters(word) for cell in cells for word in cell.split()), default=0)
+    return min(whole, max(_LEAST_LETTERS, longest))
 
 
 def _is_number(value: object) -> bool:

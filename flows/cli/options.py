@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from flows.config.redaction import redact
-from flows.terminal import FORMATS
+from flows.terminal import FORMATS, broken
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,4 +57,4 @@ def _find_home(value: str | None) -> Path:
 
 def say(line: str) -> None:
     """Tell the person who looks on; results go to standard output, all else here."""
-    click.echo(redact(line), err=True)
+    click.echo(broken(redact(line), indent=2) if sys.stderr.isatty() else redact(line), err=True)

@@ -19,6 +19,7 @@ from flows.health.state import Health, health
 from flows.health.waiting import Waiting
 from flows.home.home import open_home, read_home
 from flows.home.processes import now
+from flows.terminal import tell
 
 MOST_LINES = 10
 """Lines of one kind; all are in the JSON."""
@@ -65,8 +66,7 @@ def doctor(home: Path) -> bool:
 
 
 def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(redact(one_line(line)))
+    tell(redact(one_line(line)) for line in lines)
 
 
 def _sentences(state: Health) -> list[str]:

@@ -17,7 +17,7 @@ from flows.commands.inspect_files import UNREADABLE, frame_files
 from flows.config.errors import CONFIG_NAME, SettingsError
 from flows.config.settings import NightSettings, Settings
 from flows.config.template import SeenFrame, configuration_text
-from flows.terminal import progress_bar, show
+from flows.terminal import progress_bar, show, tell
 
 MOST_ODD = 20
 """Rows of the table of what is odd."""
@@ -111,7 +111,7 @@ def _print_odd(frames: Sequence[SeenFrame], unreadable: Sequence[tuple[str, str]
     if rows:
         _show(("odd", "frames", "example", "because"), rows[:MOST_ODD])
     if len(rows) > MOST_ODD:
-        print(f"… and {number_of(len(rows) - MOST_ODD, 'more row')}: type ccdwatch identify")  # noqa: T201
+        tell([f"… and {number_of(len(rows) - MOST_ODD, 'more row')}: type ccdwatch identify"])
 
 
 def _oddities(frame: SeenFrame) -> Iterable[tuple[str, str]]:
@@ -128,7 +128,7 @@ def _oddities(frame: SeenFrame) -> Iterable[tuple[str, str]]:
 def _show(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     texts = ([cell if isinstance(cell, int) else one_line(cell) for cell in row] for row in rows)
     named = [dict(zip(columns, row, strict=True)) for row in texts]
-    show(named, format_name="table", columns=columns, empty="")
+    show(named, format_name="table", columns=columns, short=columns, empty="")
 
 
 def _write(target: Path, text: str) -> None:

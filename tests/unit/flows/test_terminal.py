@@ -10,7 +10,7 @@ import pytest
 from astropy import units as u
 from astropy.table import QTable, Table
 
-from flows.terminal import FORMATS, show
+from flows.terminal import FORMATS, show, tell
 from tests.support.command import printed
 
 GAIN = {
@@ -178,10 +178,48 @@ def test_a_table_fits_a_terminal(monkeypatch: pytest.MonkeyPatch, instruments: l
     assert max(map(len, lines)) <= 80
     whole = [line for line in lines if RESULT["result"] in line and line.endswith("unjudged") and "1234" in line]
     assert len(whole) == len(rows)
-    # Whose rows they are is said once where it is the same in all; a column of nothing is none.
-    assert ("instrument testcam" in lines[0]) == (len(set(instruments)) == 1)
-    assert RESULT["configuration"] in lines[0]
-    assert "filter" not in "".join(lines)
+    # Whose rows they are is said once where it is the same in all, or has no room; a column of nothing is none.
+    said = " ".join(line.strip() for line in lines)
+    for name in set(instruments):
+        assert said.count(f"instrument {name}, configuration {RESULT['configuration']}") == 1
+    assert "filter" not in said
+
+
+def test_what_is_short_enough_stays_in_one_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{**RESULT, "instrument": name, "configuration": "bin1x1"} for name in ("red", "blue", "red")]
+    heading, _, *lines = on_a_terminal(monkeypatch, rows, ("id", "instrument", "result", "verdict"))
+    assert heading.split() == ["id", "instrument", "result", "verdict"]
+    assert [line.split()[1] for line in lines] == ["red", "blue", "red"]
+
+
+TEXT = "the flats vary in level by 40 %, and the pattern of their light moved between two-thousand-and-one of them"
+
+
+@pytest.mark.parametrize("file", ["flat.fits", "a_flat_of_a_name_without_end_that_a_camera_gave_to_it_" * 2 + ".fits"])
+def test_no_word_is_cut_and_no_cell_is_one_letter_wide(monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    others = {"amplifier": "upper left of the second detector", "quantity": "dark_current_mode_of_the_darks"}
+    rows = [{**RESULT, **others, "file": file, "words": TEXT, "of": name} for name in ("V", "Johnson-Cousins R, no. 2")]
+    rows = [{**row, "instrument": name} for row in rows for name in ("red", RESULT["instrument"])]
+    short = ("id", "instrument", "configuration", "amplifier", "quantity", "file", "of", "result", "verdict", "words")
+    lines = on_a_terminal(monkeypatch, rows, short)
+    shown = {word.strip(",") for line in lines for word in line.split()}
+    for row in rows:
+        for name in set(short) - {"file"}:
+            assert {word.strip(",") for word in str(row[name]).split()} <= shown, name
+    assert max(map(len, lines)) <= 80 or len(file) > 80
+    assert file in "".join(line.strip() for line in lines)
+
+
+def test_lines_are_broken_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    path = "/data/" + "a-folder-of-a-long-name/" * 5
+    out, _ = printed(lambda: tell([f"failed run: {TEXT}", path, ""]))
+    *parts, whole, empty = out.decode().splitlines()
+    assert (whole, empty) == (path, "")
+    assert " ".join(part.strip() for part in parts) == f"failed run: {TEXT}"
+    assert len(parts) == 2
+    assert all(part.startswith("  ") for part in parts[1:])
 
 
 def test_times_are_to_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
