@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import aliased
 
-from db.judgements.marks import Markable
+from db.judgements.marks import Markable, marks
 from db.schema.models import Judgement, Master, Measurement, RunInput
 from db.schema.rows import Row
 from db.schema.upsert import batches
@@ -59,6 +59,16 @@ def lines_on(session: Session, kind: Markable, keys: Collection[int]) -> dict[in
         for line in _lines(session, column.in_(some)):
             found[int(line.of.partition(":")[2])].append(line)
     return found
+
+
+def all_lines(session: Session, *, are_notes: bool) -> list[tuple[JudgementLine, bool]]:
+    """Return all notes, or all marks, oldest first, and whether each holds."""
+    is_note = Judgement.said == "note"
+    lines = _lines(session, is_note if are_notes else ~is_note)
+    if are_notes:
+        return [(line, not (line.takes_back or line.taken_back)) for line in lines]
+    held = {mark.judgement_id for kind in get_args(Markable) for mark in marks(session, kind).values()}
+    return [(line, line.id in held) for line in lines]
 
 
 def lines_of_run(session: Session, run_id: int) -> list[JudgementLine]:

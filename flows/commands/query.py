@@ -14,6 +14,7 @@ from ccdcore.io.write import write_bytes
 from ccdcore.quantities import QUANTITIES
 from db import provenance as origins
 from db.frames.listing import list_frames
+from db.judgements.notes import all_lines
 from db.runs.masters import list_masters
 from db.runs.runs import list_runs
 from db.trends import history
@@ -119,6 +120,13 @@ def runs(home: Path, *, since: datetime | None, until: datetime | None, **which:
     return [
         one.as_dict() for begin, one in found if (first is None or begin >= first) and (last is None or begin < last)
     ]
+
+
+def said(home: Path, *, are_notes: bool, instrument: str | None = None) -> Rows:
+    """Return all notes, of an instrument or of all, or all marks, oldest first; also those that were taken back."""
+    with read_home(home).read_session() as session:
+        found = all_lines(session, are_notes=are_notes)
+    return [{**line.as_dict(), "holds": holds} for line, holds in found if instrument in {None, line.of}]
 
 
 def write_report(home: Path, instrument: str, *, month: date | None, output: Path | None) -> Path:

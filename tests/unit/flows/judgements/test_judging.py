@@ -147,6 +147,37 @@ def test_on_the_command_line_the_one_who_says_it_is_the_user_of_the_system(night
     assert timedelta(0) <= now() - list_of_times(home)[-1] < timedelta(minutes=10)
 
 
+def test_what_was_said_is_listed(night: tuple[Home, Path]) -> None:
+    home, _ = night
+
+    def listed(*words: object) -> list[tuple[object, ...]]:
+        said = ccdwatch(*words, "--home", home.path, "--format", "json")
+        assert (said.status, said.err) == (0, "") if said.json() else (0, said.err)
+        return [(one["said"], one["of"], one["words"], one["who"], one["holds"]) for one in said.json()]
+
+    assert listed("mark") == listed("note") == []
+    me = user()
+    for words in (
+        ("mark", "frame:1", "bad", "--why", "dome light"),
+        ("mark", "frame:2", "bad", "--why", "dome light"),
+        ("mark", "frame:2", "bad", "--undo", "--why", "it was frame 1"),
+        ("mark", "frame:1", "good", "--why", "it was off"),
+        ("note", "testcam", "mirror washed", "--at", "2022-09-01"),
+    ):
+        assert ccdwatch(*words, "--home", home.path).status == 0
+    assert listed("mark") == [
+        ("bad", "frame:1", "dome light", me, False),
+        ("bad", "frame:2", "dome light", me, False),
+        ("bad", "frame:2", "it was frame 1", me, False),
+        ("good", "frame:1", "it was off", me, True),
+    ]
+    assert listed("note") == listed("note", "testcam") == [("note", "testcam", "mirror washed", me, True)]
+    assert listed("note", "othercam") == []
+    half = ccdwatch("mark", "frame:1", "bad", "--home", home.path)
+    assert (half.status, judgements(home)) == (2, 5)
+    assert 'ccdwatch mark frame:1 bad --why "TEXT"' in half.err
+
+
 def list_of_times(home: Home) -> list[datetime]:
     with home.read_session() as session:
         return list(session.scalars(select(Judgement.said_at).order_by(Judgement.id)))
