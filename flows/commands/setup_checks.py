@@ -18,15 +18,15 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DatabaseError as BrokenDatabaseError
 
 from ccdcore.headers.comparable import partly_told
-from ccdcore.headers.instrument import FrameType, Instrument
+from ccdcore.headers.instrument import FrameType
 from ccdcore.reduction.overscan import believed_overscans
 from ccdcore.text import number_of
 from db.engine import check, make_engine, session_factory
 from db.errors import DatabaseError
-from db.frames.listing import exposures, frame_shapes
+from db.frames.listing import exposures
 from db.frames.series import set_frames
 from db.runs.sets import set_summaries
-from flows.config.check import Evidence, senseless
+from flows.config.check import Evidence, misplaced, senseless
 from flows.config.errors import CONFIG_NAME, SettingsError
 from flows.config.settings import Settings, load_settings, prefect_secret
 from flows.health.attention import in_short
@@ -174,7 +174,6 @@ def _record(engine: Engine, settings: Settings) -> Iterator[Finding]:
         with session_factory(engine, read_only=True)() as session:
             evidence = evidence_of(session, settings)
         yield from _senseless(settings, evidence)
-        yield from _amplifiers(engine, settings)
         yield from _overscans(engine, settings)
         yield from _nights(engine, settings)
         yield from _service(Home(settings, engine))
@@ -183,6 +182,7 @@ def _record(engine: Engine, settings: Settings) -> Iterator[Finding]:
 
 
 def _senseless(settings: Settings, evidence: Evidence) -> Iterator[Finding]:
+    yield from (Finding(Level.FAIL, f"configuration {one.line}") for one in misplaced(settings, evidence))
     yield from (Finding(Level.WARN, f"configuration {one.line}") for one in senseless(settings, evidence))
 
 
@@ -195,14 +195,6 @@ def _service(home: Home) -> Iterator[Finding]:
         yield Finding(Level.OK, f"service: {ages}")
     for words in in_short(judged.attention):
         yield Finding(Level.WARN, f"look at {words}: ccdwatch status")
-
-
-def _amplifiers(engine: Engine, settings: Settings) -> Iterator[Finding]:
-    for entry in settings.instruments:
-        with session_factory(engine, read_only=True)() as session:
-            shapes = frame_shapes(session, instrument=entry.name, since=entry.valid_from, until=entry.valid_to)
-        for shape, n in shapes.items():
-            yield from _misfits(entry, shape, n)
 
 
 def _overscans(engine: Engine, settings: Settings) -> Iterator[Finding]:
@@ -233,17 +225,6 @@ def _nights(engine: Engine, settings: Settings) -> Iterator[Finding]:
     with session_factory(engine, read_only=True)() as session:
         latest = exposures(session, at_most=LATEST)
     yield from (Finding(Level.WARN, doubt) for doubt in settings.nights.doubts(latest))
-
-
-def _misfits(entry: Instrument, shape: tuple[int, int], n: int) -> Iterator[Finding]:
-    sections = [(one.name, section) for one in entry.amplifiers for section in (one.data, one.overscan) if section]
-    for name, section in sections:
-        if not section.fits(shape):
-            outside = (
-                f"{section} lies outside {number_of(n, 'frame')} on record, of {shape[1]} columns and {shape[0]} rows"
-            )
-            todo = "correct amplifiers, or match, of the entry"
-            yield Finding(Level.FAIL, f"amplifier {name} of {entry.name}: {outside}: {todo}")
 
 
 def _port(settings: Settings) -> Finding:

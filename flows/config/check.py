@@ -13,7 +13,7 @@ from pathlib import Path
 from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.headers.instrument import Instrument
 from ccdcore.quantities import QUANTITIES, Limits
-from ccdcore.text import unit_text, value_text
+from ccdcore.text import number_of, unit_text, value_text
 from db.schema.rows import Row
 from flows.config.errors import CONFIG_NAME
 from flows.config.settings import Location, Settings, unusable
@@ -55,6 +55,10 @@ class Oddity(Row):
         return f"{self.file}: {where}: {self.todo}"
 
 
+Shapes = Mapping[tuple[int, int], int]
+"""How many frames have so many rows and columns."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is on record that a configuration can be held against; entries by their number in the file, from 1.
@@ -69,11 +73,17 @@ class Evidence:
     measured : mapping of tuple to tuple
         Entry and name of a limit → median of the values that were measured, and of their 1-σ uncertainties, in the unit
         of the limit; None where there are no uncertainties.
+    shapes : mapping of int to mapping
+        Entry → shapes of the frames of its instrument, observed while it holds.
+    shapes_of : mapping of str to mapping
+        Instrument → shapes of all of its frames.
     """
 
     unmatched: Mapping[int, int] = field(default_factory=dict)
     last_observed: datetime | None = None
     measured: Mapping[tuple[int, str], tuple[float, float | None]] = field(default_factory=dict)
+    shapes: Mapping[int, Shapes] = field(default_factory=dict)
+    shapes_of: Mapping[str, Shapes] = field(default_factory=dict)
 
 
 def unusable_keys(home: Path) -> list[Oddity]:
@@ -98,13 +108,47 @@ def missing_folders(settings: Settings) -> list[Oddity]:
 
 def senseless(settings: Settings, evidence: Evidence) -> list[Oddity]:
     """Return which values make no sense, by themselves or for what is on record."""
-    found = [*_of_times(settings), *_of_recipes(settings)]
+    found = [*_of_times(settings), *_of_recipes(settings), *_of_region(settings, evidence)]
     for number, entry in enumerate(settings.instruments, start=1):
         table = _table(number, entry.name)
         said = [*_of_entry(entry), *_of_amplifiers(entry), *_of_limits(number, entry, evidence)]
         said += [*_of_match(number, entry, settings, evidence), *_of_spans(number, entry, settings)]
         found += [(table, *one) for one in said]
     return [_oddity(settings.home, *one) for one in found]
+
+
+def misplaced(settings: Settings, evidence: Evidence) -> list[Oddity]:
+    """Return which sections of amplifiers lie outside frames on record, so that nothing is measured of those."""
+    return [
+        _oddity(settings.home, _table(number, entry.name), "amplifiers", *words)
+        for number, entry in enumerate(settings.instruments, start=1)
+        for shape, n in evidence.shapes.get(number, {}).items()
+        for words in _of_sections(entry, shape, n)
+    ]
+
+
+def _of_sections(entry: Instrument, shape: tuple[int, int], n: int) -> Iterator[Words]:
+    for one in entry.amplifiers:
+        for what, section in (("data", one.data), ("overscan", one.overscan)):
+            if section and not section.fits(shape):
+                outside = f"the {what} {section} of {one.name} lies outside {_frames(n, shape)}"
+                yield outside, "correct it, or match, of the entry"
+
+
+def _frames(n: int, shape: tuple[int, int]) -> str:
+    return f"{number_of(n, 'frame')} on record, of {shape[1]} columns and {shape[0]} rows"
+
+
+def _of_region(settings: Settings, evidence: Evidence) -> Iterator[tuple[str, str, str, str]]:
+    if settings.recipes.gain.region is None:
+        return
+    region = Section.parse(settings.recipes.gain.region)
+    for instrument, shapes in evidence.shapes_of.items():
+        for shape, n in shapes.items():
+            if not region.fits(shape):
+                what = f"= {region} lies outside {_frames(n, shape)}, of {instrument}"
+                todo = f"write one inside {Section.whole(shape)}, or leave it out: a region holds for all cameras"
+                yield "[recipes.gain]", "region", what, todo
 
 
 def _oddity(home: Path, table: str, key: str, problem: str, todo: str) -> Oddity:

@@ -15,9 +15,10 @@ from ccdcore.io.read import read_header
 from ccdcore.quantities import QUANTITIES
 from db.errors import DatabaseError
 from db.frames.entries import entries_with_frames
-from db.frames.listing import sample_of_frames
+from db.frames.listing import frame_shapes, sample_of_frames
+from db.runs.sets import instruments_on_record
 from db.trends.history import trends
-from flows.config.check import Evidence, Oddity, missing_folders, senseless, unusable_keys
+from flows.config.check import Evidence, Oddity, misplaced, missing_folders, senseless, unusable_keys
 from flows.config.errors import SettingsError
 from flows.config.settings import Settings, load_settings
 from flows.home.home import read_home
@@ -50,7 +51,7 @@ def check(home: Path) -> tuple[list[Oddity], str | None]:
         with opened.read_session() as session:
             evidence = evidence_of(session, settings)
         opened.engine.dispose()
-    return [*missing_folders(settings), *senseless(settings, evidence)], why
+    return [*missing_folders(settings), *misplaced(settings, evidence), *senseless(settings, evidence)], why
 
 
 def evidence_of(session: Session, settings: Settings) -> Evidence:
@@ -62,6 +63,16 @@ def evidence_of(session: Session, settings: Settings) -> Evidence:
         unmatched=_unmatched(entries, left, [path for _, path in sample]) if left else {},
         last_observed=max((when for when, _ in sample if when is not None), default=None),
         measured=dict(_measured(session, entries)),
+        shapes={
+            number: frame_shapes(session, instrument=one.name, since=one.valid_from, until=one.valid_to)
+            for number, one in enumerate(entries, start=1)
+            if one.amplifiers
+        },
+        shapes_of={
+            name: frame_shapes(session, instrument=name, since=None, until=None)
+            for name in instruments_on_record(session)
+            if settings.recipes.gain.region is not None
+        },
     )
 
 

@@ -67,6 +67,20 @@ def test_limits_are_held_against_measurements(home: Path) -> None:
     assert "max = 1.500001 } is narrower than ± 1 σ: 1.4" in told or "± 1 σ: 1.5" in told
 
 
+def test_sections_are_held_against_the_frames_on_record(home: Path) -> None:
+    wide = 'amplifiers = [{ name = "A", data = "[1:200,1:64]", overscan = "[201:257,1:64]" }]\n'
+    (told,) = check(home, ENTRY + wide)
+    outside = "lies outside 5 frames on record, of 256 columns and 64 rows"
+    start = f"[[instrument]] 1 (testcam) amplifiers the overscan [201:257,1:64] of A {outside}: correct it"
+    assert told.startswith(start)
+    (told,) = check(home, f'{ENTRY}amplifiers = [{{ name = "A", data = "[1:256,1:65]" }}]\n')
+    assert f"amplifiers the data [1:256,1:65] of A {outside}" in told
+    (told,) = check(home, f'[recipes.gain]\nregion = "[1:300,1:64]"\n{ENTRY}')
+    assert told.startswith(f"[recipes.gain] region = [1:300,1:64] {outside}, of testcam: write one inside [1:256,1:64]")
+    fit = wide.replace("257", "256")
+    assert check(home, f'[recipes.gain]\nregion = "[1:256,1:64]"\n{ENTRY}{fit}') == []
+
+
 def test_doctor_warns_of_the_same(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (told,) = check(home, f"{ENTRY}spec.gain_e_per_adu = {{ min = 1.6, max = 1.4 }}\n")
     doctor(home)
@@ -99,9 +113,11 @@ def test_status_says_that_the_service_must_be_started_again_for_its_pages(home: 
     told = f"{home}/ccdwatch.toml: [web] is another one since the service started: restart it"
     for text, is_told in (
         ("[web]\nport = 4301\n", False),
-        ("[web]\nport = 4301\nallow_edits = true\n", True),
+        ("[web]\nport = 4301\npublic_url = 'https://ccd.example'\n", True),
         ("", True),
     ):
         (home / "ccdwatch.toml").write_text(text)
-        said = ccdwatch("status", "--home", home)
-        assert (told in said.text + said.err) is is_told
+        said = ccdwatch("status", "--json", "--home", home)
+        concerns = [one["words"] for one in said.json()["attention"] if one["kind"] == "pages"]
+        assert any(one.startswith(told) for one in concerns) is is_told
+        assert "1 setting of the pages that does not hold" in said.json()["problems"] or not is_told

@@ -492,8 +492,8 @@ def test_amplifiers_that_do_not_fit_the_frames_on_record(home: Path, ask: Ask) -
     is_right, lines = ask(doctor, home)
     assert not is_right
     assert (
-        "FAIL amplifier A of testcam: [201:260,1:64] lies outside 5 frames on record, of 256 columns and 64 rows:"
-        " correct amplifiers, or match, of the entry" in lines
+        f"FAIL configuration {home}/ccdwatch.toml: [[instrument]] 1 (testcam) amplifiers the overscan [201:260,1:64] of"
+        " A lies outside 5 frames on record, of 256 columns and 64 rows: correct it, or match, of the entry" in lines
     )
     write(home, f"{ENTRY}valid_from = 2023-01-01T00:00:00Z\n{amplifiers}")
     assert ask(doctor, home)[0]
