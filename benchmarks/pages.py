@@ -9,10 +9,14 @@ from pathlib import Path
 from statistics import median
 
 import httpx
+from sqlalchemy import update
 
+from db.schema.models import Run
 from db.trends.history import trends
-from flows.home.home import open_home
-from tests.support.long_history import put_history
+from flows.health.judgement import judge
+from flows.health.state import health
+from flows.home.home import open_home, read_home
+from tests.support.long_history import put_frames, put_history
 from tests.support.service import wait_for
 from tests.support.site import CHROMIUM, running_browser, running_site
 
@@ -32,6 +36,7 @@ def main() -> None:
 def measure(folder: Path) -> None:
     """Print one row a query, and one or two a page."""
     query(folder / "many")
+    of_health(folder / "frames")
     with open_home(folder / "wide").write_session() as session:
         cameras = tuple(f"camera {number}" for number in range(50))
         put_history(session, instruments=cameras, amplifiers=("A", "B", "C", "D"), nights=365)
@@ -57,6 +62,24 @@ def query(home: Path) -> None:
             seconds.append(time.perf_counter() - began)
         what = f"a year of {'the gain' if quantity else 'all 11 quantities'} of an amplifier"
         row(f"{what}, of 1 003 200 rows", seconds[1:], f"{len(rows)} rows")
+
+
+def of_health(path: Path) -> None:
+    """Print how long it takes to say how a home does that has 100 000 frames on record, and is well."""
+    opened = open_home(path)
+    with opened.write_session() as session:
+        put_history(session, instruments=tuple(f"camera {number}" for number in range(20)), nights=250)
+        put_frames(session, host=opened.settings.host, identified_with=opened.identified_with)
+        session.execute(update(Run).values(recipes=opened.settings.recipes.describe()))
+    home = read_home(path)
+    for what, ask in (("what needs attention", lambda: judge(home)), ("status", lambda: health(home))):
+        seconds = []
+        for _ in range(TIMES + 1):
+            began = time.perf_counter()
+            ask()
+            seconds.append(time.perf_counter() - began)
+        row(f"{what}, of 100 000 frames and 5000 sets", seconds[1:], "without the start of Python")
+    show("overview of 20 cameras, 100 000 frames", path, "/")
 
 
 def show(what: str, home: Path, path: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -115,17 +115,9 @@ def lately_done(session: Session, *, since: datetime) -> list[RunRow]:
     return _runs(session, CURRENT_RUN, Run.ended_at >= since, Run.message.is_(None))[::-1]
 
 
-def latest_runs(
-    session: Session, *, since: date | None = None, set_ids: Collection[int] | None = None
-) -> dict[int, RunRow]:
-    """Return the last run that began on each set, or on each of these, by the set.
-
-    None of windows that begin before ``since``.
-    """
-    in_reach = [] if since is None else [CalibrationSet.window_first_night >= since]
-    if set_ids is not None:
-        in_reach.append(CalibrationSet.id.in_(set_ids))
-    newest = select(func.max(Run.id)).join(CalibrationSet).where(*in_reach).group_by(Run.calibration_set_id)
+def latest_runs(session: Session, *, where: Iterable[ColumnElement[bool]] = ()) -> dict[int, RunRow]:
+    """Return the last run that began on each set, or on each that fulfils these, by the set."""
+    newest = select(func.max(Run.id)).join(CalibrationSet).where(*where).group_by(Run.calibration_set_id)
     return {run.set_id: run for run in _runs(session, Run.id.in_(newest))}
 
 

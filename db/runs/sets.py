@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from ccdcore.headers.instrument import FrameType
@@ -23,6 +23,8 @@ from db.schema.rows import Row
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _PAUSE_S = 3600.0
 """An interval as long as this is a pause between series, not the rhythm of one."""
+_MOST_NAMED = 10_000
+"""Where more sets are asked for, all are read: no database takes any number of ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +116,31 @@ def instruments_on_record(session: Session) -> list[str]:
     return list(session.scalars(select(CalibrationSet.instrument).distinct().order_by(CalibrationSet.instrument)))
 
 
-def sets_touched(session: Session, *, since: datetime) -> set[int]:
-    """Return the sets that a frame joined since a time, or whose last run is not done, or not yet."""
-    joined = select(Frame.calibration_set_id).where(or_(Frame.joined_at >= since, Frame.registered_at >= since))
-    changed = select(CalibrationSet.id).where(CalibrationSet.changed_at >= since)
-    newest = select(func.max(Run.id)).group_by(Run.calibration_set_id)
-    is_done = and_(Run.outcome.is_not_distinct_from(Outcome.DONE), Run.message.is_(None))
-    undone = select(Run.calibration_set_id).where(Run.id.in_(newest), ~is_done)
-    found = (session.scalars(query.distinct()) for query in (joined, changed, undone))
-    return {key for keys in found for key in keys if key is not None}
+def sets_in_question(session: Session, *, at: datetime) -> set[int]:
+    """Return the sets that may lack a run at a time; of all others nothing came since their run was done.
+
+    Some of them lack none: this is for who would otherwise look at the frames of many years, one by one.
+    """
+    newest = select(func.max(Run.id).label("id")).group_by(Run.calibration_set_id).subquery()
+    last = select(Run).join(newest, Run.id == newest.c.id).subquery()
+    longest = session.scalar(select(func.max(CalibrationSet.window_nights))) or 1
+    came = exists().where(Frame.calibration_set_id == CalibrationSet.id, Frame.registered_at >= last.c.began_at)
+    query = select(CalibrationSet.id).outerjoin(last, last.c.calibration_set_id == CalibrationSet.id)
+    return set(
+        session.scalars(
+            query.where(
+                or_(
+                    last.c.id.is_(None),
+                    last.c.outcome.is_distinct_from(Outcome.DONE),
+                    last.c.message.is_not(None),
+                    last.c.began_at > at,
+                    CalibrationSet.changed_at >= last.c.began_at,
+                    CalibrationSet.window_first_night >= at.date() - timedelta(days=longest + 1),
+                    came,
+                )
+            )
+        )
+    )
 
 
 def set_summaries(
@@ -145,7 +163,7 @@ def set_summaries(
         Only these; None for all.
     """
     in_reach = [] if since is None else [CalibrationSet.window_first_night >= since]
-    if set_ids is not None:
+    if set_ids is not None and len(set_ids) <= _MOST_NAMED:
         in_reach.append(CalibrationSet.id.in_(set_ids))
     arrivals: dict[int, list[tuple[datetime, datetime, FrameType]]] = defaultdict(list)
     frames = (
@@ -155,14 +173,15 @@ def set_summaries(
     )
     for set_id, joined_at, registered_at, frame_type in session.execute(frames):
         arrivals[set_id or 0].append((joined_at, registered_at, FrameType(frame_type)))
-    runs = latest_runs(session, since=since, set_ids=set_ids)
+    runs = latest_runs(session, where=in_reach)
     sets = (
         select(CalibrationSet)
         .where(*in_reach)
         .order_by(CalibrationSet.window_first_night, CalibrationSet.id)
         .execution_options(populate_existing=True)
     )
-    found = [one for one in session.scalars(sets) if one.id in arrivals]
+    wanted = arrivals.keys() if set_ids is None else arrivals.keys() & set(set_ids)
+    found = [one for one in session.scalars(sets) if one.id in wanted]
     judged = last_judged(session)
     return [_summary(one, runs.get(one.id), judged.get(one.id), arrivals[one.id], believed_until) for one in found]
 

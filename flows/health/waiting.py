@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ccdcore.text import number_of, one_line
 from db.files import ledger
-from db.runs.sets import SetSummary, set_summaries, sets_touched
+from db.runs.sets import SetSummary, set_summaries, sets_in_question
 from db.schema.models import FileState
 from db.schema.rows import Row
 from flows.config.redaction import redact
@@ -20,9 +20,6 @@ from flows.home.processes import now
 from flows.runs.plan import is_judged, is_open, pause_after, plan, settles_at
 
 State = Literal["settling", "queued", "running", "failed", "files"]
-_TOUCHED = timedelta(days=3)
-"""Sets of which nothing came for so long, and whose last run is done, wait for nothing."""
-_MOST_SETS = 10_000
 _ORDER: tuple[State, ...] = ("files", "settling", "queued", "running", "failed")
 
 
@@ -104,12 +101,11 @@ def _files(home: Home, session: Session) -> Iterator[Waiting]:
 def waiting_sets(home: Home, session: Session, at: datetime) -> Iterator[Waiting]:
     """Yield the sets that something is still to be done to."""
     settle = home.settings.watch.settle_seconds
-    touched = sets_touched(session, since=at - _TOUCHED - timedelta(seconds=settle))
     summaries = set_summaries(
         session,
         host=home.settings.host,
         believed_until=at + timedelta(seconds=settle),
-        set_ids=touched if len(touched) <= _MOST_SETS else None,
+        set_ids=sets_in_question(session, at=at),
     )
     for one in summaries:
         if (found := _waiting_set(home, session, one, at)) is not None:

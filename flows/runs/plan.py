@@ -20,7 +20,7 @@ from db.frames.revisions import digest_of, said_of_frame
 from db.frames.series import set_frames
 from db.judgements.marks import bad_frames
 from db.runs.runs import RunRow, find_run
-from db.runs.sets import SetSummary, nearest_bias_set, set_summaries
+from db.runs.sets import SetSummary, nearest_bias_set, set_summaries, sets_in_question
 from db.schema.models import Outcome
 from flows.config.settings import Settings
 from flows.home.disk import says_disk_full
@@ -151,7 +151,8 @@ def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
     plans, later = [], []
     with home.read_session() as session:
         believed = at + timedelta(seconds=settle)
-        for summary in set_summaries(session, host=home.settings.host, believed_until=believed):
+        wanted = sets_in_question(session, at=at)
+        for summary in set_summaries(session, host=home.settings.host, believed_until=believed, set_ids=wanted):
             if not is_open(summary, at):
                 continue
             if (complete_at := settles_at(summary, settle)) > at and not is_judged(summary):
@@ -169,7 +170,7 @@ def plans_of(
 ) -> list[Plan]:
     """Return the runs that these sets need, complete or not, failed or not: for work on request."""
     with home.read_session() as session:
-        summaries = [one for one in set_summaries(session, host=home.settings.host) if one.id in set(set_ids)]
+        summaries = set_summaries(session, host=home.settings.host, set_ids=set_ids)
         found = [plan(session, home.settings, summary, at, again_after=again_after) for summary in summaries]
     return [one for one in found if one is not None]
 

@@ -7,11 +7,23 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from ccdcore.headers.instrument import FrameType
 from ccdcore.quantities import QUANTITIES
-from db.schema.models import CalibrationSet, Instrument, Measurement, Outcome, Run
+from db.schema.models import (
+    CalibrationSet,
+    Certification,
+    File,
+    FileState,
+    Frame,
+    Instrument,
+    Master,
+    Measurement,
+    Outcome,
+    Run,
+)
 
 FIRST = date(2020, 1, 1)
 GAIN, GAIN_UNCERTAINTY, NOISE, NOISE_UNCERTAINTY = 1.5, 0.004, 5.0, 0.02
@@ -73,6 +85,68 @@ def put_history(
                 )
             ]
             session.execute(insert(Measurement), rows)
+
+
+def put_frames(session: Session, *, host: str, identified_with: str = "rules 1", per_set: int = 20) -> None:
+    """Record so many frames of each set that a history has, their files, and a master bias and flat of each run."""
+    kinds = [FrameType.BIAS if number < per_set // 2 else FrameType.FLAT for number in range(per_set)]
+    sets = session.execute(
+        select(CalibrationSet.id, CalibrationSet.instrument, CalibrationSet.window_first_night, Instrument.id)
+        .join(Instrument, Instrument.name == CalibrationSet.instrument)
+        .order_by(CalibrationSet.id)
+    )
+    for set_id, name, night, instrument_id in sets.all():
+        at = _dusk(night)
+        keys = range((set_id - 1) * per_set + 1, set_id * per_set + 1)
+        known = {"instrument": name, "night": night, "instrument_id": instrument_id, "calibration_set_id": set_id}
+        known |= {"identified_with": identified_with}
+        frames = [_frame(key, kind, at - timedelta(hours=1)) for key, kind in zip(keys, kinds, strict=True)]
+        session.execute(insert(Frame), [{**one, **known} for one in frames])
+        session.execute(insert(File), [_file(key, host, at - timedelta(hours=1)) for key in keys])
+        masters = [_master(2 * set_id - 1, "bias", set_id, at), _master(2 * set_id, "flat", set_id, at)]
+        session.execute(insert(Master), masters)
+        session.execute(insert(Certification), [_certification(one["id"], at) for one in masters])
+
+
+def _frame(key: int, kind: FrameType, at: datetime) -> dict[str, Any]:
+    return {
+        "id": key,
+        "sha256": f"{key:064d}",
+        "rows": 10,
+        "columns": 24,
+        "frame_type": kind,
+        "frame_type_reason": "IMAGETYP",
+        "instrument_reason": "INSTRUME",
+        "configuration": "bin1x1",
+        "date_obs": at,
+        "exposure_time_s": 0.0 if kind is FrameType.BIAS else 1.0,
+        "n_averaged": 1,
+        "amplifiers": [],
+        "statistics": [],
+        "registered_at": at,
+        "joined_at": at,
+    }
+
+
+def _file(key: int, host: str, at: datetime) -> dict[str, Any]:
+    return {
+        **{"id": key, "host": host, "root": "/data/raw", "relative_path": f"{key}.fits", "size": 2880, "mtime_ns": key},
+        **{"inode": key, "state": FileState.DONE, "state_since": at, "changed_at": at, "first_seen_at": at},
+        **{"tries": 1, "file_sha256": f"{key:064d}", "frame_id": key},
+    }
+
+
+def _master(key: int, kind: str, run_id: int, at: datetime) -> dict[str, Any]:
+    return {
+        **{"id": key, "run_id": run_id, "kind": kind, "product": f"master {kind}", "path": f"masters/{key}.fits"},
+        **{"sha256": f"{key:064d}", "unit": "adu", "n_combined": 10, "n_excluded": 0, "statistics": {}},
+        **{"verdict": "ok", "valid_from": at},
+    }
+
+
+def _certification(master_id: int, at: datetime) -> dict[str, Any]:
+    told = {"outcome": "certified", "reason": "it predicts frames as well", "figures": {}}
+    return {"master_id": master_id, "judged_at": at, **told}
 
 
 def _dusk(evening: date) -> datetime:

@@ -147,6 +147,7 @@ def flats_are_missing(home: Home) -> None:
     for days_ago in (5, 4, 3):
         night(home, recent(days_ago))
     night(home, recent(2), types=(FrameType.BIAS,))
+    say_watcher(home.path)
 
 
 def file_waits(home: Home, *, ago: timedelta = 2 * HOUR) -> None:
@@ -377,6 +378,7 @@ def test_frames_of_tonight_are_not_missing_yet(home: Home, monkeypatch: pytest.M
     for days_ago in (5, 4, 3):
         night(of_site, recent(days_ago))
     night(of_site, recent(2), types=(FrameType.BIAS,))
+    say_watcher(home.path)
     noon = datetime.combine(NIGHT + recent(2) * DAY, NOON.timetz()) + DAY
     for at, kinds in ((noon - HOUR, []), (noon + HOUR, ["missing frames"])):
         monkeypatch.setattr("flows.health.judgement.now", lambda at=at: at)

@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.headers.instrument import FrameType
+from db.judgements.write import mark
 from db.runs.lifecycle import abandon_run, fail_run, finish_run
 from db.runs.runs import RunRow, find_run
-from db.runs.sets import SetSummary
-from db.schema.models import Outcome
+from db.runs.sets import SetSummary, set_summaries, sets_in_question
+from db.schema.models import Outcome, Run
 from flows.calibration.engine import recording_failure
 from flows.config.settings import Settings
 from flows.home.home import Home, open_home
@@ -25,7 +27,7 @@ from flows.orchestration.requests import record_never_started
 from flows.prefect_server.client import FlowRunState
 from flows.retries import RUN_ATTEMPTS
 from flows.runs.begin import begin_run
-from flows.runs.plan import Plan, inputs_digest, next_attempt, plans_of, reconcile, settles_at
+from flows.runs.plan import Plan, inputs_digest, is_open, next_attempt, plans_of, reconcile, settles_at
 from tests.support import on_record
 from tests.support.on_record import NOON, add_frame, hash_of, set_of
 
@@ -352,3 +354,43 @@ def test_a_run_that_lost_its_database_is_no_attempt_that_failed(home: Home) -> N
     assert last is not None
     assert (last.outcome, last.attempt) == (Outcome.ABANDONED, RUN_ATTEMPTS + 1)
     assert (last.message or "").startswith("the database went away: OperationalError: ")
+
+
+def test_the_sets_in_question_are_all_that_may_lack_a_run_and_few_others(session: Session) -> None:
+    """One set a night, each in a state of its own; the night is the name of the state."""
+    began = LATER - timedelta(days=20)
+
+    def a_set(number: int, *, run: bool = True, came: datetime = NOON) -> tuple[int, int | None]:
+        night = on_record.NIGHT + timedelta(days=number)
+        made = {"night": night, "now": came, "joined_at": NOON}
+        set_id = set_of(session, frame_id := add_frame(session, f"{number}", **made))
+        run_id = on_record.begin_run(session, set_id, now=began) if run else None
+        if run_id is not None:
+            finish_run(session, run_id=run_id, now=began)
+        frames[number] = frame_id
+        return set_id, run_id
+
+    frames: dict[int, int] = {}
+    done, _ = a_set(0)
+    no_run, _ = a_set(1, run=False)
+    late, _ = a_set(2, came=began + SECOND)
+    of_now, _ = a_set((LATER.date() - on_record.NIGHT).days)
+    changed, _ = a_set(3)
+    mark(session, "frame", frames[3], "bad", why="lamp", who="anna", now=began + SECOND)
+    failed, failed_run = a_set(4)
+    in_part, run_in_part = a_set(5)
+    ahead, run_ahead = a_set(6)
+    under_way, run_under_way = a_set(7)
+    for key, values in (
+        (failed_run, {"outcome": Outcome.FAILED}),
+        (run_in_part, {"message": "one product failed"}),
+        (run_ahead, {"began_at": LATER + timedelta(days=1)}),
+        (run_under_way, {"outcome": None}),
+    ):
+        session.execute(update(Run).where(Run.id == key).values(values))
+    found = sets_in_question(session, at=LATER)
+    assert found == {no_run, late, of_now, changed, failed, in_part, ahead, under_way}
+    summaries = set_summaries(session, host=on_record.HOST)
+    assert {one.id for one in summaries if is_open(one, LATER)} <= found
+    assert len(summaries) == len(found | {done})
+    assert set_summaries(session, host=on_record.HOST, set_ids=found) == [one for one in summaries if one.id in found]
