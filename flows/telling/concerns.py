@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 
 from ccdcore.text import one_line
-from db.judgements.attention import record_told_of, told_keys
 from flows.health.attention import Concern, attention, in_short
 from flows.home.home import Home
-from flows.home.processes import now
 from flows.home.service_address import web_url
 from flows.telling.pace import Pace
-from flows.telling.receivers import receivers_of, send
+from flows.telling.receivers import Message, send_untold
 
 LEAST_PAUSE_S = 300.0
 """Between two messages: what comes to light together is told together."""
@@ -36,24 +35,17 @@ class Concerns:
 
     def tell(self, at: datetime) -> int:
         """Tell what there is; return how many messages were taken."""
-        home, taken = self._home, 0
-        due = {key: url for key, url in receivers_of(home.settings).items() if self._pace.is_due(key)}
-        if not due:
-            return 0
-        concerns = [one for one in attention(home, at) if one.kind not in _TOLD_ELSEWHERE and not one.may_pass]
-        for receiver, url in due.items():
-            with home.read_session() as session:
-                told = told_keys(session, receiver)
-            news = [one for one in concerns if one.key not in told]
-            if not news:
-                continue
-            was_taken = send(url, title=title_of(news), body=body_of(home, news))
-            self._pace.note(receiver, was_taken=was_taken)
-            if was_taken:
-                taken += 1
-                with home.write_session() as session:
-                    record_told_of(session, [one.key for one in news], receiver=receiver, now=now())
-        return taken
+
+        @cache
+        def concerns() -> list[Concern]:
+            found = attention(self._home, at)
+            return [one for one in found if one.kind not in _TOLD_ELSEWHERE and not one.may_pass]
+
+        def message_for(told: frozenset[str]) -> Message | None:
+            news = [one for one in concerns() if one.key not in told]
+            return Message([one.key for one in news], title_of(news), body_of(self._home, news)) if news else None
+
+        return send_untold(self._home, self._pace, message_for)
 
 
 def title_of(news: Sequence[Concern]) -> str:

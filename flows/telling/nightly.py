@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -12,7 +13,6 @@ from ccdcore.headers.instrument import FrameType
 from ccdcore.quantities import WATCHED, label_of
 from ccdcore.text import number_of, one_line, unit_text, value_text
 from db.frames.listing import frames_since
-from db.judgements.attention import record_told_of, told_keys
 from db.runs.masters import run_masters
 from db.runs.measurements import run_measurements
 from db.runs.runs import RunRow, lately_done
@@ -21,11 +21,10 @@ from flows.health.attention import attention, in_short
 from flows.health.missing import missing_frames
 from flows.health.waiting import waiting
 from flows.home.home import Home
-from flows.home.processes import now
 from flows.home.service_address import web_url
 from flows.runs.pictures import pictures_of, trend_picture
 from flows.telling.pace import Pace
-from flows.telling.receivers import receivers_of, send
+from flows.telling.receivers import Message, send_untold
 
 _DAY = timedelta(days=1)
 _LATEST = timedelta(hours=12)
@@ -48,27 +47,16 @@ class Nightly:
 
     def tell(self, at: datetime) -> int:
         """Send it, where it is due and was not sent yet; return how many receivers took it."""
-        home, key = self._home, due_summary(self._home.settings.notify.nightly, at)
+        key = due_summary(self._home.settings.notify.nightly, at)
         if key is None:
             return 0
-        with home.read_session() as session:
-            left = {
-                receiver: url
-                for receiver, url in receivers_of(home.settings).items()
-                if key not in told_keys(session, receiver) and self._pace.is_due(receiver)
-            }
-        if not left:
-            return 0
-        title, body, picture = summary(home, at)
-        taken = 0
-        for receiver, url in left.items():
-            was_taken = send(url, title=title, body=body, pictures=[picture] if picture else [])
-            self._pace.note(receiver, was_taken=was_taken)
-            if was_taken:
-                taken += 1
-                with home.write_session() as session:
-                    record_told_of(session, [key], receiver=receiver, now=now())
-        return taken
+
+        @cache
+        def message() -> Message:
+            title, body, picture = summary(self._home, at)
+            return Message([key], title, body, [picture] if picture else [])
+
+        return send_untold(self._home, self._pace, lambda told: None if key in told else message())
 
 
 def due_summary(nightly: str | None, at: datetime) -> str | None:

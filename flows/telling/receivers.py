@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from db.judgements.attention import record_told_of, told_keys
 from flows.config.errors import CONFIG_NAME, SettingsError
 from flows.config.redaction import redact
 from flows.config.settings import Settings
-from flows.home.processes import HOST
+from flows.home.home import Home
+from flows.home.processes import HOST, now
+from flows.telling.pace import Pace
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +48,45 @@ def send(url: str, *, title: str, body: str, pictures: Collection[Path] = ()) ->
             attach=[str(path) for path in pictures] or None,
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a receiver is to be told, and the keys by which it is known that it was."""
+
+    keys: Sequence[str]
+    title: str
+    body: str
+    pictures: Sequence[Path] = ()
+
+
+def send_untold(home: Home, pace: Pace, message_for: Callable[[frozenset[str]], Message | None]) -> int:
+    """Send each receiver that may be sent something what it was not told; return how many took it.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    pace : Pace
+        When each may be sent something.
+    message_for : callable
+        Takes the keys of all that a receiver was told of; returns what is left, None where nothing is.
+    """
+    taken = 0
+    for receiver, url in receivers_of(home.settings).items():
+        if not pace.is_due(receiver):
+            continue
+        with home.read_session() as session:
+            told = told_keys(session, receiver)
+        if (message := message_for(told)) is None:
+            continue
+        was_taken = send(url, title=message.title, body=message.body, pictures=message.pictures)
+        pace.note(receiver, was_taken=was_taken)
+        if was_taken:
+            taken += 1
+            with home.write_session() as session:
+                record_told_of(session, message.keys, receiver=receiver, now=now())
+    return taken
 
 
 def send_tests(settings: Settings) -> Iterator[tuple[str, bool]]:
