@@ -3,9 +3,7 @@
 import os
 import re
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,13 +15,13 @@ from db.runs.masters import record_master
 from db.runs.measurements import record_measurements
 from flows.cli import main
 from flows.home.home import open_home
-from tests.conftest import skip_or_fail
 from tests.support.command import ccdwatch
 from tests.support.long_history import FIRST, put_history
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, certification, gain, master, set_of
+from tests.support.simulate import simple_night
+from tests.support.terminal import CCDWATCH, COLUMNS, running_terminal
 
 LONG = "a-camera-of-a-long-name-at-the-1.5m-telescope"
-COLUMNS = 80
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +112,36 @@ def test_frames_have_their_ids(nights: Path, ask: Callable[..., list[str]]) -> N
     assert [line.split()[:3] for line in lines if re.match(r" *\d+ +2022", line)] == [
         [str(number + 1), f"2022-09-{19 + number}", "bias"] for number in range(3)
     ]
+
+
+@pytest.mark.parametrize("what", ["status", "doctor"])
+def test_long_lines_are_broken_between_words(nights: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    def steady(text: str) -> list[str]:
+        return re.sub(r"[\d.]+ (s|min|GiB)\b", "", text).split()
+
+    monkeypatch.setenv("COLUMNS", str(COLUMNS))
+    as_piped = ccdwatch(what, "--home", nights).text
+    assert max(map(len, as_piped.splitlines())) > COLUMNS
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    lines = ccdwatch(what, "--home", nights).text.splitlines()
+    assert steady(" ".join(lines)) == steady(as_piped)
+    assert all(len(line) <= COLUMNS or len(line.split()) == 1 for line in lines)
+    assert len([line for line in lines if not line.startswith("  ")]) == len(as_piped.splitlines())
+
+
+def test_what_init_saw_fits_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    night = simple_night(tmp_path / "raw", instrument=LONG)
+    for path in night.paths:
+        path.rename(path.with_name(f"{path.stem}_of_a_long_name_that_a_camera_gave_to_it.fits"))
+    (tmp_path / "raw" / "cut short.fits").write_bytes(b"no FITS")
+    as_piped = ccdwatch("init", tmp_path / "raw", "--home", tmp_path / "one").text
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(COLUMNS))
+    lines = without_colours(ccdwatch("init", tmp_path / "raw", "--home", tmp_path / "two").text)
+    assert max(map(len, lines)) <= COLUMNS
+    words = {word.strip(",") for line in lines for word in line.split()}
+    wanted = {word.strip(",") for word in as_piped.split() if not word.endswith(".fits") and "─" not in word}
+    assert wanted <= words
 
 
 @pytest.mark.parametrize(("what", "of_all"), [("masters", 4), ("runs", 3)])
@@ -208,8 +236,7 @@ def test_the_tab_key_knows_instruments_and_quantities(history: Path, tmp_path: P
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_are_given_what_they_need(shell: str) -> None:
     environment = {**os.environ, "_CCDWATCH_COMPLETE": f"{shell}_source"}
-    command = Path(sys.executable).with_name("ccdwatch")
-    done = subprocess.run([command], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([CCDWATCH], env=environment, capture_output=True, text=True, check=True)
     assert "_CCDWATCH_COMPLETE" in done.stdout
 
 
@@ -260,40 +287,10 @@ def test_a_home_that_cannot_be_one_is_said(tmp_path: Path, words: tuple[str, ...
     assert "Traceback" not in said.err + said.text
 
 
-@pytest.fixture
-def pane(tmp_path: Path) -> Iterator[Callable[[str], list[str]]]:
-    """Type a command in a terminal of 80 × 24, and return what is seen of it."""
-    try:
-        subprocess.run(["tmux", "-V"], check=True, capture_output=True)
-    except OSError:
-        skip_or_fail("tmux", "no tmux on this machine")
-    tmux = ["tmux", "-S", str(tmp_path / "socket"), "-f", "/dev/null"]
-    environment = {**os.environ, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
-    for name in ("FORCE_COLOR", "COLUMNS"):
-        environment.pop(name, None)
-    start = [*tmux, "-u", "new-session", "-d", "-x", "80", "-y", "24", "bash --norc"]
-    subprocess.run(start, check=True, env=environment)
-
-    def typed(line: str) -> list[str]:
-        subprocess.run([*tmux, "send-keys", f"clear; {line}; echo the-end", "Enter"], check=True, env=environment)
-        for _ in range(600):
-            shown = subprocess.run(
-                [*tmux, "capture-pane", "-p"], check=True, capture_output=True, text=True, env=environment
-            )
-            lines = [one.rstrip() for one in shown.stdout.splitlines()]
-            if "the-end" in lines:
-                return lines[: lines.index("the-end")]
-            time.sleep(0.1)
-        raise AssertionError(shown.stdout)
-
-    yield typed
-    subprocess.run([*tmux, "kill-server"], check=False, env=environment)
-
-
-def test_a_real_terminal_shows_each_row_in_one_line(nights: Path, pane: Callable[[str], list[str]]) -> None:
-    command = Path(sys.executable).with_name("ccdwatch")
-    lines = pane(f"{command} trends --home {nights}")
-    rows = [line for line in lines if re.search(r"2022-09-\d\d .*± 0\.0040 e⁻/ADU +unjudged$", line)]
+def test_a_real_terminal_shows_each_row_in_one_line(nights: Path, tmp_path: Path) -> None:
+    with running_terminal(tmp_path) as terminal:
+        trends = terminal.type(f"{CCDWATCH} trends --home {nights}")
+        lines = terminal.type(f"{CCDWATCH} masters --home {nights}")
+    rows = [line for line in trends if re.search(r"2022-09-\d\d .*± 0\.0040 e⁻/ADU +unjudged$", line)]
     assert len(rows) == 2
-    lines = pane(f"{command} masters --home {nights}")
     assert len([line for line in lines if re.search(r"2022-09-\d\d +(bias|dark)\b.* (yes|no)$", line)]) == 4
