@@ -1,10 +1,11 @@
 """What people are told of trends: each thing once, and when it is well again."""
 
 from datetime import datetime, timedelta
+from threading import Thread
 
 import numpy as np
 import pytest
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from ccdcore.headers.instrument import Instrument
 from ccdcore.quantities import Limits
@@ -176,3 +177,39 @@ def test_a_bad_night_between_good_ones_that_came_before_is_told_with_its_end(ses
     assert nights.add(1.0) == []
     assert nights.add(1.2) == ["outside"]
     assert nights.add(1.0) == ["inside"]
+
+
+def test_a_step_that_two_runs_find_at_once_is_told_once(sessions: sessionmaker[Session]) -> None:
+    """A night that is late makes the step certain by another measurement than the run beside it, which sees it not."""
+
+    def measure(session: Session, night: int) -> int:
+        frame = add_frame(session, f"n{night}", night=NIGHT + night * DAY)
+        run_id = begin_run(session, set_of(session, frame))
+        record_measurements(
+            session, run_id=run_id, measurements=[gain(1.05, uncertainty=SIGMA, observed_at=NOON + night * DAY)]
+        )
+        finish_run(session, run_id=run_id, now=NOON)
+        return run_id
+
+    def judge(session: Session, run_id: int) -> int:
+        at = NOON + 24 * DAY
+        return raise_notices(session, run_id=run_id, instrument="m2-ml", configuration="bin1x1", now=at)
+
+    def late() -> None:
+        with sessions.begin() as session:
+            told.append(judge(session, measure(session, 22)))
+
+    told: list[int] = []
+    with sessions.begin() as session:
+        assert Nights(session).add(*[1.0] * 20, 1.05, 1.05) == []
+        run_id = measure(session, 23)
+    beside = Thread(target=late)
+    with sessions.begin() as session:
+        told.append(judge(session, run_id))
+        beside.start()
+        beside.join(timeout=1.0)
+        assert beside.is_alive(), "it waits for this transaction"
+    beside.join(timeout=60.0)
+    assert told == [1, 0]
+    with sessions() as session:
+        assert [one.kind for one in notices(session)] == ["step"]
