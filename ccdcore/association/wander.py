@@ -49,7 +49,7 @@ class Wander:
 
     def half_square(self, days: float, kelvin: float = 0.0) -> float:
         """Return half the mean square difference of masters so far apart, in their unit squared."""
-        return self.per_day * float(_growth(np.array(days), self.power)) + self.per_kelvin * kelvin**2
+        return self.per_day * float(growth(np.array(days), self.power)) + self.per_kelvin * kelvin**2
 
     def shift(self, days: float, kelvin: float = 0.0) -> float:
         """Return how far a camera has come from a master, RMS, in its unit: as far as from another one of that age."""
@@ -112,7 +112,8 @@ def fit_wander(pairs: Sequence[Pair], *, n_masters: int) -> Wander:
     return Wander(per_day, power, per_kelvin, n_masters)
 
 
-def _growth(days: Image, power: float) -> Image:
+def growth(days: Image, power: float) -> Image:
+    """Return how masters wander with the time between them, in units of what they do in one day."""
     return np.where(days < 1, days ** max(power, 1.0), np.maximum(days, 1.0) ** power)
 
 
@@ -120,7 +121,7 @@ def _fit_of_power(
     power: float, days: Image, kelvin: Image, values: Image, errors: Image
 ) -> tuple[tuple[float, float], float, float]:
     """Return what is measured for one power, the power, and how unlikely the pairs are under it."""
-    terms = np.stack([_growth(days, power), np.square(kelvin)], axis=1)
+    terms = np.stack([growth(days, power), np.square(kelvin)], axis=1)
     model = np.full(values.shape, max(float(np.mean(values)), 0.0))
     scale, variance = (0.0, 0.0), np.square(errors)
     for _ in range(_PASSES):

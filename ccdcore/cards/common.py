@@ -16,11 +16,19 @@ _OF_ONE_FRAME = frozenset(
 )
 """When one frame was taken and what it was for; what a stack is for stands in its own IMAGETYP."""
 
-_WRONG = re.compile(
+_OF_FILE = (
     r"SIMPLE|BITPIX|NAXIS\d*|EXTEND|NEXTEND|XTENSION|[PG]COUNT|GROUPS|T(TYPE|FORM|UNIT|DIM|FIELDS)\d*|EXT(NAME|VER|LEVEL)"
     r"|INHERIT|BSCALE|BZERO|BUNIT|BLANK|CHECKSUM|DATASUM|DATAM(IN|AX)|CBLACK|CWHITE|PEDESTAL|END|COMMENT|HISTORY"
     r"|Z(IMAGE|CMPTYPE|BITPIX|NAXIS\d*|TILE\d+|NAME\d+|VAL\d+|QUANTIZ|DITHER0|SCALE|ZERO|BLANK|HECKSUM|DATASUM|SIMPLE"
     r"|EXTEND|TENSION|PCOUNT|GCOUNT)"
+    # How bright a raw pixel may be.
+    r"|SATUR(ATE|ATI|LEV)|SATLEVEL|MAXLIN|FULLWELL"
+)
+_OF_RAW_FILE = re.compile(_OF_FILE)
+"""What holds of the file of a raw frame, its scaling and its pixels only, and not of what is made of it."""
+
+_WRONG = re.compile(
+    _OF_FILE +
     # Times.
     r"|(.*[-_ ])?(DATE|TIME|MJD|JD|HJD|BJD|UTC?|LST|ST|HA)([-_ ].*)?"
     r"|TIME(SYS|UNIT|ZONE|REF|PIXR|DEL)|(DATE|MJD|JD)REF.*|(JD|MJD|UT|LST?)(START|END|MID|SHUT|OPEN)|TREFPOS|DARKTIME"
@@ -29,8 +37,8 @@ _WRONG = re.compile(
     r"|WCS.*|[ABCDP]+V?[1-9]*_(ORDER|DMAX|\d+)(_\d+)?|(CTYPE|CRPIX|CRVAL|CDELT|CUNIT|CROTA|CNAME|CRDER|CSYER)\d+[A-Z]?"
     r"|(CD|PC|PV|PS|LTM|ATM|DTM)\d+_\d+[A-Z]?|(LTV|ATV|DTV)\d+|WAT\d_\d+|LON(POLE|G?POLE)|LATPOLE|RADE(SYS|CSYS)"
     r"|EQUINOX|EPOCH|OBJCT.*|(TEL|OBJ|CRVAL)?[-_]?(RA|DEC)|AIRMASS|ZD|AZIMUTH|ALTITUDE|CENT(AZ|ALT)|PLTSOLVD"
-    # Sections of the raw image, unlike CCDSEC, that of the detector; and how bright a raw pixel may be.
-    r"|(?!CCDSEC$).*SEC[A-Z]?\d*|SATUR(ATE|ATI|LEV)|SATLEVEL|MAXLIN|FULLWELL"
+    # Sections of the raw image, unlike CCDSEC, that of the detector.
+    r"|(?!CCDSEC$).*SEC[A-Z]?\d*"
     r"|SWCREATE|SWMODIFY|PROGRAM|CREATOR|SOFTWARE"
 )
 """What is wrong of a stack even where it is the same in all frames of it: structure, scaling and sums of their files,
@@ -63,10 +71,23 @@ def common_cards(headers: Iterable[Cards]) -> dict[str, object]:
     return common
 
 
+def cards_of_frame(cards: Cards) -> dict[str, object]:
+    """Return the cards of a raw frame that hold of it once it is calibrated: times, coordinates, sections too."""
+    return {
+        keyword: value
+        for keyword, value in cards.items()
+        if keyword not in REDUCTION_CARDS and not _OF_RAW_FILE.fullmatch(keyword) and _can_be_written(keyword, value)
+    }
+
+
 def _holds(keyword: str, value: object) -> bool:
     """Whether a card may hold of a stack, and can be written again."""
     if keyword in _OF_ONE_FRAME or keyword in COMBINED_FLAGS or keyword in REDUCTION_CARDS:
         return False
-    if not isinstance(value, bool | int | float | str) or _WRONG.fullmatch(keyword) or not _KEYWORD.fullmatch(keyword):
+    return not _WRONG.fullmatch(keyword) and _can_be_written(keyword, value)
+
+
+def _can_be_written(keyword: str, value: object) -> bool:
+    if not isinstance(value, bool | int | float | str) or not _KEYWORD.fullmatch(keyword):
         return False
     return len(str(value)) <= (_LONGEST_HIERARCH - len(keyword) if is_hierarch(keyword) else _LONGEST)

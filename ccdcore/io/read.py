@@ -62,10 +62,23 @@ def read_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrument
         If the file is not one readable frame: its ``reason`` says why, and
         ``incomplete`` whether it may still be arriving.
     """
+    return read_frame_and_cards(path, instruments=instruments)[0]
+
+
+def read_frame_and_cards(
+    path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()
+) -> tuple[Frame, Cards]:
+    """Read one frame as `read_frame` does, and the cards of its header, as of `FrameHeader`.
+
+    Raises
+    ------
+    FrameReadError
+        As of `read_frame`.
+    """
     path = Path(path)
     with opened(path) as (stream, blemishes):
         mosaic, data = _decoded(path, stream, blemishes)
-    return _frame(_describe(path, mosaic, instruments, blemishes), data, pixel_sha256(data))
+    return _frame(_describe(path, mosaic, instruments, blemishes), data, pixel_sha256(data)), mosaic.cards
 
 
 @dataclass(frozen=True, slots=True)

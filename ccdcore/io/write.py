@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def appearing(path: str | os.PathLike[str], hdulist: fits.HDUList) -> Iterator[str]:
     """Write a FITS file with CHECKSUM and DATASUM, and give the SHA-256 of its bytes before it has its name.
 
+    The same content gives the same bytes.
+
     It gets its name at the end of the context, in the place of no other file; where that ends in an error, never.
 
     Raises
@@ -29,12 +31,32 @@ def appearing(path: str | os.PathLike[str], hdulist: fits.HDUList) -> Iterator[s
         If it cannot be written; nothing is left behind.
     """
     with new_file(path) as temporary:
-        with temporary.open("wb") as stream:
-            hdulist.writeto(stream, checksum=True)
-        _to_disk(temporary)
-        with temporary.open("rb") as written:
-            sha256 = hashlib.file_digest(written, "sha256").hexdigest()
-        yield sha256
+        yield _write_fits(temporary, hdulist)
+
+
+@contextmanager
+def reappearing(path: str | os.PathLike[str], hdulist: fits.HDUList) -> Iterator[str]:
+    """Write a FITS file as `appearing` does, but in the place of what has its name.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left behind, and what was there stays.
+    """
+    with replaced_file(path) as temporary:
+        yield _write_fits(temporary, hdulist)
+
+
+def _write_fits(path: Path, hdulist: fits.HDUList) -> str:
+    """Write a FITS file to disk, and return the SHA-256 of its bytes."""
+    hdulist.update_extend()
+    for unit in hdulist:
+        unit.add_checksum(when="of this unit of the file")  # astropy's own comment is the time
+    with path.open("wb") as stream:
+        hdulist.writeto(stream)
+    _to_disk(path)
+    with path.open("rb") as written:
+        return hashlib.file_digest(written, "sha256").hexdigest()
 
 
 @contextmanager

@@ -98,9 +98,9 @@ def master_hdulist(
     uncertainty.header["BUNIT"] = (master.unit, "1-sigma uncertainty")
     uncertainty.header["UTYPE"] = "StdDevUncertainty"
     mask = fits.ImageHDU(np.asarray(master.mask, dtype=np.uint8), name="MASK")
-    _name_bits(mask.header)
+    name_bits(mask.header)
     n_used = fits.ImageHDU(np.asarray(master.n_used, dtype=np.uint16), name="NCOMBINE")
-    tables = [_provenance(master.inputs), *([_amplifiers(measured)] if len(measured) > 1 else [])]
+    tables = [_provenance(master.inputs), *([amplifiers_table(measured)] if len(measured) > 1 else [])]
     return fits.HDUList([primary, uncertainty, mask, n_used, *tables])
 
 
@@ -113,11 +113,12 @@ def mask_hdulist(bad: BadPixels, cards: Mapping[str, Any] | None = None) -> fits
     own = {"BUNIT": ("", "bits"), "IMAGETYP": (f"{_MASTER}Mask", "what this image is"), "COMBINED": True}
     for keyword, value in {**(cards or {}), **own, "NCOMBINE": len(bad.inputs)}.items():
         set_card(primary.header, keyword, value)
-    _name_bits(primary.header)
+    name_bits(primary.header)
     return fits.HDUList([primary, _provenance(bad.inputs)])
 
 
-def _name_bits(header: fits.Header) -> None:
+def name_bits(header: fits.Header) -> None:
+    """Say in the header of a mask what its bits mean."""
     for bit in MaskBit:
         header[f"MASKB{bit.bit_length() - 1}"] = (str(bit.name), f"meaning of bit value {bit.value}")
 
@@ -245,7 +246,8 @@ def _numbers(name: str, values: Sequence[float | None], unit: str | None = None)
     return fits.Column(name, "D", unit, array=np.array(values, dtype=np.float64))
 
 
-def _amplifiers(measured: Sequence[MeasuredAmplifier]) -> fits.BinTableHDU:
+def amplifiers_table(measured: Sequence[MeasuredAmplifier]) -> fits.BinTableHDU:
+    """Return the table AMPLIFIERS: gain in e⁻/ADU and read noise in electrons of each, with total uncertainties."""
     columns = [
         _text("amplifier", [plain_ascii(one.amplifier.name) for one in measured]),
         _text("datasec", [str(one.amplifier.data) for one in measured]),

@@ -35,6 +35,18 @@ def set_frames(session: Session, set_id: int, *, host: str) -> list[SeriesFrame]
     return [series_frame(frame, _one_of(paths)) for frame, paths in held.values()]
 
 
+def frames_on_disk(session: Session, frame_ids: Collection[int], *, host: str) -> dict[int, SeriesFrame]:
+    """Return frames by id, those whose pixels can be read on ``host``."""
+    query = select(Frame, File.root, File.relative_path).join(File, File.frame_id == Frame.id)
+    held: dict[int, tuple[Frame, list[Path]]] = {}
+    for ids in batches(frame_ids):
+        for frame, root, below in session.execute(
+            query.where(Frame.id.in_(ids), File.host == host).order_by(File.id.desc())
+        ):
+            held.setdefault(frame.id, (frame, []))[1].append(Path(root) / below)
+    return {key: series_frame(frame, _one_of(paths)) for key, (frame, paths) in held.items()}
+
+
 def _one_of(paths: Sequence[Path]) -> Path:
     """Return the file to read a frame from: of several, the one seen last that is still there."""
     return paths[0] if len(paths) == 1 else next((path for path in paths if path.exists()), paths[0])
@@ -79,6 +91,7 @@ class FileFrame:
     set_id: int | None
     date_obs: datetime | None
     joined_at: datetime | None
+    frame_id: int | None
 
     @property
     def is_calibration(self) -> bool:
@@ -99,6 +112,7 @@ def frames_of_files(session: Session, file_ids: Collection[int]) -> list[FileFra
         Frame.calibration_set_id,
         Frame.date_obs,
         Frame.joined_at,
+        Frame.id,
     ).outerjoin(Frame, File.frame_id == Frame.id)
     found = [row for ids in batches(file_ids) for row in session.execute(query.where(File.id.in_(ids)))]
     held = [

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from db.schema import figures, models  # noqa: F401 - the tables must be known to Base
+from db.schema import calibrated, figures, models  # noqa: F401 - the tables must be known to Base
 from db.schema.base import Base
 
 context.configure(

@@ -13,6 +13,10 @@ from flows.cli.options import say
 from flows.config.redaction import install
 
 COMMANDS = {
+    "affected": (
+        "flows.cli.work",
+        "List the calibrated frames that would now get other masters, and which; calibrate --again does them.",
+    ),
     "audit": (
         "flows.cli.admin",
         "Hold raw files, masters and references against the record, by their SHA-256; status 1 where they differ.",
@@ -24,6 +28,10 @@ COMMANDS = {
     "best": (
         "flows.cli.frames",
         "Say which masters suit frames best, what each would add to their noise, and why no others.",
+    ),
+    "calibrate": (
+        "flows.cli.work",
+        "Calibrate science frames with the masters that suit them best: bias, dark, flat; uncertainty and mask.",
     ),
     "combine": ("flows.cli.frames", "Combine these files, as they are, into their clipped mean with uncertainties."),
     "config": ("flows.cli.admin", "Look after the configuration."),

@@ -1,4 +1,4 @@
-"""Work on request: `process`, `retry`, `backfill`."""
+"""Work on request: `process`, `retry`, `backfill`, `calibrate`, `affected`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
-from flows.cli.options import PATHS, home_option, say
+from flows.applying.affected import affected_rows
+from flows.applying.request import Asked, calibrate_affected, calibrate_named
+from flows.cli.options import FORMAT, PATHS, home_option, say
 from flows.commands.process import Progress
 from flows.commands.process import backfill as backfill_now
 from flows.commands.process import process as process_now
@@ -20,7 +22,7 @@ from flows.commands.process_summary import print_summary
 from flows.home.home import Home, open_home
 from flows.home.renaming import words_of_renamed
 from flows.registration.disagreements import first_disagreements
-from flows.terminal import progress_bar
+from flows.terminal import progress_bar, show
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -71,6 +73,71 @@ def backfill(home: Path, since: datetime | None, as_json: bool) -> None:
         as_json=as_json,
         nothing="nothing is stale",
     )
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="FRAME…", type=click.Path(path_type=Path))
+@home_option
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where they go.  [default: calibrated/ in the home]",
+)
+@click.option(
+    "--allow-missing",
+    multiple=True,
+    type=click.Choice(("bias", "dark", "flat")),
+    help="Go on without a master of this kind where none suits; may be given more than once.",
+)
+@click.option("--unit", type=click.Choice(("adu", "electron")), default="adu", show_default=True, help="Of the result.")
+@click.option("--again", is_flag=True, help="Replace what was calibrated before; without FRAMEs all that is affected.")
+@FORMAT
+def calibrate(
+    paths: tuple[Path, ...],
+    home: Path,
+    output: Path | None,
+    allow_missing: tuple[str, ...],
+    unit: Literal["adu", "electron"],
+    again: bool,
+    format_name: str,
+) -> None:
+    """Calibrate science frames with the masters that suit them best: bias, dark, flat; uncertainty and mask.
+
+    \b
+    Example:
+      ccdwatch calibrate light_*.fits -o reduced
+      ccdwatch calibrate --again      what better masters have come for since
+    """
+    if not paths and not again:
+        raise click.UsageError("Missing argument 'FRAME…': name frames or folders, or give --again.")
+    opened = open_home(home, make=False)
+    asked = Asked(output, frozenset(allow_missing), unit, again)
+    with progress_bar() as progress:
+        found = calibrate_named(opened, paths, asked, progress) if paths else calibrate_affected(opened, progress)
+    columns = ("file", "state", "bias", "dark", "flat", "mask", "price_e", "unit", "output")
+    rows = [one.as_dict() for one in found]
+    show(rows, format_name=format_name, columns=columns, empty="nothing to calibrate", short=columns)
+    for one in found:
+        if one.reason:
+            say(f"{one.file}: {one.reason}")
+    sys.exit(1 if any(one.state == "failed" for one in found) else 0)
+
+
+@click.command()
+@home_option
+@FORMAT
+def affected(home: Path, format_name: str) -> None:
+    """List the calibrated frames that would now get other masters, and which; calibrate --again does them.
+
+    \b
+    Example:
+      ccdwatch affected --format csv
+    """
+    rows = affected_rows(open_home(home, make=False))
+    columns = ("output", "frame_id", "kind", "master_id", "now_master_id")
+    show(rows, format_name=format_name, columns=columns, empty="no calibrated frame is affected", short=columns)
 
 
 def _work(

@@ -57,6 +57,11 @@ def master_folder(instrument: str, night: date) -> Path:
     return Path("masters") / _unique_slug(instrument) / night.isoformat()
 
 
+def calibrated_folder(instrument: str, night: date | None) -> Path:
+    """Folder below the home of the calibrated frames of a night; of those of unknown date there is one."""
+    return Path("calibrated") / _unique_slug(instrument) / (night.isoformat() if night else "undated")
+
+
 _OF_RUN = re.compile(r"(?P<hidden>\.)?.+_r(?P<run>\d{1,9})(-\d+)?\.fits(?(hidden)\.[0-9a-f]{8}\.tmp)")
 """Names of masters, and of those that are being written (`ccdcore.io.write`)."""
 

@@ -43,7 +43,7 @@ def begin_run(
             engine=engine,
             flow_run_id=flow_run_id,
             recipes=home.settings.recipes.describe(),
-            software=_software(),
+            software=software(),
             host=HOST,
             pid=os.getpid(),
             pid_started=own_start(),
@@ -52,5 +52,6 @@ def begin_run(
 
 
 @cache
-def _software() -> Mapping[str, str]:
+def software() -> Mapping[str, str]:
+    """Return the versions of all that results depend on."""
     return {"python": python_version(), **{name: version(name) for name in SOFTWARE}}

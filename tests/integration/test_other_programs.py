@@ -1,4 +1,4 @@
-"""Masters in other programs: Siril, IRAF and astropy's ccdproc calibrate a frame of known truth with them.
+"""Masters in other programs: Siril, IRAF and astropy's ccdproc calibrate a frame of known truth with them, as we do.
 
 The frame has no noise of its own, so that what is left of it is what masters and programs add. Three things are
 compared, in units of the noise that a real frame would have in each pixel: the program's result, the same arithmetic
@@ -56,6 +56,7 @@ def sections(of: Camera) -> dict[str, str]:
 class Night:
     """A raw frame in ADU, the masters to calibrate it with, the truth of its light, and where that is."""
 
+    home: Path
     raw: Path
     masters: dict[str, Path]
     truth: Image
@@ -112,7 +113,7 @@ def night(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     cards = standard_cards("flat", begin, EXPOSURE_S, filter_name="V") | SETTINGS | sections(of)
     science = write_frame(folder / "science.fits", np.rint(raw).astype(np.uint16), cards | {"IMAGETYP": "Light Frame"})
     noise = np.sqrt(READ_NOISE_E**2 + dark_e + SKY_E * flat) / GAIN / flat
-    return Night(science, masters, np.full(SHAPE, SKY_E / GAIN), noise[light], light)
+    return Night(home, science, masters, np.full(SHAPE, SKY_E / GAIN), noise[light], light)
 
 
 def test_headers_say_what_other_programs_match_by(night: Night) -> None:
@@ -127,6 +128,16 @@ def test_headers_say_what_other_programs_match_by(night: Night) -> None:
         assert header["RDNOISE"] == pytest.approx(READ_NOISE_E, abs=3 * header["RDNOIERR"])
         assert not {"BZERO", "TRIMSEC", "BIASSEC", "OBJECT"} & set(header)
         assert header["DATASEC"] == f"[{night.light[1].start + 1}:{night.light[1].stop},1:{SHAPE[0]}]"
+
+
+def test_ccdwatch(night: Night, tmp_path: Path) -> None:
+    said = ccdwatch("calibrate", night.raw, "--home", night.home, "-o", tmp_path)
+    assert said.status == 0, said.err
+    ccd = CCDData.read(tmp_path / "science_calibrated.fits")
+    assert ccd.unit == u.adu
+    night.is_matched_by(ccd.data[night.light])
+    assert not ccd.mask[night.light].any()
+    np.testing.assert_allclose(ccd.uncertainty.array[night.light], night.noise, rtol=0.15)
 
 
 def test_ccdproc(night: Night) -> None:

@@ -1,0 +1,1 @@
+"""Frames calibrated by masters: value, uncertainty and mask, and their files."""

@@ -1,0 +1,1 @@
+"""Frames that were calibrated: with which masters, and which would now get others."""

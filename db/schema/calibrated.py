@@ -1,0 +1,41 @@
+"""The table of calibrated frames: which frame, by which masters, and where its file lies."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.schema.base import Base, PathText
+
+
+class Calibrated(Base):
+    """A calibrated frame that was written; what another took the place of stays on record."""
+
+    __tablename__ = "calibrated"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), index=True)
+    frame_sha256: Mapped[str] = mapped_column(String(64))
+    """Of the pixels that were calibrated."""
+    subject: Mapped[dict[str, Any]]
+    """The frame as the choice saw it: see `ccdcore.association.facts.Subject`."""
+    bias_id: Mapped[int | None] = mapped_column(ForeignKey("master.id"), index=True)
+    dark_id: Mapped[int | None] = mapped_column(ForeignKey("master.id"), index=True)
+    flat_id: Mapped[int | None] = mapped_column(ForeignKey("master.id"), index=True)
+    mask_id: Mapped[int | None] = mapped_column(ForeignKey("master.id"), index=True)
+    prices: Mapped[dict[str, Any]]
+    """Kind of a master → what it adds to the noise, in electrons per pixel."""
+    unit: Mapped[str] = mapped_column(String(16))
+    path: Mapped[str] = mapped_column(PathText, index=True)
+    """Relative to the home, if below it."""
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    """Of the file."""
+    software: Mapped[dict[str, Any]]
+    engine: Mapped[str] = mapped_column(String(16))
+    flow_run_id: Mapped[str | None]
+    made_at: Mapped[datetime]
+    superseded_at: Mapped[datetime | None] = mapped_column(index=True)
+    """When another file took its place."""

@@ -1,0 +1,73 @@
+"""Masters read once for many frames: their files are mapped, and strips of them read as they are needed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from ccdcore.application.ingredients import Masters
+from ccdcore.errors import CcdError, FrameReadError
+from ccdcore.io.plain_files import file_sha256
+from ccdcore.io.read import read_image
+from ccdcore.masters.file import read_master
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from ccdcore.association.choice import Choice
+
+_MOST = 16
+"""Files that are held open."""
+
+
+class ChangedMasterError(CcdError):
+    """The file of a master is not the one on record."""
+
+
+@dataclass(slots=True)
+class MasterFiles:
+    """The masters of a home, each read and held against its SHA-256 on record when it is first asked for."""
+
+    home: Path
+    _held: OrderedDict[str, Any] = field(default_factory=OrderedDict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def chosen(self, choices: Iterable[Choice]) -> Masters:
+        """Return the masters that were chosen, cut to the window of their frame.
+
+        Raises
+        ------
+        ChangedMasterError
+            If a file is not as on record.
+        FrameReadError
+            If one is no master.
+        """
+        found = Masters()
+        for one in choices:
+            of_it: dict[str, Any] = {"bad_pixels" if one.kind == "mask" else one.kind: self._read(one)}
+            part = Masters(**of_it)
+            part = part if one.cut is None else part.cut(one.cut)
+            found = replace(found, **{name: getattr(part, name) for name in of_it})
+        return found
+
+    def _read(self, choice: Choice) -> Any:
+        path, sha256 = self.home / choice.master.path, choice.master.sha256
+        with self._lock:
+            if sha256 not in self._held:
+                self._require_as_on_record(path, sha256, choice.master.master_id)
+                self._held[sha256] = read_image(path) if choice.kind == "mask" else read_master(path, mapped=True)
+            self._held.move_to_end(sha256)
+            while len(self._held) > _MOST:
+                self._held.popitem(last=False)
+            return self._held[sha256]
+
+    def _require_as_on_record(self, path: Path, sha256: str, master_id: int) -> None:
+        try:
+            found = file_sha256(path)
+        except FrameReadError as error:
+            raise ChangedMasterError(f"master:{master_id}: {error}: see ccdwatch audit") from None
+        if found != sha256:
+            raise ChangedMasterError(f"master:{master_id}: {path} was changed since it was made: see ccdwatch audit")

@@ -1,0 +1,68 @@
+"""`calibrate` on request: of frames that are named, or of all that better masters have come for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ccdcore.association.facts import KINDS
+from db.application.affected import affected
+from db.frames.series import frames_on_disk
+from flows.applying.calibrate import Calibration, Wanted, calibrate_frames
+from flows.applying.frames import Progress, named_frames
+from flows.applying.outputs import paths_for
+from flows.products.figures import complete_figures
+
+if TYPE_CHECKING:
+    from ccdcore.application.ingredients import Unit
+    from flows.home.home import Home
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person asks for of all frames that are named: see `flows.applying.calibrate.Wanted`."""
+
+    directory: Path | None = None
+    without: frozenset[str] = frozenset()
+    unit: Unit = "adu"
+    again: bool = False
+
+
+def calibrate_named(home: Home, paths: Sequence[Path], asked: Asked, progress: Progress) -> list[Calibration]:
+    """Register the frames of these files and folders, and calibrate them.
+
+    Raises
+    ------
+    flows.config.errors.SettingsError
+        If a path does not exist.
+    """
+    found = named_frames(home, paths, progress)
+    paths_of = paths_for(home, found.frames, asked.directory)
+    complete_figures(home, instruments={one.info.instrument for one in found.frames.values()}, progress=progress)
+    wanted = [
+        Wanted(key, frame, paths_of[key], asked.unit, asked.without, again=asked.again)
+        for key, frame in found.frames.items()
+    ]
+    refused = [Calibration(0, path, None, "failed", reason=reason) for path, reason in found.refused.items()]
+    return [*calibrate_frames(home, wanted, progress=progress), *refused]
+
+
+def calibrate_affected(home: Home, progress: Progress) -> list[Calibration]:
+    """Calibrate again what would now get another choice, each in its place, without what it went without before."""
+    complete_figures(home, progress=progress)
+    with home.read_session() as session:
+        rows = [one.calibrated for one in affected(session, recipes=home.settings.recipes)]
+        frames = frames_on_disk(session, {one.frame_id for one in rows}, host=home.settings.host)
+    wanted = [
+        Wanted(one.frame_id, frames[one.frame_id], one.path, one.unit, frozenset(set(KINDS) - set(one.masters)), True)
+        for one in rows
+        if one.frame_id in frames
+    ]
+    gone = [
+        Calibration(one.frame_id, f"frame:{one.frame_id}", one.path, "failed", reason="its raw file is not here")
+        for one in rows
+        if one.frame_id not in frames
+    ]
+    return [*calibrate_frames(home, wanted, progress=progress), *gone]

@@ -1,0 +1,309 @@
+"""`ccdwatch calibrate`: against the truth and a script by hand; what is missing, what is there already; no debris."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import ccdproc
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.nddata import CCDData, StdDevUncertainty
+
+from flows.applying.calibrate import Wanted, calibrate_frames
+from flows.applying.frames import named_frames
+from flows.calibration.steps import STEPS
+from flows.home.home import open_home
+from tests.support.command import Said, ccdwatch
+from tests.support.simulate import Camera, expose, standard_cards, uniform_light, write_frame
+
+CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(160, 200))
+EVENING = datetime(2022, 9, 19, 18, tzinfo=UTC)
+SKY_E, DARK_E, EXPOSURE_S = 3000.0, 60.0, 100.0
+RESPONSE = uniform_light(CAMERA.shape, 1.0, vignetting=0.2, prnu=0.02)
+
+
+class Site:
+    """A home whose night has been processed, and science frames of that night."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.home, self.rng, self.n = folder, folder / "home", np.random.default_rng(8), 0
+
+    def write(self, kind: str, electrons: Any, exposure_s: float, name: str = "", **cards: Any) -> Path:
+        self.n += 1
+        when = EVENING + timedelta(minutes=2 * self.n)
+        described = standard_cards(kind if kind != "light" else "flat", when, exposure_s) | {"CCD-TEMP": -20.0}
+        described |= {"IMAGETYP": "Light Frame", "OBJECT": "M 42"} if kind == "light" else {}
+        described |= {key.replace("_", "-"): value for key, value in cards.items()}
+        path = self.folder / ("science" if kind == "light" else "frames") / (name or f"{kind}{self.n:03d}.fits")
+        return write_frame(path, expose(CAMERA, self.rng, electrons), described)
+
+    def light(self, name: str = "", **cards: Any) -> Path:
+        return self.write("light", SKY_E * RESPONSE + DARK_E, EXPOSURE_S, name, **{"FILTER": "V", **cards})
+
+    def calibrate(self, *words: object) -> Said:
+        return ccdwatch("calibrate", *words, "--home", self.home)
+
+    def rows(self, *words: object, status: int = 0) -> list[dict[str, Any]]:
+        said = self.calibrate(*words, "--format", "json")
+        assert said.status == status, said.err
+        rows = said.json()
+        assert isinstance(rows, list)
+        return rows
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    site = Site(tmp_path_factory.mktemp("site"))
+    for _ in range(20):
+        site.write("bias", 0.0, 0.0)
+    for _ in range(10):
+        site.write("dark", DARK_E, EXPOSURE_S)
+    for _ in range(20):
+        site.write("flat", 40_000 * RESPONSE / RESPONSE.mean(), 5.0, FILTER="V")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flows.calibration.engine.STEPS", [step for step in STEPS if step.is_urgent])
+        said = ccdwatch("process", site.folder / "frames", "--home", site.home, "--json")
+    assert said.status == 0, said.err
+    return site
+
+
+def digest(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def debris(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if not path.name.endswith("_calibrated.fits")]
+
+
+@pytest.mark.parametrize("unit", ["adu", "electron"])
+def test_it_is_true_and_what_a_script_by_hand_gives(site: Site, tmp_path: Path, unit: str) -> None:
+    raw = site.light()
+    before = digest(raw)
+    (row,) = site.rows(raw, "-o", tmp_path, "--unit", unit)
+    assert digest(raw) == before
+    assert row["state"] == "calibrated"
+    assert Path(row["output"]) == tmp_path / f"{raw.stem}_calibrated.fits"
+    found = CCDData.read(row["output"])
+    assert found.unit == u.Unit(unit)
+
+    masters = {one["kind"]: one for one in ccdwatch("masters", "--home", site.home, "--format", "json").json()}
+    header = found.header
+    for kind in ("bias", "dark", "flat"):
+        one = masters[kind]
+        assert row[kind] == one["master_id"]
+        assert header[f"{kind}ID"] == f"master:{one['master_id']}"
+        assert header[f"{kind}SHA"] == one["sha256"] == digest(site.home / one["path"])
+        assert header[f"{kind}FILE"] == Path(one["path"]).name
+    assert header["OBJECT"] == "M 42"
+
+    bias, dark, flat = (CCDData.read(site.home / masters[kind]["path"]) for kind in ("bias", "dark", "flat"))
+    flat_header = fits.getheader(site.home / masters["flat"]["path"])
+    gain = flat_header["EGAIN"] * u.electron / u.adu
+    noise = flat_header["RDNOISE"] * u.electron
+    for one in (bias, dark, flat):
+        one.mask = None
+    science = CCDData(fits.getdata(raw).astype(float), unit=u.adu)
+    light = ccdproc.subtract_bias(science, CCDData(bias.data.astype(float), unit=u.adu))
+    sigma = ccdproc.create_deviation(light, gain=gain, readnoise=noise, disregard_nan=True).uncertainty.array
+    science.uncertainty = StdDevUncertainty(sigma)
+    science = ccdproc.subtract_bias(science, bias)
+    seconds = EXPOSURE_S * u.s
+    science = ccdproc.subtract_dark(science, dark, dark_exposure=seconds, data_exposure=seconds)
+    science = ccdproc.flat_correct(science, flat, norm_value=1)
+    science = ccdproc.gain_correct(science, gain) if unit == "electron" else science
+    sigma = science.uncertainty.array
+    for ours, theirs in ((found.data, science.data), (found.uncertainty.array, sigma)):
+        assert (np.abs(ours - theirs) <= 1e-6 * sigma + 1e-6 * np.abs(theirs)).all()
+
+    # The flat is of mean 1 in the light, the truth in the mean of all.
+    truth = SKY_E * RESPONSE.mean() / (1.0 if unit == "electron" else 1.5)
+    good = ~found.mask
+    if unit == "electron":
+        truth *= flat_header["EGAIN"] / 1.5  # what its own gain is off by is told of the gain
+    pulls = (found.data - truth)[good] / found.uncertainty.array[good]
+    assert good.mean() > 0.99
+    assert np.mean(pulls) == pytest.approx(0, abs=0.05)
+    assert np.std(pulls) == pytest.approx(1, abs=0.02)
+
+
+def test_the_same_frame_and_masters_give_the_same_bytes(site: Site, tmp_path: Path) -> None:
+    raws = [site.light(), site.light()]
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for number, folder in enumerate(folders):
+        site.rows(*(raws if number else reversed(raws)), "-o", folder)
+    one, two = ({path.name: digest(path) for path in folder.iterdir()} for folder in folders)
+    assert one == two
+    assert len(one) == 2
+
+
+def test_what_stands_is_left_and_made_again_on_request(site: Site, tmp_path: Path) -> None:
+    raw = site.light()
+    (row,) = site.rows(raw, "-o", tmp_path)
+    output = Path(row["output"])
+    written = output.stat().st_mtime_ns
+    assert site.rows(raw, "-o", tmp_path)[0]["state"] == "stands"
+    assert output.stat().st_mtime_ns == written
+    (row,) = site.rows(raw, "-o", tmp_path, "--unit", "electron", status=1)
+    assert (row["state"], row["output"]) == ("failed", None)
+    assert "was calibrated otherwise before: add --again" in row["reason"]
+    assert site.rows(raw, "-o", tmp_path, "--unit", "electron", "--again")[0]["state"] == "calibrated"
+    assert fits.getheader(output)["BUNIT"] == "electron"
+    assert debris(tmp_path) == []
+
+
+def test_nothing_that_is_not_ours_is_written_over(site: Site, tmp_path: Path) -> None:
+    raw = site.light()
+    there = tmp_path / f"{raw.stem}_calibrated.fits"
+    there.write_text("my thesis")
+    (row,) = site.rows(raw, "-o", tmp_path, "--again", status=1)
+    assert f"{there}: is there already, and ccdwatch did not write it" in row["reason"]
+    assert there.read_text() == "my thesis"
+    there.unlink()
+    site.rows(raw, "-o", tmp_path)
+    with fits.open(there, mode="update") as hdus:
+        hdus[0].header["CRVAL1"] = 83.6
+    edited = digest(there)
+    (row,) = site.rows(raw, "-o", tmp_path, "--again", status=1)
+    assert "was changed since ccdwatch wrote it" in row["reason"]
+    assert digest(there) == edited
+
+
+def test_a_raw_frame_is_never_written_over(site: Site, tmp_path: Path) -> None:
+    raw = site.light("m42_calibrated.fits")
+    shutil.copyfile(raw, tmp_path / "m42_calibrated.fits")
+    other = shutil.copyfile(site.light(), tmp_path / "m42.fits")
+    before = digest(tmp_path / "m42_calibrated.fits")
+    (row,) = site.rows(other, "-o", tmp_path, "--again", status=1)
+    assert "is there already" in row["reason"]
+    assert digest(tmp_path / "m42_calibrated.fits") == before
+
+
+def test_frames_of_one_name_have_files_of_their_own(site: Site, tmp_path: Path) -> None:
+    raws = [site.light("a/m42.fits"), site.light("b/m42.fits")]
+    outputs = {row["output"] for row in site.rows(*raws, "-o", tmp_path)}
+    assert len(outputs) == len(list(tmp_path.iterdir())) == 2
+    assert {row["state"] for row in site.rows(*raws, "-o", tmp_path)} == {"stands"}
+
+
+def test_without_a_folder_it_goes_below_the_home(site: Site) -> None:
+    raw = site.light()
+    (row,) = site.rows(raw)
+    assert Path(row["output"]) == site.home / "calibrated" / "testcam" / "2022-09-19" / f"{raw.stem}_calibrated.fits"
+
+
+def test_what_is_missing_is_said_with_the_rule_and_nothing_is_written(site: Site, tmp_path: Path) -> None:
+    raw = site.light(FILTER="B")
+    (row,) = site.rows(raw, "-o", tmp_path, status=1)
+    assert "filter: B of the frame, V there" in row["reason"]
+    assert "--allow-missing flat" in row["reason"]
+    assert list(tmp_path.iterdir()) == []
+    (row,) = site.rows(raw, "-o", tmp_path, "--allow-missing", "flat")
+    assert (row["state"], row["flat"], row["reason"]) == ("calibrated", None, "without flat")
+    header = fits.getheader(row["output"])
+    assert (header["CALLACK"], header["CALSTAT"]) == ("flat", "BD")
+
+
+@pytest.mark.parametrize(
+    ("cards", "words"),
+    [
+        ({"INSTRUME": "another"}, "camera: another of the frame, testcam there"),
+        ({"EXPTIME": None}, "exposure: unknown of the frame"),
+        ({"XBINNING": 2, "YBINNING": 2}, "configuration: bin2x2 of the frame, bin1x1 there"),
+        ({"CCD_TEMP": 5.0}, "temperature: 5 of the frame, -20 there"),
+    ],
+)
+def test_a_frame_that_no_master_suits_is_refused(site: Site, tmp_path: Path, cards: dict[str, Any], words: str) -> None:
+    (row,) = site.rows(site.light(**cards), "-o", tmp_path, status=1)
+    assert words in row["reason"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_raw_science_frame_is_refused(site: Site, tmp_path: Path) -> None:
+    (row,) = site.rows(site.light(), "-o", tmp_path)
+    flat = next((site.folder / "frames").glob("flat*.fits"))
+    broken = tmp_path / "broken.fits"
+    broken.write_bytes(b"SIMPLE  =                    T")
+    reasons = {Path(one["file"]).name: one["reason"] for one in site.rows(row["output"], flat, broken, status=1)}
+    assert "is not raw: ZEROCOR = 'ccdwatch': reduced already" in reasons[Path(row["output"]).name]
+    assert "is a flat" in reasons[flat.name]
+    assert reasons["broken.fits"]
+    assert site.rows(site.folder / "frames") == []  # in a folder they are passed over
+
+
+def test_a_master_that_was_changed_is_not_used(site: Site, tmp_path: Path) -> None:
+    raw = site.light()
+    (path,) = (site.home / "masters").rglob("flat_*.fits")
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[:-1] + b"x")
+        (row,) = site.rows(raw, "-o", tmp_path, status=1)
+    finally:
+        path.write_bytes(content)
+    assert "was changed since it was made: see ccdwatch audit" in row["reason"]
+
+
+def test_a_person_is_told_what_to_type(site: Site) -> None:
+    said = site.calibrate()
+    assert said.status == 2
+    assert "name frames or folders, or give --again" in said.err
+
+
+def test_memory_does_not_grow_with_frames(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ccdcore.numerics.threads._LEAST_PIXELS", 2**40)  # one at a time: how many meet is chance
+    home = open_home(site.home, make=False)
+    found = named_frames(home, [site.light() for _ in range(20)], lambda *_: None)
+    wanted = [Wanted(key, frame, str(tmp_path / f"{key}_calibrated.fits")) for key, frame in found.frames.items()]
+
+    def peak_of(some: list[Wanted]) -> int:
+        tracemalloc.start()
+        assert {one.state for one in calibrate_frames(home, some)} == {"calibrated"}
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return peak
+
+    peak_of(wanted[:2])  # what is loaded once
+    few, many = peak_of(wanted[2:6]), peak_of(wanted[6:])
+    assert many < 1.3 * few
+
+
+def test_killed_at_any_moment_it_leaves_no_partial_file(site: Site, tmp_path: Path) -> None:
+    raws = [site.light() for _ in range(6)]
+    command = [sys.executable, "-m", "flows.cli.main", "calibrate", *raws, "--home", site.home, "-o", tmp_path]
+    whole: dict[str, str] = {}
+    for size in _kills(command, tmp_path):
+        for path in tmp_path.glob("*.fits"):
+            with fits.open(path, checksum=True) as hdus:  # a warning is an error
+                assert [hdu.name for hdu in hdus] == ["PRIMARY", "UNCERT", "MASK"]
+            assert whole.setdefault(path.name, digest(path)) == digest(path)
+        assert size >= 0
+    assert {row["state"] for row in site.rows(*raws, "-o", tmp_path)} <= {"stands", "calibrated"}
+    assert len(list(tmp_path.glob("*.fits"))) == len(raws)
+
+
+def _kills(command: list[Any], folder: Path) -> Iterator[int]:
+    """Kill a command when it has written more and more."""
+    for size in range(3):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(folder.iterdir())) <= size:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        yield size
+
+
+def test_json_is_one_value(site: Site, tmp_path: Path) -> None:
+    rows = json.loads(site.calibrate(site.light(), "-o", tmp_path, "--format", "json").out)
+    assert set(rows[0]) == {
+        *("file", "state", "bias", "dark", "flat", "mask", "price_e", "unit", "output", "reason"),
+    }
