@@ -40,7 +40,7 @@ COMMANDS = {
     "frames": ("flows.cli.record", "List the frames on record."),
     "gaps": (
         "flows.cli.frames",
-        "List the science frames on record that lack a good bias, dark or flat, and what to take.",
+        "List the science frames on record that lack a bias, dark or flat of quality 0 or 1, and what to take.",
     ),
     "identify": ("flows.cli.frames", "Say what each frame is, and why it was taken so."),
     "imstat": ("flows.cli.frames", "Print statistics of images."),
