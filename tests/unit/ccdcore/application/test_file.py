@@ -21,6 +21,7 @@ RAW = {
     "SATURATE": 60000,
     "INSTRUME": "testcam",
     "DATE-OBS": "2022-09-19T20:00:00",
+    "MJD-OBS": 59841.833333333336,
     "EXPTIME": 30.0,
     "CRVAL1": 83.6,
     "GAIN": 1.4,
