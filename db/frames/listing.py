@@ -149,9 +149,14 @@ def frames_since(session: Session, *, since: datetime) -> list[tuple[str, str, i
     return [(instrument, kind, n) for instrument, kind, n in session.execute(query)]
 
 
-def science_frames(session: Session, *, night: date | None = None) -> list[int]:
-    """Return the ids of the frames, of a night or all, that are no calibration frames, nor averages, oldest first."""
+def science_frames(session: Session, *, night: date | None = None, since: datetime | None = None) -> list[int]:
+    """Return the ids of the frames that are no calibration frames, nor averages, oldest first.
+
+    Only those of a night, or those that were registered from a time on, where it is given.
+    """
     where = [Frame.frame_type == "other", Frame.n_averaged == 1, Frame.date_obs.is_not(None)]
     if night is not None:
         where.append(Frame.night == night)
+    if since is not None:
+        where.append(Frame.registered_at >= since)
     return list(session.scalars(select(Frame.id).where(*where).order_by(Frame.date_obs, Frame.id)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from math import ceil, sqrt
 from typing import Any
 
@@ -71,8 +71,21 @@ class Gap:
         return one.instrument, one.whole or one.configuration, self.kind, of_kind
 
 
-def find_gaps(home: Home, *, night: date | None = None, progress: Progress = lambda *_: None) -> list[Row]:
-    """Return what is missing for the science frames on record, of one night or all, a row for each thing to take.
+def find_gaps(
+    home: Home, *, night: date | None = None, since: datetime | None = None, progress: Progress = lambda *_: None
+) -> list[Row]:
+    """Return what is missing for the science frames on record, a row for each thing to take.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    night : date or None
+        Only for those of this night.
+    since : datetime or None
+        Only for those that were registered from this time on.
+    progress : callable, optional
+        Told how the work goes on.
 
     Returns
     -------
@@ -82,7 +95,7 @@ def find_gaps(home: Home, *, night: date | None = None, progress: Progress = lam
         none at all; the ``reason``; ``n_to_take``, and ``of``, ``frames`` and ``take``, the same in words.
     """
     with home.read_session() as session:
-        ids = science_frames(session, night=night)
+        ids = science_frames(session, night=night, since=since)
     found: dict[tuple[object, ...], list[Gap]] = defaultdict(list)
     cameras: set[str] = set()
     for start in range(0, len(ids), _AT_ONCE):

@@ -16,6 +16,7 @@ from db.frames.listing import frames_since
 from db.runs.masters import run_masters
 from db.runs.measurements import run_measurements
 from db.runs.runs import RunRow, lately_done
+from flows.applying.gaps import find_gaps
 from flows.calibration.results import verdicts_of
 from flows.health.attention import attention, in_short
 from flows.health.missing import missing_frames
@@ -79,17 +80,20 @@ def summary(home: Home, at: datetime) -> tuple[str, str, Path | None]:
         runs = lately_done(session, since=since)
         results = [_result(session, run) for run in runs[-MOST_LINES:]]
         missing = [one.words for one in missing_frames(home, session, at, is_over=False)]
-    concerns, waits = attention(home, at), waiting(home, at)
+    concerns, waits, gaps = attention(home, at), waiting(home, at), find_gaps(home, since=since)
     of_night = [one for one in concerns if one.kind != "missing frames"]
     n = sum(count for _, _, count in frames)
     counts = [number_of(n, "frame"), number_of(len(runs), "result"), *in_short(of_night)]
     if missing:
         counts.append(f"{number_of(len(missing), 'set')} that lacks frames")
+    if gaps:
+        counts.append(f"{number_of(sum(one['n_to_take'] for one in gaps), 'frame')} to take")
     lines = [
         *(_frames(frames) or ["No frame came in the last 24 hours."]),
         *_listed("Results", results, len(runs)),
         *_listed("To be looked at", [f"{one.kind}: {one.words}" for one in of_night], len(of_night)),
         *_listed("Missing", missing, len(missing)),
+        *_listed("To take", [f"{one['instrument']}: {one['take']}, for {one['frames']}" for one in gaps], len(gaps)),
         *_listed("Waiting", [f"{one.state}: {one.words(at)}" for one in waits], len(waits)),
     ]
     base = web_url(home.settings)

@@ -21,6 +21,7 @@ from flows.applying.best import answers_of
 from flows.applying.gaps import find_gaps
 from flows.home.home import Home, open_home
 from flows.products.figures import complete_figures
+from flows.telling.nightly import summary
 from tests.support.command import ccdwatch
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, hash_of, master, register, set_of
 
@@ -191,3 +192,17 @@ def test_what_gaps_tell_to_take_fills_them(home: Home) -> None:
     assert "adds" in row["reason"]
     made(home, "bias", 1, n=row["n_to_take"])
     assert [one["kind"] for one in find_gaps(home)] == ["dark", "flat"]
+
+
+def test_the_summary_of_a_night_says_what_to_take(home: Home) -> None:
+    made(home, "bias", 0, n=49)
+    made(home, "flat", 1, n=25, filter="V")
+    made(home, "dark", 2, n=49, exposure_s=300.0)
+    science(home, "fine", 0)
+    title, body, _ = summary(home, NOON + timedelta(hours=1))
+    assert "to take" not in f"{title} {body}".lower()
+    science(home, "no flat", 0, filter="R")
+    title, body, _ = summary(home, NOON + timedelta(hours=1))
+    assert "10 frames to take" in title
+    assert "To take:\n- m2-ml: 10 flats R in bin1x1, for 1 frame" in body
+    assert "to take" not in summary(home, NOON + timedelta(days=3))[0]
