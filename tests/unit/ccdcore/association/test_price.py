@@ -113,3 +113,23 @@ def test_a_master_is_worth_half_when_it_says() -> None:
 @pytest.mark.parametrize(("part", "quality"), [(0.04, 0), (0.06, 1), (0.19, 1), (0.21, 2), (0.49, 2), (0.51, 3)])
 def test_qualities_are_parts_of_the_noise_of_the_frame(part: float, quality: int) -> None:
     assert quality_of(Price(part * 6, part * 8, 1.0), Light(100.0, 10.0)) == quality
+
+
+def test_a_rate_costs_what_the_test_of_scaling_lets_pass_more_than_a_dark_of_the_exposure() -> None:
+    dark = master(1, 0, 0.6, kind="dark", exposure_s=300.0)
+    rate = master(2, 0, 0.6 / 300, kind="darkrate", exposure_s=1.0)
+    answer = choose(
+        Subject("a", "c", "bin1x1", at=AT, exposure_s=300.0, level_adu=400.0),
+        [rate, dark],
+        detector=Detector(2.0, 5.0),
+        wander_of=lambda _: Wander(),
+        tolerances=Tolerances(),
+        kinds=["dark"],
+    )
+    first, second = answer.candidates
+    assert (first.master.kind, second.master.kind) == ("dark", "darkrate")
+    assert first.price is not None
+    assert second.price is not None
+    assert first.price.total_e == pytest.approx(1.2)
+    assert second.price.random_e == pytest.approx(1.2)
+    assert second.price.total_e == pytest.approx(1.2 * 1.25**0.5)

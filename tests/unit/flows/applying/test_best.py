@@ -12,6 +12,7 @@ from sqlalchemy import select
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.file import master_hdulist
 from ccdcore.reduction.master import Master, MasterInput
+from db.judgements.write import mark
 from db.runs.inputs import NewInput, record_inputs
 from db.runs.lifecycle import finish_run
 from db.runs.masters import record_master
@@ -98,6 +99,25 @@ def test_the_least_noisy_is_chosen_until_masters_show_that_they_wander(home: Hom
     for day in range(20, 30):
         made(home, "bias", day, n=16, pattern=0.2 * (day - 15))
     assert chosen(home, [f"frame:{key}"]) == [{"bias": near}]
+
+
+def test_a_master_that_is_marked_bad_tells_nothing_of_how_others_wander(home: Home) -> None:
+    for day in range(8):
+        made(home, "bias", day)
+    spoilt = made(home, "bias", 8, pattern=9.0)
+    made(home, "bias", 9)
+    key = science(home, "science", 200)
+
+    def systematic() -> float:
+        choice = answers_of(home, [f"frame:{key}"]).answers[0].choice("bias")
+        assert choice is not None
+        assert choice.price is not None
+        return choice.price.systematic_e
+
+    assert systematic() > 5
+    with home.write_session() as session:
+        mark(session, "master", spoilt, "bad", why="dew", who="ann", now=NOON)
+    assert systematic() < 1
 
 
 def test_what_files_say_is_put_on_record_once(home: Home) -> None:
