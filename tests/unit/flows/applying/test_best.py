@@ -102,10 +102,7 @@ def test_the_least_noisy_is_chosen_until_masters_show_that_they_wander(home: Hom
 
 
 def test_a_master_that_is_marked_bad_tells_nothing_of_how_others_wander(home: Home) -> None:
-    for day in range(8):
-        made(home, "bias", day)
-    spoilt = made(home, "bias", 8, pattern=9.0)
-    made(home, "bias", 9)
+    spoilt = [made(home, "bias", day, pattern=9.0 if day == 2 else 0.0) for day in range(9)][2]
     key = science(home, "science", 200)
 
     def systematic() -> float:
@@ -114,7 +111,7 @@ def test_a_master_that_is_marked_bad_tells_nothing_of_how_others_wander(home: Ho
         assert choice.price is not None
         return choice.price.systematic_e
 
-    assert systematic() > 5
+    assert systematic() > 3
     with home.write_session() as session:
         mark(session, "master", spoilt, "bad", why="dew", who="ann", now=NOON)
     assert systematic() < 1
