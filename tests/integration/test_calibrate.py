@@ -39,9 +39,11 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder, self.home, self.rng, self.n = folder, folder / "home", np.random.default_rng(8), 0
 
-    def write(self, kind: str, electrons: Any, exposure_s: float, name: str = "", **cards: Any) -> Path:
+    def write(
+        self, kind: str, electrons: Any, exposure_s: float, name: str = "", *, days: int = 0, **cards: Any
+    ) -> Path:
         self.n += 1
-        when = EVENING + timedelta(minutes=2 * self.n)
+        when = EVENING + timedelta(days=days, minutes=2 * self.n)
         described = standard_cards(kind if kind != "light" else "flat", when, exposure_s) | {"CCD-TEMP": -20.0}
         described |= {"IMAGETYP": "Light Frame", "OBJECT": "M 42"} if kind == "light" else {}
         described |= {key.replace("_", "-"): value for key, value in cards.items()}
@@ -53,6 +55,11 @@ class Site:
 
     def calibrate(self, *words: object) -> Said:
         return ccdwatch("calibrate", *words, "--home", self.home)
+
+    def masters(self) -> list[dict[str, Any]]:
+        rows = ccdwatch("masters", "--home", self.home, "--format", "json").json()
+        assert isinstance(rows, list)
+        return rows
 
     def rows(self, *words: object, status: int = 0) -> list[dict[str, Any]]:
         said = self.calibrate(*words, "--format", "json")
@@ -67,6 +74,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site = Site(tmp_path_factory.mktemp("site"))
     for _ in range(20):
         site.write("bias", 0.0, 0.0)
+    for _ in range(5):
+        site.write("bias", 0.0, 0.0, days=20)
     for _ in range(10):
         site.write("dark", DARK_E, EXPOSURE_S)
     for _ in range(20):
@@ -97,7 +106,8 @@ def test_it_is_true_and_what_a_script_by_hand_gives(site: Site, tmp_path: Path, 
     found = CCDData.read(row["output"])
     assert found.unit == u.Unit(unit)
 
-    masters = {one["kind"]: one for one in ccdwatch("masters", "--home", site.home, "--format", "json").json()}
+    of_night = [one for one in site.masters() if one["night"] == "2022-09-19"]
+    masters = {one["kind"]: one for one in of_night}
     header = found.header
     for kind in ("bias", "dark", "flat"):
         one = masters[kind]
@@ -257,6 +267,29 @@ def test_a_person_is_told_what_to_type(site: Site) -> None:
     said = site.calibrate()
     assert said.status == 2
     assert "name frames or folders, or give --again" in said.err
+
+
+def test_what_better_masters_have_come_for_is_done_again_in_its_place(site: Site, tmp_path: Path) -> None:
+    (row,) = site.rows(site.light(), "-o", tmp_path)
+    first, other = [one["master_id"] for one in site.masters() if one["kind"] == "bias"]
+    assert row["bias"] == first
+
+    def affected() -> list[dict[str, Any]]:
+        rows = ccdwatch("affected", "--home", site.home, "--format", "json").json()
+        return [one for one in rows if one["output"] == row["output"]]
+
+    assert affected() == []
+    try:
+        ccdwatch("mark", f"master:{first}", "bad", "--why", "a light leak", "--home", site.home)
+        (change,) = affected()
+        assert (change["kind"], change["master_id"], change["now_master_id"]) == ("bias", first, other)
+        assert {one["state"] for one in site.rows("--again")} == {"calibrated"}
+        assert affected() == []
+        assert fits.getheader(row["output"])["BIASID"] == f"master:{other}"
+    finally:
+        ccdwatch("mark", f"master:{first}", "bad", "--undo", "--why", "it was none", "--home", site.home)
+    site.rows("--again")
+    assert fits.getheader(row["output"])["BIASID"] == f"master:{first}"
 
 
 def test_memory_does_not_grow_with_frames(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
