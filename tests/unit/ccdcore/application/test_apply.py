@@ -130,6 +130,12 @@ def plain(shape=(40, 50), exposure_s: float = EXPOSURE_S):
     return frame_of(pixels, camera.amplifiers, exposure_s), masters, {"1": Readout(1.5, 5.0)}
 
 
+def test_it_is_the_light_that_makes_noise_and_not_the_bias_under_it():
+    frame, masters, readout = plain((200, 250))
+    found = calibrate(frame, masters, readout)
+    assert np.std((found.value - 500) / found.uncertainty) == pytest.approx(1, abs=0.02)
+
+
 def test_a_sub_frame_takes_a_cut_of_the_masters():
     frame, masters, readout = plain()
     masters = replace(masters, bad_pixels=np.eye(40, 50, dtype=np.uint8) * np.uint8(MaskBit.HOT))
