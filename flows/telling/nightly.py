@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -23,9 +24,12 @@ from flows.health.missing import missing_frames
 from flows.health.waiting import waiting
 from flows.home.home import Home
 from flows.home.service_address import web_url
+from flows.runs.lacks import in_words
 from flows.runs.pictures import pictures_of, trend_picture
 from flows.telling.pace import Pace
 from flows.telling.receivers import Message, send_untold
+
+logger = logging.getLogger(__name__)
 
 _DAY = timedelta(days=1)
 _LATEST = timedelta(hours=12)
@@ -80,25 +84,34 @@ def summary(home: Home, at: datetime) -> tuple[str, str, Path | None]:
         runs = lately_done(session, since=since)
         results = [_result(session, run) for run in runs[-MOST_LINES:]]
         missing = [one.words for one in missing_frames(home, session, at, is_over=False)]
-    concerns, waits, gaps = attention(home, at), waiting(home, at), find_gaps(home, since=since)
+    concerns, waits, to_take = attention(home, at), waiting(home, at), _to_take(home, since)
     of_night = [one for one in concerns if one.kind != "missing frames"]
     n = sum(count for _, _, count in frames)
     counts = [number_of(n, "frame"), number_of(len(runs), "result"), *in_short(of_night)]
     if missing:
         counts.append(f"{number_of(len(missing), 'set')} that lacks frames")
-    if gaps:
-        counts.append(f"{number_of(sum(one['n_to_take'] for one in gaps), 'frame')} to take")
+    if to_take:
+        counts.append(f"{number_of(len(to_take), 'set')} to take")
     lines = [
         *(_frames(frames) or ["No frame came in the last 24 hours."]),
         *_listed("Results", results, len(runs)),
         *_listed("To be looked at", [f"{one.kind}: {one.words}" for one in of_night], len(of_night)),
         *_listed("Missing", missing, len(missing)),
-        *_listed("To take", [f"{one['instrument']}: {one['take']}, for {one['frames']}" for one in gaps], len(gaps)),
+        *_listed("To take", to_take, len(to_take)),
         *_listed("Waiting", [f"{one.state}: {one.words(at)}" for one in waits], len(waits)),
     ]
     base = web_url(home.settings)
     body = "\n".join(one_line(line) for line in [*lines, *([f"{base}/"] if base else [])])
     return f"ccdwatch: {', '.join(counts)}", body, _picture(home, runs)
+
+
+def _to_take(home: Home, since: datetime) -> list[str]:
+    """Return what is missing for the science frames of the night; whatever fails there costs no summary."""
+    try:
+        return [f"{one['instrument']}: {one['take']}, for {one['frames']}" for one in find_gaps(home, since=since)]
+    except Exception as error:
+        logger.exception("what is missing for science frames could not be found")
+        return [f"could not be found: {in_words(error)}: type ccdwatch gaps"]
 
 
 def _frames(frames: Iterable[tuple[str, str, int]]) -> list[str]:

@@ -211,7 +211,7 @@ def test_what_gaps_tell_to_take_fills_them(home: Home) -> None:
     assert [one["kind"] for one in find_gaps(home)] == ["dark", "flat"]
 
 
-def test_the_summary_of_a_night_says_what_to_take(home: Home) -> None:
+def test_the_summary_of_a_night_says_what_to_take(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     made(home, "bias", 0, n=49)
     made(home, "flat", 1, n=25, filter="V")
     made(home, "dark", 2, n=49, exposure_s=300.0)
@@ -220,6 +220,9 @@ def test_the_summary_of_a_night_says_what_to_take(home: Home) -> None:
     assert "to take" not in f"{title} {body}".lower()
     science(home, "no flat", 0, filter="R")
     title, body, _ = summary(home, NOON + timedelta(hours=1))
-    assert "10 frames to take" in title
+    assert "1 set to take" in title
     assert "To take:\n- m2-ml: 10 flats R in bin1x1, for 1 frame" in body
     assert "to take" not in summary(home, NOON + timedelta(days=3))[0]
+    monkeypatch.setattr("flows.telling.nightly.find_gaps", lambda *_, **__: 1 // 0)
+    _, body, _ = summary(home, NOON + timedelta(hours=1))
+    assert "To take:\n- could not be found: ZeroDivisionError" in body
