@@ -8,7 +8,7 @@ from math import inf
 
 from ccdcore.association.facts import KINDS, Detector, Kind, MasterFacts, Subject
 from ccdcore.association.price import QUALITY, USUAL_SIGNAL_E, Light, Price, age_days, price_of, quality_of
-from ccdcore.association.rules import RuleResult, Tolerances, rules_for, suits
+from ccdcore.association.rules import RuleResult, Tolerances, n_failed, rules_for, suits
 from ccdcore.association.wander import Wander
 from ccdcore.association.window import cut_for
 from ccdcore.cards.sections import Section
@@ -102,7 +102,7 @@ class Answer:
     choices : tuple of Choice
         The best of each kind, in the order in which a frame is corrected.
     candidates : tuple of Candidate
-        All that were thought of, by kind; of each those that pass in front, the best first.
+        All that were thought of, by kind; of each those that pass, the best first, then the others as recorded.
     missing : tuple of Missing
         The kinds that there is no choice of.
     detector : Detector
@@ -163,13 +163,13 @@ def choose(
     light = Light.of(subject, detector, _bias_level(subject, of_kind["bias"], passing))
     choices, missing, candidates = [], [], []
     for kind in kinds:
-        found = [
+        suited = [
             Candidate(subject, one, tolerances, True, price_of(subject, one, light, detector, wander_of(one)))
-            if one.master_id in passing
-            else Candidate(subject, one, tolerances, False)
             for one in of_kind[kind]
+            if one.master_id in passing
         ]
-        found.sort(key=lambda one: (not one.passes, *one.rank))
+        others = [Candidate(subject, one, tolerances, False) for one in of_kind[kind] if one.master_id not in passing]
+        found = sorted(suited, key=lambda one: one.rank) + sorted(others, key=lambda one: one.master.master_id)
         candidates += found
         if found and found[0].passes:
             choices.append(_choice(kind, found[0], light, limits))
@@ -220,7 +220,7 @@ def _why_none(kind: Kind, subject: Subject, found: Sequence[Candidate]) -> str:
     """Say in which rules the nearest fails: that which fails in fewest, of several the nearest in time."""
     if not found:
         return f"no master {kind} of {subject.instrument} is on record"
-    nearest = min(found, key=lambda one: (len(one.failed), *one.rank))
+    nearest = min(found, key=lambda one: (n_failed(subject, one.master, one.tolerances), *one.rank))
     said = [f"{one.rule}: {_text(one.frame)} of the frame, {_text(one.master)} there" for one in nearest.failed]
     which = f"master {nearest.master.master_id} of {nearest.master.at:%Y-%m-%d}"
     return f"no master {kind} suits: the nearest, {which}, fails in {'; '.join(said)}"

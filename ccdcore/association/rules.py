@@ -54,6 +54,11 @@ def suits(subject: Subject, master: MasterFacts, tolerances: Tolerances) -> bool
     return all(rule.passes(subject, master, tolerances) for rule in _RULES[master.corrects])
 
 
+def n_failed(subject: Subject, master: MasterFacts, tolerances: Tolerances) -> int:
+    """Return in how many rules a master does not pass."""
+    return sum(not rule.passes(subject, master, tolerances) for rule in _RULES[master.corrects])
+
+
 @dataclass(frozen=True, slots=True)
 class _Rule:
     """A rule: its name, what frame and master have there, and whether they go together."""
