@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
+from ccdcore.association.facts import QUALITY
 from ccdcore.recipe import Recipes
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Record:
         What makes the pages take marks and notes; None where they are read-only.
     recipes : Recipes
         By whose tolerances masters suit frames.
+    quality : tuple of float
+        Parts of a frame's own noise below which what a master adds is of quality 0, 1 and 2.
     """
 
     read_session: Callable[[], AbstractContextManager[Session]]
@@ -76,6 +79,7 @@ class Record:
     prefect_ui_url: Callable[[], str | None]
     editing: Editing | None = None
     recipes: Recipes = field(default_factory=Recipes)
+    quality: tuple[float, ...] = QUALITY
 
 
 def _record(request: Request) -> Record:

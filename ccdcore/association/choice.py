@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from ccdcore.association.facts import KINDS, Detector, Kind, MasterFacts, Subject
-from ccdcore.association.price import QUALITY, USUAL_SIGNAL_E, Light, Price, age_days, price_of, quality_of
+from ccdcore.association.facts import KINDS, QUALITY, Detector, Kind, MasterFacts, Subject
+from ccdcore.association.price import USUAL_SIGNAL_E, Light, Price, age_days, price_of, quality_of
 from ccdcore.association.rules import RuleResult, Tolerances, n_failed, rules_for, suits
 from ccdcore.association.wander import Wander
 from ccdcore.association.window import cut_for

@@ -14,6 +14,9 @@ Kind: TypeAlias = Literal["bias", "dark", "flat", "mask"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order in which a frame is corrected."""
 
+QUALITY = (0.05, 0.2, 0.5)
+"""Parts of a frame's own noise: what adds less than the first is of quality 0, less than the second 1, and so on."""
+
 Span: TypeAlias = tuple[datetime | None, datetime | None]
 """When an entry of an instrument begins and ceases to hold; None for no end."""
 

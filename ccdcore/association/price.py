@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot, sqrt
 
-from ccdcore.association.facts import Detector, MasterFacts, Subject
+from ccdcore.association.facts import QUALITY, Detector, MasterFacts, Subject
 from ccdcore.association.wander import Wander
 from ccdcore.darks.rate import OFF
-
-QUALITY = (0.05, 0.2, 0.5)
-"""Parts of a frame's own noise: what adds less than the first is of quality 0, less than the second 1, and so on."""
 
 USUAL_SIGNAL_E = 1000.0
 """Electrons per pixel that a frame is taken to have whose level is not known."""

@@ -10,8 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from ccdcore.association.choice import Answer, Choice, choose
-from ccdcore.association.facts import KINDS, Kind, MasterFacts, Subject
-from ccdcore.association.price import QUALITY
+from ccdcore.association.facts import KINDS, QUALITY, Kind, MasterFacts, Subject
 from ccdcore.association.rules import Tolerances
 from ccdcore.association.wander import Wander
 from db.association.detectors import detector_of

@@ -80,7 +80,13 @@ def answers_of(
             subjects.append(subject if at is None else replace(subject, at=at))
     complete_figures(home, instruments={one.instrument for one in subjects}, progress=progress)
     with home.read_session() as session:
-        found.answers = best(session, subjects, recipes=home.settings.recipes, kinds=kinds or KINDS)
+        found.answers = best(
+            session,
+            subjects,
+            recipes=home.settings.recipes,
+            kinds=kinds or KINDS,
+            limits=home.settings.science.quality,
+        )
     return found
 
 

@@ -107,7 +107,8 @@ def find_gaps(
             complete_figures(home, instruments=new, progress=progress)
             cameras |= new
         with home.read_session() as session:
-            for answer in best(session, subjects, recipes=home.settings.recipes, kinds=_KINDS):
+            limits = home.settings.science.quality
+            for answer in best(session, subjects, recipes=home.settings.recipes, kinds=_KINDS, limits=limits):
                 for gap in _gaps_of(answer):
                     found[gap.alike].append(gap)
     return [_row(some, home.settings.recipes) for some in found.values()]

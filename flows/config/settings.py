@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from difflib import get_close_matches
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from ccdcore.association.facts import QUALITY
 from ccdcore.cards.longitude import doubtful_nights
 from ccdcore.compression import FITS_SUFFIXES
 from ccdcore.frames.nights import night_of
@@ -28,6 +30,21 @@ from flows.config.instrument_settings import InstrumentSettings, _Strict
 from flows.config.redaction import learn, redact, secrets_of_address
 
 Seconds = Annotated[float, Field(ge=0, le=86400 * 30)]
+
+
+def ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    """Return numbers above 0 that grow from one to the next.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    if not all(low < high for low, high in pairwise((0.0, *values))):
+        raise ValueError(
+            "each is to be above the one before it, and the first above 0: write for example [0.05, 0.2, 0.5]"
+        )
+    return values
 
 
 class WatchSettings(_Strict):
@@ -145,6 +162,15 @@ class NotifySettings(_Strict):
     )
 
 
+class ScienceSettings(_Strict):
+    """``[science]``: what is told of science frames, and of the masters that suit them."""
+
+    quality: Annotated[tuple[float, float, float], AfterValidator(ascending)] = Field(
+        default=QUALITY,
+        description="parts of a frame's own noise below which what a master adds to it is of quality 0, 1 and 2",
+    )
+
+
 class Settings(_Strict):
     """Everything that ``ccdwatch.toml`` may say, and the home it belongs to."""
 
@@ -156,6 +182,7 @@ class Settings(_Strict):
     prefect: PrefectSettings = PrefectSettings()
     web: WebSettings = WebSettings()
     notify: NotifySettings = NotifySettings()
+    science: ScienceSettings = ScienceSettings()
     instrument: tuple[InstrumentSettings, ...] = ()
 
     @property

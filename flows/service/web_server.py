@@ -69,6 +69,7 @@ def record_of(home: Home, host: str, port: int) -> Record:
         prefect_ui_url=lambda: (url := prefect_address(home)) and prefect_pages(url),
         editing=_editing(home, host, port),
         recipes=home.settings.recipes,
+        quality=home.settings.science.quality,
     )
 
 

@@ -216,3 +216,12 @@ def test_a_secret_in_a_wrong_place_is_not_shown(tmp_path: Path, text: str) -> No
     with pytest.raises(SettingsError) as raised:
         load_settings(tmp_path)
     assert "hunter2x" not in str(raised.value)
+
+
+def test_limits_of_quality_grow(tmp_path: Path) -> None:
+    write(tmp_path, "[science]\nquality = [0.1, 0.2, 1.0]\n")
+    assert load_settings(tmp_path).science.quality == (0.1, 0.2, 1.0)
+    for wrong in ("[0.2, 0.1, 0.5]", "[0.0, 0.1, 0.5]", "[0.1, 0.2]", '"good"'):
+        write(tmp_path, f"[science]\nquality = {wrong}\n")
+        with pytest.raises(SettingsError, match="quality"):
+            load_settings(tmp_path)
