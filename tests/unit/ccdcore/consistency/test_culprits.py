@@ -81,6 +81,22 @@ def test_where_all_differ_nobody_is_named(amounts, size):
     assert named(table(off=in_frames(GRADIENT, size * amounts))) == []
 
 
+def test_a_patch_of_nine_sigma_is_named_and_one_of_three_is_not():
+    """Of the mean of its box, 16 blocks, against that of eight others."""
+    sigma = NOISE / SIDE / 4 * np.sqrt(1 + 1 / 8)
+    for off, expected in ((9 * sigma, [4]), (3 * sigma, [])):
+        where = patch(4) / NOISE * off
+        found = [named(table(seed=seed, off=in_frames(where, np.arange(9) == 4))) for seed in range(10)]
+        assert found == [expected] * 10
+
+
+def test_a_frame_nine_times_as_far_off_as_others_is_named_and_one_of_four_times_is_not():
+    others = np.array([1, -1, 1, -1, 0, -1, 1, -1, 1])
+    for times, expected in ((9, [4]), (4, [])):
+        amounts = 2 * NOISE * (others + times * (np.arange(9) == 4))
+        assert named(table(off=in_frames(GRADIENT, amounts))) == expected
+
+
 def test_a_dim_frame_is_not_blamed_for_its_noise_nor_a_bright_one_for_what_dim_ones_hide():
     noises = [5.0, 5.0, 5.0, 5.0, 1.0, 1.0]
     off = in_frames(GRADIENT, 0.003 * np.array([-1, 0.5, 1, -0.5, 1, -1]))
