@@ -104,7 +104,7 @@ def _calibrated(pixels: Image, masters: Masters, readout: Readout, factor: float
             ccd = ccdproc.subtract_bias(ccd, _as_ccd(masters.bias), **_QUIET)
         if masters.dark is not None:
             seconds = {"dark_exposure": 1 * u.s, "data_exposure": factor * u.s}
-            ccd = ccdproc.subtract_dark(ccd, _as_ccd(masters.dark), scale=True, **seconds, **_QUIET)
+            ccd = ccdproc.subtract_dark(ccd, _as_ccd(masters.dark), scale=factor != 1, **seconds, **_QUIET)
         if masters.flat is not None:
             flat = _as_ccd(masters.flat, u.dimensionless_unscaled)
             ccd = ccdproc.flat_correct(ccd, flat, norm_value=1, **_QUIET)
