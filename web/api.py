@@ -63,7 +63,6 @@ class Health:
 
 
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "Nothing on record has this id"}}
-_NOT_ASKED = {"model": Problem, "description": "Neither a frame nor a camera was named"}
 _AS_TABLE: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {} for kind in _TYPES.values() if kind != "application/json"}}
 }
@@ -186,7 +185,7 @@ def provenance(session: Reading, identifier: Annotated[str, Field(max_length=80)
         raise HTTPException(404, str(error)) from error
 
 
-@router.get("/best", tags=["record"], response_model=dict[str, Any], responses={400: _NOT_ASKED, **_MISSING})
+@router.get("/best", tags=["record"], response_model=dict[str, Any], responses=_MISSING)
 def masters_for_frame(session: Reading, record: OfRecord, asked: Annotated[Asked, Query()]) -> Response:
     """Which masters suit a frame on record, or frames of some settings: choices, candidates with every rule, lacks."""
     return JSONResponse(answer_row(answer_to(session, record, asked), record.home))

@@ -53,7 +53,7 @@ class Asked(BaseModel):
 def answer_to(session: Session, record: Record, asked: Asked) -> Answer:
     """Return which masters suit a frame; raise what tells that it is not on record, or that none was named."""
     if asked.frame is None and asked.instrument is None:
-        raise HTTPException(400, "name a frame (frame=7) or the settings of one (instrument=…&exposure=…&filter=…)")
+        raise HTTPException(404, "name a frame (frame=7) or the settings of one (instrument=…&exposure=…&filter=…)")
     subject = asked.subject() if asked.frame is None else _on_record(session, asked.frame, asked.at)
     (answer,) = best(session, [subject], recipes=record.recipes, kinds=asked.kinds, limits=record.quality)
     return answer

@@ -58,7 +58,8 @@ def test_programs_without_a_file_ask_by_settings(site: str, truth: Nights) -> No
 def test_what_is_not_there_or_not_asked_is_told(site: str) -> None:
     assert ask(site, frame=999_999).status_code == 404
     assert ask(site, frame="master:1").status_code == 404
-    assert ask(site).status_code == 400
+    assert ask(site).status_code == 404
+    assert "name a frame" in ask(site).json()["detail"]
     assert ask(site, instrument="beta", exposure=-1).status_code == 422
 
 
