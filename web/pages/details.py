@@ -163,7 +163,8 @@ def one_instrument(request: Request, session: Reading, record: OfRecord, name: W
     latest = list_runs(session, instrument=name, page=Page(LATEST))
     if not latest:
         raise HTTPException(404, f"no instrument {name} is on record")
-    in_force = [one for one in list_masters(session, instrument=name) if one.is_good and _is_in_force(one)]
+    known = [one for one in list_masters(session, instrument=name) if one.is_good]
+    in_force = [one for one in known if _is_in_force(one)]
     return page(
         request,
         "instrument.html",
@@ -174,7 +175,7 @@ def one_instrument(request: Request, session: Reading, record: OfRecord, name: W
         links=shown_in("links"),
         masters=in_force,
         in_use=in_use(session, name, at=datetime.now(UTC), recipes=record.recipes),
-        valid_to={one.master_id: one.valid_to for one in in_force},
+        valid_to={one.master_id: one.valid_to for one in known},
         now=datetime.now(UTC),
         runs=latest,
     )
