@@ -133,6 +133,18 @@ def runs_cut_short(session: Session, *, before: datetime) -> list[RunRow]:
     return _runs(session, Run.outcome.is_not(None), Run.outcome != Outcome.DONE, Run.ended_at <= before)
 
 
+def cancelled_runs(session: Session) -> list[RunRow]:
+    """Return the runs that somebody ended, and that no other of their set came after, newest first."""
+    newest = select(func.max(Run.id)).group_by(Run.calibration_set_id)
+    return _runs(session, Run.id.in_(newest), Run.outcome == Outcome.CANCELLED)
+
+
+def made_by_flow_runs(session: Session, flow_run_ids: Collection[str]) -> set[str]:
+    """Return those of these flow runs of Prefect that a run on record was claimed by."""
+    found = session.scalars(select(Run.flow_run_id).where(Run.flow_run_id.in_(flow_run_ids)))
+    return {one for one in found if one is not None}
+
+
 def often_cut_short(session: Session, *, attempts: int) -> list[RunRow]:
     """Return the runs that were cut short, as so many before them, and that no other run of their set came after."""
     newest = select(func.max(Run.id)).group_by(Run.calibration_set_id)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from ccdcore.text import number_of, one_line
 from db.files import ledger
 from db.judgements.attention import record_seen, seen_keys
-from db.runs.runs import failed_runs
+from db.runs.runs import RunRow, cancelled_runs, failed_runs
 from db.schema.rows import Row
 from db.trends.notices import standing_notices
 from db.troubled import fruitless_cameras, masters_in_trouble
@@ -30,6 +30,7 @@ from flows.home.home import Home
 from flows.home.processes import now
 from flows.home.service_address import running_service, words_of_other_web
 from flows.judgements.editors import words_of_no_editors
+from flows.prefect_server.doings import doings
 from flows.registration.dates import odd_dates
 from flows.registration.disagreements import FEWEST_REPEATED, current_disagreements, in_words
 from flows.runs.plan import pause_after
@@ -39,6 +40,8 @@ _NOUNS = {
     "stopped": ("stopped home", "with files waiting"),
     "pages": ("setting", "of the pages that does not hold"),
     "failed run": ("failed run", ""),
+    "cancelled run": ("cancelled run", ""),
+    "Prefect": ("matter", "in Prefect"),
     "no results": ("camera", "with frames and no results"),
     "master": ("master", "that may not be used"),
     "trend": ("trend", "that changed"),
@@ -87,7 +90,7 @@ def attention(home: Home, at: datetime) -> tuple[Concern, ...]:
         with home.read_session() as session:
             seen = seen_keys(session)
             found = [one for look in _LOOKS for one in look(home, session, seen, at)]
-        found += _of_disagreements(home)
+        found += [*_of_disagreements(home), *_of_prefect(home, at)]
     except SQLAlchemyError:
         return ()
     order = list(_NOUNS)
@@ -117,10 +120,14 @@ Look = Callable[[Home, Session, Collection[str], datetime], Iterator[Concern]]
 
 def _of_runs(_home: Home, session: Session, _seen: Collection[str], _at: datetime) -> Iterator[Concern]:
     for run in failed_runs(session):
-        of = f"{run.instrument} {run.night} {run.configuration}"
-        is_tried_again = pause_after(run) is not None
-        words = f"run:{run.id}, {of}: {run.message}"
-        yield Concern("failed run", f"run:{run.id}", words, may_pass=is_tried_again)
+        yield _of_run("failed run", run, may_pass=pause_after(run) is not None)
+    for run in cancelled_runs(session):
+        yield _of_run("cancelled run", run)
+
+
+def _of_run(kind: str, run: RunRow, *, may_pass: bool = False) -> Concern:
+    of = f"{run.instrument} {run.night} {run.configuration}"
+    return Concern(kind, f"run:{run.id}", f"run:{run.id}, {of}: {run.message}", may_pass=may_pass)
 
 
 def _of_masters(_home: Home, session: Session, seen: Collection[str], _at: datetime) -> Iterator[Concern]:
@@ -201,3 +208,8 @@ def _of_disagreements(home: Home) -> Iterator[Concern]:
         kind = "several exposures" if is_repeated else "disagreement"
         which = "-".join(str(saying.file_id) for saying in one.sayings)
         yield Concern(kind, f"frame:{one.frame_id} files {which}", f"frame:{one.frame_id}: {in_words(one)}")
+
+
+def _of_prefect(home: Home, at: datetime) -> Iterator[Concern]:
+    for one in doings(home, at):
+        yield Concern("Prefect", one.key, one.words, may_pass=one.may_pass)

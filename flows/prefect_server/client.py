@@ -185,9 +185,19 @@ class PrefectApi:
     def under_way(self, home: Path) -> list[str]:
         """Return the ids of the runs on a home that the server believes to be under way."""
         states = {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}
-        wanted = {"flow_runs": {"state": states}, "deployments": {"name": {"any_": [DEPLOYMENT]}}}
-        runs = self._call("POST", "/flow_runs/filter", wanted)
-        return [str(run["id"]) for run in runs if is_of_home(home, run["parameters"].get("home"))]
+        return [str(run["id"]) for run in self.flow_runs(home, state=states)]
+
+    def flow_runs(self, home: Path, **wanted: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the runs on a home that pass a filter of Prefect, as it describes them: of many the newest 200."""
+        of = {"deployments": {"name": {"any_": [DEPLOYMENT]}}, "sort": "EXPECTED_START_TIME_DESC"}
+        runs = self._call("POST", "/flow_runs/filter", {"flow_runs": wanted, **of})
+        return [run for run in runs if is_of_home(home, run["parameters"].get("home"))]
+
+    def flows(self, *, is_paused: bool | None = None) -> set[str]:
+        """Return the names of our flows that the server knows, or of those whose deployment is paused, or is not."""
+        paused = {} if is_paused is None else {"paused": {"eq_": is_paused}}
+        wanted = {"deployments": {"name": {"any_": [DEPLOYMENT]}, **paused}}
+        return {str(flow["name"]) for flow in self._call("POST", "/flows/filter", wanted)}
 
     def hasten(self, at: datetime) -> None:
         """Let what waits for a later time begin now: it was asked for by a clock that was ahead."""
@@ -199,7 +209,8 @@ class PrefectApi:
         }
         state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at.isoformat()}}
         for run in self._call("POST", "/flow_runs/filter", wanted):
-            self._call("POST", f"/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
+            if not run.get("auto_scheduled"):  # what runs by the clock waits for its time
+                self._call("POST", f"/flow_runs/{run['id']}/set_state", {"state": state, "force": True})
 
     def deployment_id(self, flow: str) -> str | None:
         """Return the id of the deployment of one of our flows; None where the server knows none."""

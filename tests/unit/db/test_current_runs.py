@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 from ccdcore.headers.instrument import FrameType
 from db.files import ledger
 from db.frames.listing import frame_shapes
-from db.runs.lifecycle import fail_run, finish_run
-from db.runs.runs import failed_runs, made_with, open_runs
-from db.schema.models import Frame, Instrument
+from db.runs.lifecycle import abandon_run, fail_run, finish_run
+from db.runs.runs import cancelled_runs, failed_runs, made_by_flow_runs, made_with, open_runs
+from db.schema.models import Frame, Instrument, Run
 from tests.support.on_record import HOST, NIGHT, NOON, add_frame, begin_run, set_of, sighting
 
 SECOND = timedelta(seconds=1)
@@ -24,6 +24,25 @@ def test_a_failed_run_stands_until_another_one_of_its_set_begins(session: Sessio
     second = begin_run(session, set_id, attempt=2)
     assert failed_runs(session) == []
     assert [run.id for run in open_runs(session)] == [second]
+
+
+def test_a_cancelled_run_stands_until_another_one_of_its_set_begins(session: Session) -> None:
+    set_id = set_of(session, add_frame(session, "a"))
+    first = begin_run(session, set_id)
+    assert cancelled_runs(session) == []
+    abandon_run(session, run_id=first, cancelled="cancelled: in Prefect", now=NOON)
+    assert [(run.id, run.message) for run in cancelled_runs(session)] == [(first, "cancelled: in Prefect")]
+    assert failed_runs(session) == []
+    begin_run(session, set_id, attempt=2)
+    assert cancelled_runs(session) == []
+
+
+def test_flow_runs_that_began_a_run_are_known(session: Session) -> None:
+    set_id = set_of(session, add_frame(session, "a"))
+    session.get_one(Run, begin_run(session, set_id)).flow_run_id = "f1"
+    session.flush()
+    assert made_by_flow_runs(session, ["f1", "f2"]) == {"f1"}
+    assert made_by_flow_runs(session, []) == set()
 
 
 def test_results_stand_with_the_recipes_and_entries_they_were_made_with(session: Session) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import text, update
 from ccdcore.headers.instrument import FrameType
 from db.files import ledger
 from db.judgements.write import mark
-from db.runs.lifecycle import fail_run, finish_run
+from db.runs.lifecycle import abandon_run, fail_run, finish_run
 from db.runs.masters import record_master
 from db.runs.measurements import record_measurements
 from db.schema.models import File, FileState, Frame, Notice, Outcome, Run
@@ -32,10 +32,12 @@ from flows.home import disk
 from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.judgements.editors import set_password
+from flows.prefect_server.client import FLOWS
 from flows.runs.lacks import put_lack
 from flows.runs.news import NEWS_FOR
 from flows.service.web_server import record_of
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, certification, gain, master, set_of, sighting
+from tests.support.prefect_says import Server, flow_run, prefect_says
 from tests.support.watcher_said import pretend_service, say_watcher
 from web.app import make_app
 
@@ -175,6 +177,14 @@ def run_is_cut_short(home: Home) -> None:
     say_watcher(home.path)
 
 
+def run_was_cancelled(home: Home) -> None:
+    with home.write_session() as session:
+        frame = add_frame(session, "c", host=home.settings.host, night=NIGHT + 9 * DAY)
+        run_id = begin_run(session, set_of(session, frame), now=NOON + HOUR)
+        abandon_run(session, run_id=run_id, cancelled=f"cancelled: in Prefect; ccdwatch retry run:{run_id}", now=NOON)
+    say_watcher(home.path)
+
+
 def disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**29, total=2**40))
 
@@ -226,6 +236,8 @@ STATES: dict[str, tuple[Callable[[Home], object], bool, tuple[str, ...]]] = {
         True,
         ("failed run",),
     ),
+    "a run was cancelled": (run_was_cancelled, True, ("cancelled run",)),
+    "a run was cancelled and was looked at": (all_of(run_was_cancelled, seen), True, ()),
     "a file is in quarantine": (file_is_quarantined, True, ("quarantine",)),
     "a file is in quarantine and was looked at": (all_of(file_is_quarantined, seen), True, ()),
     "a master is bad": (lambda home: night(home, 1, verdict="bad", remark="dome light"), True, ("master",)),
@@ -273,6 +285,34 @@ def test_all_who_tell_of_health_agree(home: Home, state: str) -> None:
     make, is_working, kinds = STATES[state]
     make(home)
     agree(open_home(home.path), is_working=is_working, kinds=kinds)
+
+
+@pytest.fixture
+def prefect(home: Home) -> Iterator[Server]:
+    with prefect_says() as server:
+        pretend_service(home.path, int(server.url.removesuffix("/api").rpartition(":")[2]))
+        server.is_well()
+        yield server
+
+
+OF_PREFECT: dict[str, tuple[Callable[[Server], object], tuple[str, ...]]] = {
+    "nobody did anything": (lambda _: None, ()),
+    "a flow is paused": (lambda prefect: prefect.knows(FLOWS, paused=["calibrate"]), ("Prefect",)),
+    "a flow is deleted": (lambda prefect: prefect.knows(["ingest"]), ("Prefect",)),
+    "a run never began": (lambda prefect: prefect.has_runs(flow_run("SCHEDULED", ago=HOUR)), ("Prefect",)),
+    "a run by hand was wrong": (lambda prefect: prefect.has_runs(flow_run("FAILED", "set 9", ago=HOUR)), ("Prefect",)),
+}
+
+
+@pytest.mark.parametrize("state", OF_PREFECT)
+def test_what_people_did_in_prefect_is_told_by_all_until_it_was_looked_at(
+    home: Home, prefect: Server, state: str
+) -> None:
+    make, kinds = OF_PREFECT[state]
+    make(prefect)
+    agree(home, is_working=True, kinds=kinds)
+    seen(home)
+    agree(home, is_working=True, kinds=())
 
 
 def test_a_full_disk_is_told_by_all(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,10 @@
 """The light client of Prefect's API, against a server of our own that says what is asked of it."""
 
 import base64
-import json
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,49 +16,13 @@ from flows.prefect_server.client import (
     PrefectUnavailableError,
     prefect_environment,
 )
-
-
-@dataclass
-class Server:
-    """What was asked, and what is answered: path → (status, body)."""
-
-    url: str = ""
-    asked: list[tuple[str, str, Any]] = field(default_factory=list)
-    authorised: list[str | None] = field(default_factory=list)
-    answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-
-    def answer(self, path: str, body: object, status: int = 200) -> None:
-        self.answers["/api" + path] = status, body if isinstance(body, bytes) else json.dumps(body).encode()
+from tests.support.prefect_says import Server, prefect_says
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    state = Server()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            state.authorised.append(self.headers.get("Authorization"))
-            state.asked.append((self.command, self.path, json.loads(body) if body else None))
-            status, answer = state.answers.get(self.path, (404, b"{}"))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        do_POST = do_GET  # noqa: N815 - the name that http.server calls
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    state.url = f"http://127.0.0.1:{http.server_port}/api"
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield state
-    http.shutdown()
-    thread.join()
-    http.server_close()
+    with prefect_says() as server:
+        yield server
 
 
 @pytest.fixture
@@ -177,6 +138,21 @@ def test_runs_under_way_are_those_of_the_home(api: PrefectApi, server: Server) -
     (_, _, wanted) = server.asked[-1]
     assert wanted["flow_runs"]["state"]["type"]["any_"] == ["PENDING", "RUNNING", "CANCELLING"]
     assert wanted["deployments"]["name"]["any_"] == ["ccdwatch"]
+
+
+def test_flows_are_those_with_our_deployment_or_the_paused_of_them(api: PrefectApi, server: Server) -> None:
+    server.answer("/flows/filter", [{"name": "ingest"}, {"name": "report"}])
+    assert api.flows() == {"ingest", "report"}
+    assert server.asked[-1][2] == {"deployments": {"name": {"any_": ["ccdwatch"]}}}
+    api.flows(is_paused=True)
+    assert server.asked[-1][2] == {"deployments": {"name": {"any_": ["ccdwatch"]}, "paused": {"eq_": True}}}
+
+
+def test_only_what_was_asked_for_is_hastened(api: PrefectApi, server: Server) -> None:
+    server.answer("/flow_runs/filter", [{"id": "r1", "auto_scheduled": False}, {"id": "r2", "auto_scheduled": True}])
+    server.answer("/flow_runs/r1/set_state", {"status": "ACCEPT"}, 201)
+    api.hasten(datetime(2022, 9, 19, tzinfo=UTC))
+    assert [path for _, path, _ in server.asked if path.endswith("set_state")] == ["/api/flow_runs/r1/set_state"]
 
 
 def test_a_server_is_ready_when_it_says_so(api: PrefectApi, server: Server) -> None:
