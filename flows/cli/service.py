@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -75,7 +76,14 @@ def serve(home: Path) -> None:
     Example:
       ccdwatch serve
     """
-    service.run_serve(home, say=say)
+    service.run_serve(home, load=_flows, say=say)
+
+
+def _flows() -> Callable[[Path, str], None]:
+    """Import Prefect and what runs our flows: later than the environment that Prefect reads then."""
+    from flows.upkeep.serve import serve as run_flows
+
+    return run_flows
 
 
 @click.group(invoke_without_command=True)

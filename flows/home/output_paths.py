@@ -77,6 +77,11 @@ def reference_path(name: MasterName, *, instrument: str) -> Path:
     return Path("reference") / _unique_slug(instrument) / f"{'_'.join(['master', *name.words])}.fits"
 
 
+def report_path(instrument: str, month: date) -> Path:
+    """Path below the home of the report of an instrument on a month."""
+    return Path("reports") / f"{_unique_slug(instrument)}_{month:%Y-%m}.html"
+
+
 def picture_path(*, run_id: int, name: str) -> Path:
     """Path below the home of one picture of a run; its name is that of no other: filters are called V-2 and V#2."""
     plain = slug(name)

@@ -19,7 +19,7 @@ from contextlib import suppress
 from multiprocessing.context import ForkServerProcess, SpawnContext
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 from prefect import Flow
@@ -27,6 +27,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.runner import Runner
 
 from flows.orchestration.calibrate import calibrate
+from flows.orchestration.deployments import register
 from flows.orchestration.ingest import ingest
 from flows.orchestration.slots import SLOTS
 from flows.prefect_server.client import DEPLOYMENT, PrefectApi, PrefectUnavailableError
@@ -54,10 +55,13 @@ PRELOADED = (
 LOOK_SECONDS = 10.0
 """How often it is looked whether the server still knows our flows."""
 
+Upkeep: TypeAlias = Mapping[Flow[..., Any], str | None]
+"""Flows that nobody waits for, and when they run by themselves, if they do, as a line of cron."""
+
 logger = logging.getLogger(__name__)
 
 
-def serve(home: Path, api_url: str) -> None:
+def serve(home: Path, api_url: str, *, upkeep: Upkeep) -> None:
     """Register our flows with the server and run what it schedules, until SIGTERM or SIGINT.
 
     Parameters
@@ -66,12 +70,14 @@ def serve(home: Path, api_url: str) -> None:
         The home that the flow runs work on.
     api_url : str
         Address of the Prefect API; waited for where it does not answer yet.
+    upkeep : mapping of Flow to str or None
+        Flows beside those that the service cannot work without.
     """
     _warm_up()
     with PrefectApi(api_url, password=password_of(home, api_url), patience_seconds=math.inf) as api:
         _mark_orphans(home, api)
     SpawnContext.Process = _FlowProcess  # type: ignore[assignment]  # Prefect offers no choice of process
-    asyncio.run(_serve(home, api_url))
+    asyncio.run(_serve(home, api_url, upkeep))
 
 
 def _mark_orphans(home: Path, api: PrefectApi) -> None:
@@ -80,12 +86,13 @@ def _mark_orphans(home: Path, api: PrefectApi) -> None:
         api.mark_crashed(flow_run_id, "the process that worked on it is gone")
 
 
-async def _serve(home: Path, api_url: str) -> None:
+async def _serve(home: Path, api_url: str, upkeep: Upkeep) -> None:
     # New frames never wait for a calibration, nor one that measures for those that draw.
-    runners = {flow: _runner(limit=limit) for flow, limit in ((ingest, 1), (calibrate, 4 * SLOTS))}
-    ids = {flow: await _register(runner, flow) for flow, runner in runners.items()}
+    runners: dict[Flow[..., Any], Runner] = {ingest: _runner(limit=1), calibrate: _runner(limit=4 * SLOTS)}
+    runners |= {flow: _runner(limit=1, query_seconds=5.0) for flow in upkeep}
+    ids = {flow: await register(runner, flow, cron=upkeep.get(flow)) for flow, runner in runners.items()}
     with PrefectApi(api_url, password=password_of(home, api_url)) as api:
-        await _serve_until_told(runners, _keep_registered(runners, ids, api))
+        await _serve_until_told(runners, _keep_registered(runners, ids, upkeep, api))
 
 
 async def _serve_until_told(runners: Mapping[Flow[..., Any], Runner], keeping: Awaitable[None]) -> None:
@@ -99,16 +106,12 @@ async def _serve_until_told(runners: Mapping[Flow[..., Any], Runner], keeping: A
         return
 
 
-def _runner(*, limit: int) -> Runner:
-    return Runner(name=DEPLOYMENT, limit=limit, pause_on_shutdown=False, query_seconds=0.5)
-
-
-async def _register(runner: Runner, flow: Flow[..., Any]) -> str:
-    return str(await runner.aadd_flow(flow, name=DEPLOYMENT))
+def _runner(*, limit: int, query_seconds: float = 0.5) -> Runner:
+    return Runner(name=DEPLOYMENT, limit=limit, pause_on_shutdown=False, query_seconds=query_seconds)
 
 
 async def _keep_registered(
-    runners: Mapping[Flow[..., Any], Runner], ids: Mapping[Flow[..., Any], str], api: PrefectApi
+    runners: Mapping[Flow[..., Any], Runner], ids: Mapping[Flow[..., Any], str], upkeep: Upkeep, api: PrefectApi
 ) -> None:
     """Register our flows anew where the server has lost them: deleted by somebody, or with its whole database."""
     known = dict(ids)
@@ -117,7 +120,7 @@ async def _keep_registered(
         for flow, runner in runners.items():
             with suppress(PrefectUnavailableError, PrefectHTTPStatusError, httpx.HTTPError):
                 if await asyncio.to_thread(api.deployment_id, flow.name) != known[flow]:
-                    known[flow] = await _register(runner, flow)
+                    known[flow] = await register(runner, flow, cron=upkeep.get(flow))
                     logger.warning("Prefect did not know the flow %s any more: it is registered anew", flow.name)
 
 

@@ -103,8 +103,18 @@ def run_watch(path: Path, directories: tuple[Path, ...], *, say: Say) -> None:
         home.engine.dispose()
 
 
-def run_serve(path: Path, *, say: Say) -> None:
-    """Run the flows that Prefect schedules until SIGTERM or SIGINT."""
+def run_serve(path: Path, *, load: Callable[[], Callable[[Path, str], None]], say: Say) -> None:
+    """Run the flows that Prefect schedules until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    path : Path
+        The home.
+    load : callable
+        Imports Prefect, and returns what runs its flows, of a home and by the address of its API.
+    say : callable
+        Takes lines for the person who looks on.
+    """
     home = open_home(path)
     for line in sweep(home):
         say(line)
@@ -115,9 +125,7 @@ def run_serve(path: Path, *, say: Say) -> None:
     # Nobody reads the exceptions that Prefect keeps as files; in the home they would be written where its disk was.
     with TemporaryDirectory(prefix="ccdwatch-results-") as results:
         os.environ["PREFECT_RESULTS_LOCAL_STORAGE_PATH"] = results
-        from flows.orchestration.runner import serve
-
-        serve(home.path, api_url)
+        load()(home.path, api_url)
 
 
 def run_web(path: Path, *, host: str | None, port: int | None, say: Say) -> None:

@@ -318,6 +318,7 @@ def test_retry_in_the_prefect_ui_makes_a_failed_run_again_once_the_cause_is_gone
 
 def test_runs_by_hand_with_wrong_parameters_say_so(service: Service) -> None:
     deployment = service.prefect("GET", "/deployments/name/calibrate/ccdwatch")
+    assert all(one.get("description") for one in deployment["parameter_openapi_schema"]["properties"].values())
     ask = f"/deployments/{deployment['id']}/create_flow_run"
     refused = service.ask("POST", ask, {"parameters": {"set_id": "abc"}})
     assert refused.is_client_error

@@ -5,6 +5,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from socket import gethostname
 from typing import Any
@@ -31,6 +32,9 @@ from flows.orchestration.calibrate import calibrate
 from flows.orchestration.ingest import ingest
 from flows.runs.pictures import picture_folder
 from flows.runs.plan import Plan, plans_of
+from flows.upkeep.audit import audit
+from flows.upkeep.backfill import backfill
+from flows.upkeep.report import report
 from flows.watching.directory_tree import Tree
 from tests.support.simulate import SeriesTruth, simple_night
 
@@ -258,6 +262,37 @@ def test_a_product_that_fails_costs_no_other_and_shows_in_prefect(
     artifact = Artifact.get("report-testcam-bin1x1")
     assert "## Not made" in str(artifact.data)  # type: ignore[union-attr]
     assert (picture_folder(home, made["id"]) / "Trend-of-the-gain.png").exists()
+
+
+def test_upkeep_does_what_the_commands_do(night: SeriesTruth, flowed: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CCDWATCH_HOME", str(flowed.path))
+    state = backfill(return_state=True)
+    assert (state.is_completed(), state.message) == (True, "nothing is stale")
+    state = audit(return_state=True)
+    assert state.is_completed()
+    assert "disk and record agree" in str(state.message)
+    state = report(month=night_of(flowed), return_state=True)
+    assert (state.is_completed(), state.message) == (True, "1 page written of 2022-09")
+    assert (flowed.path / "reports" / "testcam_2022-09.html").read_text().startswith("<!doctype html>")
+
+    frame = night.paths[0]
+    status, content = frame.stat(), frame.read_bytes()
+    try:
+        frame.write_bytes(content[:-1] + b"x")
+        state = audit(return_state=True)
+    finally:
+        frame.write_bytes(content)
+        os.utime(frame, ns=(status.st_atime_ns, status.st_mtime_ns))  # for the tests after this one
+    assert state.is_failed()
+    assert "1 not as the record says" in str(state.message)
+    table = Artifact.get("audit")
+    assert frame.stem in str(table.data).replace("\\", "")  # type: ignore[union-attr]
+
+
+def night_of(home: Home) -> date:
+    """Return the night of the only set."""
+    (made,) = plans_of(home, range(100), now(), again_after=frozenset(Outcome))
+    return made.night
 
 
 def test_a_run_killed_while_its_pictures_were_drawn_gets_them(night: SeriesTruth, flowed: Home) -> None:
