@@ -42,7 +42,7 @@ def report(instrument: str | None = None, month: date | None = None, home: str |
         opened, day = own_home(home), month or now().date() - timedelta(days=1)
         first = day.replace(day=1)
         with opened.read_session() as session:
-            nights = {(run.instrument, run.night) for run in latest_runs(session, since=first).values()}
+            nights = {(run.instrument, run.night) for run in latest_runs(session).values()}
         names = {name for name, night in nights if (night.year, night.month) == (day.year, day.month)}
         names = {instrument} if instrument is not None else names
         for name in sorted(names):
