@@ -192,9 +192,9 @@ def are_bytes_swapped(pixels: npt.NDArray[Any]) -> bool:
     below = bits[bits < bits.max()]
     if below.size == 0 or (bits.itemsize == 2 and np.mean(below % 256 == 0) > 1 / 2):  # 8 bits, multiplied, or as good
         return False
-    # As it would be without BZERO, and with it.
-    others = bits.byteswap(), (bits ^ sign).byteswap() ^ sign
-    return _scatter(bits) > _SCATTERS * min(map(_scatter, others)) > 0
+    # As it would be without BZERO, and with it; numbers below zero count as such.
+    others = native.byteswap(), ((bits ^ sign).byteswap() ^ sign).view(native.dtype)
+    return _scatter(native) > _SCATTERS * min(map(_scatter, others)) > 0
 
 
 def _absurd(numbers: npt.NDArray[Any]) -> float:

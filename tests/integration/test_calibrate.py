@@ -187,6 +187,9 @@ def test_nothing_that_is_not_ours_is_written_over(site: Site, tmp_path: Path) ->
     (row,) = site.rows(raw, "-o", tmp_path, "--again", status=1)
     assert "was changed since ccdwatch wrote it" in row["reason"]
     assert digest(there) == edited
+    there.unlink()
+    (row,) = site.rows(raw, "-o", tmp_path, "--again")
+    assert (row["state"], there.exists()) == ("calibrated", True)
 
 
 def test_a_raw_frame_is_never_written_over(site: Site, tmp_path: Path) -> None:

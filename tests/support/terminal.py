@@ -26,12 +26,13 @@ class Terminal:
 
     def type(self, line: str) -> list[str]:
         """Type a command; return what is seen of it when it is done: the last lines, each as wide as the terminal."""
-        self.tmux("send-keys", f"clear; {line}; echo the-end", "Enter")
+        mark = f"the-end-{time.monotonic_ns()}"  # that of the command before is still there
+        self.tmux("send-keys", f"clear; {line}; echo {mark}", "Enter")
         end = time.monotonic() + LONG
         while time.monotonic() < end:
             lines = [one.rstrip() for one in self.tmux("capture-pane", "-p").splitlines()]
-            if "the-end" in lines:
-                return lines[: lines.index("the-end")]
+            if mark in lines:
+                return lines[: lines.index(mark)]
             time.sleep(0.1)
         raise AssertionError(lines)
 

@@ -116,7 +116,7 @@ def test_a_night_is_summed_up_once_with_a_picture(tmp_path: Path, receivers: lis
     for days_ago in (4, 3, 2):
         run_id = put(home, f"n{days_ago}", ago=days_ago * DAY, kinds=(FrameType.BIAS, FrameType.FLAT))
         done(home, run_id, ago=days_ago * DAY)
-    run_id = put(home, "tonight", ago=2 * HOUR)
+    run_id = put(home, "tonight", ago=3 * HOUR)  # of the night of what fails, at any time of day
     done(home, run_id)
     fail(home)
     say_watcher(home.path)
