@@ -29,8 +29,14 @@ def why_not(info: ExposureInfo) -> str | None:
         return f"is a {info.frame_type} ({info.frame_type_reason}), not a science frame"
     if info.n_averaged > 1:
         return f"is an average of {info.n_averaged} exposures, whose noise is not that of one"
-    said = _NOT_RAW.search(info.frame_type_reason)
-    return said and f"is not raw: {said[0].strip()}"
+    said = not_raw(info.frame_type_reason)
+    return said and f"is not raw: {said}"
+
+
+def not_raw(frame_type_reason: str) -> str | None:
+    """Return which part of the evidence for a frame's type says that a program has worked on it; None of a raw one."""
+    said = _NOT_RAW.search(frame_type_reason)
+    return said and said[0].strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,8 +149,8 @@ def frames_since(session: Session, *, since: datetime) -> list[tuple[str, str, i
     return [(instrument, kind, n) for instrument, kind, n in session.execute(query)]
 
 
-def science_frames(session: Session, *, night: date | None = None, since: datetime | None = None) -> list[int]:
-    """Return the ids of the frames that are no calibration frames, nor averages, oldest first.
+def science_frames(session: Session, *, night: date | None = None, since: datetime | None = None) -> dict[int, str]:
+    """Return the ids of the frames that are no calibration frames, nor averages, oldest first, and why each is none.
 
     Only those of a night, or those that were registered from a time on, where it is given.
     """
@@ -159,4 +159,5 @@ def science_frames(session: Session, *, night: date | None = None, since: dateti
         where.append(Frame.night == night)
     if since is not None:
         where.append(Frame.registered_at >= since)
-    return list(session.scalars(select(Frame.id).where(*where).order_by(Frame.date_obs, Frame.id)))
+    query = select(Frame.id, Frame.frame_type_reason).where(*where).order_by(Frame.date_obs, Frame.id)
+    return dict(session.execute(query).all())

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from math import ceil, sqrt
 from typing import Any
 
+from ccdcore.application.ingredients import not_raw
 from ccdcore.association.choice import Answer
 from ccdcore.association.facts import Kind, Subject
 from ccdcore.recipe import Recipes
@@ -95,7 +96,8 @@ def find_gaps(
         none at all; the ``reason``; ``n_to_take``, and ``of``, ``frames`` and ``take``, the same in words.
     """
     with home.read_session() as session:
-        ids = science_frames(session, night=night, since=since)
+        others = science_frames(session, night=night, since=since)
+    ids = [key for key, reason in others.items() if not_raw(reason) is None]
     found: dict[tuple[object, ...], list[Gap]] = defaultdict(list)
     cameras: set[str] = set()
     for start in range(0, len(ids), _AT_ONCE):

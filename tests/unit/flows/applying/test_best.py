@@ -184,6 +184,7 @@ def test_planted_gaps_are_found_and_no_others(home: Home) -> None:
     no_flat = [science(home, f"no flat {n}", 3, filter="R") for n in range(2)]
     no_dark = [science(home, f"no dark {n}", 4, exposure_time_s=60.0) for n in range(2)]
     binned = [science(home, "binned", 4, configuration="bin2x2")]
+    science(home, "reduced", 4, configuration="bin3x3", frame_type_reason="FLATCOR = T: a product, not a raw frame")
     rows = find_gaps(home)
     told = {(one["kind"], one["configuration"], one["filter"], one["exposure_s"]): one["frame_ids"] for one in rows}
     assert told == {
