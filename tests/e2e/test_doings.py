@@ -82,19 +82,20 @@ def is_over(service: Service, words: str) -> None:
 @pytest.mark.usefixtures("done")
 def test_a_paused_flow_is_told_and_holds_up_nothing(service: Service) -> None:
     paused = deployment(service, "calibrate")
-    assert service.ask("POST", f"{paused}/pause_deployment").is_success
+    assert wait_for(lambda: service.ask("POST", f"{paused}/pause_deployment").is_success, seconds=LONG)
     is_told(service, "the flow calibrate is paused in Prefect, the service asks for it all the same")
     land(service, "paused", seed=20)
     service.wait_until_done("paused", N_FRAMES)
     assert service.prefect("GET", paused)["paused"]
-    assert service.ask("POST", f"{paused}/resume_deployment").is_success
+    # Its database may be busy for a moment.
+    assert wait_for(lambda: service.ask("POST", f"{paused}/resume_deployment").is_success, seconds=LONG)
     is_over(service, "paused in Prefect")
 
 
 def test_a_run_by_hand_with_a_wrong_parameter_is_told_until_it_is_deleted(service: Service, done: RunOnRecord) -> None:
     flow_run = ask_by_hand(service, 9999)
     is_told(service, f"the run {flow_run['name']} failed in Prefect: set_id is 9999: no frames of such a set")
-    assert service.ask("DELETE", f"/flow_runs/{flow_run['id']}").is_success
+    assert wait_for(lambda: service.ask("DELETE", f"/flow_runs/{flow_run['id']}").is_success, seconds=LONG)
     is_over(service, flow_run["name"])
     right = ask_by_hand(service, done.calibration_set_id)
 
@@ -120,7 +121,8 @@ def test_a_run_that_does_not_begin_and_a_deleted_flow_are_told_and_are_mended_wh
     is_over(service, flow_run["name"])
     serve.suspend()
     try:
-        assert service.ask("DELETE", deployment(service, "calibrate")).is_success
+        path = deployment(service, "calibrate")
+        assert wait_for(lambda: service.ask("DELETE", path).is_success, seconds=LONG)
         is_told(service, "Prefect does not know the flow calibrate")
     finally:
         serve.resume()
