@@ -22,7 +22,7 @@ from tests.support.pace import LONG
 from tests.support.receivers import Receiver
 from tests.support.service import Service, wait_for
 from tests.support.simulate import Camera, simple_night
-from tests.support.site import CHROMIUM, Visit, answers, running_browser, running_site
+from tests.support.site import CHROMIUM, Visit, answers, follow, running_browser, running_site
 from tests.support.terminal import CCDWATCH, COLUMNS, Terminal, running_terminal
 
 SETTLE_SECONDS = 40.0
@@ -167,10 +167,10 @@ def test_what_a_night_crew_sees_of_an_evening(
     with service.on_record.read_session() as session:
         frame = list_frames(session, instrument=CAMERA, frame_type="flat")[-1]
     page = visit.to(f"{address}/frames/{frame.id}")
-    page.get_by_role("link", name="mark it").click()
+    follow(page.get_by_role("link", name="mark it"))
     for name, value in (("why", "dome light"), ("name", "anna"), ("password", PASSWORD)):
         page.locator(f"[name={name}]").fill(value)
-    page.get_by_role("button", name="Mark it").click()
+    follow(page.get_by_role("button", name="Mark it"))
     page.wait_for_url(f"{address}/frames/{frame.id}")
     made_anew = wait_for(lambda: master_flat(service).master_id != before.master_id, seconds=LONG)
     assert made_anew, service.said()

@@ -10,7 +10,7 @@ from threading import Event, Thread
 from urllib.parse import urlsplit
 
 import httpx
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from flows.home.home import open_home
 from flows.service.web_server import show
@@ -54,6 +54,12 @@ def running_browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=_QUIET.split())
         yield browser
         browser.close()
+
+
+def follow(link: Locator) -> None:
+    """Click what leads to another page, and wait until that is there: what is counted before is counted of neither."""
+    with link.page.expect_navigation():
+        link.click()
 
 
 @dataclass
