@@ -63,8 +63,8 @@ def doings(home: Home, at: datetime) -> list[Doing]:
 
 def _of_deployments(api: PrefectApi) -> Iterator[Doing]:
     for flow in sorted(set(FLOWS) - api.flows()):
-        todo = "where ccdwatch serve runs, it is registered anew within a minute"
-        yield Doing(f"lost:{flow}", f"Prefect does not know the flow {flow}: {todo}", may_pass=True)
+        remedy = "where ccdwatch serve runs, it is registered anew within a minute"
+        yield Doing(f"lost:{flow}", f"Prefect does not know the flow {flow}: {remedy}", may_pass=True)
     for flow in sorted(api.flows(is_paused=True)):
         goes_on = "the service asks for it all the same" if flow in FLOWS else "it does not run by the clock"
         yield Doing(f"paused:{flow}", f"the flow {flow} is paused in Prefect, {goes_on}: resume it there")
@@ -83,8 +83,8 @@ def _of_failures(home: Home, api: PrefectApi, at: datetime) -> Iterator[Doing]:
     for run in failed:
         if run["id"] not in known:
             why = run["state"]["message"] or "it does not say why"
-            todo = "when that is put right, ask for it again, or delete it there"
-            yield Doing(f"flow run {run['id']}", f"the run {run['name']} failed in Prefect: {why}: {todo}")
+            remedy = "when that is put right, ask for it again, or delete it there"
+            yield Doing(f"flow run {run['id']}", f"the run {run['name']} failed in Prefect: {why}: {remedy}")
 
 
 def _of_waiting(home: Home, api: PrefectApi, at: datetime) -> Iterator[Doing]:
@@ -93,8 +93,8 @@ def _of_waiting(home: Home, api: PrefectApi, at: datetime) -> Iterator[Doing]:
     runs = api.flow_runs(home.path, state=states, expected_start_time={"before_": at.isoformat()})
     late = sorted((run for run in runs if at - _since(run) > BEGINS_WITHIN), key=_since)
     for run in late:
-        if todo := _TODO.get(run["state_type"]):
-            yield _told(run, todo)
+        if remedy := _REMEDIES.get(run["state_type"]):
+            yield _told(run, remedy)
     if late:
         at_work = {run["flow_id"] for run in api.flow_runs(home.path, state={"type": {"any_": ["RUNNING"]}})}
         idle = [run for run in late if run["state_type"] == "SCHEDULED" and run["flow_id"] not in at_work]
@@ -103,15 +103,15 @@ def _of_waiting(home: Home, api: PrefectApi, at: datetime) -> Iterator[Doing]:
             yield _told(run, f"nothing begins it{more}: see whether ccdwatch serve runs, and the limits in Prefect")
 
 
-_TODO = {
+_REMEDIES = {
     "PAUSED": "resume it in Prefect",
     "PENDING": "it was begun and does not get on: delete it in Prefect, and what is due is asked for anew",
 }
 
 
-def _told(run: Mapping[str, Any], todo: str) -> Doing:
+def _told(run: Mapping[str, Any], remedy: str) -> Doing:
     state = f"{run['state_name']} since {_since(run):%H:%M:%S} UTC"
-    return Doing(f"flow run {run['id']} {run['state_type']}", f"the run {run['name']} is {state}: {todo}")
+    return Doing(f"flow run {run['id']} {run['state_type']}", f"the run {run['name']} is {state}: {remedy}")
 
 
 def _since(run: Mapping[str, Any]) -> datetime:
