@@ -45,9 +45,8 @@ def unread_masters(session: Session, *, instruments: Collection[str] | None = No
     known = set(session.scalars(select(MasterFigures.master_id)))
     alike: dict[object, list[MasterOnRecord]] = defaultdict(list)
     found = []
-    for one in list_masters(session):
-        if instruments is not None and one.instrument not in instruments:
-            continue
+    of_cameras = [None] if instruments is None else sorted(instruments)
+    for one in (master for name in of_cameras for master in list_masters(session, instrument=name)):
         before = alike[one.purpose]
         if one.master_id not in known:
             steps = [step for step in STEPS if step <= len(before)] if one.is_good and one.kind != "mask" else []

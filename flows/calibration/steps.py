@@ -194,6 +194,7 @@ def release(home: Home, run_id: int) -> list[int]:
     failed = failures(home, run_id)
     with home.read_session() as session:
         is_anything = run_measurements(session, run_id) or run_masters(session, run_id)
+        camera = get_run(session, run_id).instrument
     if failed and not is_anything:
         raise NothingMadeError("; ".join(f"{one.product}: {one.reason}" for one in failed))
     with home.write_session() as session:
@@ -201,7 +202,7 @@ def release(home: Home, run_id: int) -> list[int]:
     with producing(home, run_id, "references"):
         refresh_references(home)
     with producing(home, run_id, "figures of masters"):
-        complete_figures(home, run_id=run_id)
+        complete_figures(home, instruments={camera}, run_id=run_id)
     return [run_id]
 
 
