@@ -333,15 +333,15 @@ FAULTS = (
     Fault("interpolated, smoothed or enlarged", r"interpolat|smooth|resampl", fuzz_programs.resample),
     Fault("bytes in the wrong order", r"\bbytes\b", fuzz_programs.swap_bytes),
     Fault("8 bits, bent for a screen", r"8 bits|gamma|too few bits|not linear", fuzz_programs.bend_to_8_bits),
-    Fault("flats divided by a flat", r"fractions|divided|averages|pattern moved|BZERO", fuzz_programs.divide_flats),
+    Fault("flats divided by a flat", r"fractions|divided|averages", fuzz_programs.divide_flats),
     Fault(
         "flats shifted or turned",
-        r"pattern (that )?move|two groups|shifted|off the curve",
+        r"pattern (that )?move|shifted",
         fuzz_programs.shift,
     ),
     Fault(
         "a lamp that flickers from row to row",
-        r"flicker|row|pattern moved|two groups|besides light|off the curve|faster than|noise is less than",
+        r"flicker|pattern (that )?move|besides light",
         fuzz_programs.flicker,
     ),
 )
