@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore.consistency.residuals import difference, scale_to
+from ccdcore.numerics.robust import median_and_error
 from ccdcore.reduction.master import Master
 from ccdcore.reduction.reduce import CalibrationFrame, ReducedPixels
 
@@ -23,7 +24,6 @@ _FEWEST_HOT, _FEWEST = 20, 4
 _LEAST_CHANGE, _SIGNIFICANT = 0.05, 6.0
 """Of the dark signal from the first frame to the last: as of 0.5 K; and in σ of it."""
 
-_MEDIAN = 1.2533
 _STRIP = 256
 
 
@@ -88,5 +88,4 @@ def _factor(
     parts = parts[np.isfinite(parts)]
     if parts.size == 0:
         return 0.0, np.inf
-    low, middle, high = np.quantile(parts, [0.158655, 0.5, 0.841345])
-    return float(middle), max(_MEDIAN * float(high - low) / 2 / parts.size**0.5, 1e-6)
+    return median_and_error(parts)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore.errors import InsufficientDataError
+from ccdcore.frames.series_health import BIAS_DRIFT_ADU
 from ccdcore.numerics.robust import QUANTISATION_VARIANCE
 from ccdcore.reduction.master import MaskBit, Master
 
@@ -19,8 +20,6 @@ OFF = 0.5
 """Where a master is off the common rate by more than this many times the uncertainty of a pixel it does not scale, …"""
 MOST_OFF = 0.01
 """… if that is so in more than this part of the image."""
-LEVEL_ADU = 5.0
-"""A level of all of it may be off by so much: bias levels drift."""
 HOT_OFF, MOST_HOT_OFF, FEWEST_HOT = 5.0, 0.25, 20
 """Hot pixels off by more than so many σ; the part of them that may be (some blink); of fewer nobody can say."""
 NOT_SCALING = "does not scale with the exposure"
@@ -176,7 +175,7 @@ class _Fit:
             if blocks.size:
                 middle, level = float(np.median(blocks[number])), float(np.median(levels[number]))
                 is_off = np.abs(blocks[number] - middle) > OFF
-                if abs(middle) > OFF and abs(level) > LEVEL_ADU:
+                if abs(middle) > OFF and abs(level) > BIAS_DRIFT_ADU:
                     said.append(f"its level is {level:+.3g} ADU off")
                 if is_off.mean() > MOST_OFF:
                     worst = levels[number][np.argmax(np.abs(blocks[number] - middle))] - level

@@ -35,7 +35,7 @@ _NEGATIVE, _BELOW_ZERO_ADU = 1e-3, 300.0
 TOLERANCE_K = 5.0
 """Flats so far from the others in kelvin, or their biases, do not belong to them: level, pattern and gain follow."""
 
-_BIAS_DRIFT_ADU = 5.0
+BIAS_DRIFT_ADU = 5.0
 """Bias levels drift by this much from night to night."""
 
 _NOISE_RATIO = 1.5
@@ -164,9 +164,15 @@ def _wrapped(frames: Sequence[SeriesFrame]) -> Reasons:
     for frame in frames:
         worst = max(frame.statistics, key=lambda of: of.negative_fraction, default=None)
         if worst is not None and worst.negative_fraction > _NEGATIVE and worst.minimum < -_BELOW_ZERO_ADU:
+            # Numbers that wrap are whole.
+            guess = (
+                "unsigned numbers without BZERO? let the driver write BZERO = 32768"
+                if worst.step
+                else "fractions, from which a program took a bias or dark, or that it divided? give raw frames"
+            )
             reasons[frame.sha256] = (
                 f"{worst.negative_fraction:.1%} of its pixels are negative numbers, down to {worst.minimum:.0f} "
-                "ADU, the biases are not: unsigned numbers without BZERO? let the driver write BZERO = 32768"
+                f"ADU, the biases are not: {guess}"
             )
     return reasons
 
@@ -259,7 +265,7 @@ def _of_other_level(group: Sequence[SeriesFrame], frame_type: FrameType) -> Reas
     levels = _levels(group, overscan=_have_overscan(group))
     deviations = levels - np.median(levels, axis=0)
     scatter = 1.4826 * np.median(np.abs(deviations), axis=0)
-    limits = np.maximum(np.maximum(3 * np.median(_noises(group), axis=0), 8 * scatter), _BIAS_DRIFT_ADU)
+    limits = np.maximum(np.maximum(3 * np.median(_noises(group), axis=0), 8 * scatter), BIAS_DRIFT_ADU)
     below = "read-out not settled?" if frame_type is FrameType.BIAS else "shorter than its header says?"
     reasons = {}
     for frame, deviation in zip(group, np.where(np.abs(deviations) > limits, deviations, 0.0), strict=True):

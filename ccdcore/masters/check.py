@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ccdcore.consistency.pattern_check import pattern_remarks
 from ccdcore.consistency.residuals import difference, scale_to
+from ccdcore.frames.series_health import BIAS_DRIFT_ADU
 from ccdcore.masters.stack import common_variance, rounding_variance, some_rows
 from ccdcore.numerics.histogram import Histogram
 from ccdcore.reduction.master import Darks, MaskBit, Master
@@ -33,9 +34,6 @@ WIDTH_RANGE = 0.7, 1.4
 MUCH_ROUNDED = 3.0
 """Variance of the read noise over that of rounding, below which pixels may well repeat one value: there is no least
 scatter."""
-
-MOST_DRIFT_ADU = 5.0
-"""Bias levels drift by this much from biases to darks."""
 
 LARGEST_OFFSET = 0.5
 """How far a frame may lie from the master, in units of its noise in one pixel."""
@@ -113,7 +111,7 @@ def _less_than_none(master: Master) -> list[str]:
     """Say that a master dark is negative by more than a bias level drifts."""
     good = master.good & np.isfinite(master.value)
     level = float(np.median(master.value[good])) if master.kind == "dark" and good.any() else 0.0
-    if level >= -MOST_DRIFT_ADU:
+    if level >= -BIAS_DRIFT_ADU:
         return []
     return [
         f"its level is {level:.0f} ADU, less than none: the darks are of another offset than the biases, or a program "

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ccdcore.frames.colour_pattern import PLANES, by_plane, plane_levels
 from ccdcore.masters.bad_pixels import light_around
+from ccdcore.numerics.robust import median_and_error
 from ccdcore.reduction.master import MaskBit, Master
 from ccdcore.reduction.reduce import dark_for
 
@@ -31,8 +32,6 @@ _SMOOTH = 0.1
 LEAST_LEFT, _SIGNIFICANT, _FEWEST_HOT = 0.05, 5.0, 20
 """Less of the dark signal than this part may be left: half a kelvin changes it by so much; by so many σ, of so many hot
 pixels at least."""
-_OF_MEDIAN = 1.2533
-"""The uncertainty of a median over that of a mean."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,8 +118,7 @@ def dark_left(flat: Master, darks: Sequence[Master]) -> DarkLeft | None:
     shares = np.concatenate([_shares(value[plane], signal[plane]) for plane in planes])
     if shares.size < _FEWEST_HOT:
         return None
-    low, share, high = np.quantile(shares, [0.1587, 0.5, 0.8413]).tolist()
-    sigma = _OF_MEDIAN * (high - low) / 2 / shares.size**0.5
+    share, sigma = median_and_error(shares)
     if abs(share) < max(LEAST_LEFT, _SIGNIFICANT * sigma):
         return None
     return DarkLeft(share, sigma, np.asarray(abs(share) * signal > SPOILT * flat.value))

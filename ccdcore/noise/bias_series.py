@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_dilation
 
+from ccdcore.cards.sections import Amplifier
 from ccdcore.noise import neighbours
 from ccdcore.noise.frame_noise import noise_asymmetry, some_rows
 from ccdcore.noise.odd_frames import Sorted, Split, frame_levels, frame_means, sort_out
@@ -46,7 +47,12 @@ _BENT = (
 
 _LEVEL_FLOOR = 1.0
 _LEVEL_FLOOR_WITH_OVERSCAN = 0.2
-"""Least 1-σ difference in ADU between the level of the biases and that under a flat."""
+"""Least 1-σ difference in ADU between the level of the biases and that under a flat or dark."""
+
+
+def least_level_error(amplifier: Amplifier) -> float:
+    """Return the least 1-σ difference, in ADU, between the level of biases and that under other frames."""
+    return _LEVEL_FLOOR if amplifier.overscan is None else _LEVEL_FLOOR_WITH_OVERSCAN
 
 
 def _still(difference: npt.NDArray[Any]) -> npt.NDArray[np.bool_] | None:
@@ -255,8 +261,7 @@ class BiasSeries(PairSeries):
     def level_uncertainty(self) -> float:
         """How well the level under a flat is known, in ADU: the wander of the biases, and what exposures add to it."""
         wander = float(np.std(np.cumsum([0.0, *self._steps])))
-        floor = _LEVEL_FLOOR if self.amplifier.overscan is None else _LEVEL_FLOOR_WITH_OVERSCAN
-        return hypot(wander, floor * max(self.step, 1.0))
+        return hypot(wander, least_level_error(self.amplifier) * max(self.step, 1.0))
 
     @property
     def neighbours(self) -> float:

@@ -37,6 +37,19 @@ def median(values: npt.NDArray[Any]) -> float:
     return float(parted[half] if values.size % 2 else np.mean([parted[:half].max(), parted[half]]))
 
 
+_MEDIAN_OVER_MEAN = 1.2533
+"""The uncertainty of a median over that of a mean, of normal values."""
+
+
+def median_and_error(values: npt.NDArray[Any]) -> tuple[float, float]:
+    """Return the median of values without NaN, at least one, shape (n,), and its 1-σ uncertainty, in their unit.
+
+    The scatter is half the width of the central 68 %, which outliers do not widen.
+    """
+    low, middle, high = np.quantile(values, [0.158655, 0.5, 0.841345]).tolist()
+    return middle, _MEDIAN_OVER_MEAN * (high - low) / 2 / float(values.size) ** 0.5
+
+
 def sum_of_squares(values: npt.NDArray[Any]) -> float:
     """Return the sum of squares of values of any shape, in the square of their unit, added up in double precision.
 

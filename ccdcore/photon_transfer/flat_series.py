@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import hypot
+from math import hypot, inf
 from typing import Any
 
 import numpy as np
@@ -119,8 +119,8 @@ class FlatSeries(PairSeries):
     _slopes: list[float] = field(default_factory=list)
     _latest: flat_pair.PairPoints | None = None
     _averages: tuple[int, int] = (1, 1)
-    _steps: list[float] = field(default_factory=list)
-    _largest: float = 0.0
+    largest: float = 0.0
+    _finest: float = inf
 
     @classmethod
     def after(cls, biases: BiasSeries) -> FlatSeries:
@@ -191,8 +191,8 @@ class FlatSeries(PairSeries):
     def _limit(self, frame: npt.NDArray[Any]) -> float:
         """Return the value that saturated pixels share, infinite where there are none; see what the values lie on."""
         values, of_biases = Histogram.of(frame), self.bias_values
-        self._steps.append(values.step)
-        self._largest = max(self._largest, float(values.values[-1]))
+        self._finest = min(self._finest, values.step)
+        self.largest = max(self.largest, float(values.values[-1]))
         if of_biases is not None:
             found = values.averaged_to(of_biases.step), of_biases.averaged_to(values.step)
             self._averages = max(self._averages[0], found[0]), max(self._averages[1], found[1])
@@ -296,14 +296,9 @@ class FlatSeries(PairSeries):
         """Say in words that the biases' values lie on finer steps than the flats'; None where they do not."""
         return _averages("biases", "flats", self._averages[1])
 
-    @property
-    def largest(self) -> float:
-        """The largest number in the flats, in ADU."""
-        return self._largest
-
     def processed(self) -> Iterator[str]:
         """Say in words what the flats' numbers show of what a program did to them."""
-        if self.bias_values is not None and self.bias_values.step > 0 and self._steps and min(self._steps) == 0:
+        if self.bias_values is not None and self.bias_values.step > 0 and self._finest == 0:
             yield (
                 "the numbers of the flats are fractions on no grid, those of the biases lie on one: flats from which a "
                 "dark was taken, or that were scaled or divided by a flat, have other noise: give raw frames"
@@ -315,7 +310,6 @@ class FlatSeries(PairSeries):
                 "what moved is in the others too, and the gain may be too low: is the image shifted or turned from one "
                 "to the next?"
             )
-
         if less := self._less_between_others():
             yield (
                 f"flats with one between them differ by {less:.0%} less than those next to each other: a pattern that "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import hypot
 
@@ -77,8 +77,11 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
         notes=(*notes, *biases.remarks, *flats.remarks, *filter(None, [biases.blank, hidden])),
         bias_doubts=tuple(filter(None, [mixed[0] or flats.averaged_biases, *biases.doubts])),
     )
-    if any(mixed) or not flats.pairs:
+    if any(mixed):
         return _of_flats(result, mixed[1:])
+    result = _of_flats(result, flats.processed())
+    if not flats.pairs:
+        return result
     result = _of_flats(result, [flats.averaged, flats.of_another_kind(biases)])
     levels = [pair.level for pair in flats.pairs]
     if method == "ptc" and not is_ramp(levels):
@@ -142,7 +145,7 @@ def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: st
     )
 
 
-def _of_flats(result: PhotonTransfer, said: Sequence[str | None]) -> PhotonTransfer:
+def _of_flats(result: PhotonTransfer, said: Iterable[str | None]) -> PhotonTransfer:
     """Add what speaks against the gain and against a master flat."""
     doubts = tuple(filter(None, said))
     return replace(result, doubts=(*result.doubts, *doubts), flat_doubts=(*result.flat_doubts, *doubts))
@@ -246,7 +249,6 @@ def _hidden_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
             f"neighbouring pixels of the flats share {beside:.0%} of their noise: frames that were interpolated "
             "(colours, a turn, another size) or smoothed, or a lamp that flickers from row to row: the gain is off"
         )
-    yield from flats.processed()
 
 
 def _bounds_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:

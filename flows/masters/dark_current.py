@@ -10,6 +10,7 @@ from ccdcore.darks.dark_current import DarkCurrent, less_than_none, measure_dark
 from ccdcore.darks.doubling import doubling_temperature
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.groups import FrameGroup
+from ccdcore.noise.bias_series import least_level_error
 from db.runs.measurements import NewMeasurement
 from flows.home.home import Home
 from flows.home.processes import now
@@ -20,8 +21,6 @@ from flows.products.measurements import conditions
 _NO_COUNTS = dict.fromkeys(("n_bias", "n_flat", "n_flat_pairs"))
 """Of frames that a dark current does not come from."""
 _OF_LEVEL = "dark_current", "dark_current_mode"
-_LEVEL_ADU, _LEVEL_ADU_WITH_OVERSCAN = 1.0, 0.2
-"""Least 1-σ difference between the level of the biases and that under a dark: it drifts from one to the other."""
 
 
 class Current(NamedTuple):
@@ -64,8 +63,8 @@ def dark_currents(home: Home, run_id: int, made: Mapping[int, FrameGroup]) -> li
         gain, of_gain = noise.gain_e_per_adu[amplifier.name], noise.gain_uncertainty.get(amplifier.name) or 0.0
         of = measure_dark_current(found.master, amplifier, gain_e_per_adu=gain, gain_uncertainty=of_gain)
         of_level = less_than_none(of, exposure_s=exposure_s, gain_e_per_adu=gain)
-        level_adu = _LEVEL_ADU if amplifier.overscan is None else _LEVEL_ADU_WITH_OVERSCAN
-        currents.append(Current(group, of, noise.notes, doubts, of_level, gain * level_adu / exposure_s))
+        level_error = gain * least_level_error(amplifier) / exposure_s
+        currents.append(Current(group, of, noise.notes, doubts, of_level, level_error))
     return currents
 
 

@@ -445,6 +445,15 @@ def test_unsigned_numbers_without_bzero_are_told(light: float) -> None:
     assert all("unsigned numbers without BZERO?" in reason for reason in told.values())
 
 
+def test_fractions_below_zero_are_no_numbers_that_wrapped() -> None:
+    rng = np.random.default_rng(1)
+    darks = [real(f"bias{n}", rng.normal(500, 3, (50, 60)).astype(np.uint16), FrameType.BIAS) for n in range(3)]
+    divided = [(rng.normal(0, 900, (50, 60)) / rng.uniform(0.5, 1, (50, 60))).astype(np.float32) for _ in range(3)]
+    told = reasons([*darks, *(real(f"flat{n}", image) for n, image in enumerate(divided))])
+    assert set(told) == {"flat0", "flat1", "flat2"}
+    assert all("or that it divided?" in reason and "BZERO" not in reason for reason in told.values())
+
+
 def test_signed_numbers_of_other_origins_are_not_called_wrapped() -> None:
     rng = np.random.default_rng(2)
     for offset, scale in ((-32768, 1), (-500, 1), (0, 1)):  # counted from the middle of the range; free of bias; plain

@@ -121,6 +121,7 @@ def test_flats_of_fractions_beside_whole_biases_are_doubted():
     response = 1 - 0.3 * np.random.default_rng(6).random(CAMERA.shape)
     (result,) = measure_gain(*night(of_flats=lambda image, k: ((image - 500) / response + 500).astype(np.float32)))
     assert any("fractions on no grid" in said for said in result.doubts)
+    assert result.doubts == result.flat_doubts  # of no use for a master either
 
 
 @pytest.mark.parametrize("scatter", [0.01, 0.05])
