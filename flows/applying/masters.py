@@ -57,17 +57,25 @@ class MasterFiles:
         path, sha256 = self.home / choice.master.path, choice.master.sha256
         with self._lock:
             if sha256 not in self._held:
-                self._require_as_on_record(path, sha256, choice.master.master_id)
+                require_as_on_record(path, sha256, choice.master.master_id)
                 self._held[sha256] = read_image(path) if choice.kind == "mask" else read_master(path, mapped=True)
             self._held.move_to_end(sha256)
             while len(self._held) > _MOST:
                 self._held.popitem(last=False)
             return self._held[sha256]
 
-    def _require_as_on_record(self, path: Path, sha256: str, master_id: int) -> None:
-        try:
-            found = file_sha256(path)
-        except FrameReadError as error:
-            raise ChangedMasterError(f"master:{master_id}: {error}: see ccdwatch audit") from None
-        if found != sha256:
-            raise ChangedMasterError(f"master:{master_id}: {path} was changed since it was made: see ccdwatch audit")
+
+def require_as_on_record(path: Path, sha256: str, master_id: int) -> None:
+    """Make sure that the file of a master has the SHA-256 that is on record.
+
+    Raises
+    ------
+    ChangedMasterError
+        If it has not, or cannot be read.
+    """
+    try:
+        found = file_sha256(path)
+    except FrameReadError as error:
+        raise ChangedMasterError(f"master:{master_id}: {error}: see ccdwatch audit") from None
+    if found != sha256:
+        raise ChangedMasterError(f"master:{master_id}: {path} was changed since it was made: see ccdwatch audit")

@@ -37,6 +37,10 @@ COMMANDS = {
     "config": ("flows.cli.admin", "Look after the configuration."),
     "db": ("flows.cli.db", "Look after the database."),
     "doctor": ("flows.cli.admin", "Check the set-up: home, configuration, directories, database, programs."),
+    "export": (
+        "flows.cli.work",
+        "Copy the masters in force to DIR/<instrument>/, laid out and named as another program wants them.",
+    ),
     "frames": ("flows.cli.record", "List the frames on record."),
     "gaps": (
         "flows.cli.frames",

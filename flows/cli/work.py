@@ -1,4 +1,4 @@
-"""Work on request: `process`, `retry`, `backfill`, `calibrate`, `affected`."""
+"""Work on request: `process`, `retry`, `backfill`, `calibrate`, `affected`, `export`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ import click
 from flows.applying.affected import affected_rows
 from flows.applying.request import Asked, calibrate_affected, calibrate_named
 from flows.cli.options import FORMAT, PATHS, home_option, say
+from flows.cli.record import INSTRUMENT
 from flows.commands.process import Progress
 from flows.commands.process import backfill as backfill_now
 from flows.commands.process import process as process_now
 from flows.commands.process import retry as retry_now
 from flows.commands.process_summary import print_summary
-from flows.home.home import Home, open_home
+from flows.exporting.export import export as export_masters
+from flows.exporting.folder import NotOursError
+from flows.exporting.layouts import PROGRAMS, Program
+from flows.home.home import Home, open_home, read_home
 from flows.home.renaming import words_of_renamed
 from flows.registration.disagreements import first_disagreements
 from flows.terminal import progress_bar, show
@@ -138,6 +142,37 @@ def affected(home: Path, format_name: str) -> None:
     rows = affected_rows(open_home(home, make=False))
     columns = ("output", "frame_id", "kind", "master_id", "now_master_id")
     show(rows, format_name=format_name, columns=columns, empty="no calibrated frame is affected", short=columns)
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--for", "program", required=True, type=click.Choice(PROGRAMS), help="Who is to use them.")
+@home_option
+@INSTRUMENT
+@FORMAT
+def export(directory: Path, program: Program, home: Path, instrument: str | None, format_name: str) -> None:
+    """Copy the masters in force to DIR/<instrument>/, laid out and named as another program wants them.
+
+    Again, after new masters came, it replaces what it wrote itself and nobody changed.
+
+    \b
+    Example:
+      ccdwatch export --for siril /data/masters
+      ccdwatch export --for wbpp /data/masters-wbpp --instrument m2-ml
+    """
+    try:
+        with progress_bar() as progress:
+            found = export_masters(read_home(home), program, directory, instrument=instrument, progress=progress)
+    except NotOursError as error:
+        say(f"ccdwatch: {error}")
+        sys.exit(1)
+    rows = [one.as_dict() for one in found]
+    columns = ("instrument", "kind", "configuration", "filter", "exposure_s", "temperature_c", "state", "file")
+    show(rows, format_name=format_name, columns=columns, empty="no master is in force", short=columns)
+    for one in found:
+        if one.reason:
+            say(f"master {one.about['master_id']} ({one.about['kind']}) {one.state}: {one.reason}")
+    sys.exit(1 if not found or any(one.state == "failed" for one in found) else 0)
 
 
 def _work(

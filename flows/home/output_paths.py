@@ -52,14 +52,19 @@ def master_path(name: MasterName, *, instrument: str, night: date, run_id: int) 
     return master_folder(instrument, night) / f"{'_'.join([*name.words, f'r{run_id}'])}.fits"
 
 
+def instrument_folder(instrument: str) -> str:
+    """Return the name of folders of an instrument."""
+    return _unique_slug(instrument)
+
+
 def master_folder(instrument: str, night: date) -> Path:
     """Folder below the home of the masters of a night."""
-    return Path("masters") / _unique_slug(instrument) / night.isoformat()
+    return Path("masters") / instrument_folder(instrument) / night.isoformat()
 
 
 def calibrated_folder(instrument: str, night: date | None) -> Path:
     """Folder below the home of the calibrated frames of a night; of those of unknown date there is one."""
-    return Path("calibrated") / _unique_slug(instrument) / (night.isoformat() if night else "undated")
+    return Path("calibrated") / instrument_folder(instrument) / (night.isoformat() if night else "undated")
 
 
 _OF_RUN = re.compile(r"(?P<hidden>\.)?.+_r(?P<run>\d{1,9})(-\d+)?\.fits(?(hidden)\.[0-9a-f]{8}\.tmp)")
@@ -74,7 +79,7 @@ def run_of_master(name: str) -> int | None:
 
 def reference_path(name: MasterName, *, instrument: str) -> Path:
     """Path below the home of the current good master of its purpose."""
-    return Path("reference") / _unique_slug(instrument) / f"{'_'.join(['master', *name.words])}.fits"
+    return Path("reference") / instrument_folder(instrument) / f"{'_'.join(['master', *name.words])}.fits"
 
 
 def report_path(instrument: str, month: date) -> Path:

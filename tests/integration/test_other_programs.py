@@ -25,6 +25,7 @@ from ccdcore.reduction.master import MaskBit
 from flows.calibration.steps import STEPS
 from tests.conftest import skip_or_fail
 from tests.support.command import ccdwatch
+from tests.support.pixinsight import read_xisf
 from tests.support.simulate import Camera, expose, standard_cards, uniform_light, write_frame
 
 Image = npt.NDArray[np.float64]
@@ -142,9 +143,22 @@ def test_ccdwatch(night: Night, tmp_path: Path) -> None:
     np.testing.assert_allclose(ccd.uncertainty.array[night.light], night.noise, rtol=0.15)
 
 
-def test_ccdproc(night: Night) -> None:
+def exported(night: Night, program: str, folder: Path) -> tuple[Path, dict[str, Path], dict[str, str]]:
+    """The folder that `ccdwatch export` makes for a program; the files in it, and why there are no others, by kind."""
+    said = ccdwatch("export", "--for", program, folder, "--home", night.home, "--format", "json")
+    assert said.status == 0, said.err
+    files = {row["kind"]: Path(row["file"]) for row in said.json() if row["state"] == "written"}
+    return folder / "testcam", files, {row["kind"]: row["reason"] for row in said.json() if row["state"] == "left out"}
+
+
+def test_ccdproc(night: Night, tmp_path: Path) -> None:
+    folder, _, left_out = exported(night, "ccdproc", tmp_path)
+    assert not left_out
+    masters = ccdproc.ImageFileCollection(folder, glob_include="*.fits")
     science = CCDData.read(night.raw, unit="adu")
-    bias, dark, flat = (CCDData.read(night.masters[kind]) for kind in ("bias", "dark", "flat"))
+    (bias,) = masters.ccds(imagetyp="Master Bias")
+    (dark,) = masters.ccds(imagetyp="Master Dark", exptime=EXPOSURE_S)
+    (flat,) = masters.ccds(imagetyp="Master Flat", filter="V")
     if night.overscan:
         science = ccdproc.subtract_overscan(science, overscan=science[:, night.overscan], median=True)
     science = ccdproc.subtract_bias(science, bias)
@@ -182,25 +196,47 @@ logout
 
 
 def test_siril(night: Night, tmp_path: Path) -> None:
-    """Siril knows of no overscan, and scales light by the mean of the flat's central ninth."""
+    """Siril subtracts no overscan, and scales light by the mean of the flat's central ninth."""
+    _, masters, left_out = exported(night, "siril", tmp_path / "masters")
+    assert ("bias" in left_out) == bool(night.overscan)
     if shutil.which("siril-cli") is None:
         skip_or_fail("siril", "no Siril on this machine: install Debian's package siril")
     if night.overscan:
-        pytest.skip("Siril knows of no overscan")
+        pytest.skip("Siril subtracts no overscan")
     for number in (1, 2):  # what it takes for a sequence
-        shutil.copyfile(night.raw, tmp_path / f"raw_{number:05d}.fits")
-    masters = " ".join(f"-{kind}={path.with_suffix('')}" for kind, path in night.masters.items())
+        shutil.copyfile(night.raw, tmp_path / f"raw_{number:05d}.fit")
+    masters = " ".join(f"-{kind}={path.with_suffix('')}" for kind, path in masters.items())
     version = run(["siril-cli", "--version"], tmp_path).stdout.split()[-1].split(".")
     command = "preprocess" if int(version[0]) == 1 and int(version[1]) < 2 else "calibrate"
-    script = f"requires 1.0.0\nsetext fits\nset32bits\n{command} raw_ {masters}\n"
+    script = f"requires 1.0.0\nset32bits\n{command} raw_ {masters}\n"
     (tmp_path / "calibrate.ssf").write_text(script)
     done = run(
         ["siril-cli", "-d", tmp_path, "-s", tmp_path / "calibrate.ssf"], tmp_path, environment={"HOME": str(tmp_path)}
     )
-    assert (tmp_path / "pp_raw_00001.fits").exists(), done.stdout + done.stderr
+    assert (tmp_path / "pp_raw_00001.fit").exists(), done.stdout + done.stderr
     middle = tuple(slice(size // 3, 2 * size // 3) for size in SHAPE)
     scale = 65535 / night.pixels(night.masters["flat"])[middle].mean()
-    night.is_matched_by(night.pixels(tmp_path / "pp_raw_00001.fits") * scale)
+    night.is_matched_by(night.pixels(tmp_path / "pp_raw_00001.fit") * scale)
+
+
+def test_pixinsight_by_its_own_arithmetic(night: Night, tmp_path: Path) -> None:
+    """There is no PixInsight here: what its WBPP does with a raw frame of 16 bits and files of XISF, in numpy."""
+    _, masters, left_out = exported(night, "wbpp", tmp_path)
+    if night.overscan:
+        assert left_out.keys() >= {"bias", "dark"}
+        assert masters.keys() == {"flat"}
+        return
+    images = {kind: read_xisf(path) for kind, path in masters.items()}
+    for kind, image in images.items():
+        assert image.about["imageType"] == f"Master{kind.title()}"
+        assert image.cards["IMAGETYP"] == f"'Master {kind.title()}'"
+        assert float(image.cards["EXPTIME"]) == {"bias": 0.0, "dark": EXPOSURE_S, "flat": 5.0}[kind]
+        assert image.cards["XBINNING"] == "1"
+    dark, flat = images["dark"].pixels, images["flat"].pixels
+    result = (night.pixels(night.raw) / 65535 - dark) / (flat / flat.mean())
+    scale = 65535 / night.pixels(night.masters["flat"]).mean()
+    night.is_matched_by(result * scale)
+    np.testing.assert_allclose(images["bias"].pixels * 65535, night.pixels(night.masters["bias"]), atol=0.01)
 
 
 def test_fitsverify(night: Night) -> None:

@@ -1,0 +1,1 @@
+"""Masters as other programs take them: names for files, and PixInsight's format."""

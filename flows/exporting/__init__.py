@@ -1,0 +1,1 @@
+"""Masters in force, laid out as other programs want them."""
