@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -11,12 +12,15 @@ from ccdcore.association.facts import MasterFacts
 from ccdcore.association.price import Price
 from ccdcore.association.rules import RuleResult
 from ccdcore.text import number_of, value_text
+from flows.terminal import grouped
 
 Row = dict[str, Any]
 
 _PRICE = ("price (e⁻)", "random", "systematic", "doubles after")
 _CHOICE = ("kind", "master", "observed", "frames", "quality", *_PRICE, "path")
 _CANDIDATE = ("kind", "master", "observed", "frames", "passes", "price (e⁻)", "fails in")
+_SHORT_CHOICE = ("kind", "master", "date", "frames", "quality", "price (e⁻)", "doubles after")
+_SHORT_CANDIDATE = ("kind", "master", "date", "frames", "passes", "price (e⁻)", "random", "systematic")
 
 
 def rows_of_answers(answers: Iterable[Answer]) -> list[Row]:
@@ -27,6 +31,15 @@ def rows_of_answers(answers: Iterable[Answer]) -> list[Row]:
         for chosen in [{choice.master.master_id for choice in answer.choices}]
         for one in answer.candidates
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerTable:
+    """A table of what suits a frame: its rows, all its columns, and the fewer for which a terminal has room."""
+
+    rows: list[Row]
+    columns: tuple[str, ...]
+    short: tuple[str, ...]
 
 
 def lines_of_answer(answer: Answer) -> list[str]:
@@ -41,13 +54,28 @@ def lines_of_answer(answer: Answer) -> list[str]:
     return [f"{subject.name}: {', '.join([*of, *noise])}", *(one.reason for one in answer.missing), *answer.remarks]
 
 
-def tables_of_answer(answer: Answer, *, wide: bool) -> list[tuple[list[Row], tuple[str, ...]]]:
-    """Return the tables of a frame, and the columns of each: what is chosen, and all that was thought of."""
-    chosen = [_choice(one) for one in answer.choices]
+def tables_of_answer(answer: Answer, *, wide: bool) -> list[AnswerTable]:
+    """Return the tables of a frame: what is chosen, and all that was thought of; where `wide`, a column a rule."""
+    chosen = [_for_people(_choice(one)) for one in answer.choices]
     rules = dict.fromkeys(rule.rule for one in answer.candidates for rule in one.rules) if wide else ()
-    thought_of = [_candidate(one) | (_rules(one) if wide else {}) for one in answer.candidates]
-    tables = ((chosen, _CHOICE), (thought_of, (*_CANDIDATE, *rules)))
-    return [(rows, columns) for rows, columns in tables if rows]
+    thought_of = [_for_people(_candidate(one)) | (_rules(one) if wide else {}) for one in answer.candidates]
+    tables = (
+        AnswerTable(chosen, _CHOICE, () if wide else _SHORT_CHOICE),
+        AnswerTable(thought_of, (*_CANDIDATE, *rules), () if wide else _SHORT_CANDIDATE),
+    )
+    return [one for one in tables if one.rows]
+
+
+def failures_of_answer(answer: Answer) -> list[str]:
+    """Return the rules in which masters fail, alike ones in a line."""
+    lines = grouped(((f"{one.master.master_id}", _failed(one)) for one in answer.candidates if one.failed), "master")
+    return ["Rules that masters fail in, what the frame has / what they have:", *lines] if lines else []
+
+
+def _for_people(row: Row) -> Row:
+    """Return a row with the day of observation beside its time, and prices to the digits that are of use."""
+    rounded = {name: f"{row[name]:.3g}" for name in _PRICE[:3] if row[name] is not None}
+    return {**row, **rounded, "date": row["observed"][:10]}
 
 
 def _choice(one: Choice) -> Row:
@@ -55,8 +83,12 @@ def _choice(one: Choice) -> Row:
 
 
 def _candidate(one: Candidate) -> Row:
-    said = "; ".join(f"{rule.rule}: {_both(rule)}" for rule in one.failed)
-    return {**_master(one.master), "passes": one.passes, **_price(one.price), "fails in": said or None}
+    said = _failed(one) or None
+    return {**_master(one.master), "passes": one.passes, **_price(one.price), "fails in": said}
+
+
+def _failed(one: Candidate) -> str:
+    return "; ".join(f"{rule.rule}: {_both(rule)}" for rule in one.failed)
 
 
 def _master(one: MasterFacts) -> Row:

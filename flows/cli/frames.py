@@ -13,7 +13,7 @@ from ccdcore.association.facts import KINDS
 from ccdcore.errors import CcdError
 from flows.applying.best import answers_of
 from flows.applying.gaps import find_gaps
-from flows.applying.tables import lines_of_answer, rows_of_answers, tables_of_answer
+from flows.applying.tables import failures_of_answer, lines_of_answer, rows_of_answers, tables_of_answer
 from flows.cli.options import FORMAT, PATHS, WIDE, ClipSigma, home_option, say
 from flows.commands.init import start
 from flows.commands.inspect_files import identified, image_statistics
@@ -97,8 +97,10 @@ def best(
     if format_name == "table":
         for one in found.answers:
             tell(lines_of_answer(one))
-            for rows, columns in tables_of_answer(one, wide=wide):
-                show(rows, format_name="table", columns=columns, empty="nothing")
+            for table in tables_of_answer(one, wide=wide):
+                show(table.rows, format_name="table", columns=table.columns, empty="nothing", short=table.short)
+            if is_terminal() and not wide:
+                tell(failures_of_answer(one))
     elif format_name == "json":
         show(found.as_dicts(opened.path), format_name="json", columns=(), empty="no frames")
     else:

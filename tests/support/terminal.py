@@ -26,8 +26,9 @@ class Terminal:
 
     def type(self, line: str) -> list[str]:
         """Type a command; return what is seen of it when it is done: the last lines, each as wide as the terminal."""
-        mark = f"the-end-{time.monotonic_ns()}"  # that of the command before is still there
-        self.tmux("send-keys", f"clear; {line}; echo {mark}", "Enter")
+        number = time.monotonic_ns()  # the mark of the command before is still there
+        mark = f"the-end-{number}"
+        self.tmux("send-keys", f"clear; {line}; echo 'the-end'-{number}", "Enter")  # the line itself has no mark in it
         end = time.monotonic() + LONG
         while time.monotonic() < end:
             lines = [one.rstrip() for one in self.tmux("capture-pane", "-p").splitlines()]

@@ -25,6 +25,7 @@ from flows.products.figures import complete_figures
 from flows.telling.nightly import summary
 from tests.support.command import ccdwatch
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, hash_of, master, register, set_of
+from tests.support.terminal import CCDWATCH, running_terminal
 
 SHAPE = (40, 60)
 NOISE = {"bias": 3.0, "flat": 0.004, "dark": 3.0}
@@ -174,6 +175,28 @@ def test_the_command_says_why_this_and_why_not_the_others(home: Home) -> None:
     said = ccdwatch("best", "frame:999", "--home", str(home.path))
     assert (said.status, said.text) == (1, "")
     assert "frame:999" in said.err
+
+
+def test_its_tables_fit_a_terminal_of_80_columns(home: Home, tmp_path: Path) -> None:
+    """Whatever numbers masters have: no cell is broken, and what fails in the same stands in one line."""
+    made(home, "bias", 0, n=9)
+    made(home, "bias", 1)
+    others = [made(home, "flat", day, filter="Sloan r'") for day in (3, 4, 5)]
+    key = science(home, "science", 2)
+    home.engine.dispose()
+    with running_terminal(tmp_path) as terminal:
+        seen = terminal.type(f"{CCDWATCH} best frame:{key} --kind bias --kind flat --home {home.path}")
+    lines = [line.strip() for line in seen]
+    headers = [line.split() for line in lines if line.startswith("kind ")]
+    assert headers == [
+        ["kind", "master", "date", "frames", "quality", "price", "(e⁻)", "doubles", "after"],
+        ["kind", "master", "date", "frames", "passes", "price", "(e⁻)", "random", "systematic"],
+    ]
+    rows = [line.split() for line in lines if line.startswith(("bias ", "flat "))]
+    assert [len(row) for row in rows] == [8, *[8] * 5]
+    assert {row[2] for row in rows if row[0] == "flat"} == {"2022-09-22", "2022-09-23", "2022-09-24"}
+    ids = ", ".join(map(str, others))
+    assert f"3 masters ({ids}) filter: V / Sloan r'" in lines
 
 
 def test_planted_gaps_are_found_and_no_others(home: Home) -> None:
