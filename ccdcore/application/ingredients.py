@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ccdcore.headers.identify import NO_ADU, ExposureInfo
+from ccdcore.headers.converted import NO_ADU
+from ccdcore.headers.identify import ExposureInfo
 from ccdcore.headers.instrument import FrameType
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Unit: TypeAlias = Literal["adu", "electron"]
 """Of calibrated pixels."""
 
-_NOT_RAW = re.compile(rf"[^;]*(?:not a raw (?:frame|one)|{NO_ADU})[^;]*")
+_NOT_RAW = re.compile(rf"[^;]*(?:not a raw (?:frame|one)|{'|'.join(NO_ADU)})[^;]*")
 
 
 def why_not(info: ExposureInfo) -> str | None:

@@ -56,7 +56,7 @@ KEYWORDS: Mapping[str, tuple[str, ...]] = {
     "read_noise": ("RDNOISE", "READNOIS", "READNOISE", "RON", "ESO DET OUT1 RON"),
     # Siril, ASTAP and others count what they stacked.
     "n_averaged": (
-        *("NCOMBINE", "NUMAVG", "AVGFCTR", "SNAPSHOT"),
+        *("NCOMBINE", "NUMAVG", "AVGFCTR", "AVERAGINGFACTOR", "SNAPSHOT", "NUMACC"),
         *("STACKCNT", "NSTACK", "NUMSTACK", "BIAS_CNT", "DARK_CNT", "FLAT_CNT"),
         *("COADDS", "NCOADDS", "NCOADD", "CO_ADDS", "NDIT", "ESO DET NDIT"),
     ),

@@ -16,7 +16,7 @@ from ccdcore.frames.frame import FrameStatistics, SeriesFrame
 from ccdcore.frames.groups import deciding_temperature, frame_groups, temperature_groups
 from ccdcore.frames.lamp_trend import off_trend, robust_scatter
 from ccdcore.frames.series import Exclusion, flat_groups, in_time_order
-from ccdcore.headers.identify import A_RATE, NO_ADU
+from ccdcore.headers.converted import A_RATE, NO_ADU
 from ccdcore.headers.instrument import FrameType
 from ccdcore.numerics.pixel_values import not_adu
 from ccdcore.recipe import Recipes
@@ -139,10 +139,11 @@ def _averaged(frames: Sequence[SeriesFrame]) -> Reasons:
     for frame in frames:
         shown = max((each.n_averaged for each in frame.statistics), default=1)
         if frame.info.n_averaged > 1:
-            reasons[frame.sha256] = f"average of {frame.info.n_averaged} exposures, not a raw frame"
+            reasons[frame.sha256] = f"average or sum of {frame.info.n_averaged} exposures, not a raw frame"
         elif shown > 1:
             evidence = f"its pixels are multiples of 1/{shown} ADU"
-            reasons[frame.sha256] = f"average of {shown} exposures, not a raw frame: {evidence}"
+            pixels = " or pixels (binned by a program, not the camera?)" if shown in {4, 9, 16} else ""
+            reasons[frame.sha256] = f"average of {shown} exposures{pixels}, not a raw frame: {evidence}"
     return reasons
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +10,9 @@ from typing import TypeVar
 from ccdcore.cards.dialects import AVERAGE_WORDS, FILTER_WHEELS, KEYWORDS, NO_SECTION, OPEN_FILTERS, UNIT_S
 from ccdcore.cards.longitude import site_longitude
 from ccdcore.cards.times import Moment, moment
+from ccdcore.cards.units import celsius, seconds
 from ccdcore.cards.values import Cards, RepeatedCard, count, find, key, number, slug, text, value_of
+from ccdcore.headers.converted import changed_noise, other_unit
 from ccdcore.headers.frame_type import classify, holds
 from ccdcore.headers.instrument import FrameRule, FrameType, Instrument
 from ccdcore.headers.readout_configuration import configuration_slug, gain_is_a_setting, serial_numbers
@@ -19,15 +20,13 @@ from ccdcore.headers.readout_configuration import configuration_slug, gain_is_a_
 _T = TypeVar("_T")
 _Reading = Callable[[object], object | None]
 _KELVIN = 273.15
+_ONE_EXPOSURE = ("EXPTIME", "EXPOSURE")
+"""Cards that say the same of a frame, where a program writes both."""
 _WARMEST_C = 60.0
 """No detector works above this; a larger number is in kelvin."""
 
-NO_ADU, A_RATE = "BUNIT is", "a rate"
-"""How the reason of a frame's type tells of pixels in another unit than raw ones have."""
 UNUSABLE = "cannot be used"
-"""… and of a card that does not say what it is to say."""
-_RATE = re.compile(r"(/|\bper\b)\s*\(?\s*s(ec(onds?)?)?\b|\bs(ec)?\s*(\^|\*\*)?\s*\(?-1", re.IGNORECASE)
-_CALIBRATED = re.compile(r"^\W*(e|(photo-?)?electrons?|photons?|[mun]?jy|mjy|mag|erg|flam|fnu)\b", re.IGNORECASE)
+"""How the reason of a frame's type tells of a card that does not say what it is to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,8 @@ def identify(
     site = site_longitude(cards, _keywords("longitude", entry), began.when)
     numbers = {"exposure_time": (exposure_time_s, _figures), "ccd_temperature": (ccd_temperature_c, _words)}
     unusable = _doubts(cards, numbers, entry)
-    doubts = [*unusable, *filter(None, [other_unit(cards)]), *began.words, *site.words]
+    odd = [_lost_exposure(cards, exposure_time_s), other_unit(cards), changed_noise(cards)]
+    doubts = [*unusable, *filter(None, odd), *began.words, *site.words]
     return ExposureInfo(
         frame_type=frame_type,
         frame_type_reason="; ".join([frame_type_reason, *doubts]),
@@ -192,18 +192,6 @@ def _doubts(cards: Cards, found: Mapping[str, tuple[object, _Reading]], entry: I
             yield f"{said[0]} = {said[1]!r} {UNUSABLE}"
 
 
-def other_unit(cards: Cards) -> str | None:
-    """Say in words that BUNIT names a unit of calibrated images; None where not."""
-    unit = str(cards.get("BUNIT", "")).strip()
-    if _RATE.search(unit):
-        return (
-            f"{NO_ADU} {unit!r}, {A_RATE}: already calibrated, or divided by the exposure time, raw frames are in ADU"
-        )
-    if _CALIBRATED.search(unit):
-        return f"{NO_ADU} {unit!r}: already calibrated, raw frames are in ADU"
-    return None
-
-
 def _words(value: object) -> object | None:
     """Return a text that is no number, nor one of the words that say nothing; numbers may say that nobody knows."""
     is_text = isinstance(value, str) and number(value) is None
@@ -238,11 +226,22 @@ def _began(cards: Cards, entry: Instrument | None) -> Moment:
 
 
 def _exposure_time(cards: Cards, entry: Instrument | None) -> float | None:
-    found = find(cards, _keywords("exposure_time", entry), _not_negative)
+    found = find(cards, _keywords("exposure_time", entry), _duration)
+    if found is not None and found[1][0] == 0 and found[0] in _ONE_EXPOSURE:
+        found = find(cards, _ONE_EXPOSURE, _lasting) or found
     if found is None:
         return None
+    keyword, (duration, is_in_seconds) = found
     unit = entry.exposure_time_unit_s if entry is not None else 1.0
-    return found[1] * UNIT_S.get(found[0], unit)
+    return duration if is_in_seconds else duration * UNIT_S.get(keyword, unit)
+
+
+def _lost_exposure(cards: Cards, exposure_time_s: float | None) -> str | None:
+    """Say that one card of the exposure is 0, as drivers write that lost it, where another is not; None where not."""
+    zero = find(cards, _ONE_EXPOSURE, lambda value: None if _lasting(value) else _duration(value))
+    if zero is None or not exposure_time_s or find(cards, _ONE_EXPOSURE, _lasting) is None:
+        return None
+    return f"{zero[0]} = {cards[zero[0]]!r}, but another card says {exposure_time_s:g} s, which is used"
 
 
 def _filter(cards: Cards, entry: Instrument | None) -> str | None:
@@ -269,6 +268,17 @@ def _header_gain(cards: Cards, entry: Instrument | None) -> float | None:
     return _value(cards, "gain", _positive, entry)
 
 
+def _duration(value: object) -> tuple[float, bool] | None:
+    """Return a time that may be one of an exposure, as `ccdcore.cards.units.seconds` does."""
+    found = seconds(value)
+    return found if found is not None and found[0] >= 0 else None
+
+
+def _lasting(value: object) -> tuple[float, bool] | None:
+    found = _duration(value)
+    return found if found is not None and found[0] > 0 else None
+
+
 def _not_negative(value: object) -> float | None:
     result = number(value)
     return result if result is not None and result >= 0 else None
@@ -280,7 +290,10 @@ def _positive(value: object) -> float | None:
 
 def _celsius(value: object) -> float | None:
     """Return a temperature in °C, also from kelvin; None for numbers that drivers write when they do not know it."""
-    result = number(value)
-    if result is not None and _WARMEST_C < result < _KELVIN + _WARMEST_C:
+    found = celsius(value)
+    if found is None:
+        return None
+    result, is_in_celsius = found
+    if not is_in_celsius and _WARMEST_C < result < _KELVIN + _WARMEST_C:
         return result - _KELVIN
-    return result if result is not None and -_KELVIN < result <= _WARMEST_C else None
+    return result if -_KELVIN < result <= _WARMEST_C else None

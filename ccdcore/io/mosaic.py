@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from astropy.io import fits
 
-from ccdcore.cards.dialects import COMPANIONS, KEYWORDS
+from ccdcore.cards.dialects import COMPANIONS, KEYWORDS, UNIT_S
 from ccdcore.cards.longitude import counts_to_the_west
+from ccdcore.cards.units import with_unit_of_comment
 from ccdcore.cards.values import Cards, RepeatedCard, number
 from ccdcore.errors import FrameReadError
 from ccdcore.headers.amplifiers import ImageHdu
@@ -165,9 +166,13 @@ def _values(header: fits.Header) -> dict[str, object]:
             continue
         if card.keyword in {"", "COMMENT", "HISTORY"} or isinstance(value, fits.card.Undefined):
             continue
-        if card.keyword.upper() in KEYWORDS["longitude"] and counts_to_the_west(card.comment, value):
+        keyword = card.keyword.upper()
+        if keyword in KEYWORDS["longitude"] and counts_to_the_west(card.comment, value):
             value = f"{value} W"
-        known = values.setdefault(card.keyword.upper(), [])
+        for name in ("exposure_time", "ccd_temperature", "set_temperature"):
+            if keyword in KEYWORDS[name] and keyword not in UNIT_S:
+                value = with_unit_of_comment(name, value, card.comment)
+        known = values.setdefault(keyword, [])
         if value not in known:
             known.append(value)
     return {keyword: each[0] if len(each) == 1 else RepeatedCard(tuple(each)) for keyword, each in values.items()}

@@ -439,7 +439,7 @@ def test_flats_out_of_reach_of_any_bias_are_left_out(place: Place) -> None:
     ("case", "n_excluded", "reason"),
     [
         ("one flat", 1, "no other flat of its filter and exposure time"),
-        ("averaged", 9, "average of 5 exposures, not a raw frame"),
+        ("averaged", 9, "average or sum of 5 exposures, not a raw frame"),
         ("other binning", 4, "read noise needs two raw biases, 0 usable"),
         ("other filters", 2, "no other flat of its filter and exposure time"),
     ],

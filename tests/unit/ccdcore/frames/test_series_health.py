@@ -322,7 +322,7 @@ def test_darks_are_compared_within_their_exposure_time() -> None:
 
 def test_averaged_frames_are_excluded() -> None:
     frames = [*biases(), frame("mean", BIAS, frame_type=FrameType.BIAS, n_averaged=5)]
-    assert reasons(frames) == {"mean": "average of 5 exposures, not a raw frame"}
+    assert reasons(frames) == {"mean": "average or sum of 5 exposures, not a raw frame"}
 
 
 def test_another_shape_is_excluded_with_both_shapes_told() -> None:
@@ -418,7 +418,7 @@ def test_averages_are_told_by_a_card_or_by_their_pixels() -> None:
     named = replace(frames[0], sha256="named", info=replace(frames[0].info, n_averaged=3))
     assert reasons([*frames, mean, named]) == {
         "mean": "average of 5 exposures, not a raw frame: its pixels are multiples of 1/5 ADU",
-        "named": "average of 3 exposures, not a raw frame",
+        "named": "average or sum of 3 exposures, not a raw frame",
     }
 
 
