@@ -23,6 +23,7 @@ from scipy.special import erf
 
 from ccdcore.flat_pairs.faint_cosmic_rays import faint_cosmic_rays
 from ccdcore.flat_pairs.flat_pair_kernel import group_sums
+from ccdcore.flat_pairs.parts import Parts
 from ccdcore.flat_pairs.residuals import (
     CLIP_SIGMA,
     FlatPair,
@@ -98,6 +99,8 @@ class PairPoints:
         Covariances of the noise of neighbours.
     shift : float
         How far the pattern of the light moved from one to the other, in pixels; 0 where that may be noise.
+    parts : Parts
+        Noise of light by parts of the image.
     """
 
     mean: npt.NDArray[np.float64]
@@ -109,6 +112,7 @@ class PairPoints:
     faint_cosmic_rays: float
     neighbours: Neighbours
     shift: float
+    parts: Parts
 
 
 def prepare(first: Light, second: Light, bias_variance: float, saturation: float) -> FlatPair | None:
@@ -202,6 +206,7 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
     sums = np.zeros((6, edges.size + 1))
     n_candidates, neighbour_sums, shift_sums = 0, np.zeros((4, 5)), np.zeros((2, 3))
     hits: list[Array] = []
+    parts = Parts.none()
 
     def group(part: Residuals) -> tuple[Array, Residuals]:
         return group_sums(part.neighbourhood, edges, part.value, part.level, part.variance, part.dof), part
@@ -212,6 +217,7 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
         hits.append(part.hits)
         neighbour_sums += part.neighbour_sums
         shift_sums += part.shift_sums
+        parts += part.parts
     n, dof, squares, levels, variances, variances2 = sums[:, sums[1] > 1]
     f1, f2 = pair.factors
     measured = untruncated_groups(squares / variances, dof, CLIP_SIGMA) * variances / dof
@@ -229,6 +235,7 @@ def measure(pair: FlatPair, gain: float, *, quick: bool = False) -> PairPoints:
         faint_cosmic_rays=float(faint @ n) / max(float(n.sum()), 1.0),
         neighbours=Neighbours.of(neighbour_sums),
         shift=_shift(shift_sums),
+        parts=parts,
     )
 
 

@@ -18,6 +18,7 @@ from ccdcore.flat_pairs.flat_pair_kernel import (
     neighbour_sums,
     weighted_products,
 )
+from ccdcore.flat_pairs.parts import Parts
 from ccdcore.numerics.threads import of_parts
 
 Array = npt.NDArray[np.floating[Any]]
@@ -32,6 +33,8 @@ CLIP_SIGMA = 3.5
 _WIDE_CLIP_SIGMA = 5.0
 _MAYBE_HIT = 9.0
 """(3 σ)², of noise that the light of the cosmic ray itself is in."""
+_LEAST_LEFT = 0.5
+"""Of the variance of a pixel, after the fit."""
 _BOXES_PER_STRIP = 4
 _PIXELS_PER_STRIP = 2**16
 _MARGIN = 2
@@ -120,6 +123,7 @@ class Residuals:
     hits: Array
     neighbour_sums: Array
     shift_sums: Array
+    parts: Parts
 
 
 def stride(light: Light) -> int:
@@ -187,7 +191,7 @@ def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, cli
     good = usable & ~_grown(_outliers(flat_fit, variance, _WIDE_CLIP_SIGMA))
     templates = np.stack([np.ones_like(level), level, *_slopes(*both, inside.start, usable)])
     fit = fit_boxes(difference, templates, good / variance, boxes)
-    good &= fit[1] < 0.5
+    good &= fit[1] < 1 - _LEAST_LEFT
     if clip:
         good &= ~_grown(good & _outliers(fit, variance, CLIP_SIGMA))
     residual, leverage = fit
@@ -195,8 +199,10 @@ def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, cli
     lit = level > gain * pair.bias_variance
     weight = (lit & good) / variance
     pull = residual * np.sqrt(weight)
-    sums = np.zeros((3, len(NEIGHBOURS)))
+    sums, parts = np.zeros((3, len(NEIGHBOURS))), Parts.none()
     if neighbours:
+        squares = residual**2 / (variance * np.maximum(1 - leverage, _LEAST_LEFT))
+        parts = Parts.of(squares, level, lit & good, rows.start, pair.first.shape[0])
         sums = neighbour_sums(pull, weight, templates, boxes.rows, boxes.columns)
     bias_share = np.sum((f1**2 + f2**2) * pair.bias_variance * weight)
     return Residuals(
@@ -209,6 +215,7 @@ def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, cli
         _hits(pair, gain, (first, second), residual, usable & (residual**2 > _MAYBE_HIT * variance)),
         np.vstack([sums, np.full(5, bias_share)]),
         weighted_products(templates[2:], np.stack([difference, *templates[2:]]), good / variance),
+        parts,
     )
 
 

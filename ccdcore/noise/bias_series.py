@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.ndimage import binary_dilation
 
 from ccdcore.cards.sections import Amplifier
-from ccdcore.noise import neighbours
+from ccdcore.noise import lit_biases, neighbours
 from ccdcore.noise.frame_noise import noise_asymmetry, some_rows
 from ccdcore.noise.odd_frames import Sorted, Split, frame_levels, frame_means, sort_out
 from ccdcore.noise.pair_series import PairSeries
@@ -113,6 +113,7 @@ class BiasSeries(PairSeries):
     _spread: list[float] = field(default_factory=list)
     _tails: list[str | None] = field(default_factory=list)
     _values: list[Histogram] = field(default_factory=list)
+    _blocks: list[lit_biases.Blocks] = field(default_factory=list)
     _step: float = 0.0
     _is_8_bit: bool = False
     _looks: list[ClippedMoments] = field(default_factory=list)
@@ -138,6 +139,9 @@ class BiasSeries(PairSeries):
         self._take_in(first, second, difference, (kept[0], kept[-1]))
         self._overscan += overscan
         self._steps.append(moments.mean - (overscan[0] - overscan[1]))
+        usable = ~_beyond(difference[some], (kept[0], kept[-1]))
+        usable &= True if still is None else ~still[some]
+        self._blocks.append(lit_biases.Blocks.of(first[some], difference[some] - moments.mean, usable))
         rows = slice(max(2, _CORRELATED_PIXELS // difference.shape[1]))
         hit = _beyond(difference[rows], (kept[0], kept[-1]))
         if still is not None:
@@ -292,6 +296,10 @@ class BiasSeries(PairSeries):
             self._only_two_that_differ(),
         )
         return tuple(filter(None, said))
+
+    def light(self, gain_e_per_adu: float | None) -> str | None:
+        """Say in words that light fell on all biases; None where not. The gain is that of the flats, if any."""
+        return lit_biases.light_on(self._blocks, gain_e_per_adu)
 
     def _only_two_that_differ(self) -> str | None:
         """Say how the only two biases contradict each other; of more the odd one is found."""

@@ -9,6 +9,7 @@ from math import hypot
 import numpy as np
 
 from ccdcore.flat_pairs.flat_pair import PairPoints
+from ccdcore.flat_pairs.parts import uneven
 from ccdcore.noise.bias_series import BiasSeries
 from ccdcore.photon_transfer.curve_fit import TransferFit, growth, misfit
 from ccdcore.photon_transfer.flat_series import FlatSeries
@@ -54,6 +55,12 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
     notes : sequence of str
         What was noticed so far.
     """
+    result = _measured(biases, flats, method, notes)
+    lit = biases.light(result.gain_e_per_adu)
+    return replace(result, bias_doubts=(*result.bias_doubts, lit)) if lit else result
+
+
+def _measured(biases: BiasSeries, flats: FlatSeries, method: str, notes: Sequence[str]) -> PhotonTransfer:
     read_noise, read_noise_uncertainty = flats.noise.read_noise
     steps = "whole ADU" if biases.step == 1 else f"steps of {biases.step:g} ADU"
     is_hidden = read_noise <= 3 * read_noise_uncertainty
@@ -82,7 +89,8 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
     result = _of_flats(result, flats.processed())
     if not flats.pairs:
         return result
-    result = _of_flats(result, [flats.averaged, flats.of_another_kind(biases)])
+    parts = uneven([of.parts for of in flats.points])
+    result = _of_flats(result, [flats.averaged, flats.of_another_kind(biases), parts])
     levels = [pair.level for pair in flats.pairs]
     if method == "ptc" and not is_ramp(levels):
         return replace(
