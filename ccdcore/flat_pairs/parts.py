@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
+Light = npt.NDArray[np.floating[Any]]
 
 _SIGMAS = 5.0
 _LEAST, _BY_CHARGE = 0.06, 0.15
@@ -38,7 +40,7 @@ class Parts:
         return cls(np.zeros((4, 3)), np.zeros((4, 3)))
 
     @classmethod
-    def of(cls, squares: Array, level: Array, lit: npt.NDArray[np.bool_], first_row: int, n_rows: int) -> Parts:
+    def of(cls, squares: Light, level: Light, lit: npt.NDArray[np.bool_], first_row: int, n_rows: int) -> Parts:
         """Sum over some rows of a pair, from number ``first_row`` of ``n_rows`` on."""
         images = (lit.astype(np.float64), np.where(lit, squares, 0.0), np.where(lit, level, 0.0))
         middle, across = np.clip(n_rows // 2 - first_row, 0, len(lit)), lit.shape[1] // 2

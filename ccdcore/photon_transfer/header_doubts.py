@@ -14,9 +14,6 @@ from ccdcore.io.read import read_cards
 from ccdcore.noise.exposures import Image
 from ccdcore.photon_transfer.result import PhotonTransfer
 
-_PEDESTAL = "PEDESTAL"
-"""What SBIG's programs and MaxIm DL added to the numbers, often after they took a dark away."""
-
 WITH_LOSS = "compressed with loss"
 """How the reason of a frame's type tells of pixels that a lossy compression has changed."""
 
@@ -53,11 +50,14 @@ def _first_cards(images: Sequence[Image]) -> Cards | None:
 
 
 def _pedestal(of_biases: Cards, of_flats: Cards) -> str | None:
-    """Say that a program shifted the numbers of the biases by another constant than those of the flats; None if not."""
-    of = [number(cards.get(_PEDESTAL)) or 0.0 for cards in (of_biases, of_flats)]
+    """Say that a program shifted the numbers of the biases by another constant than those of the flats; None if not.
+
+    The card is what SBIG's programs and MaxIm DL added to them, often after they took a dark away.
+    """
+    of = [number(cards.get("PEDESTAL")) or 0.0 for cards in (of_biases, of_flats)]
     if of[0] == of[1]:
         return None
     return (
-        f"{_PEDESTAL} is {of[0]:g} in the biases, {of[1]:g} in the flats: a program took a dark from the ones and not "
+        f"PEDESTAL is {of[0]:g} in the biases, {of[1]:g} in the flats: a program took a dark from the ones and not "
         "from the others, or shifted them, so that the bias is not that of the flats: give raw frames"
     )
