@@ -63,7 +63,13 @@ class NewCalibrated:
 
 @dataclass(frozen=True, slots=True)
 class CalibratedOnRecord(Row):
-    """A calibrated frame that nothing has taken the place of: see `NewCalibrated`."""
+    """A calibrated frame that nothing has taken the place of: see `NewCalibrated`.
+
+    Parameters
+    ----------
+    is_of_service : bool
+        Whether the service made it by itself, and nobody asked for it.
+    """
 
     calibrated_id: int
     frame_id: int
@@ -74,6 +80,7 @@ class CalibratedOnRecord(Row):
     path: str
     sha256: str
     made_at: datetime
+    is_of_service: bool
 
 
 def record_calibrated(session: Session, new: NewCalibrated, *, now: datetime) -> int:
@@ -135,6 +142,7 @@ def _on_record(row: Calibrated) -> CalibratedOnRecord:
         path=row.path,
         sha256=row.sha256,
         made_at=row.made_at,
+        is_of_service=row.engine != "local",
     )
 
 

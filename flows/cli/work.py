@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import click
 
-from flows.applying.affected import affected_rows
-from flows.applying.request import Asked, calibrate_affected, calibrate_named
+from flows.applying.calibrating.affected import affected_rows
+from flows.applying.calibrating.request import Asked, calibrate_affected, calibrate_named
 from flows.cli.options import FORMAT, PATHS, home_option, say
 from flows.cli.record import INSTRUMENT
 from flows.commands.process import Progress
@@ -87,7 +87,7 @@ def backfill(home: Path, since: datetime | None, as_json: bool) -> None:
     "--output",
     metavar="DIR",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where they go.  [default: calibrated/ in the home]",
+    help="Where they go.  [default: as configured, else calibrated in the home]",
 )
 @click.option(
     "--allow-missing",

@@ -98,12 +98,16 @@ def unusable_keys(home: Path) -> list[Oddity]:
 
 
 def missing_folders(settings: Settings) -> list[Oddity]:
-    """Return which watched folders are not there, or are the home itself."""
-    return [
+    """Return which watched folders are not there, are the home itself, or would get calibrated frames."""
+    found = [
         _oddity(settings.home, "[watch]", "directories", problem, todo)
         for folder in settings.watch.directories
         for problem, todo in _of_folder(settings, folder)
     ]
+    if (watched := settings.watched_output) is not None:
+        problem = f"= {settings.calibrated} lies in the watched folder {watched}, which is for raw frames"
+        found.append(_oddity(settings.home, "[science]", "output", problem, "name a folder outside of it"))
+    return found
 
 
 def senseless(settings: Settings, evidence: Evidence) -> list[Oddity]:

@@ -9,17 +9,22 @@ from flows.config.settings import Settings, load_settings
 
 
 def require_watchable(settings: Settings) -> None:
-    """Make sure that no watched folder is the home, in which no frame is ever looked for.
+    """Make sure that no watched folder is the home, in which no frame is ever looked for, or gets calibrated frames.
 
     Raises
     ------
     SettingsError
-        If one is; also where a link leads there.
+        If one is, or does; also where a link leads there.
     """
     if settings.home.resolve() in settings.watch.directories:
         raise SettingsError(
             f"{settings.home}: is the home and a watched folder at once, so that no frame in it would be seen: watch "
             "a folder in or beside it, or give another --home"
+        )
+    if (watched := settings.watched_output) is not None:
+        raise SettingsError(
+            f"{settings.home / CONFIG_NAME}: [science] output = {settings.calibrated} lies in the watched folder "
+            f"{watched}, which is for raw frames: name a folder outside of it"
         )
 
 

@@ -163,8 +163,17 @@ class NotifySettings(_Strict):
 
 
 class ScienceSettings(_Strict):
-    """``[science]``: what is told of science frames, and of the masters that suit them."""
+    """``[science]``: what is done to science frames, and what is told of the masters that suit them."""
 
+    calibrate: bool = Field(default=False, description="true calibrates science frames by itself as they land")
+    output: Path | None = Field(
+        default=None,
+        description="where calibrated frames go; default: calibrated in the home",
+        examples=["/data/calibrated"],
+    )
+    allow_missing: frozenset[Literal["bias", "dark", "flat"]] = Field(
+        default=frozenset(), description="masters that frames which land may go without", examples=[["dark"]]
+    )
     quality: Annotated[tuple[float, float, float], AfterValidator(ascending)] = Field(
         default=QUALITY,
         description="parts of a frame's own noise below which what a master adds to it is of quality 0, 1 and 2",
@@ -189,6 +198,19 @@ class Settings(_Strict):
     def host(self) -> str:
         """The name that files are on record under; machines that see them under the same paths share it."""
         return self.watch.host or socket.gethostname()
+
+    @property
+    def calibrated(self) -> Path:
+        """The folder of calibrated frames."""
+        return self.home / (self.science.output or Path("calibrated")).expanduser()
+
+    @property
+    def watched_output(self) -> Path | None:
+        """The watched folder that calibrated frames would go to; None where they go to none, or to the home."""
+        output = self.calibrated.resolve()
+        if output.is_relative_to(self.home.resolve()):  # it is never watched, also where it lies in a watched folder
+            return None
+        return next((one for one in self.watch.directories if output.is_relative_to(one)), None)
 
     @property
     def database_url(self) -> str:

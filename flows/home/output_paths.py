@@ -63,12 +63,26 @@ def master_folder(instrument: str, night: date) -> Path:
 
 
 def calibrated_folder(instrument: str, night: date | None) -> Path:
-    """Folder below the home of the calibrated frames of a night; of those of unknown date there is one."""
-    return Path("calibrated") / instrument_folder(instrument) / (night.isoformat() if night else "undated")
+    """Folder, below that of all, of the calibrated frames of a night; of those of unknown date there is one."""
+    return Path(instrument_folder(instrument)) / (night.isoformat() if night else "undated")
 
 
 _OF_RUN = re.compile(r"(?P<hidden>\.)?.+_r(?P<run>\d{1,9})(-\d+)?\.fits(?(hidden)\.[0-9a-f]{8}\.tmp)")
 """Names of masters, and of those that are being written (`ccdcore.io.write`)."""
+
+
+_CALIBRATED = "_calibrated"
+_BEING_CALIBRATED = re.compile(rf"\..+{_CALIBRATED}\.fits\.[0-9a-f]{{8}}\.tmp")
+
+
+def calibrated_name(stem: str, sha256: str = "") -> str:
+    """Return the name of a calibrated frame; with digits of the raw frame's SHA-256 where another has its name."""
+    return f"{stem}{f'_{sha256[:8]}' if sha256 else ''}{_CALIBRATED}.fits"
+
+
+def is_being_calibrated(name: str) -> bool:
+    """Whether a name is that of a calibrated frame that is being written (`ccdcore.io.write`)."""
+    return _BEING_CALIBRATED.fullmatch(name) is not None
 
 
 def run_of_master(name: str) -> int | None:

@@ -46,7 +46,9 @@ def _remove_of(home: Home, run: RunRow, rows: list[MasterRow], at: datetime) -> 
         names = os.listdir(folder)  # noqa: PTH208 - of a descriptor
         passing = {name: None for name in names if name.startswith(".") and run_of_master(name) == run.id}
         recorded = {Path(row.path).name: row.sha256 for row in rows if Path(row.path).parent == below}
-        removed = [name for name, sha256 in {**passing, **recorded}.items() if _remove(folder, name, sha256, at)]
+        removed = [
+            name for name, sha256 in {**passing, **recorded}.items() if remove_ours(folder, name, at, sha256=sha256)
+        ]
     for row in rows:
         if not os.path.lexists(home.path / row.path):
             with home.write_session() as session:
@@ -54,8 +56,18 @@ def _remove_of(home: Home, run: RunRow, rows: list[MasterRow], at: datetime) -> 
     return [(below / name).as_posix() for name in removed]
 
 
-def _remove(folder: int, name: str, sha256: str | None, at: datetime) -> bool:
-    """Remove a regular file of ours that is not new, and of these bytes; return whether it was such a one."""
+def remove_ours(folder: int, name: str, at: datetime, *, sha256: str | None = None) -> bool:
+    """Remove a regular file of ours that is not new, and of these bytes; return whether it was such a one.
+
+    Parameters
+    ----------
+    folder, name : int, str
+        Descriptor of its folder, and its name there.
+    at : datetime
+        Now.
+    sha256 : str, optional
+        Of its bytes; any without it.
+    """
     try:
         with open_in(folder, name) as file:
             status = os.fstat(file.fileno())

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import ccdproc
 import numpy as np
@@ -19,11 +20,16 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
+from sqlalchemy import func, select
 
-from flows.applying.calibrate import Wanted, calibrate_frames
-from flows.applying.frames import named_frames
+from db.schema.calibrated import Calibrated
+from flows.applying.calibrating.calibrate import Wanted, calibrate_frames
+from flows.applying.calibrating.frames import named_frames
+from flows.applying.calibrating.leftovers import remove_all_passing, remove_passing
+from flows.applying.calibrating.outputs import paths_for
 from flows.calibration.steps import STEPS
-from flows.home.home import open_home
+from flows.home.home import Home, open_home
+from flows.home.processes import now
 from tests.support.command import Said, ccdwatch
 from tests.support.simulate import Camera, expose, standard_cards, uniform_light, write_frame
 
@@ -325,6 +331,77 @@ def test_killed_at_any_moment_it_leaves_no_partial_file(site: Site, tmp_path: Pa
         assert size >= 0
     assert {row["state"] for row in site.rows(*raws, "-o", tmp_path)} <= {"stands", "calibrated"}
     assert len(list(tmp_path.glob("*.fits"))) == len(raws)
+
+
+def test_a_killed_process_has_no_second_record(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = site.light()
+    home = open_home(site.home, make=False)
+
+    def recorded() -> int:
+        with home.read_session() as session:
+            here = Calibrated.path.startswith(str(tmp_path))
+            return session.scalar(select(func.count()).select_from(Calibrated).where(here)) or 0
+
+    wanted = _wanted(home, [raw], tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("ccdcore.io.write._name", Mock(side_effect=KeyboardInterrupt))  # on record, and not named
+        with pytest.raises(KeyboardInterrupt):
+            list(calibrate_frames(home, wanted))
+    assert (list(tmp_path.glob("*.fits")), recorded()) == ([], 1)
+    assert site.rows(raw, "-o", tmp_path)[0]["state"] == "calibrated"
+    assert recorded() == 1
+
+
+def _wanted(home: Home, raws: list[Path], folder: Path, **how: Any) -> list[Wanted]:
+    found = named_frames(home, raws, lambda *_: None).frames
+    paths = paths_for(home, found, folder)
+    return [Wanted(key, frame, paths[key], **how) for key, frame in found.items()]
+
+
+def test_only_what_the_service_made_is_replaced_by_itself(site: Site, tmp_path: Path) -> None:
+    home, raws = open_home(site.home, make=False), [site.light(), site.light()]
+
+    def became(**how: Any) -> list[str]:
+        return [one.state for one in calibrate_frames(home, _wanted(home, raws, tmp_path, **how), engine="prefect")]
+
+    by_hand, *_ = _wanted(home, raws[:1], tmp_path, unit="electron")
+    assert [one.state for one in calibrate_frames(home, [by_hand])] == ["calibrated"]
+    assert became(again="changed") == ["stands", "calibrated"]
+    assert fits.getheader(tmp_path / by_hand.path)["BUNIT"] == "electron"
+    assert became(again="changed") == ["stands", "stands"]
+    assert became(again="changed", unit="electron") == ["stands", "calibrated"]
+    assert became(again="always") == ["calibrated", "calibrated"]
+
+
+@pytest.mark.parametrize("hours", [0, 2])
+def test_what_a_killed_process_was_writing_goes_later_and_nothing_else(site: Site, tmp_path: Path, hours: int) -> None:
+    folder, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    for one in (folder, elsewhere):
+        one.mkdir()
+    left = ".light001_calibrated.fits.0a1b2c3d.tmp"
+    others = [".light001_calibrated.fits.0a1b2c3.tmp", ".light001.fits.0a1b2c3d.tmp", left[1:], f"{left}.bak"]
+    for name in (left, *others):
+        (folder / name).write_text("half a frame")
+    (elsewhere / left).write_text("of somebody")
+    (folder / left.replace("1_", "2_")).symlink_to(elsewhere / left)
+    (folder / left.replace("1_", "3_")).mkdir()
+    there = {*others, left.replace("1_", "2_"), left.replace("1_", "3_")}
+    home, at = open_home(site.home, make=False), now() + timedelta(hours=hours)
+    removed = remove_passing(home, [folder, tmp_path / "none"], at)
+    assert removed == ([str(folder / left)] if hours else [])
+    assert {path.name for path in folder.iterdir()} == there | (set() if hours else {left})
+    assert (elsewhere / left).exists()
+    below = home.path / "calibrated" / "testcam"
+    (below / "2022-09-19").mkdir(parents=True, exist_ok=True)
+    (below / "2022-09-19" / left).write_text("half a frame")
+    (below / "2022-09-20").symlink_to(elsewhere)
+    try:
+        assert remove_passing(home, [below / "2022-09-20"], at) == []
+        assert len(remove_all_passing(home, at)) == (1 if hours else 0)
+        assert (elsewhere / left).exists()
+    finally:
+        (below / "2022-09-20").unlink()
+        (below / "2022-09-19" / left).unlink(missing_ok=True)
 
 
 def _kills(command: list[Any], folder: Path) -> Iterator[int]:

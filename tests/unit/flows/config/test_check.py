@@ -69,6 +69,11 @@ CASES = {
         NONE,
         [" is the home, where no frame is looked for: name a"],
     ),
+    "calibrated frames where raw ones land": (
+        '[watch]\ndirectories = [".."]\n[science]\noutput = "../reduced"\n',
+        NONE,
+        ["[science] output = ", "/reduced lies in the watched folder "],
+    ),
     "milliseconds": (
         "[watch]\nsettle_seconds = 30000\n",
         NONE,

@@ -12,13 +12,11 @@ from ccdcore.compression import FITS_SUFFIXES, without_added_suffix
 from ccdcore.errors import CcdError
 from ccdcore.io.plain_files import file_sha256
 from db.application.calibrated import CalibratedOnRecord, calibrated_at
-from flows.home.output_paths import calibrated_folder
+from flows.home.output_paths import calibrated_folder, calibrated_name
 
 if TYPE_CHECKING:
     from ccdcore.frames.frame import SeriesFrame
     from flows.home.home import Home
-
-_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +29,13 @@ class Output:
         Relative to the home, if below it.
     standing : CalibratedOnRecord or None
         What was made of the same frame before, whose file is as it was written.
+    recorded_sha256 : str or None
+        Of the file that is on record there, whether it is there or not.
     """
 
     path: str
     standing: CalibratedOnRecord | None
+    recorded_sha256: str | None
 
 
 class NotOursError(CcdError):
@@ -58,9 +59,10 @@ def paths_for(home: Home, frames: Mapping[int, SeriesFrame], directory: Path | N
 
 def _names(home: Home, frame: SeriesFrame, directory: Path | None) -> tuple[Path, Path]:
     night = home.settings.nights.night_of(frame.info)
-    folder = calibrated_folder(frame.info.instrument, night) if directory is None else directory.resolve()
+    below = calibrated_folder(frame.info.instrument, night)
+    folder = home.settings.calibrated / below if directory is None else directory.resolve()
     stem = _stem(frame.path)
-    return folder / f"{stem}_calibrated.fits", folder / f"{stem}_{frame.sha256[:_DIGITS]}_calibrated.fits"
+    return folder / calibrated_name(stem), folder / calibrated_name(stem, frame.sha256)
 
 
 def output_at(home: Home, path: str) -> Output:
@@ -75,12 +77,12 @@ def output_at(home: Home, path: str) -> Output:
         row = calibrated_at(session, path)
     file = home.path / path
     if not os.path.lexists(file):
-        return Output(path, None)
+        return Output(path, None, row and row.sha256)
     if row is None:
         raise NotOursError(f"{file}: is there already, and ccdwatch did not write it: give another -o DIR, or move it")
     if file.is_symlink() or file_sha256(file) != row.sha256:
         raise NotOursError(f"{file}: was changed since ccdwatch wrote it: move it, so that it is not lost")
-    return Output(path, row)
+    return Output(path, row, row.sha256)
 
 
 def below_home(home: Home, path: Path) -> str:

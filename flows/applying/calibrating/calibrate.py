@@ -8,7 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from math import hypot, prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from astropy.time import Time
 
@@ -24,8 +24,9 @@ from db.application.calibrated import NewCalibrated, forget_calibrated, record_c
 from db.application.readout import readout_of
 from db.association.best import best
 from db.association.subjects import subjects_on_record
-from flows.applying.masters import MasterFiles
-from flows.applying.outputs import NotOursError, Output, output_at
+from flows.applying.calibrating.leftovers import remove_passing
+from flows.applying.calibrating.masters import MasterFiles
+from flows.applying.calibrating.outputs import NotOursError, Output, output_at
 from flows.home.processes import now
 from flows.runs.begin import software
 
@@ -39,8 +40,12 @@ if TYPE_CHECKING:
     from ccdcore.association.facts import Subject
     from ccdcore.cards.values import Cards
     from ccdcore.frames.frame import SeriesFrame
-    from flows.applying.frames import Progress
+    from db.application.calibrated import CalibratedOnRecord
+    from flows.applying.calibrating.frames import Progress
     from flows.home.home import Home
+
+Again: TypeAlias = Literal["never", "changed", "always"]
+"""Whether what was made of a frame before is replaced: ``changed`` if the service made it, and of other masters."""
 
 _OPTIONAL = frozenset({"mask"})
 """What a frame may go without unasked: its pixels are the same, and it is said that none was looked up."""
@@ -68,7 +73,7 @@ class Wanted:
         Of the result.
     without : frozenset of str
         Kinds of masters that it may go without.
-    again : bool
+    again : {"never", "changed", "always"}
         Whether what was made of it before is replaced.
     """
 
@@ -77,7 +82,7 @@ class Wanted:
     path: str
     unit: Unit = "adu"
     without: frozenset[str] = frozenset()
-    again: bool = False
+    again: Again = "never"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,8 @@ class Calibration:
         Of the result.
     reason : str or None
         Why it failed; else what it went without.
+    lacking : frozenset of str
+        Kinds of masters for want of which it failed.
     """
 
     frame_id: int
@@ -110,6 +117,7 @@ class Calibration:
     price_e: float | None = None
     unit: str = ""
     reason: str | None = None
+    lacking: frozenset[str] = frozenset()
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values, a master a column."""
@@ -136,6 +144,17 @@ class _Job:
     def prices(self) -> dict[str, float | None]:
         return {one.kind: _price_e(one) for one in self.choices}
 
+    @property
+    def lacking(self) -> dict[str, str]:
+        """Why there are none of the masters that it cannot go without, by kind."""
+        without = self.wanted.without | _OPTIONAL
+        return {kind: why for kind, why in self.missing.items() if kind not in without}
+
+    def is_as_made(self, standing: CalibratedOnRecord) -> bool:
+        """Whether the same would be made of it as was, or is not to be made in the place of that."""
+        is_same = (standing.masters, standing.unit) == (self.masters, self.wanted.unit)
+        return is_same or (self.wanted.again == "changed" and not standing.is_of_service)
+
     def became(self, state: str, output: Path | None, reason: str | None) -> Calibration:
         known = [one for one in self.prices.values() if one is not None]
         return Calibration(
@@ -147,6 +166,7 @@ class _Job:
             price_e=hypot(*known) if known else None,
             unit=self.wanted.unit,
             reason=reason,
+            lacking=frozenset(self.lacking),
         )
 
 
@@ -176,6 +196,7 @@ def calibrate_frames(
     Calibration
         What became of each, in the order given.
     """
+    remove_passing(home, {(home.path / one.path).parent for one in wanted}, now())
     work = partial(_do, home, MasterFiles(home.path), {"engine": engine, "flow_run_id": flow_run_id})
     n_pixels = max((prod(one.frame.shape) for one in wanted), default=0)
     most = max(1, _MEMORY_LIMIT // (_BYTES_PER_PIXEL * max(1, n_pixels)))
@@ -207,14 +228,14 @@ def _do(home: Home, files: MasterFiles, made_by: Mapping[str, Any], job: _Job) -
     """Calibrate a frame; what goes wrong is said of it, so that the others go on."""
     try:
         output = output_at(home, job.wanted.path)
-        lacking = {kind: why for kind, why in job.missing.items() if kind not in job.wanted.without | _OPTIONAL}
-        if lacking:
+        if lacking := job.lacking:
             reasons = "; ".join(lacking.values())
             return job.became("failed", None, f"{reasons}: to go on without it, --allow-missing {min(lacking)}")
-        if (standing := output.standing) is not None and not job.wanted.again:
-            if (standing.masters, standing.unit) == (job.masters, job.wanted.unit):
+        if (standing := output.standing) is not None and job.wanted.again != "always":
+            if job.is_as_made(standing):
                 return job.became("stands", home.path / output.path, _went_without(job))
-            raise NotOursError(f"{home.path / output.path}: was calibrated otherwise before: add --again")
+            if job.wanted.again == "never":
+                raise NotOursError(f"{home.path / output.path}: was calibrated otherwise before: add --again")
         _write(home, files, made_by, job, output)
         return job.became("calibrated", home.path / output.path, _went_without(job))
     except CcdError as error:
@@ -246,7 +267,9 @@ def _write(home: Home, files: MasterFiles, made_by: Mapping[str, Any], job: _Job
                 software=software(),
                 **made_by,
             )
-            calibrated_id = record_calibrated(session, new, now=now())
+            # The same bytes are on record already where a process was killed before it could name them.
+            if output.recorded_sha256 != sha256:
+                calibrated_id = record_calibrated(session, new, now=now())
     except OSError:
         if calibrated_id is not None:
             with home.write_session() as session:

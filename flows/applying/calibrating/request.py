@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from ccdcore.association.facts import KINDS
 from db.application.affected import affected
 from db.frames.series import frames_on_disk
-from flows.applying.calibrate import Calibration, Wanted, calibrate_frames
-from flows.applying.frames import Progress, named_frames
-from flows.applying.outputs import paths_for
+from flows.applying.calibrating.calibrate import Calibration, Wanted, calibrate_frames
+from flows.applying.calibrating.frames import Progress, named_frames
+from flows.applying.calibrating.outputs import paths_for
 from flows.products.figures import complete_figures
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a person asks for of all frames that are named: see `flows.applying.calibrate.Wanted`."""
+    """What a person asks for of all frames that are named: see `flows.applying.calibrating.calibrate.Wanted`."""
 
     directory: Path | None = None
     without: frozenset[str] = frozenset()
@@ -42,7 +42,7 @@ def calibrate_named(home: Home, paths: Sequence[Path], asked: Asked, progress: P
     paths_of = paths_for(home, found.frames, asked.directory)
     complete_figures(home, instruments={one.info.instrument for one in found.frames.values()}, progress=progress)
     wanted = [
-        Wanted(key, frame, paths_of[key], asked.unit, asked.without, again=asked.again)
+        Wanted(key, frame, paths_of[key], asked.unit, asked.without, again="always" if asked.again else "never")
         for key, frame in found.frames.items()
     ]
     refused = [Calibration(0, path, None, "failed", reason=reason) for path, reason in found.refused.items()]
@@ -56,7 +56,9 @@ def calibrate_affected(home: Home, progress: Progress) -> list[Calibration]:
         rows = [one.calibrated for one in affected(session, recipes=home.settings.recipes)]
         frames = frames_on_disk(session, {one.frame_id for one in rows}, host=home.settings.host)
     wanted = [
-        Wanted(one.frame_id, frames[one.frame_id], one.path, one.unit, frozenset(set(KINDS) - set(one.masters)), True)
+        Wanted(
+            one.frame_id, frames[one.frame_id], one.path, one.unit, frozenset(set(KINDS) - set(one.masters)), "always"
+        )
         for one in rows
         if one.frame_id in frames
     ]

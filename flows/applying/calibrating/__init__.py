@@ -1,0 +1,1 @@
+"""Frames calibrated with the masters that suit them: asked for by people, or by the service as they land."""
