@@ -393,6 +393,6 @@ def quarantined(session: Session, *, limit: int | None = None) -> list[FileRow]:
     return [FileRow(*row) for row in session.execute(query.order_by(File.state_since.desc(), File.id).limit(limit))]
 
 
-def oldest_unprocessed(session: Session) -> datetime | None:
-    """Return when the file arrived that has waited longest to be done; None where none waits."""
-    return session.scalar(select(func.min(File.changed_at)).where(File.state.in_(_UNPROCESSED)))
+def oldest_unprocessed(session: Session, states: Collection[FileState] = _UNPROCESSED) -> datetime | None:
+    """Return when the file arrived that has waited longest to be done, of those in these states; None for none."""
+    return session.scalar(select(func.min(File.changed_at)).where(File.state.in_(states)))

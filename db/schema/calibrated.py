@@ -39,3 +39,20 @@ class Calibrated(Base):
     made_at: Mapped[datetime]
     superseded_at: Mapped[datetime | None] = mapped_column(index=True)
     """When another file took its place."""
+
+
+class ScienceTry(Base):
+    """What became of a science frame that landed when the service last tried to calibrate it."""
+
+    __tablename__ = "science_try"
+
+    frame_id: Mapped[int] = mapped_column(ForeignKey("frame.id"), primary_key=True, autoincrement=False)
+    choices: Mapped[str] = mapped_column(String(64))
+    """Digest of what its masters were chosen from."""
+    reason: Mapped[str | None]
+    """Why it is not calibrated; None where it is."""
+    is_failure: Mapped[bool]
+    """Whether nobody foresaw it, so that it is tried again."""
+    tries: Mapped[int]
+    """One after the other from the same choices."""
+    tried_at: Mapped[datetime]

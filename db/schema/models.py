@@ -154,7 +154,7 @@ class Frame(Base):
     instrument_id: Mapped[int] = mapped_column(ForeignKey("instrument.id"))
     identified_with: Mapped[str] = mapped_column(String(64), index=True)
     """Digest of the identification rules that made it what it is."""
-    registered_at: Mapped[datetime]
+    registered_at: Mapped[datetime] = mapped_column(index=True)
     joined_at: Mapped[datetime]
     """When it arrived: its file's ``changed_at``."""
 

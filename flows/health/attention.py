@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ccdcore.text import number_of, one_line
+from db.application.science import uncalibrated
 from db.files import ledger
 from db.judgements.attention import record_seen, seen_keys
 from db.runs.runs import RunRow, cancelled_runs, failed_runs
@@ -33,6 +34,7 @@ from flows.judgements.editors import words_of_no_editors
 from flows.prefect_server.doings import doings
 from flows.registration.dates import odd_dates
 from flows.registration.disagreements import FEWEST_REPEATED, current_disagreements, in_words
+from flows.retries import RUN_ATTEMPTS
 from flows.runs.plan import pause_after
 from web.formatting import sentence
 
@@ -45,6 +47,7 @@ _NOUNS = {
     "no results": ("camera", "with frames and no results"),
     "master": ("master", "that may not be used"),
     "trend": ("trend", "that changed"),
+    "science": ("science frame", "not calibrated"),
     "missing frames": ("set", "that lacks frames"),
     "quarantine": ("file", "in quarantine"),
     "several exposures": ("frame", "of several exposures"),
@@ -155,6 +158,18 @@ def _of_missing(home: Home, session: Session, _seen: Collection[str], at: dateti
         yield Concern("missing frames", one.key, one.words)
 
 
+def _of_science(home: Home, session: Session, _seen: Collection[str], _at: datetime) -> Iterator[Concern]:
+    """Tell of the science frames that the service could not calibrate: once of those of a night for one reason."""
+    if not home.settings.science.calibrate:
+        return
+    for one in uncalibrated(session, host=home.settings.host):
+        n, of = len(one.frame_ids), f"{one.instrument} {one.night or 'undated'}"
+        which = hashlib.sha256(one.reason.encode(errors="backslashreplace")).hexdigest()[:12]
+        words = f"{number_of(n, 'science frame')} of {of}, as frame:{one.frame_ids[0]}: {one.reason}"
+        may_pass = one.is_failure and one.tries < RUN_ATTEMPTS
+        yield Concern("science", f"science:{of} {which}", words, n, may_pass=may_pass)
+
+
 def _of_files(_home: Home, session: Session, _seen: Collection[str], _at: datetime) -> Iterator[Concern]:
     for file in ledger.quarantined(session):
         came = f"{file.changed_at:%Y-%m-%dT%H:%M:%S.%f}"
@@ -194,6 +209,7 @@ _LOOKS: tuple[Look, ...] = (
     _of_cameras,
     _of_masters,
     _of_trends,
+    _of_science,
     _of_missing,
     _of_files,
     _of_dates,

@@ -14,13 +14,14 @@ from db.files import ledger
 from db.runs.sets import SetSummary, set_summaries, sets_in_question
 from db.schema.models import FileState
 from db.schema.rows import Row
+from flows.applying.calibrating.due import due
 from flows.config.redaction import redact
 from flows.home.home import Home
 from flows.home.processes import now
 from flows.runs.plan import is_judged, is_open, pause_after, plan, settles_at
 
-State = Literal["settling", "queued", "running", "failed", "files"]
-_ORDER: tuple[State, ...] = ("files", "settling", "queued", "running", "failed")
+State = Literal["settling", "queued", "running", "failed", "files", "science"]
+_ORDER: tuple[State, ...] = ("files", "settling", "queued", "running", "failed", "science")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Waiting(Row):
     ----------
     state : str
         ``settling`` (more frames may join it), ``queued`` (complete, to be calibrated), ``running``, ``failed`` (and
-        tried again), or ``files`` that are not read yet.
+        tried again), ``files`` that are not read yet, or ``science`` frames that are not calibrated yet.
     what : str
         Which set, or how many files.
     since, until : datetime or None
@@ -80,6 +81,7 @@ def waiting(home: Home, at: datetime) -> tuple[Waiting, ...]:
     """Return what waits now: files first, then sets in the order of what becomes of them."""
     with home.read_session() as session:
         found = [*_files(home, session), *waiting_sets(home, session, at)]
+    found += _science(home, at)
     return tuple(sorted(found, key=lambda one: (_ORDER.index(one.state), one.until or one.since or at)))
 
 
@@ -96,6 +98,16 @@ def _files(home: Home, session: Session) -> Iterator[Waiting]:
         yield Waiting("files", f"{number_of(n, 'file')}, taken as complete when unchanged for {quiet_s:g} s or closed")
     if n := files[FileState.READY] + files[FileState.CLAIMED]:
         yield Waiting("files", f"{number_of(n, 'file')} to be read")
+
+
+def _science(home: Home, at: datetime) -> Iterator[Waiting]:
+    if not home.settings.science.calibrate:
+        return
+    found = due(home, at)
+    for camera in sorted({*found.frames, *found.waiting}):
+        n = number_of(len(found.frames.get(camera, ())) + found.waiting.get(camera, 0), "science frame")
+        what = f"{camera}, {n}: calibrated when no more frames join them and the sets of this camera are calibrated"
+        yield Waiting("science", what, instrument=camera)
 
 
 def waiting_sets(home: Home, session: Session, at: datetime) -> Iterator[Waiting]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -25,6 +26,18 @@ def ask_for_ingest(home: Home, api: PrefectApi, *, n_files: int, at: datetime) -
         parameters={"home": home_id(home.path)},
         tags=["ingest"],
         idempotency_key=f"ingest:{hashlib.sha256(at.isoformat().encode()).hexdigest()}",
+    )
+
+
+def ask_for_science(home: Home, api: PrefectApi, camera: str, frame_ids: Sequence[int], *, at: datetime) -> str:
+    """Ask for a run that calibrates science frames of a camera; return its id."""
+    which = f"{camera} {list(frame_ids)} {at.isoformat()}"
+    return api.submit(
+        "science",
+        name=f"science {camera} {number_of(len(frame_ids), 'frame')}",
+        parameters={"home": home_id(home.path), "frame_ids": list(frame_ids)},
+        tags=[camera, "science"],
+        idempotency_key=f"science:{hashlib.sha256(which.encode(errors='backslashreplace')).hexdigest()}",
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -19,7 +19,7 @@ from ccdcore.headers.instrument import FrameType
 from db.frames.revisions import digest_of, said_of_frame
 from db.frames.series import set_frames
 from db.judgements.marks import bad_frames
-from db.runs.runs import RunRow, find_run
+from db.runs.runs import RunRow, find_run, open_runs
 from db.runs.sets import SetSummary, nearest_bias_set, set_summaries, sets_in_question
 from db.schema.models import Outcome
 from flows.config.settings import Settings
@@ -147,19 +147,31 @@ def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
     datetime or None
         When the next set will be complete, where one is waiting for more frames.
     """
-    settle = home.settings.watch.settle_seconds
-    plans, later = [], []
     with home.read_session() as session:
-        believed = at + timedelta(seconds=settle)
-        wanted = sets_in_question(session, at=at)
-        for summary in set_summaries(session, host=home.settings.host, believed_until=believed, set_ids=wanted):
-            if not is_open(summary, at):
-                continue
-            if (complete_at := settles_at(summary, settle)) > at and not is_judged(summary):
-                later.append(complete_at)
-            elif (due := plan(session, home.settings, summary, at)) is not None:
-                plans.append(due)
-    return plans, min(later, default=None)
+        found = [one for _, one in _lacking(home, session, at)]
+    plans = [one for one in found if isinstance(one, Plan)]
+    return plans, min((one for one in found if isinstance(one, datetime)), default=None)
+
+
+def cameras_at_work(home: Home, at: datetime) -> set[str]:
+    """Return the cameras of which a set is being calibrated, is to be now, or may get more frames."""
+    with home.read_session() as session:
+        lacking = {summary.instrument for summary, _ in _lacking(home, session, at)}
+        return lacking | {run.instrument for run in open_runs(session)}
+
+
+def _lacking(home: Home, session: Session, at: datetime) -> Iterator[tuple[SetSummary, Plan | datetime]]:
+    """Yield the sets that lack a run: with that, or when they will be complete."""
+    settle = home.settings.watch.settle_seconds
+    believed = at + timedelta(seconds=settle)
+    wanted = sets_in_question(session, at=at)
+    for summary in set_summaries(session, host=home.settings.host, believed_until=believed, set_ids=wanted):
+        if not is_open(summary, at):
+            continue
+        if (complete_at := settles_at(summary, settle)) > at and not is_judged(summary):
+            yield summary, complete_at
+        elif (due := plan(session, home.settings, summary, at)) is not None:
+            yield summary, due
 
 
 UNDONE = frozenset(Outcome) - {Outcome.DONE}

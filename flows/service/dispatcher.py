@@ -21,6 +21,7 @@ from db.judgements.marks import last_line
 from db.runs.lifecycle import fail_run
 from db.runs.runs import RunRow, open_runs
 from db.schema.models import FileState
+from flows.applying.calibrating.leftovers import remove_all_passing
 from flows.config.errors import SettingsError
 from flows.config.redaction import redact
 from flows.health.overdue import Overseer, workers_of
@@ -40,6 +41,7 @@ from flows.registration.register import free_lost_claims
 from flows.retries import ASK_AGAIN_AFTER, FILE_REST
 from flows.runs.pictures import without_pictures
 from flows.runs.plan import Plan, reconcile
+from flows.service.science import ScienceRuns
 from flows.telling.teller import keep_telling
 from flows.watching.heartbeat import Pulse, read_heartbeat
 from flows.watching.watcher import Watcher
@@ -74,6 +76,7 @@ class Dispatcher:
         self.home = home
         self.api = api
         self._asked: dict[str, tuple[str, datetime]] = {}
+        self._science = ScienceRuns(home, api)
         self._ingest: tuple[str, datetime] | None = None
         self._ingest_fault: str | None = None
         self._is_registering = False
@@ -134,6 +137,7 @@ class Dispatcher:
         """Wait for no time that was told by a clock that was ahead, neither here nor in Prefect."""
         self._reconcile_at, self._tidied_at, self._ingest = None, None, None
         self._asked.clear()
+        self._science.forget()
         self._is_to_hasten = True
 
     def _oversee(self, under_way: Sequence[RunRow]) -> list[RunRow]:
@@ -183,6 +187,7 @@ class Dispatcher:
         if self._is_to_hasten:
             self.api.hasten(now())
             self._is_to_hasten = False
+        science = self._science.due(at)
         plans, later = reconcile(self.home, at)
         with self.home.read_session() as session:
             self._note_idle("calibrations are due", is_so=bool(plans) and not open_runs(session))
@@ -192,10 +197,10 @@ class Dispatcher:
             ask_for_run(self.home, self.api, plan, pictures=True)
         if self._tidied_at is None or not self._tidied_at <= at < self._tidied_at + GRACE:
             self._tidied_at = at
-            for line in remove_leftovers(self.home, at):
+            for line in [*remove_leftovers(self.home, at), *remove_all_passing(self.home, at)]:
                 logger.info("%s", line)
         busy = at + (BUSY_RECONCILE if plans else RECONCILE_EVERY)
-        self._reconcile_at = min(busy, later or busy)
+        self._reconcile_at = min(filter(None, [busy, later, self._science.ask(science, at)]))
 
     def _end_runs(self, under_way: Sequence[RunRow], *, ask_of_all: bool) -> bool:
         """End on record the runs that nobody works on; return whether there were any.

@@ -8,6 +8,7 @@ from flows.orchestration import runner
 from flows.upkeep.audit import audit
 from flows.upkeep.backfill import backfill
 from flows.upkeep.report import NIGHTLY, report
+from flows.upkeep.science import science
 
 
 def serve(home: Path, api_url: str) -> None:
@@ -20,4 +21,4 @@ def serve(home: Path, api_url: str) -> None:
     api_url : str
         Address of the Prefect API; waited for where it does not answer yet.
     """
-    runner.serve(home, api_url, upkeep={backfill: None, audit: None, report: NIGHTLY})
+    runner.serve(home, api_url, upkeep={science: None, backfill: None, audit: None, report: NIGHTLY})

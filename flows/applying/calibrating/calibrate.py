@@ -27,6 +27,7 @@ from db.association.subjects import subjects_on_record
 from flows.applying.calibrating.leftovers import remove_passing
 from flows.applying.calibrating.masters import MasterFiles
 from flows.applying.calibrating.outputs import NotOursError, Output, output_at
+from flows.home.lost_database import is_database_lost
 from flows.home.processes import now
 from flows.runs.begin import software
 
@@ -227,21 +228,29 @@ def _ids(answer: Answer, kinds: Sequence[str]) -> list[int]:
 def _do(home: Home, files: MasterFiles, made_by: Mapping[str, Any], job: _Job) -> Calibration:
     """Calibrate a frame; what goes wrong is said of it, so that the others go on."""
     try:
-        output = output_at(home, job.wanted.path)
-        if lacking := job.lacking:
-            reasons = "; ".join(lacking.values())
-            return job.became("failed", None, f"{reasons}: to go on without it, --allow-missing {min(lacking)}")
-        if (standing := output.standing) is not None and job.wanted.again != "always":
-            if job.is_as_made(standing):
-                return job.became("stands", home.path / output.path, _went_without(job))
-            if job.wanted.again == "never":
-                raise NotOursError(f"{home.path / output.path}: was calibrated otherwise before: add --again")
-        _write(home, files, made_by, job, output)
-        return job.became("calibrated", home.path / output.path, _went_without(job))
+        return _done(home, files, made_by, job)
     except CcdError as error:
         return job.became("failed", None, str(error))
     except OSError as error:
         return job.became("failed", None, f"cannot be written: {error.strerror or error}: give another -o DIR")
+    except Exception as error:
+        if is_database_lost(error):
+            raise
+        return job.became("failed", None, f"{type(error).__name__}: {error}")
+
+
+def _done(home: Home, files: MasterFiles, made_by: Mapping[str, Any], job: _Job) -> Calibration:
+    output = output_at(home, job.wanted.path)
+    if lacking := job.lacking:
+        option = "[science] allow_missing" if job.wanted.again == "changed" else f"--allow-missing {min(lacking)}"
+        return job.became("failed", None, f"{'; '.join(lacking.values())}: to go on without it, {option}")
+    if (standing := output.standing) is not None and job.wanted.again != "always":
+        if job.is_as_made(standing):
+            return job.became("stands", home.path / output.path, _went_without(job))
+        if job.wanted.again == "never":
+            raise NotOursError(f"{home.path / output.path}: was calibrated otherwise before: add --again")
+    _write(home, files, made_by, job, output)
+    return job.became("calibrated", home.path / output.path, _went_without(job))
 
 
 def _went_without(job: _Job) -> str | None:

@@ -77,7 +77,7 @@ def output_at(home: Home, path: str) -> Output:
         row = calibrated_at(session, path)
     file = home.path / path
     if not os.path.lexists(file):
-        return Output(path, None, row and row.sha256)
+        return Output(path, None, None if row is None else row.sha256)
     if row is None:
         raise NotOursError(f"{file}: is there already, and ccdwatch did not write it: give another -o DIR, or move it")
     if file.is_symlink() or file_sha256(file) != row.sha256:
