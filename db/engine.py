@@ -18,7 +18,7 @@ from db.sqlite_file import hold_to_file
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0016"
+HEAD = "0017"
 """The newest revision of the schema, known without importing Alembic."""
 
 _BUSY_SECONDS = 120

@@ -61,8 +61,10 @@ class ScienceRuns:
 
     def ask(self, found: Due | None, at: datetime) -> datetime | None:
         """Ask for the runs of cameras of which no set is at work; return when to look again."""
-        if found is None or not found.frames:
-            return found and found.later
+        if found is None:
+            return None
+        if not found.frames:
+            return found.later
         at_work = cameras_at_work(self._home, at)
         for camera, frame_ids in found.frames.items():
             if camera not in at_work:

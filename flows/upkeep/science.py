@@ -97,11 +97,11 @@ def _calibrate(home: Home, frame_ids: Sequence[int] | None) -> list[Calibration]
             night = home.settings.nights.night_of(frames[key].info)
             nights[frames[key].info.instrument, night.isoformat() if night else "undated"].append(key)
     at_work, found = cameras_at_work(home, at), []
-    for (instrument, night), some in nights.items():
+    for (instrument, of_night), some in nights.items():
         if instrument in at_work:
-            get_run_logger().info("%s %s: waits, since sets of this camera are at work", instrument, night)
+            get_run_logger().info("%s %s: waits, since sets of this camera are at work", instrument, of_night)
         else:
-            found += calibrate_night(str(home.path), instrument, night, some)
+            found += calibrate_night(str(home.path), instrument, of_night, some)
     return found
 
 

@@ -32,8 +32,9 @@ def remove_passing(home: Home, folders: Iterable[Path], at: datetime) -> list[st
 def remove_all_passing(home: Home, at: datetime) -> list[str]:
     """Do so in the folder of calibrated frames, and in all that are below it; return that in words."""
     removed = []
-    for folder, _, _, here in os.fwalk(home.settings.calibrated):  # it follows no links
-        removed += [str(Path(folder) / name) for name in _removed(here, at)]
+    with suppress(OSError):  # not there
+        for folder, _, _, here in os.fwalk(home.settings.calibrated):  # it follows no links
+            removed += [str(Path(folder) / name) for name in _removed(here, at)]
     return [f"{name} was being written when its process was killed, and removed" for name in removed]
 
 
