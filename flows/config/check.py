@@ -16,6 +16,7 @@ from ccdcore.quantities import QUANTITIES, Limits
 from ccdcore.text import number_of, unit_text, value_text
 from db.schema.rows import Row
 from flows.config.errors import CONFIG_NAME
+from flows.config.in_force import watched_output
 from flows.config.settings import Location, Settings, unusable
 
 LONGEST_SECONDS = 4 * 3600.0
@@ -104,7 +105,7 @@ def missing_folders(settings: Settings) -> list[Oddity]:
         for folder in settings.watch.directories
         for problem, todo in _of_folder(settings, folder)
     ]
-    if (watched := settings.watched_output) is not None:
+    if (watched := watched_output(settings)) is not None:
         problem = f"= {settings.calibrated} lies in the watched folder {watched}, which is for raw frames"
         found.append(_oddity(settings.home, "[science]", "output", problem, "name a folder outside of it"))
     return found

@@ -21,11 +21,19 @@ def require_watchable(settings: Settings) -> None:
             f"{settings.home}: is the home and a watched folder at once, so that no frame in it would be seen: watch "
             "a folder in or beside it, or give another --home"
         )
-    if (watched := settings.watched_output) is not None:
+    if (watched := watched_output(settings)) is not None:
         raise SettingsError(
             f"{settings.home / CONFIG_NAME}: [science] output = {settings.calibrated} lies in the watched folder "
             f"{watched}, which is for raw frames: name a folder outside of it"
         )
+
+
+def watched_output(settings: Settings) -> Path | None:
+    """Return the watched folder that calibrated frames would go to; None where they go to none, or to the home."""
+    output = settings.calibrated.resolve()
+    if output.is_relative_to(settings.home.resolve()):  # it is never watched, also where it lies in a watched folder
+        return None
+    return next((one for one in settings.watch.directories if output.is_relative_to(one)), None)
 
 
 class Configuration:

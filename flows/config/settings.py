@@ -9,14 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from difflib import get_close_matches
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from ccdcore.association.facts import QUALITY
 from ccdcore.cards.longitude import doubtful_nights
 from ccdcore.compression import FITS_SUFFIXES
 from ccdcore.frames.nights import night_of
@@ -28,23 +26,9 @@ from flows.config.addresses import database_address, public_address, receiver_ad
 from flows.config.errors import CONFIG_NAME, SettingsError
 from flows.config.instrument_settings import InstrumentSettings, _Strict
 from flows.config.redaction import learn, redact, secrets_of_address
+from flows.config.science_settings import ScienceSettings
 
 Seconds = Annotated[float, Field(ge=0, le=86400 * 30)]
-
-
-def ascending(values: tuple[float, ...]) -> tuple[float, ...]:
-    """Return numbers above 0 that grow from one to the next.
-
-    Raises
-    ------
-    ValueError
-        If they do not.
-    """
-    if not all(low < high for low, high in pairwise((0.0, *values))):
-        raise ValueError(
-            "each is to be above the one before it, and the first above 0: write for example [0.05, 0.2, 0.5]"
-        )
-    return values
 
 
 class WatchSettings(_Strict):
@@ -162,24 +146,6 @@ class NotifySettings(_Strict):
     )
 
 
-class ScienceSettings(_Strict):
-    """``[science]``: what is done to science frames, and what is told of the masters that suit them."""
-
-    calibrate: bool = Field(default=False, description="true calibrates science frames by itself as they land")
-    output: Path | None = Field(
-        default=None,
-        description="where calibrated frames go; default: calibrated in the home",
-        examples=["/data/calibrated"],
-    )
-    allow_missing: frozenset[Literal["bias", "dark", "flat"]] = Field(
-        default=frozenset(), description="masters that frames which land may go without", examples=[["dark"]]
-    )
-    quality: Annotated[tuple[float, float, float], AfterValidator(ascending)] = Field(
-        default=QUALITY,
-        description="parts of a frame's own noise below which what a master adds to it is of quality 0, 1 and 2",
-    )
-
-
 class Settings(_Strict):
     """Everything that ``ccdwatch.toml`` may say, and the home it belongs to."""
 
@@ -203,14 +169,6 @@ class Settings(_Strict):
     def calibrated(self) -> Path:
         """The folder of calibrated frames."""
         return self.home / (self.science.output or Path("calibrated")).expanduser()
-
-    @property
-    def watched_output(self) -> Path | None:
-        """The watched folder that calibrated frames would go to; None where they go to none, or to the home."""
-        output = self.calibrated.resolve()
-        if output.is_relative_to(self.home.resolve()):  # it is never watched, also where it lies in a watched folder
-            return None
-        return next((one for one in self.watch.directories if output.is_relative_to(one)), None)
 
     @property
     def database_url(self) -> str:
