@@ -36,8 +36,8 @@ class ScienceSettings(_Strict):
         description="where calibrated frames go; default: calibrated in the home",
         examples=["/data/calibrated"],
     )
-    allow_missing: frozenset[Literal["bias", "dark", "flat"]] = Field(
-        default=frozenset(), description="masters that frames which land may go without", examples=[["dark"]]
+    allow_missing: tuple[Literal["bias", "dark", "flat"], ...] = Field(
+        default=(), description="masters that frames which land may go without", examples=[["dark"]]
     )
     quality: Annotated[tuple[float, float, float], AfterValidator(ascending)] = Field(
         default=QUALITY,

@@ -163,6 +163,6 @@ def test_what_lacks_a_master_is_told_once_for_those_of_a_night(home: Home) -> No
 
 
 def test_rules_are_those_that_choose(home: Home) -> None:
-    science = home.settings.science.model_copy(update={"allow_missing": frozenset({"dark"})})
+    science = home.settings.science.model_copy(update={"allow_missing": ("dark",)})
     other = replace(home, settings=home.settings.model_copy(update={"science": science}))
     assert rules_of(home, "m2-ml") != rules_of(other, "m2-ml")
