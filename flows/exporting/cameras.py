@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ccdcore.frames.groups import distance_k
 from db.runs.masters import MasterOnRecord, current_reference
 from db.runs.sets import instruments_on_record
-from flows.applying.masters import require_as_on_record
+from flows.applying.calibrating.masters import require_as_on_record
 from flows.home.processes import now
 from flows.products.references import places_of
 from flows.runs.inputs import inputs_of_run
@@ -56,7 +56,7 @@ class Camera:
 
         Raises
         ------
-        flows.applying.masters.ChangedMasterError
+        flows.applying.calibrating.masters.ChangedMasterError
             If it is not as on record.
         """
         path = self.home / one.path

@@ -18,7 +18,7 @@ from ccdcore.errors import CcdError
 from ccdcore.exchange.siril import siril_names
 from ccdcore.exchange.wbpp import UnfitError, wbpp_bytes, wbpp_name
 from ccdcore.io.plain_files import file_sha256
-from flows.applying.masters import ChangedMasterError
+from flows.applying.calibrating.masters import ChangedMasterError
 from flows.exporting.folder import Item
 from flows.exporting.words import CCDPROC, SIRIL, WBPP
 
