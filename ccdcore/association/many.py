@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore.association.facts import KINDS, Detector, Kind, MasterFacts, Subject
-from ccdcore.association.price import USUAL_SIGNAL_E
+from ccdcore.association.price import USUAL_SIGNAL_E, added_e, electrons_per_unit, kelvin_between
 from ccdcore.association.rules import Tolerances, suits
-from ccdcore.association.wander import Wander, growth
-from ccdcore.darks.rate import OFF
+from ccdcore.association.wander import Wander
 
 Numbers = npt.NDArray[np.float64]
 
@@ -114,20 +113,15 @@ class _Group:
         return _first(total, ages, _column(one.master_id for one in masters))
 
     def _total(self, master: MasterFacts, ages: Numbers, signal_e: Numbers, wander: Wander) -> Numbers:
-        """Return what a master adds to each frame, in electrons: see `ccdcore.association.price.price_of`."""
+        """Return what a master adds to each frame, in electrons."""
         if master.kind == "mask":
             return np.zeros_like(ages)
         if master.uncertainty is None:
             return np.full_like(ages, np.inf)
-        is_rate = master.kind == "darkrate"
-        electrons = signal_e if master.kind == "flat" else self.gain
-        electrons = electrons * (self.same.exposure_s or 0.0) if is_rate else electrons
-        at_c, group_c = self.same.temperature_c, master.temperature_c
-        kelvin = 0.0 if at_c is None or group_c is None else at_c - group_c
-        half_square = wander.per_day * growth(ages, wander.power) + wander.per_kelvin * kelvin**2
-        shift = np.sqrt(2 * half_square)
-        random = electrons * master.uncertainty
-        return np.hypot(random, np.hypot(electrons * shift, OFF * random if is_rate else 0.0))
+        electrons = electrons_per_unit(master.kind, self.gain, signal_e, self.same.exposure_s)
+        random, shift, unscaled = added_e(master, electrons, ages, kelvin_between(self.same, master), wander)
+        total: Numbers = np.hypot(random, np.hypot(shift, unscaled))
+        return total
 
 
 def _first(*ranks: Numbers) -> npt.NDArray[np.intp]:

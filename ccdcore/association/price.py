@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot, sqrt
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from ccdcore.association.facts import QUALITY, Detector, MasterFacts, Subject
 from ccdcore.association.wander import Wander
@@ -14,6 +18,8 @@ USUAL_SIGNAL_E = 1000.0
 """Electrons per pixel that a frame is taken to have whose level is not known."""
 
 _SECONDS_PER_DAY = 86_400.0
+Floats = TypeVar("Floats", float, npt.NDArray[np.float64])
+"""Of one frame, or of many."""
 _KIND_OF_RATE = "darkrate"
 
 
@@ -78,13 +84,41 @@ def price_of(subject: Subject, master: MasterFacts, light: Light, detector: Dete
         return Price(0.0, 0.0, float("inf"))
     if master.uncertainty is None:
         return None
-    electrons = _electrons_per_unit(subject, master, light, detector)
-    random = electrons * master.uncertainty
-    shift = electrons * wander.shift(age_days(subject, master), _kelvin(subject, master))
-    unscaled = OFF * random if master.kind == _KIND_OF_RATE else 0.0
+    electrons = electrons_per_unit(master.kind, detector.gain_e_per_adu or 1.0, light.signal_e, subject.exposure_s)
+    kelvin = kelvin_between(subject, master)
+    parts = added_e(master, electrons, age_days(subject, master), kelvin, wander)
+    random, shift, unscaled = map(float, parts)
     new = hypot(random, unscaled)
     doubles = wander.days_until(sqrt(3) * new / electrons) if electrons > 0 else float("inf")
     return Price(random, hypot(shift, unscaled), doubles)
+
+
+def added_e(
+    master: MasterFacts, electrons: Floats, days: Floats, kelvin: float, wander: Wander
+) -> tuple[Any, Any, Any]:
+    """Return what a master adds to frames, in electrons: by its noise, by its age, and as a rate that does not scale.
+
+    Parameters
+    ----------
+    master : MasterFacts
+        Whose noise is on record.
+    electrons, days : float or ndarray of float
+        Of one frame or of many: how many electrons a unit of the master is (`electrons_per_unit`), and its age.
+    kelvin : float
+        How far its temperature is from theirs.
+    wander : Wander
+        How far masters of its purpose wander.
+    """
+    random = electrons * (master.uncertainty or 0.0)
+    unscaled = OFF * random if master.kind == _KIND_OF_RATE else 0.0 * random
+    return random, electrons * wander.shift(days, kelvin), unscaled
+
+
+def electrons_per_unit(kind: str, gain: Floats, signal_e: Floats, exposure_s: float | None) -> Floats:
+    """Return how many electrons of a frame one unit of a master is, of one frame or of many."""
+    if kind == "flat":
+        return signal_e
+    return gain * (exposure_s or 0.0) if kind == _KIND_OF_RATE else gain
 
 
 def quality_of(price: Price, light: Light, limits: Sequence[float] = QUALITY) -> int:
@@ -99,16 +133,7 @@ def age_days(subject: Subject, master: MasterFacts) -> float:
     return 0.0 if subject.at is None else abs((subject.at - master.at).total_seconds()) / _SECONDS_PER_DAY
 
 
-def _kelvin(subject: Subject, master: MasterFacts) -> float:
+def kelvin_between(subject: Subject, master: MasterFacts) -> float:
+    """Return by how many kelvin a frame is warmer than a master; 0 where nobody knows."""
     known = subject.temperature_c is not None and master.temperature_c is not None
     return (subject.temperature_c or 0.0) - (master.temperature_c or 0.0) if known else 0.0
-
-
-def _electrons_per_unit(subject: Subject, master: MasterFacts, light: Light, detector: Detector) -> float:
-    """Return how many electrons of a frame one unit of a master is."""
-    gain = detector.gain_e_per_adu or 1.0
-    if master.kind == "flat":
-        return light.signal_e
-    if master.kind == _KIND_OF_RATE:
-        return gain * (subject.exposure_s or 0.0)
-    return gain

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf, sqrt
+from math import inf
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Image = npt.NDArray[Any]
+Numbers = npt.NDArray[np.float64]
 
 FEWEST_MASTERS = 5
 """Fewer do not tell how they wander."""
@@ -47,13 +48,13 @@ class Wander:
     per_kelvin: float = 0.0
     n_masters: int = 0
 
-    def half_square(self, days: float, kelvin: float = 0.0) -> float:
-        """Return half the mean square difference of masters so far apart, in their unit squared."""
-        return self.per_day * float(growth(np.array(days), self.power)) + self.per_kelvin * kelvin**2
+    def half_square(self, days: float | Numbers, kelvin: float = 0.0) -> Any:
+        """Return half the mean square difference of masters so far apart, in their unit squared, for each age."""
+        return self.per_day * growth(days, self.power) + self.per_kelvin * kelvin**2
 
-    def shift(self, days: float, kelvin: float = 0.0) -> float:
+    def shift(self, days: float | Numbers, kelvin: float = 0.0) -> Any:
         """Return how far a camera has come from a master, RMS, in its unit: as far as from another one of that age."""
-        return sqrt(2 * self.half_square(days, kelvin))
+        return np.sqrt(2 * self.half_square(days, kelvin))
 
     def times(self, variance: float) -> Wander:
         """Return that of masters whose unit squared is this many times as large."""
@@ -112,9 +113,9 @@ def fit_wander(pairs: Sequence[Pair], *, n_masters: int) -> Wander:
     return Wander(per_day, power, per_kelvin, n_masters)
 
 
-def growth(days: Image, power: float) -> Image:
+def growth(days: float | Image, power: float) -> Any:
     """Return how masters wander with the time between them, in units of what they do in one day."""
-    return np.where(days < 1, days ** max(power, 1.0), np.maximum(days, 1.0) ** power)
+    return np.minimum(days, 1.0) ** max(power, 1.0) * np.maximum(days, 1.0) ** power
 
 
 def _fit_of_power(
