@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
@@ -37,9 +38,12 @@ def _refused_at_the_start(site: WatchedSite) -> None:
     """The home itself as watched folder, and by a link: refused, and told by doctor."""
     link = site.directory / "to-home"
     link.symlink_to(site.home_path)
-    for folder in (site.home_path, link):
-        with pytest.raises(SettingsError, match="is the home and a watched folder at once"):
-            up(site.home_path, (folder,), port=4200, web_port=None, say=lambda _: None)
+    with socket.socket() as taken:  # a start that goes on is refused for its port
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for folder in (site.home_path, link):
+            with pytest.raises(SettingsError, match="is the home and a watched folder at once"):
+                up(site.home_path, (folder,), port=taken.getsockname()[1], web_port=None, say=lambda _: None)
     link.unlink()
 
 
