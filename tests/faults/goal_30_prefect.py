@@ -94,10 +94,24 @@ def _suffer(service: Service, injury: Injury, *, seed: int) -> float:
     assert not _is_contradictory(service), condition(service.on_record).findings
     service.wait_until_done(name, N_FRAMES, seconds=10)
     took = time.monotonic() - began
+    if injury is deployments_are_paused:
+        _told_and_resumed(service)
     healthy = wait_for(lambda: condition(service.on_record).is_ok, seconds=60)
     assert healthy, condition(service.on_record).findings
     assert ccdwatch(service.home, "status").returncode == 0, ccdwatch(service.home, "status").stdout
     return took
+
+
+def _told_and_resumed(service: Service) -> None:
+    """Our service asks for paused flows all the same, and says so until somebody resumes them."""
+    assert wait_for(lambda: _n_paused(service) == len(FLOWS), seconds=120, every=2), service.said()
+    for flow in FLOWS:
+        _insist(service, "POST", f"/deployments/{_id_of(service, flow)}/resume_deployment")
+    assert wait_for(lambda: _n_paused(service) == 0, seconds=120, every=2), service.said()
+
+
+def _n_paused(service: Service) -> int:
+    return ccdwatch(service.home, "status").stdout.count("is paused in Prefect")
 
 
 def _insist(service: Service, method: str, path: str) -> None:
