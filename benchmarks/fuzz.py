@@ -192,6 +192,7 @@ def _answer(home: Home, folder: Path) -> dict[str, list[dict[str, Any]]]:
     from flows.runs.begin import begin_run
     from flows.runs.lacks import ProductFailedError
     from flows.runs.plan import plans_of
+    from flows.runs.run import Run
     from flows.watching.directory_tree import Tree
 
     tree = Tree(str(folder), include=home.settings.watch.include, exclude=str(home.path))
@@ -210,11 +211,12 @@ def _answer(home: Home, folder: Path) -> dict[str, list[dict[str, Any]]]:
             home, set_id=plan.set_id, digest=plan.digest, attempt=plan.attempt, engine="local", flow_run_id=None
         )
         assert run_id is not None
+        of_plan = Run(home, run_id)
         with recording_failure(home, run_id):
             for step in STEPS:
                 if step.is_urgent:
                     with suppress(ProductFailedError):
-                        do(step, home, run_id)
+                        do(step, of_plan)
         with home.read_session() as session:
             run = get_run(session, run_id)
         if run.outcome is not Outcome.DONE:

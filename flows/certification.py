@@ -14,6 +14,7 @@ from ccdcore.masters.file import read_master
 from db.certification import NewCertification
 from db.champions import predecessors
 from flows.home.processes import now
+from flows.runs.run import Run
 
 if TYPE_CHECKING:
     from ccdcore.frames.frame import SeriesFrame
@@ -27,8 +28,7 @@ _WANDERS, _FEWEST_CHANGES = 2.0, 3
 
 
 def judge_beside_champion(
-    home: Home,
-    run_id: int,
+    run: Run,
     row: NewMaster,
     made: Repaired,
     frames: Sequence[SeriesFrame],
@@ -44,10 +44,10 @@ def judge_beside_champion(
     if row.kind == "darkrate":  # it follows from masters that were judged
         said = NewCertification(outcome="certified", reason="its master darks are certified", judged_at=now())
         return replace(row, certification=said)
-    with home.read_session() as session:
-        before = predecessors(session, run_id=run_id, master=row)
-    champion, words = _read(home, before.champion, made.master)
-    witness, _ = _read(home, before.witness, made.master)
+    with run.home.read_session() as session:
+        before = predecessors(session, run_id=run.id, master=row)
+    champion, words = _read(run.home, before.champion, made.master)
+    witness, _ = _read(run.home, before.witness, made.master)
     found = certify(
         made.master,
         frames,

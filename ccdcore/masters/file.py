@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,9 @@ _DONE = {
 
 _OF_AMPLIFIERS = "gain_e_per_adu", "gain_uncertainty", "read_noise_e", "read_noise_uncertainty"
 """Columns of the table of amplifiers."""
+
+_PROVENANCE = "path", "sha256", "date_obs", "exposure_time", "scale", "level", "rejected_fraction"
+"""Columns of the table of the frames of a master that all of them have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +148,18 @@ def read_master(path: str | PathLike[str], *, mapped: bool = False) -> Master:
     """
     try:
         with fits.open(path, memmap=None if mapped else False) as hdus:
+            units = {unit.name: unit for unit in hdus}  # by name once: astropy looks each name up in all headers
             header, image = hdus[0].header, np.asarray if mapped else _native
             exposures = header.get("EXPMIN"), header.get("EXPMAX")
             return Master(
                 kind=_kind_of(header["IMAGETYP"]),
                 value=image(hdus[0].data),
-                uncertainty=image(hdus["UNCERT"].data),
-                mask=image(hdus["MASK"].data),
-                n_used=image(hdus["NCOMBINE"].data),
+                uncertainty=image(units["UNCERT"].data),
+                mask=image(units["MASK"].data),
+                n_used=image(units["NCOMBINE"].data),
                 unit=header["BUNIT"],
                 clip_sigma=(float(header["CLIPLOW"]), float(header["CLIPHIGH"])),
-                inputs=tuple(_input(row) for row in hdus["PROVENANCE"].data),
+                inputs=_inputs(units["PROVENANCE"].data),
                 exposure_range_s=None if None in exposures else exposures,
             )
     except (OSError, KeyError, ValueError, TypeError) as error:
@@ -282,17 +287,24 @@ def _provenance(inputs: Sequence[MasterInput]) -> fits.BinTableHDU:
     return table
 
 
-def _input(row: Any) -> MasterInput:
-    exposure = float(row["exposure_time"])
+def _inputs(table: Any) -> tuple[MasterInput, ...]:
+    """Return the rows of a table of provenance; older masters have no weights."""
+    columns = {name: table[name].tolist() for name in table.names}
+    return tuple(map(_input, *(columns[name] for name in _PROVENANCE), columns.get("weight", repeat(1.0))))
+
+
+def _input(
+    path: str, sha256: str, date_obs: str, exposure_s: float, scale: float, level: float, rejected: float, weight: float
+) -> MasterInput:
     return MasterInput(
-        path=Path(unquote(row["path"], errors="surrogateescape")),
-        sha256=row["sha256"],
-        date_obs=datetime.fromisoformat(row["date_obs"]) if row["date_obs"] else None,
-        scale=float(row["scale"]),
-        level_adu=float(row["level"]),
-        rejected_fraction=float(row["rejected_fraction"]),
-        exposure_time_s=None if math.isnan(exposure) else exposure,
-        weight=float(row["weight"]) if "weight" in row.array.names else 1.0,  # older masters have none
+        path=Path(unquote(path, errors="surrogateescape")),
+        sha256=sha256,
+        date_obs=datetime.fromisoformat(date_obs) if date_obs else None,
+        scale=scale,
+        level_adu=level,
+        rejected_fraction=rejected,
+        exposure_time_s=None if math.isnan(exposure_s) else exposure_s,
+        weight=weight,
     )
 
 

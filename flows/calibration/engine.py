@@ -19,6 +19,7 @@ from flows.runs.begin import begin_run
 from flows.runs.lacks import ProductFailedError, in_words
 from flows.runs.memory import out_of_memory
 from flows.runs.plan import Plan
+from flows.runs.run import Run
 from flows.runs.verification import changed_input
 
 if TYPE_CHECKING:
@@ -47,12 +48,13 @@ def run_locally(home: Home, plan: Plan, *, progress: Callable[[str], None] | Non
     )
     if run_id is None:
         return None
+    run = Run(home, run_id)
     with recording_failure(home, run_id):
         for step in STEPS:
             if progress:
                 progress(step.name)
             with suppress(ProductFailedError):
-                do(step, home, run_id)
+                do(step, run)
     return run_id
 
 

@@ -20,15 +20,14 @@ from ccdcore.photon_transfer.measure import PhotonTransfer, PhotonTransferPoint
 from ccdcore.quantities import shown_in
 from ccdcore.text import value_text
 from db.runs.masters import MasterRow, run_masters
-from db.runs.measurements import MeasurementRow, run_measurements
-from db.runs.runs import get_run
+from db.runs.measurements import MeasurementRow
 from flows.home.home import Home
 from flows.home.output_paths import picture_path
 from flows.masters.dark_of_flats import dark_of_flats
 from flows.products.ingredients import bias_for
-from flows.runs.inputs import inputs_of_run
 from flows.runs.lacks import producing
 from flows.runs.pictures import folder_to_draw_in, titles_of_master
+from flows.runs.run import Run
 from flows.runs.verification import require_unchanged
 
 if TYPE_CHECKING:
@@ -36,20 +35,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_pictures(home: Home, run_id: int) -> list[int]:
+def draw_pictures(run: Run) -> list[int]:
     """Draw what the report shows: one page of all, each master, histograms, variance against mean, noise spectrum.
 
     Each picture is drawn on its own: one that fails costs no other.
     """
-    with home.read_session() as session:
-        run, measured = get_run(session, run_id), run_measurements(session, run_id)
-        rows = run_masters(session, run_id)
-    with folder_to_draw_in(home, run_id) as folder:
+    measured, of = run.measured, run.row
+    with run.home.read_session() as session:
+        rows = run_masters(session, run.id)
+    with folder_to_draw_in(run.home, run.id) as folder:
 
         def draw(name: str, figure: Callable[[], Figure]) -> None:
-            _draw(home, run_id, folder, name, figure)
+            _draw(run, folder, name, figure)
 
-        images = _draw_masters(home, run_id, [row for row in rows if row.kind not in {"mask", "darkrate"}], draw)
+        images = _draw_masters(run, [row for row in rows if row.kind not in {"mask", "darkrate"}], draw)
         if transfers := [one for one in _transfers(measured) if one.curve]:
             draw("Photon transfer", lambda: variance_against_mean(transfers, title="Variance against mean"))
         if spectra := _spectra(measured):
@@ -58,32 +57,32 @@ def draw_pictures(home: Home, run_id: int) -> list[int]:
             draw(
                 "All on one page",
                 lambda: report_page(
-                    title=f"{run.instrument} · {run.configuration} · {run.night}",
+                    title=f"{of.instrument} · {of.configuration} · {of.night}",
                     table=_table(measured),
                     images=images,
                     transfers=transfers,
                     spectra=spectra,
-                    mask=_mask(home, rows),
+                    mask=_mask(run.home, rows),
                 ),
             )
     return []
 
 
-def _draw(home: Home, run_id: int, folder: Path, name: str, figure: Callable[[], Figure]) -> None:
-    with producing(home, run_id, f"picture {name}"):
-        write_bytes(folder / picture_path(run_id=run_id, name=name).name, png(figure()))
+def _draw(run: Run, folder: Path, name: str, figure: Callable[[], Figure]) -> None:
+    with producing(run, f"picture {name}"):
+        write_bytes(folder / picture_path(run_id=run.id, name=name).name, png(figure()))
 
 
 def _draw_masters(
-    home: Home, run_id: int, rows: Sequence[MasterRow], draw: Callable[[str, Callable[[], Figure]], None]
+    run: Run, rows: Sequence[MasterRow], draw: Callable[[str, Callable[[], Figure]], None]
 ) -> Images | None:
     """Draw each master beside its first frame, one in memory at a time; return the last for the page of all."""
     last = None
     for row in rows:
         title = _title(row)
-        with producing(home, run_id, f"pictures of the {title[0].lower()}{title[1:]}"):
+        with producing(run, f"pictures of the {title[0].lower()}{title[1:]}"):
             last = None  # given away before the next are read
-            last = _images(home, run_id, row)
+            last = _images(run, row)
             three = partial(frame_master_residual, last.frame, last.master, last.residual)
             beside, left = titles_of_master(row.product)
             draw(beside, partial(three, title=title, unit=last.unit))
@@ -93,16 +92,15 @@ def _draw_masters(
     return last
 
 
-def _images(home: Home, run_id: int, row: MasterRow) -> Images:
+def _images(run: Run, row: MasterRow) -> Images:
     """Return the first frame of a master, the master, and what is left of the frame."""
-    with home.read_session() as session:
-        used = [one for one in inputs_of_run(session, run_id).frames if one.excluded is None]
-    master, title = read_master(home.path / row.path), _title(row)
+    used = [one for one in run.inputs.frames if one.excluded is None]
+    master, title = read_master(run.home.path / row.path), _title(row)
     first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)
-    bias = None if row.kind == FrameType.BIAS else bias_for(home, run_id, row.kind, [first])
-    dark = dark_of_flats(home, run_id, [first], bias).masters if bias and row.kind == FrameType.FLAT else None
+    bias = None if row.kind == FrameType.BIAS else bias_for(run, row.kind, [first])
+    dark = dark_of_flats(run, [first], bias).masters if bias and row.kind == FrameType.FLAT else None
     left, pixels = residual(first, master, bias=bias, dark=dark), read_image(first.path)
-    require_unchanged(home, run_id)  # nothing is shown that is not on record
+    require_unchanged(run)  # nothing is shown that is not on record
     return Images(title[0].lower() + title[1:], pixels, master.value, left, master.unit)
 
 

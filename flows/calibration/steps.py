@@ -1,6 +1,6 @@
-"""What is done to a calibration set: plain functions of ids, in one list.
+"""What is done to a calibration set: plain functions of the run, in one list.
 
-Each step takes the open home and the id of its run, reads what it needs from the record and from
+Each step takes the open run, reads what it needs from the record and from
 files, and records what it made; ids go out, never arrays. Nothing of a run shows before its release.
 """
 
@@ -19,11 +19,9 @@ from ccdcore.masters.bad_pixels import find_bad_pixels
 from ccdcore.masters.file import read_master
 from ccdcore.reduction.overscan import believed_overscans
 from db.judgements.marks import bad_frames
-from db.runs.inputs import NewInput, record_inputs
+from db.runs.inputs import NewInput
 from db.runs.lifecycle import finish_run
 from db.runs.masters import run_masters
-from db.runs.measurements import record_measurements, run_measurements
-from db.runs.runs import get_run
 from flows.calibration.figures import draw_pictures
 from flows.home.home import Home
 from flows.home.processes import now
@@ -40,10 +38,10 @@ from flows.products.publish import publish_mask
 from flows.products.references import refresh_references
 from flows.products.trends import judge_trends
 from flows.registration.disagreements import no_exposures
-from flows.runs.inputs import used_frames
-from flows.runs.lacks import NothingMadeError, ProductFailedError, failures, producing
+from flows.runs.lacks import NothingMadeError, ProductFailedError, producing
 from flows.runs.memory import require_memory
 from flows.runs.plan import frames_of_set
+from flows.runs.run import Run
 from flows.runs.verification import GONE, require_unchanged, verify_inputs
 
 if TYPE_CHECKING:
@@ -67,12 +65,12 @@ class Step:
     """
 
     name: str
-    function: Callable[[Home, int], list[int]]
+    function: Callable[[Run], list[int]]
     is_urgent: bool = True
     is_for_all: bool = False
 
 
-def do(step: Step, home: Home, run_id: int) -> list[int]:
+def do(step: Step, run: Run) -> list[int]:
     """Do a step.
 
     Raises
@@ -83,26 +81,26 @@ def do(step: Step, home: Home, run_id: int) -> list[int]:
         What is no product's own trouble.
     """
     if step.is_for_all:
-        return step.function(home, run_id)
-    known, made = len(failures(home, run_id)), []
-    with producing(home, run_id, step.name):
-        made = step.function(home, run_id)
-    if failed := failures(home, run_id)[known:]:
+        return step.function(run)
+    known, made = len(run.failures), []
+    with producing(run, step.name):
+        made = step.function(run)
+    if failed := run.failures[known:]:
         raise ProductFailedError("; ".join(f"{one.product}: {one.reason}" for one in failed))
     return made
 
 
-def judge_frames(home: Home, run_id: int) -> list[int]:
+def judge_frames(run: Run) -> list[int]:
     """Put on record which frames of the set are used, and why others are left out."""
-    require_memory(home, run_id)
-    with home.read_session() as session:
-        own, from_elsewhere = frames_of_set(session, home.settings, get_run(session, run_id).set_id)
+    require_memory(run.home, run.id)
+    with run.home.read_session() as session:
+        own, from_elsewhere = frames_of_set(session, run.home.settings, run.row.set_id)
         marked = bad_frames(session)
     found = [*own, *from_elsewhere]
-    there, gone = _on_disk(home, [frame for frame in found if frame.sha256 not in marked])
-    repeated = no_exposures(home, there)
+    there, gone = _on_disk(run.home, [frame for frame in found if frame.sha256 not in marked])
+    repeated = no_exposures(run.home, there)
     frames, _ = believed_overscans([frame for frame in there if frame.sha256 not in repeated])
-    kept, excluded = judge_series(with_stand_ins(frames), recipes=home.settings.recipes)
+    kept, excluded = judge_series(with_stand_ins(frames), recipes=run.home.settings.recipes)
     unusable = [*(frame for frame in found if frame.sha256 in marked), *gone]
     unusable += [frame for frame in there if frame.sha256 in repeated]
     borrowed = {frame.sha256 for frame in from_elsewhere}
@@ -118,9 +116,8 @@ def judge_frames(home: Home, run_id: int) -> list[int]:
         )
         for frame in (*kept, *(exclusion.frame for exclusion in excluded), *unusable)
     ]
-    with home.write_session() as session:
-        record_inputs(session, run_id=run_id, inputs=inputs)
-    verify_inputs(home, run_id)
+    run.put_inputs(inputs)
+    verify_inputs(run)
     return []
 
 
@@ -145,26 +142,26 @@ def _on_disk(home: Home, frames: Sequence[SeriesFrame]) -> tuple[list[SeriesFram
     return there, gone
 
 
-def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
+def make_bad_pixel_mask(run: Run) -> list[int]:
     """Find hot, dead, noisy and non-linear pixels by the masters of the run; count and mask them."""
-    biases = used_frames(home, run_id, FrameType.BIAS, borrowed=False)
+    biases = run.used(FrameType.BIAS, borrowed=False)
     if not biases:
         return []
-    with home.read_session() as session:
-        rows = run_masters(session, run_id)
-    noise = measured(home, run_id, "read_noise_adu")
+    with run.home.read_session() as session:
+        rows = run_masters(session, run.id)
+    noise = measured(run, "read_noise_adu")
     good = [row for row in rows if row.certified]
 
     def read(kind: str) -> Iterator[Master]:
         of_kind = [row for row in good if row.kind == kind]
         best_first = sorted(of_kind, key=lambda row: (-(row.exposure_s or 0), -row.n_combined))
-        return (read_master(home.path / row.path) for row in best_first)
+        return (read_master(run.home.path / row.path) for row in best_first)
 
     bias = next(read("bias"), None)
     if bias is None or noise is None:
         lacking = "certified master bias" if bias is None else "read noise"
         raise InsufficientDataError(f"no bad pixels are looked for without a {lacking} of this window")
-    flats = used_frames(home, run_id, FrameType.FLAT)
+    flats = run.used(FrameType.FLAT)
     bad = find_bad_pixels(
         bias,
         amplifiers=biases[0].amplifiers,
@@ -175,12 +172,11 @@ def make_bad_pixel_mask(home: Home, run_id: int) -> list[int]:
         step_adu=max(one.step for one in biases[0].statistics),
     )
     measurements = bad_pixel_rows(bad, conditions([*biases, *flats], now()))
-    with home.write_session() as session:
-        record_measurements(session, run_id=run_id, measurements=measurements)
-    return [publish_mask(home, run_id, bad)]
+    run.put_measurements(measurements)
+    return [publish_mask(run, bad)]
 
 
-def release(home: Home, run_id: int) -> list[int]:
+def release(run: Run) -> list[int]:
     """Show the run's results to users, in place of older ones of the same set.
 
     Raises
@@ -190,20 +186,19 @@ def release(home: Home, run_id: int) -> list[int]:
     NothingMadeError
         If there are none, since what there might be failed: older results are then the better ones.
     """
-    require_unchanged(home, run_id)
-    failed = failures(home, run_id)
-    with home.read_session() as session:
-        is_anything = run_measurements(session, run_id) or run_masters(session, run_id)
-        camera = get_run(session, run_id).instrument
+    require_unchanged(run)
+    failed = run.failures
+    with run.home.read_session() as session:
+        is_anything = run.measured or run_masters(session, run.id)
     if failed and not is_anything:
         raise NothingMadeError("; ".join(f"{one.product}: {one.reason}" for one in failed))
-    with home.write_session() as session:
-        finish_run(session, run_id=run_id, now=now())
-    with producing(home, run_id, "references"):
-        refresh_references(home)
-    with producing(home, run_id, "figures of masters"):
-        complete_figures(home, instruments={camera}, run_id=run_id)
-    return [run_id]
+    with run.home.write_session() as session:
+        finish_run(session, run_id=run.id, now=now())
+    with producing(run, "references"):
+        refresh_references(run.home)
+    with producing(run, "figures of masters"):
+        complete_figures(run.home, instruments={run.row.instrument}, run_id=run.id)
+    return [run.id]
 
 
 STEPS = (

@@ -12,11 +12,11 @@ from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.groups import FrameGroup
 from ccdcore.noise.bias_series import least_level_error
 from db.runs.measurements import NewMeasurement
-from flows.home.home import Home
 from flows.home.processes import now
 from flows.masters.dark_rates import all_of, good_darks, masters_of, rate_of
 from flows.products.ingredients import bias_for, dark_seconds_in_bias, doubts_about, noise_on_record
 from flows.products.measurements import conditions
+from flows.runs.run import Run
 
 _NO_COUNTS = dict.fromkeys(("n_bias", "n_flat", "n_flat_pairs"))
 """Of frames that a dark current does not come from."""
@@ -37,7 +37,7 @@ class Current(NamedTuple):
     level_uncertainty: float
 
 
-def dark_currents(home: Home, run_id: int, made: Mapping[int, FrameGroup]) -> list[Current]:
+def dark_currents(run: Run, made: Mapping[int, FrameGroup]) -> list[Current]:
     """Measure the dark current of each amplifier by the masters of one temperature; by the longest where none scales.
 
     Raises
@@ -45,14 +45,14 @@ def dark_currents(home: Home, run_id: int, made: Mapping[int, FrameGroup]) -> li
     InsufficientDataError
         If there is no gain.
     """
-    rows, group = good_darks(home, run_id, made), all_of(made.values())
+    rows, group = good_darks(run, made), all_of(made.values())
     if not rows:
         return []
-    good = masters_of(home, rows)
-    bias, noise = bias_for(home, run_id, "dark rate", group.frames), noise_on_record(home, run_id, group.frames)
+    good = masters_of(run.home, rows)
+    bias, noise = bias_for(run, "dark rate", group.frames), noise_on_record(run, group.frames)
     if noise.gain_e_per_adu is None:
         raise InsufficientDataError("no dark current in electrons without a gain: take flats, once")
-    held_s = dark_seconds_in_bias(home, run_id, group)
+    held_s = dark_seconds_in_bias(run, group)
     found, doubts = rate_of(good, bias, noise, held_s), doubts_about(rows)
     if found.not_scaling is not None:
         doubts.append(f"{found.not_scaling}; this is that of {good[-1].exposure_s:.4g} s alone")

@@ -33,11 +33,9 @@ from ccdcore.text import listing
 from db.runs.current import product_name
 from db.runs.lacks import run_lacks
 from db.runs.masters import MasterRow, list_masters, run_masters
-from db.runs.runs import get_run
-from flows.home.home import Home
 from flows.masters.dark_rates import never_scaled
 from flows.products.ingredients import biases_for, doubts_about, groups_of_run, noise_on_record, product_of
-from flows.runs.inputs import used_frames
+from flows.runs.run import Run
 
 if TYPE_CHECKING:
     from ccdcore.masters.build import Master
@@ -70,14 +68,14 @@ class DarkOfFlats:
     notes: tuple[str, ...] = ()
 
 
-def dark_of_flats(home: Home, run_id: int, flats: Sequence[SeriesFrame], bias: Master) -> DarkOfFlats:
+def dark_of_flats(run: Run, flats: Sequence[SeriesFrame], bias: Master) -> DarkOfFlats:
     """Return the dark signal to take off flats: that of darks of their exposures, else the rate where it matters."""
     by_exposure = frame_groups(flats, tolerance_k=inf, by_exposure=True)
-    stand_ins = [one for one in biases_for(home, run_id, flats) if is_long_dark(one)]
+    stand_ins = [one for one in biases_for(run, flats) if is_long_dark(one)]
     without = [one for one in by_exposure if not any(is_of_exposure(dark, one) for dark in stand_ins)]
     enough = [
         one
-        for one in groups_of_run(home, run_id, FrameType.DARK, used_frames(home, run_id, FrameType.DARK))
+        for one in groups_of_run(run, FrameType.DARK, run.used(FrameType.DARK))
         if one.exposure_s is not None and len(one.frames) >= _FEWEST_DARKS
     ]
     at = one_group(flats).temperature_c
@@ -85,9 +83,9 @@ def dark_of_flats(home: Home, run_id: int, flats: Sequence[SeriesFrame], bias: M
     nearest = [next((d for d in groups if same_exposure(d.exposure_s, one.exposure_s)), None) for one in without]
     own = [dark for dark in groups if any(dark is one for one in nearest)]
     # What a dark lacks of signal where darks stand in for biases, the flats lack as well.
-    made = (_made(home, run_id, product_of(FrameType.DARK, dark)) for dark in own if not stand_ins)
+    made = (_made(run, product_of(FrameType.DARK, dark)) for dark in own if not stand_ins)
     known = DarkOfFlats(
-        tuple(_dark_of(home, run_id, dark, bias) for dark in own),
+        tuple(_dark_of(run, dark, bias) for dark in own),
         doubts=tuple(doubts_about(filter(None, made))),
         notes=tuple(f"{len(dark.frames)} darks of {dark.exposure_s:.4g} s taken off" for dark in own),
     )
@@ -105,12 +103,11 @@ def dark_of_flats(home: Home, run_id: int, flats: Sequence[SeriesFrame], bias: M
         return replace(known, unknown="their exposure is not known")
     if not groups:
         return replace(known, unknown="no darks of their temperature" if enough else "no darks")
-    return _with_scaled(home, run_id, known, others, groups, bias)
+    return _with_scaled(run, known, others, groups, bias)
 
 
 def _with_scaled(
-    home: Home,
-    run_id: int,
+    run: Run,
     known: DarkOfFlats,
     flats: Sequence[FrameGroup],
     darks: Sequence[FrameGroup],
@@ -118,12 +115,12 @@ def _with_scaled(
 ) -> DarkOfFlats:
     """Add the dark rate for flats without darks of their exposures, where it matters and the camera scales."""
     longest = max(darks, key=lambda one: one.exposure_s or 0.0)
-    rate, why_not, doubts = _rate(home, run_id, longest, bias)
+    rate, why_not, doubts = _rate(run, longest, bias)
     exposures = listing([f"{one.exposure_s:.4g} s" for one in flats if one.exposure_s is not None])
     if why_not is not None:
         most_s = max(one.exposure_s or 0.0 for one in flats)
         nearest = min(darks, key=lambda one: abs(log((one.exposure_s or 1.0) / (most_s or 1.0))))
-        like_it = _dark_of(home, run_id, nearest, bias).as_rate()
+        like_it = _dark_of(run, nearest, bias).as_rate()
         return replace(known, unknown=f"no darks are scaled to the flats of {exposures} ({why_not})", like_it=like_it)
     light = [(one.exposure_s or 0.0, _light_of(one.frames, bias)) for one in flats]
     if not any(dark_matters(rate, seconds=seconds, light_adu=adu) for seconds, adu in light):
@@ -134,23 +131,23 @@ def _with_scaled(
     return replace(known, masters=(*known.masters, rate), doubts=(*known.doubts, *doubts), notes=(*known.notes, note))
 
 
-def _rate(home: Home, run_id: int, darks: FrameGroup, bias: Master) -> tuple[Master, str | None, tuple[str, ...]]:
+def _rate(run: Run, darks: FrameGroup, bias: Master) -> tuple[Master, str | None, tuple[str, ...]]:
     """Return the dark rate of the temperature of some darks, why it may not be used, and what is doubtful about it.
 
     It is that of the run, else that of darks too few for a master of their own.
     """
     product = product_name("darkrate", temperature_c=darks.named_c)
-    if (made := _made(home, run_id, product)) is not None:
-        rate = read_master(home.path / made.path)
-        return rate, never_scaled(home, run_id, darks, rate), tuple(doubts_about([made]))
-    with home.read_session() as session:
-        lacks = [one.reason for one in run_lacks(session, run_id) if one.product == product]
-    rate = _dark_of(home, run_id, darks, bias).as_rate()
-    return rate, next(iter(lacks), never_scaled(home, run_id, darks, rate)), ()
+    if (made := _made(run, product)) is not None:
+        rate = read_master(run.home.path / made.path)
+        return rate, never_scaled(run, darks, rate), tuple(doubts_about([made]))
+    with run.home.read_session() as session:
+        lacks = [one.reason for one in run_lacks(session, run.id) if one.product == product]
+    rate = _dark_of(run, darks, bias).as_rate()
+    return rate, next(iter(lacks), never_scaled(run, darks, rate)), ()
 
 
 def spoilt_pixels(
-    home: Home, run_id: int, flats: Sequence[SeriesFrame], bias: Master, flat: Master, dark: DarkOfFlats
+    run: Run, flats: Sequence[SeriesFrame], bias: Master, flat: Master, dark: DarkOfFlats
 ) -> tuple[npt.NDArray[np.bool_], str]:
     """Return the hot pixels of flats whose dark signal is not known: as a dark shows them, else the flats themselves.
 
@@ -162,7 +159,7 @@ def spoilt_pixels(
     if dark.like_it is not None:
         hot = _spoilt(dark.like_it, lit) | too_bright(flat)
         where = f"hot in darks of {dark.like_it.exposure_s:.4g} s, or far brighter than those around them"
-    elif (shown := _shown_on_record(home, run_id, flats, lit, flat)) is not None:
+    elif (shown := _shown_on_record(run, flats, lit, flat)) is not None:
         # They may be from long ago, or from another temperature: others became hot since.
         hot, where = shown[0] | too_bright(flat), f"{shown[1]}, or far brighter than those around them"
     else:
@@ -171,23 +168,23 @@ def spoilt_pixels(
 
 
 def _shown_on_record(
-    home: Home, run_id: int, flats: Sequence[SeriesFrame], lit: Sequence[tuple[float, float]], flat: Master
+    run: Run, flats: Sequence[SeriesFrame], lit: Sequence[tuple[float, float]], flat: Master
 ) -> tuple[npt.NDArray[np.bool_], str] | None:
     """Return the hot pixels that a master dark on record, or else a mask, shows, and in which; None of neither."""
-    with home.read_session() as session:
-        run = get_run(session, run_id)
+    camera = run.row
+    with run.home.read_session() as session:
         good = [
             row
-            for row in list_masters(session, instrument=run.instrument)
-            if row.verdict != "bad" and row.configuration == run.configuration and row.kind in ("dark", "mask")
+            for row in list_masters(session, instrument=camera.instrument)
+            if row.verdict != "bad" and row.configuration == camera.configuration and row.kind in ("dark", "mask")
         ]
     at = one_group(flats).temperature_c
     for row in sorted(good, key=lambda row: (row.kind != "dark", distance_k(row.temperature_c, at), -row.master_id)):
         if row.kind == "dark":
-            rate = read_master(home.path / row.path).as_rate()
+            rate = read_master(run.home.path / row.path).as_rate()
             hot = _spoilt(rate, lit) if rate.unit == "adu/s" else None
         else:
-            hot = (read_image(home.path / row.path) & MaskBit.HOT) != 0
+            hot = (read_image(run.home.path / row.path) & MaskBit.HOT) != 0
         if hot is not None and hot.shape == flat.value.shape:
             return hot, f"hot in {Path(row.path).name}"
     return None
@@ -211,11 +208,11 @@ def _is_near(group: FrameGroup, frames: Sequence[SeriesFrame]) -> bool:
     return group.temperature_c is None or all(distance_k(group.temperature_c, at) <= _NEAR_K for at in known)
 
 
-def _dark_of(home: Home, run_id: int, group: FrameGroup, bias: Master) -> Master:
+def _dark_of(run: Run, group: FrameGroup, bias: Master) -> Master:
     """Return the master of some darks: the run's own, or one of a few that make none."""
-    if (made := _made(home, run_id, product_of(FrameType.DARK, group))) is not None:
-        return read_master(home.path / made.path)
-    noise, recipe = noise_on_record(home, run_id, group.frames), replace(home.settings.recipes.dark, min_frames=1)
+    if (made := _made(run, product_of(FrameType.DARK, group))) is not None:
+        return read_master(run.home.path / made.path)
+    noise, recipe = noise_on_record(run, group.frames), replace(run.home.settings.recipes.dark, min_frames=1)
     return master_dark(
         group.frames,
         bias=bias,
@@ -225,7 +222,7 @@ def _dark_of(home: Home, run_id: int, group: FrameGroup, bias: Master) -> Master
     )
 
 
-def _made(home: Home, run_id: int, product: str) -> MasterRow | None:
+def _made(run: Run, product: str) -> MasterRow | None:
     """Return a master of the run; None where it made none of this name."""
-    with home.read_session() as session:
-        return next((one for one in run_masters(session, run_id) if one.product == product), None)
+    with run.home.read_session() as session:
+        return next((one for one in run_masters(session, run.id) if one.product == product), None)

@@ -23,27 +23,28 @@ from flows.home.processes import now
 from flows.products.ingredients import Noise, bias_for, dark_seconds_in_bias, doubts_about, noise_on_record
 from flows.products.publish import publish_master
 from flows.runs.lacks import producing
+from flows.runs.run import Run
 
 
-def make_dark_rate(home: Home, run_id: int, made: Mapping[int, FrameGroup]) -> list[int]:
+def make_dark_rate(run: Run, made: Mapping[int, FrameGroup]) -> list[int]:
     """Publish the rate of the masters of one temperature, by their ids, where the camera scales."""
     group = all_of(made.values())
     product = product_name("darkrate", temperature_c=group.named_c)
     rates: list[int] = []
-    with producing(home, run_id, product):
-        rows = good_darks(home, run_id, made)
+    with producing(run, product):
+        rows = good_darks(run, made)
         if not rows:
             raise InsufficientDataError(f"no {product}: none of its master darks is certified")
-        bias, noise = bias_for(home, run_id, "dark rate", group.frames), noise_on_record(home, run_id, group.frames)
-        found = rate_of(masters_of(home, rows), bias, noise, dark_seconds_in_bias(home, run_id, group))
+        bias, noise = bias_for(run, "dark rate", group.frames), noise_on_record(run, group.frames)
+        found = rate_of(masters_of(run.home, rows), bias, noise, dark_seconds_in_bias(run, group))
         if found.not_scaling is not None:
             raise InsufficientDataError(f"no {product}: {found.not_scaling}; only darks of equal exposure are used")
-        unscaled = never_scaled(home, run_id, group, found.master)
+        unscaled = never_scaled(run, group, found.master)
         doubts = [*doubts_about(rows), *filter(None, [unscaled])]
         is_untold = len(rows) == 1 and unscaled is None
         notes = ["of one exposure: whether the dark signal scales with it is not known"] if is_untold else []
         publish = partial(publish_master, product=product, group=group, noise=noise, bias=bias)
-        rates.append(publish(home, run_id, Repaired(found.master), doubts=doubts, notes=notes))
+        rates.append(publish(run, Repaired(found.master), doubts=doubts, notes=notes))
     return rates
 
 
@@ -54,10 +55,10 @@ def all_of(groups: Iterable[FrameGroup]) -> FrameGroup:
     return replace(together, exposure_s=1.0, group_c=some[0].group_c, is_named=some[0].is_named)
 
 
-def good_darks(home: Home, run_id: int, keys: Collection[int]) -> list[MasterRow]:
+def good_darks(run: Run, keys: Collection[int]) -> list[MasterRow]:
     """Return those master darks of the run, by their ids, that are certified; the shortest exposure first."""
-    with home.read_session() as session:
-        rows = [row for row in run_masters(session, run_id) if row.id in keys and row.certified]
+    with run.home.read_session() as session:
+        rows = [row for row in run_masters(session, run.id) if row.id in keys and row.certified]
     return sorted(rows, key=lambda row: row.exposure_s or 0)
 
 
@@ -66,7 +67,7 @@ def masters_of(home: Home, rows: Sequence[MasterRow]) -> list[Master]:
     return [read_master(home.path / row.path, mapped=True) for row in rows]
 
 
-def never_scaled(home: Home, run_id: int, darks: FrameGroup, rate: Master) -> str | None:
+def never_scaled(run: Run, darks: FrameGroup, rate: Master) -> str | None:
     """Say which earlier night showed that the camera does not scale; None where none did, or this one tells itself.
 
     ``rate`` is that of the darks of a temperature; by several exposures it tells itself.
@@ -75,8 +76,8 @@ def never_scaled(home: Home, run_id: int, darks: FrameGroup, rate: Master) -> st
     if not same_exposure(shortest_s, longest_s):
         return None
     before = min((one.info.date_obs for one in darks.frames if one.info.date_obs), default=now())
-    with home.read_session() as session:
-        earlier = last_not_scaling(session, run_id=run_id, group_c=darks.group_c, before=before)
+    with run.home.read_session() as session:
+        earlier = last_not_scaling(session, run_id=run.id, group_c=darks.group_c, before=before)
     return earlier and f"its darks are of one exposure, and {earlier}"
 
 

@@ -19,13 +19,12 @@ from ccdcore.masters.hot_in_flats import DarkLeft, dark_left
 from ccdcore.masters.varying import parted_light
 from ccdcore.reduction.master import MaskBit
 from db.runs.current import product_name
-from flows.home.home import Home
 from flows.masters.dark_of_flats import dark_of_flats, spoilt_pixels
 from flows.masters.repair import repaired
 from flows.products.ingredients import bias_for, measured, noise_of_run, require_enough
 from flows.products.publish import publish_master
-from flows.runs.inputs import used_frames
 from flows.runs.lacks import leave_out, producing
+from flows.runs.run import Run
 
 if TYPE_CHECKING:
     from ccdcore.masters.repair import Repaired
@@ -35,28 +34,28 @@ _MOST_LEFT = 0.3
 """More than this part of the dark signal is not left by darks that are 2 K off."""
 
 
-def make_master_flats(home: Home, run_id: int) -> list[int]:
+def make_master_flats(run: Run) -> list[int]:
     """Combine the flats of the set, one master a filter."""
     groups: dict[str | None, list[SeriesFrame]] = {}
-    for frame in used_frames(home, run_id, FrameType.FLAT):
+    for frame in run.used(FrameType.FLAT):
         groups.setdefault(frame.info.filter, []).append(frame)
     made = []
     for filter_name, flats in groups.items():
         product = product_name("flat", filter_name)
-        with producing(home, run_id, product, flats):
-            require_enough(product_name("flat"), FrameType.FLAT, flats, home.settings.recipes.flat.min_frames)
-            made.append(_make_master_flat(home, run_id, product, flats))
+        with producing(run, product, flats):
+            require_enough(product_name("flat"), FrameType.FLAT, flats, run.home.settings.recipes.flat.min_frames)
+            made.append(_make_master_flat(run, product, flats))
     return made
 
 
-def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame]) -> int:
+def _make_master_flat(run: Run, product: str, flats: Sequence[SeriesFrame]) -> int:
     """Combine the flats of one filter; its images are gone before those of the next filter are there."""
-    bias = bias_for(home, run_id, "flat", flats)
-    dark = dark_of_flats(home, run_id, flats, bias)
-    found = _flat_of_the_lit(home, run_id, product, flats, bias, dark.masters or None)
+    bias = bias_for(run, "flat", flats)
+    dark = dark_of_flats(run, flats, bias)
+    found = _flat_of_the_lit(run, product, flats, bias, dark.masters or None)
     notes, doubts = list(dark.notes), [*filter(None, [parted_light(flats, bias)]), *dark.doubts]
     if dark.unknown is not None:
-        hot, said = spoilt_pixels(home, run_id, flats, bias, found.master, dark)
+        hot, said = spoilt_pixels(run, flats, bias, found.master, dark)
         if hot.any():
             found = _with_hot(found, hot)
             notes.append(said)
@@ -64,12 +63,11 @@ def _make_master_flat(home: Home, run_id: int, product: str, flats: Sequence[Ser
         found = _with_hot(found, left.spoilt)
         (doubts if abs(left.share) > _MOST_LEFT else notes).append(_of_left(left))
     return publish_master(
-        home,
-        run_id,
+        run,
         found,
         product=product,
         group=one_group(flats),
-        noise=noise_of_run(home, run_id),
+        noise=noise_of_run(run),
         bias=bias,
         dark=dark.masters or None,
         doubts=doubts,
@@ -90,19 +88,19 @@ def _of_left(left: DarkLeft) -> str:
 
 
 def _flat_of_the_lit(
-    home: Home, run_id: int, product: str, flats: Sequence[SeriesFrame], bias: Master, dark: Darks | None
+    run: Run, product: str, flats: Sequence[SeriesFrame], bias: Master, dark: Darks | None
 ) -> Repaired:
     """Combine the flats of one filter; those without light are left out where there are enough others."""
-    recipe = home.settings.recipes.flat
-    noise, gain = measured(home, run_id, "read_noise_adu"), measured(home, run_id, "gain")
+    recipe = run.home.settings.recipes.flat
+    noise, gain = measured(run, "read_noise_adu"), measured(run, "gain")
     try:
         make = partial(master_flat, bias=bias, dark=dark, recipe=recipe, noise_adu=noise, gain_e_per_adu=gain)
-        return repaired(home, run_id, product, make, flats, bias, dark)
+        return repaired(run, product, make, flats, bias, dark)
     except NoLightError as error:
         lit = [flat for flat in flats if flat.path not in error.reasons]
         if len(lit) < recipe.min_frames:
             raise
         for flat in flats:
             if flat.path in error.reasons:
-                leave_out(home, run_id, product, [flat], error.reasons[flat.path])
-    return _flat_of_the_lit(home, run_id, product, lit, bias, dark)
+                leave_out(run, product, [flat], error.reasons[flat.path])
+    return _flat_of_the_lit(run, product, lit, bias, dark)

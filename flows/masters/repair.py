@@ -8,13 +8,12 @@ from ccdcore.frames.frame import SeriesFrame
 from ccdcore.masters.build import CalibrationFrame, Master
 from ccdcore.masters.repair import Repaired, without_culprits
 from ccdcore.reduction.master import Darks
-from flows.home.home import Home
 from flows.runs.lacks import leave_out
+from flows.runs.run import Run
 
 
 def repaired(
-    home: Home,
-    run_id: int,
+    run: Run,
     product: str,
     make: Callable[[Sequence[CalibrationFrame]], Master],
     frames: Sequence[SeriesFrame],
@@ -22,9 +21,9 @@ def repaired(
     dark: Darks | None = None,
 ) -> Repaired:
     """Make a master of the frames that are alike, leave out the others, and return it with what is doubtful."""
-    fewest = getattr(home.settings.recipes, frames[0].info.frame_type).min_frames
+    fewest = getattr(run.home.settings.recipes, frames[0].info.frame_type).min_frames
     made = without_culprits(make, frames, fewest=fewest, bias=bias, dark=dark)
     for frame in frames:
         if frame.sha256 in made.left_out:
-            leave_out(home, run_id, product, [frame], made.left_out[frame.sha256])
+            leave_out(run, product, [frame], made.left_out[frame.sha256])
     return made

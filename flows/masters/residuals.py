@@ -24,7 +24,7 @@ from db.schema.models import Master as MasterTable
 from flows.home.home import Home
 from flows.masters.dark_of_flats import dark_of_flats
 from flows.products.ingredients import master_bias_for
-from flows.runs.inputs import inputs_of_run
+from flows.runs.run import Run
 from flows.runs.verification import changed_input
 
 _MOST_IN_MEMORY = 25_000_000
@@ -77,8 +77,9 @@ def _residual_rows(home: Home, master_id: int) -> ResidualRows | None:
     with home.read_session() as session:
         run_id = session.get_one(MasterTable, master_id).run_id
         row = next(one for one in run_masters(session, run_id) if one.id == master_id)
-        used = [one for one in inputs_of_run(session, run_id).frames if one.excluded is None]
         on_record = {one.path: one.file_sha256 for one in raw_inputs(session, run_id)}
+    run = Run(home, run_id)
+    used = [one for one in run.inputs.frames if one.excluded is None]
     if row.kind not in set(FrameType):
         return None
     master = _in_its_file(home.path / row.path)
@@ -87,14 +88,14 @@ def _residual_rows(home: Home, master_id: int) -> ResidualRows | None:
         return None
     bias, dark = None, None
     if row.kind != FrameType.BIAS:
-        if (own := master_bias_for(home, run_id, [first])) is None:
+        if (own := master_bias_for(run, [first])) is None:
             return None
         bias = _in_its_file(home.path / own.path)
         if row.kind == FrameType.FLAT:
             if _is_large(first) or (any(one.role == FrameType.DARK for one in used) and changed_input(home, run_id)):
                 return None
             bias = read_master(home.path / own.path)
-            dark = dark_of_flats(home, run_id, [first], bias).masters
+            dark = dark_of_flats(run, [first], bias).masters
     reduced = ReducedPixels.opened(first, bias, dark)
     rows = ResidualRows(reduced, master, scale_to(master, reduced))
     # Looked at last: what is read later is of the file that was opened, or an error.

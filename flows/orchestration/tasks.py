@@ -19,6 +19,7 @@ from flows.home.home import Home, cached_home
 from flows.orchestration.shown.findings import OnRecord
 from flows.orchestration.shown.progress import Progress
 from flows.runs.lacks import ProductFailedError
+from flows.runs.run import Run
 
 StepTask: TypeAlias = Task[[str, int], State[None]]
 Links: TypeAlias = dict[str, set[RunInput]]
@@ -32,7 +33,7 @@ def _task(step: Step) -> StepTask:
             opened = cached_home(home)
             before = OnRecord.of(opened, run_id)
             try:
-                do(step, opened, run_id)
+                do(step, Run(opened, run_id))
             except ProductFailedError:
                 _say(OnRecord.of(opened, run_id).since(before))
                 raise

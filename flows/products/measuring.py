@@ -13,9 +13,8 @@ from ccdcore.masters.response_scatter import response_scatter
 from ccdcore.noise.anatomy import measure_noise, overscan_read_noise
 from ccdcore.photon_transfer.measure import measure_gain
 from db.runs.masters import run_masters
-from db.runs.measurements import NewMeasurement, ValueOnRecord, earlier_values, record_measurements
-from db.runs.runs import RunRow, get_run
-from flows.home.home import Home
+from db.runs.measurements import NewMeasurement, ValueOnRecord, earlier_values
+from db.runs.runs import RunRow
 from flows.home.processes import now
 from flows.products.ingredients import biases_for
 from flows.products.measurements import (
@@ -28,8 +27,8 @@ from flows.products.measurements import (
     transfer_rows,
 )
 from flows.products.publish import stand_ins_of
-from flows.runs.inputs import inputs_of_run, used_frames
 from flows.runs.lacks import in_short, leave_out, producing, put_lack
+from flows.runs.run import Inputs, Run
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -41,50 +40,48 @@ _HELD_AGAINST = 5
 """Earlier gains that one is compared with."""
 
 
-def measure(home: Home, run_id: int) -> list[int]:
+def measure(run: Run) -> list[int]:
     """Measure gain, read noise and the parts of the noise, of every amplifier."""
-    flats = used_frames(home, run_id, FrameType.FLAT)
-    biases = biases_for(home, run_id, flats)
-    lent = {one.sha256 for one in used_frames(home, run_id, FrameType.BIAS)}
-    lent -= {one.sha256 for one in used_frames(home, run_id, FrameType.BIAS, borrowed=False)}
+    flats = run.used(FrameType.FLAT)
+    biases = biases_for(run, flats)
+    lent = {one.sha256 for one in run.used(FrameType.BIAS)}
+    lent -= {one.sha256 for one in run.used(FrameType.BIAS, borrowed=False)}
     own = [one for one in biases if one.sha256 not in lent]
     if not biases and not flats:
         return []
-    recipe = home.settings.recipes.gain
+    recipe = run.home.settings.recipes.gain
     results: Sequence[PhotonTransfer] = ()
     noises: Sequence[NoiseAnatomy] = ()
-    with producing(home, run_id, "gain" if flats else "read noise", [*biases, *flats]):
+    with producing(run, "gain" if flats else "read noise", [*biases, *flats]):
         results = measure_gain(biases, flats, method=recipe.method, region=recipe.region)
-        _say_what_lacks(home, run_id, results, biases, flats)
+        _say_what_lacks(run, results, biases, flats)
     if not results and flats and len(biases) > 1:
-        with producing(home, run_id, "read noise", biases):
+        with producing(run, "read noise", biases):
             results = measure_gain(biases, [], method=recipe.method, region=recipe.region)
     if own:
-        with producing(home, run_id, "parts of the noise"):
+        with producing(run, "parts of the noise"):
             noises = measure_noise(own, region=recipe.region)
-    return _record_results(home, run_id, results, noises, biases, [*own, *flats])
+    return _record_results(run, results, noises, biases, [*own, *flats])
 
 
-def measure_response(home: Home, run_id: int) -> list[int]:
+def measure_response(run: Run) -> list[int]:
     """Measure how much the response of pixels scatters, of every amplifier and in the light of every filter."""
-    with home.read_session() as session:
-        masters = [row for row in run_masters(session, run_id) if row.kind == FrameType.FLAT and row.verdict != "bad"]
-    flats = used_frames(home, run_id, FrameType.FLAT)
+    with run.home.read_session() as session:
+        masters = [row for row in run_masters(session, run.id) if row.kind == FrameType.FLAT and row.verdict != "bad"]
+    flats = run.used(FrameType.FLAT)
     rows: list[NewMeasurement] = []
     for row in masters:
-        with producing(home, run_id, "response of pixels"):
-            master = read_master(home.path / row.path)
+        with producing(run, "response of pixels"):
+            master = read_master(run.home.path / row.path)
             of_filter = [one for one in flats if one.info.filter == row.filter]
             each = {one.name: response_scatter(master, one) for one in of_filter[0].amplifiers}
             known = {name: estimate for name, estimate in each.items() if estimate is not None}
             rows += response_rows(known, row.filter, row.n_combined, conditions(of_filter, now()))
-    with home.write_session() as session:
-        return record_measurements(session, run_id=run_id, measurements=rows)
+    return run.put_measurements(rows)
 
 
 def _say_what_lacks(
-    home: Home,
-    run_id: int,
+    run: Run,
     results: Sequence[PhotonTransfer],
     biases: Sequence[SeriesFrame],
     flats: Sequence[SeriesFrame],
@@ -92,20 +89,20 @@ def _say_what_lacks(
     """Put on record which amplifiers have no gain, or nothing at all, and why."""
     measured = {result.amplifier for result in results}
     for amplifier in (biases or flats)[0].amplifiers:
-        if amplifier.name not in measured and home.settings.recipes.gain.region is None:
+        if amplifier.name not in measured and run.home.settings.recipes.gain.region is None:
             about = [note for note in results[0].notes if note.startswith(f"amplifier {amplifier.name} ")]
-            put_lack(home, run_id, f"gain and read noise of amplifier {amplifier.name}", in_short(about))
+            put_lack(run, f"gain and read noise of amplifier {amplifier.name}", in_short(about))
     if not flats:
         return
     without = [result for result in results if result.gain_e_per_adu is None]
     if len(without) < len(results):
         for result in without:
-            put_lack(home, run_id, f"gain of amplifier {result.amplifier}", in_short(why_no_gain(result)))
+            put_lack(run, f"gain of amplifier {result.amplifier}", in_short(why_no_gain(result)))
         return
     for flat in flats:
         about = [note for note in results[0].notes if flat.path.name in note]
-        leave_out(home, run_id, "gain", [flat], in_short(about or why_no_gain(results[0])))
-    put_lack(home, run_id, "gain", in_short(why_no_gain(results[0])))
+        leave_out(run, "gain", [flat], in_short(about or why_no_gain(results[0])))
+    put_lack(run, "gain", in_short(why_no_gain(results[0])))
 
 
 def why_no_gain(result: PhotonTransfer) -> tuple[str, ...]:
@@ -114,8 +111,7 @@ def why_no_gain(result: PhotonTransfer) -> tuple[str, ...]:
 
 
 def _record_results(
-    home: Home,
-    run_id: int,
+    run: Run,
     results: Sequence[PhotonTransfer],
     noises: Sequence[NoiseAnatomy],
     biases: Sequence[SeriesFrame],
@@ -127,11 +123,11 @@ def _record_results(
     are_borrowed = not {one.sha256 for one in biases} & {one.sha256 for one in frames}
     flats = [frame for frame in frames if frame.info.frame_type is FrameType.FLAT]
     rows: list[NewMeasurement] = []
-    with home.read_session() as session:
-        run, of_frames = get_run(session, run_id), _about_frames(session, run_id)
+    of_frames = _about_frames(run.inputs)
+    with run.home.read_session() as session:
         for measured in results:
-            with producing(home, run_id, f"gain and read noise of amplifier {measured.amplifier}"):
-                before = _earlier_gains(session, run, measured, common)
+            with producing(run, f"gain and read noise of amplifier {measured.amplifier}"):
+                before = _earlier_gains(session, run.row, measured, common)
                 doubt = doubt_about_gain(measured, biases, flats, before)
                 result = replace(measured, notes=(*measured.notes, *of_frames, *filter(None, [doubt])))
                 earlier = before[0] if before and result.gain_e_per_adu is None else None
@@ -139,15 +135,13 @@ def _record_results(
                 if result.amplifier in overscans:
                     rows += overscan_rows(overscans[result.amplifier], result, common, earlier=earlier)
         for anatomy in noises:
-            with producing(home, run_id, f"parts of the noise of amplifier {anatomy.amplifier}"):
+            with producing(run, f"parts of the noise of amplifier {anatomy.amplifier}"):
                 rows += noise_rows(anatomy, common)
-    with home.write_session() as session:
-        return record_measurements(session, run_id=run_id, measurements=rows)
+    return run.put_measurements(rows)
 
 
-def _about_frames(session: Session, run_id: int) -> list[str]:
+def _about_frames(found: Inputs) -> list[str]:
     """Return in words which biases were borrowed, which darks stand in for biases, and which overscan is none."""
-    found = inputs_of_run(session, run_id)
     inputs = found.frames
     lent = [one for one in inputs if one.borrowed and one.excluded is None]
     dates = sorted({f"{one.frame.info.date_obs:%Y-%m-%d}" for one in lent if one.frame.info.date_obs})

@@ -21,7 +21,6 @@ from ccdcore.frames.groups import FrameGroup, is_of_exposure, unknown_temperatur
 from ccdcore.frames.imstat import imstat
 from ccdcore.frames.series import stand_in_note
 from ccdcore.headers.instrument import FrameType
-from ccdcore.io.read import read_cards
 from ccdcore.io.write import appearing
 from ccdcore.masters.check import check_master
 from ccdcore.masters.file import MeasuredAmplifier, mask_hdulist, master_hdulist
@@ -30,15 +29,14 @@ from ccdcore.quantities import Verdict
 from ccdcore.reduction.master import MaskBit
 from db.runs.inputs import UsedFrame
 from db.runs.masters import MasterRow, NewMaster, forget_master, record_master
-from db.runs.measurements import MeasurementRow, run_measurements
-from db.runs.runs import RunRow, get_run
+from db.runs.measurements import MeasurementRow
 from flows.certification import certification_cards, judge_beside_champion
 from flows.home.home import Home
 from flows.home.output_paths import MasterName, master_path
 from flows.home.processes import now
 from flows.products.ingredients import Noise, doubts_about, master_bias_for
-from flows.runs.inputs import Inputs, inputs_of_run
 from flows.runs.lacks import FOR
+from flows.runs.run import Inputs, Run
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -52,8 +50,7 @@ _STATISTICS = ("npix", "min", "max", "mean", "median", "std", "mad")
 
 
 def publish_master(
-    home: Home,
-    run_id: int,
+    run: Run,
     found: Repaired,
     *,
     product: str,
@@ -71,15 +68,12 @@ def publish_master(
     and ``notes`` what else is to be said of it.
     """
     master = found.master
-    with home.read_session() as session:
-        run = get_run(session, run_id)
-        measured = run_measurements(session, run_id)
-        of_run = inputs_of_run(session, run_id)
+    measured, of_run = run.measured, run.inputs
     filter_name = group.frames[0].info.filter if master.kind == "flat" else None
-    name = MasterName(master.kind, run.configuration, filter_name, group.exposure_s, group.named_c)
-    path = master_path(name, instrument=run.instrument, night=run.night, run_id=run_id)
+    name = MasterName(master.kind, run.row.configuration, filter_name, group.exposure_s, group.named_c)
+    path = master_path(name, instrument=run.row.instrument, night=run.row.night, run_id=run.id)
     remarks = () if master.kind == "darkrate" else _check(master, group.frames, noise, bias, dark)
-    own = None if master.kind == "bias" else master_bias_for(home, run_id, group.frames)
+    own = None if master.kind == "bias" else master_bias_for(run, group.frames)
     doubts = [*doubts, *found.doubts, *_doubts(master.kind, measured, own, of_run)]
     notes = [*notes, *noise.notes, *filter(None, [stand_ins_of(of_run.frames)]), *of_run.remarks]
     notes += [unknown_temperature(group)] if group.group_c is None and master.kind != "flat" else []
@@ -100,10 +94,10 @@ def publish_master(
         statistics=_statistics(master),
         remark="; ".join([*doubts, *remarks, *notes]) or None,
     )
-    row = judge_beside_champion(home, run_id, row, found, group.frames, bias, dark)
+    row = judge_beside_champion(run, row, found, group.frames, bias, dark)
     used = _frames_of(master, of_run)
     cards = {**_cards(run, used, filter_name), **certification_cards(row.certification)}
-    return _publish(home, run_id, row, master_hdulist(master, cards, _amplifiers(used, measured)))
+    return _publish(run, row, master_hdulist(master, cards, _amplifiers(used, measured)))
 
 
 def _n_excluded(inputs: Inputs, kind: str, product: str, group: FrameGroup) -> int:
@@ -121,12 +115,10 @@ def _n_excluded(inputs: Inputs, kind: str, product: str, group: FrameGroup) -> i
     )
 
 
-def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
+def publish_mask(run: Run, bad: BadPixels) -> int:
     """Write a mask of bad pixels below the home, record it as a master of kind ``mask``, and return its id."""
-    with home.read_session() as session:
-        run, of_run = get_run(session, run_id), inputs_of_run(session, run_id)
-    name = MasterName("badpixels", run.configuration)
-    path = master_path(name, instrument=run.instrument, night=run.night, run_id=run_id)
+    name = MasterName("badpixels", run.row.configuration)
+    path = master_path(name, instrument=run.row.instrument, night=run.row.night, run_id=run.id)
     inside = bad.mask[bad.mask != MaskBit.OUTSIDE].reshape(1, -1)
     table = imstat([(inside != 0).astype("u1")])
     row = NewMaster(
@@ -143,7 +135,7 @@ def publish_mask(home: Home, run_id: int, bad: BadPixels) -> int:
         statistics={name: float(table[name][0]) for name in _STATISTICS},
         remark="; ".join(dict.fromkeys(filter(None, map(bad.not_looked_for, bad.counts)))) or None,
     )
-    return _publish(home, run_id, row, mask_hdulist(bad, _cards(run, _frames_of(bad, of_run), None)))
+    return _publish(run, row, mask_hdulist(bad, _cards(run, _frames_of(bad, run.inputs), None)))
 
 
 def _frames_of(product: Master | BadPixels, inputs: Inputs) -> list[SeriesFrame]:
@@ -152,16 +144,16 @@ def _frames_of(product: Master | BadPixels, inputs: Inputs) -> list[SeriesFrame]
     return [one.frame for one in inputs.frames if one.frame.sha256 in used]
 
 
-def _publish(home: Home, run_id: int, row: NewMaster, hdulist: HDUList) -> int:
+def _publish(run: Run, row: NewMaster, hdulist: HDUList) -> int:
     """Write a file, record it, and give it its name in the end: there is no master that no record knows."""
-    home.require_there()
-    path, master_id = _free(home, Path(row.path)), None
+    run.home.require_there()
+    path, master_id = _free(run.home, Path(row.path)), None
     try:
-        with appearing(home.path / path, hdulist) as sha256, home.write_session() as session:
-            master_id = record_master(session, run_id=run_id, master=replace(row, path=path.as_posix(), sha256=sha256))
+        with appearing(run.home.path / path, hdulist) as sha256, run.home.write_session() as session:
+            master_id = record_master(session, run_id=run.id, master=replace(row, path=path.as_posix(), sha256=sha256))
     except OSError:
         if master_id is not None:
-            with home.write_session() as session:
+            with run.home.write_session() as session:
                 forget_master(session, master_id)
         raise
     return master_id
@@ -228,16 +220,16 @@ def _verdict(remarks: Sequence[str], doubts: Sequence[str] = ()) -> Verdict:
     return "bad" if len(remarks) > 1 else "suspect" if remarks or doubts else "ok"
 
 
-def _cards(run: RunRow, frames: Sequence[SeriesFrame], filter_name: str | None) -> dict[str, Any]:
+def _cards(run: Run, frames: Sequence[SeriesFrame], filter_name: str | None) -> dict[str, Any]:
     """Return what the headers of the frames agree in, and where the master comes from."""
     temperatures = [t for frame in frames if (t := frame.info.ccd_temperature_c) is not None]
-    of_frames = {"INSTRUME": run.instrument, "FILTER": filter_name} | common_cards(
-        read_cards(frame.path) for frame in frames
+    of_frames = {"INSTRUME": run.row.instrument, "FILTER": filter_name} | common_cards(
+        run.cards(frame.path) for frame in frames
     )
     return of_frames | {
         "CCD-TEMP": (fmean(temperatures) if temperatures else None, "[degC] mean of the frames"),
-        "CCDINSTR": (run.instrument, "instrument, as ccdwatch calls it"),
-        "CCDCONF": (run.configuration, "read-out configuration"),
+        "CCDINSTR": (run.row.instrument, "instrument, as ccdwatch calls it"),
+        "CCDCONF": (run.row.configuration, "read-out configuration"),
         "CALIBID": (f"run:{run.id}", "see ccdwatch provenance"),
         "PROCSOFT": PROCSOFT,
         "PROCVER": version("ccdwatch"),

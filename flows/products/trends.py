@@ -11,8 +11,7 @@ from ccdcore.figures.trend import trend
 from ccdcore.io.write import write_bytes
 from ccdcore.quantities import WATCHED, Limits, label_of
 from db.judgements.notes import notes_that_hold
-from db.runs.measurements import BORROWED, run_measurements
-from db.runs.runs import get_run
+from db.runs.measurements import BORROWED
 from db.trends.changes import changes
 from db.trends.history import TrendRow, trends
 from flows.home.home import Home
@@ -20,6 +19,7 @@ from flows.home.processes import now
 from flows.runs.lacks import producing
 from flows.runs.news import raise_notices
 from flows.runs.pictures import trend_picture
+from flows.runs.run import Run
 
 DRAWN = timedelta(days=730)
 """How far back pictures of trends look."""
@@ -27,21 +27,22 @@ _MOST_POINTS = 400
 _MOST_NOTES = 5
 
 
-def judge_trends(home: Home, run_id: int) -> list[int]:
+def judge_trends(run: Run) -> list[int]:
     """Draw the trends that a run added to, and put on record what people are to be told of them."""
-    with home.read_session() as session:
-        run = get_run(session, run_id)
-        measured = {row.quantity for row in run_measurements(session, run_id) if row.method != BORROWED}
-    with producing(home, run_id, "alerts"), home.write_session() as session:
-        raise_notices(session, run_id=run_id, instrument=run.instrument, configuration=run.configuration, now=now())
+    camera = run.row
+    measured = {row.quantity for row in run.measured if row.method != BORROWED}
+    with producing(run, "alerts"), run.home.write_session() as session:
+        raise_notices(
+            session, run_id=run.id, instrument=camera.instrument, configuration=camera.configuration, now=now()
+        )
     for quantity in WATCHED:
         if quantity in measured:
-            with producing(home, run_id, f"picture of the trend of the {label_of(quantity)}"):
+            with producing(run, f"picture of the trend of the {label_of(quantity)}"):
                 picture = draw_trend(
-                    home, quantity, instrument=run.instrument, configuration=run.configuration, run_id=run_id
+                    run.home, quantity, instrument=camera.instrument, configuration=camera.configuration, run_id=run.id
                 )
-                home.require_there()
-                place = home.path / trend_picture(run_id, quantity)
+                run.home.require_there()
+                place = run.home.path / trend_picture(run.id, quantity)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 write_bytes(place, picture)
     return []

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from ccdcore.errors import CcdError, ChangedFrameError, InsufficientDataError, NoLightError
 from ccdcore.frames.frame import SeriesFrame
-from db.runs.inputs import NewInput, record_inputs
-from db.runs.lacks import LackRow, record_lack, run_lacks
+from db.runs.inputs import NewInput
 from db.runs.runs import get_run
 from flows.config.redaction import redact
 from flows.home.disk import is_disk_full
-from flows.home.home import Home
 from flows.home.lost_database import is_database_lost
+from flows.runs.run import Run
 
 FOR = "for "
 """Begin of the role of a frame that was left out of a product: the product follows."""
@@ -36,15 +35,13 @@ class NothingMadeError(Exception):
 
 
 @contextmanager
-def producing(home: Home, run_id: int, product: str, frames: Sequence[SeriesFrame] = ()) -> Iterator[None]:
+def producing(run: Run, product: str, frames: Sequence[SeriesFrame] = ()) -> Iterator[None]:
     """Make a product; where that does not go, put the reason on record and let the others go on.
 
     Parameters
     ----------
-    home : Home
-        The open home.
-    run_id : int
-        The run.
+    run : Run
+        The open run.
     product : str
         Its name for people, for example ``master flat V``.
     frames : sequence of SeriesFrame
@@ -59,22 +56,21 @@ def producing(home: Home, run_id: int, product: str, frames: Sequence[SeriesFram
         yield
     except NoLightError as error:
         for frame in frames:
-            leave_out(home, run_id, product, [frame], error.reasons.get(frame.path, str(error)))
-        put_lack(home, run_id, product, str(error))
+            leave_out(run, product, [frame], error.reasons.get(frame.path, str(error)))
+        put_lack(run, product, str(error))
     except InsufficientDataError as error:
-        put_lack(home, run_id, product, str(error), frames)
+        put_lack(run, product, str(error), frames)
     except Exception as error:
         if isinstance(error, _OF_THE_RUN) or is_disk_full(error) or is_database_lost(error):
-            with home.read_session() as session:
-                is_over = get_run(session, run_id).outcome is not None
+            with run.home.read_session() as session:
+                is_over = get_run(session, run.id).outcome is not None
             if not is_over:
                 raise
-        put_lack(home, run_id, product, in_words(error), is_failure=True)
+        put_lack(run, product, in_words(error), is_failure=True)
 
 
 def put_lack(
-    home: Home,
-    run_id: int,
+    run: Run,
     product: str,
     reason: str,
     frames: Sequence[SeriesFrame] = (),
@@ -82,23 +78,15 @@ def put_lack(
     is_failure: bool = False,
 ) -> None:
     """Put on record that a product is not made, why, and of which frames it would have been."""
-    leave_out(home, run_id, product, frames, reason)
-    with home.write_session() as session:
-        record_lack(session, run_id=run_id, product=product, reason=reason, is_failure=is_failure)
+    leave_out(run, product, frames, reason)
+    run.put_lack(product, reason, is_failure=is_failure)
 
 
-def leave_out(home: Home, run_id: int, product: str, frames: Sequence[SeriesFrame], reason: str) -> None:
+def leave_out(run: Run, product: str, frames: Sequence[SeriesFrame], reason: str) -> None:
     """Put on record that these frames are left out of a product, and why."""
     role = f"{FOR}{product}"
     inputs = [NewInput(role=role, sha256=one.sha256, path=str(one.path), excluded=reason) for one in frames]
-    with home.write_session() as session:
-        record_inputs(session, run_id=run_id, inputs=inputs)
-
-
-def failures(home: Home, run_id: int) -> list[LackRow]:
-    """Return the products of a run that failed so far."""
-    with home.read_session() as session:
-        return [lack for lack in run_lacks(session, run_id) if lack.is_failure]
+    run.put_inputs(inputs)
 
 
 def in_words(error: BaseException) -> str:

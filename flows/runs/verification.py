@@ -12,12 +12,13 @@ from db.files import ledger
 from db.files.raw_inputs import RawInput, raw_inputs, record_signatures
 from flows.home.home import Home
 from flows.home.processes import now
+from flows.runs.run import Run
 from flows.watching.directory_tree import sighting
 
 GONE = "its file is gone: deleted, moved, or not mounted"
 
 
-def verify_inputs(home: Home, run_id: int) -> None:
+def verify_inputs(run: Run) -> None:
     """Hold every file that a run is about to read against its SHA-256 on record, and note what it is like.
 
     So a changed byte is found whatever the file's size and times say. A changed file is put back among those that
@@ -28,20 +29,20 @@ def verify_inputs(home: Home, run_id: int) -> None:
     ChangedFrameError
         If one is not what it was: the run is to be made again.
     """
-    with home.read_session() as session:
-        inputs = raw_inputs(session, run_id)
+    with run.home.read_session() as session:
+        inputs = raw_inputs(session, run.id)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         looks = list(threads.map(_look, inputs))
     changed = [look for look in looks if isinstance(look, ChangedFrameError)]
     if changed:
-        _read_again(home, [error.path for error in changed])
+        _read_again(run.home, [error.path for error in changed])
         raise changed[0]
     found = {one.path: str(look) for one, look in zip(inputs, looks, strict=True)}
-    with home.write_session() as session:
-        record_signatures(session, run_id, found)
+    with run.home.write_session() as session:
+        record_signatures(session, run.id, found)
 
 
-def require_unchanged(home: Home, run_id: int) -> None:
+def require_unchanged(run: Run) -> None:
     """Make sure that no file was touched since `verify_inputs`, so that all that was read is what it verified.
 
     Raises
@@ -49,7 +50,7 @@ def require_unchanged(home: Home, run_id: int) -> None:
     ChangedFrameError
         If one was: the run is to be made again.
     """
-    if changed := changed_input(home, run_id):
+    if changed := changed_input(run.home, run.id):
         raise changed
 
 

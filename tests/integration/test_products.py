@@ -13,7 +13,7 @@ from flows.calibration.figures import draw_pictures
 from flows.calibration.steps import STEPS
 from flows.commands.process import process
 from flows.home.home import open_home
-from flows.runs.lacks import failures
+from flows.runs.run import Run
 from tests.support.simulate import (
     NOTEBOOK_NIGHTS,
     Camera,
@@ -158,13 +158,13 @@ def test_no_picture_shows_pixels_that_are_not_on_record(tmp_path: Path, monkeypa
     monkeypatch.setattr("flows.calibration.figures._draw", lambda *about: drawn.append(about[3]))
     with home.read_session() as session:
         (run,) = list_runs(session)
-    draw_pictures(home, run.id)
+    draw_pictures(Run(home, run.id))
     assert {"Master bias frames", "Master bias histogram"} <= set(drawn)
     drawn.clear()
     with fits.open(truth.biases[0], mode="update") as hdus:
         hdus[0].data[:] += 100
-    draw_pictures(home, run.id)
+    draw_pictures(Run(home, run.id))
     assert [name for name in drawn if "bias" in name] == []
-    (failed,) = failures(home, run.id)
+    (failed,) = Run(home, run.id).failures
     assert failed.product == "pictures of the master bias"
     assert str(truth.biases[0]) in failed.reason

@@ -23,6 +23,7 @@ from flows.products.leftovers import GRACE, unregistered
 from flows.products.publish import _publish
 from flows.products.references import refresh_references
 from flows.runs.pictures import folder_to_draw_in
+from flows.runs.run import Run
 from tests.support import on_record
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, set_of
 
@@ -208,7 +209,7 @@ def test_a_master_of_a_number_that_comes_again_is_not_replaced(home: Home) -> No
     path = master_path(MasterName("bias", "bin1x1"), instrument="m2-ml", night=NIGHT, run_id=run_id)
     (home.path / path).parent.mkdir(parents=True)
     (home.path / path).write_text("of an earlier life")
-    _publish(home, run_id, on_record.master(path.as_posix()), fits.HDUList([fits.PrimaryHDU()]))
+    _publish(Run(home, run_id), on_record.master(path.as_posix()), fits.HDUList([fits.PrimaryHDU()]))
     with home.read_session() as session:
         (row,) = run_masters(session, run_id)
     assert row.path == path.as_posix().replace(".fits", "-2.fits")
@@ -221,7 +222,7 @@ def test_a_master_that_gets_no_name_is_on_no_record(home: Home, monkeypatch: pyt
     run_id = begun(home, "x")
     monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
     with pytest.raises(OSError, match="Input/output"):
-        _publish(home, run_id, on_record.master(f"{FOLDER}/b_r1.fits"), fits.HDUList([fits.PrimaryHDU()]))
+        _publish(Run(home, run_id), on_record.master(f"{FOLDER}/b_r1.fits"), fits.HDUList([fits.PrimaryHDU()]))
     with home.read_session() as session:
         assert run_masters(session, run_id) == []
     assert list((home.path / FOLDER).iterdir()) == []

@@ -19,6 +19,7 @@ from flows.runs import begin
 from flows.runs.begin import begin_run
 from flows.runs.pictures import without_pictures
 from flows.runs.plan import plans_of
+from flows.runs.run import Run
 from flows.service.dispatcher import Dispatcher
 from tests.support.simulate import simple_night
 
@@ -133,7 +134,7 @@ def test_pictures_of_a_run_that_was_killed_while_they_were_drawn_are_asked_for(
     assert without_pictures(home, now() + timedelta(days=2)) == []
     with home.read_session() as session:
         (run,) = list_runs(session)
-    draw_pictures(home, run.id)
+    draw_pictures(Run(home, run.id))
     assert without_pictures(home, now()) == []
 
 

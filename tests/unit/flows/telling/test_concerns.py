@@ -18,6 +18,7 @@ from flows.home.processes import now
 from flows.products.trends import judge_trends
 from flows.retries import RUN_ATTEMPTS
 from flows.runs.pictures import trend_picture
+from flows.runs.run import Run
 from flows.telling.concerns import Concerns
 from flows.telling.nightly import Nightly, due_summary
 from tests.support.on_record import add_frame, begin_run, gain, master, set_of
@@ -143,7 +144,7 @@ def done(home: Home, run_id: int, *, ago: timedelta = timedelta()) -> None:
     with home.write_session() as session:
         record_measurements(session, run_id=run_id, measurements=[gain(observed_at=now() - ago)])
         finish_run(session, run_id=run_id, now=now() - ago)
-    judge_trends(home, run_id)
+    judge_trends(Run(home, run_id))
 
 
 @pytest.mark.parametrize(("hour", "key"), [(7, None), (8, "night 2026-11-29"), (19, "night 2026-11-29"), (20, None)])

@@ -26,6 +26,7 @@ from flows.home.service_address import trend_url
 from flows.products.trends import draw_trend, judge_trends
 from flows.runs.news import raise_notices
 from flows.runs.pictures import trend_picture
+from flows.runs.run import Run
 from flows.telling import notifier, teller
 from flows.telling.notifier import tell
 from flows.telling.teller import keep_telling
@@ -53,7 +54,7 @@ def test_a_bad_night_is_told_with_its_picture_and_where_to_look(tmp_path: Path, 
     home = home_with(tmp_path / "home", [receiver.url])
     for night, value in enumerate((1.0, 1.01, 1.5)):
         run_id = measured(home, value, night=night)
-        assert judge_trends(home, run_id) == []
+        assert judge_trends(Run(home, run_id)) == []
     assert tell(home) == 1
     assert tell(home_with(tmp_path / "home", [receiver.url])) == 0  # after a restart, too
     (message,) = receiver.received
@@ -93,7 +94,7 @@ def test_a_mail_comes_once_for_each_change_and_once_when_it_is_well_again(tmp_pa
         judge_trends(home, measured(home, 1.0, night=0))
         assert tell(home) == 0
         run_id = measured(home, 1.5, night=1)
-        judge_trends(home, run_id)
+        judge_trends(Run(home, run_id))
         mails.refusal = "451 not now"
         assert tell(home) == 0
         mails.refusal = None
@@ -203,10 +204,10 @@ def test_the_step_of_five_nights_at_once_is_told_once_in_every_trial(
         for night in range(BASELINE):
             run_id = measured(home, 1.0 + rng.normal(0, 0.004), night=night - BASELINE + 4)
             if night % 7 == 6:
-                judge_trends(home, run_id)
+                judge_trends(Run(home, run_id))
         runs = [measured(home, 1.03 + rng.normal(0, 0.004), night=4 + place) for place in range(5)]
         with ThreadPoolExecutor(2) as two:
-            list(two.map(lambda run_id, home=home: judge_trends(home, run_id), rng.permutation(runs).tolist()))
+            list(two.map(lambda run_id, home=home: judge_trends(Run(home, run_id)), rng.permutation(runs).tolist()))
         tell(home)
         tell(home, at=now() + timedelta(hours=2))
         told.append([one["message"].partition(" since ")[0] for one in receivers[0].received])
