@@ -161,6 +161,7 @@ def verification(paths: Sequence[str], times: int) -> dict[str, Any]:
     from db.files.raw_inputs import raw_inputs
     from flows.commands.process import process
     from flows.home.home import open_home
+    from flows.runs.run import Run
     from flows.runs.verification import require_unchanged, verify_inputs
 
     with tempfile.TemporaryDirectory() as folder:
@@ -170,11 +171,13 @@ def verification(paths: Sequence[str], times: int) -> dict[str, Any]:
             n_verified = len(raw_inputs(session, 1))
         assert n_verified == len(paths), f"{n_verified} of {len(paths)} files are verified"
 
-        def run() -> None:
-            verify_inputs(home, 1)
-            require_unchanged(home, 1)
+        run = Run(home, 1)
 
-        taken = best_of(times, run)
+        def verify() -> None:
+            verify_inputs(run)
+            require_unchanged(run)
+
+        taken = best_of(times, verify)
         home.engine.dispose()
     return {"seconds": taken}
 

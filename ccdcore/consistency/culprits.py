@@ -340,5 +340,7 @@ def _of_other_scatter(variances: Array, scales: Array, kept: Kept) -> dict[int, 
 
 def _in_boxes(values: Array, high: int, wide: int) -> Array:
     """Return the sums in all boxes of a size, shape (frames, places down, places across)."""
-    sums = np.pad(values.cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0)))
+    inner = values.cumsum(axis=1).cumsum(axis=2)
+    sums = np.zeros((len(inner), inner.shape[1] + 1, inner.shape[2] + 1), inner.dtype)
+    sums[:, 1:, 1:] = inner
     return np.asarray(sums[:, high:, wide:] - sums[:, :-high, wide:] - sums[:, high:, :-wide] + sums[:, :-high, :-wide])

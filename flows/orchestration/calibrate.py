@@ -25,6 +25,7 @@ from flows.runs.begin import begin_run
 from flows.runs.lacks import producing
 from flows.runs.memory import needed
 from flows.runs.pictures import are_drawn
+from flows.runs.run import Run
 
 PATIENCE = 10
 """What is added to the niceness of the run's process (0 at first, 19 at most) for work that nobody waits for."""
@@ -82,7 +83,7 @@ def _calibrate(home: Home, asked: Asked) -> State[None]:
     chain.do(PATIENT)
     for line in summary(home, chain.run_id):
         get_run_logger().info(line)
-    with producing(home, chain.run_id, "report"):
+    with producing(Run(home, chain.run_id), "report"):
         publish(home, chain.run_id)
     with home.read_session() as session:
         run = get_run(session, chain.run_id)
