@@ -155,7 +155,7 @@ def test_no_picture_shows_pixels_that_are_not_on_record(tmp_path: Path, monkeypa
     answered(tmp_path)
     home = open_home(tmp_path / "home")
     drawn: list[str] = []
-    monkeypatch.setattr("flows.calibration.figures._draw", lambda *about: drawn.append(about[3]))
+    monkeypatch.setattr("flows.calibration.figures._draw", lambda *about: drawn.append(about[2]))
     with home.read_session() as session:
         (run,) = list_runs(session)
     draw_pictures(Run(home, run.id))

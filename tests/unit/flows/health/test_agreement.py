@@ -35,6 +35,7 @@ from flows.judgements.editors import set_password
 from flows.prefect_server.client import FLOWS
 from flows.runs.lacks import put_lack
 from flows.runs.news import NEWS_FOR
+from flows.runs.run import Run as OpenRun
 from flows.service.web_server import record_of
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, certification, gain, master, set_of, sighting
 from tests.support.prefect_says import Server, flow_run, prefect_says
@@ -113,7 +114,7 @@ def run_fails(home: Home) -> int:
 
 
 def one_product_fails(home: Home) -> None:
-    put_lack(home, 1, "master flat V", "the lamp was off", is_failure=True)
+    put_lack(OpenRun(home, 1), "master flat V", "the lamp was off", is_failure=True)
     say_watcher(home.path)
 
 

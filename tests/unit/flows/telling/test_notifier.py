@@ -64,7 +64,7 @@ def test_a_bad_night_is_told_with_its_picture_and_where_to_look(tmp_path: Path, 
     picture = base64.b64decode(message["attachments"][0]["base64"])
     assert picture == (home.path / trend_picture(run_id, "gain")).read_bytes()
 
-    judge_trends(home, measured(home, 1.0, night=3))
+    judge_trends(Run(home, measured(home, 1.0, night=3)))
     assert tell(home) == 1
     assert receiver.received[1]["title"] == "m2-ml: gain well again"
     assert "inside its limits again" in receiver.received[1]["message"]
@@ -91,7 +91,7 @@ def test_a_mail_comes_once_for_each_change_and_once_when_it_is_well_again(tmp_pa
     try:
         url = f"mailto://127.0.0.1:{server.port}?from=ccd@example.org&to=observer@example.org"
         home = home_with(tmp_path / "home", [url])
-        judge_trends(home, measured(home, 1.0, night=0))
+        judge_trends(Run(home, measured(home, 1.0, night=0)))
         assert tell(home) == 0
         run_id = measured(home, 1.5, night=1)
         judge_trends(Run(home, run_id))
@@ -99,9 +99,9 @@ def test_a_mail_comes_once_for_each_change_and_once_when_it_is_well_again(tmp_pa
         assert tell(home) == 0
         mails.refusal = None
         assert tell(home, at=now() + timedelta(hours=1)) == 1
-        judge_trends(home, measured(home, 1.6, night=2))  # bad still: no news
+        judge_trends(Run(home, measured(home, 1.6, night=2)))  # bad still: no news
         assert tell(home) == 0
-        judge_trends(home, measured(home, 1.0, night=3))
+        judge_trends(Run(home, measured(home, 1.0, night=3)))
         assert tell(home) == 1
         assert tell(home, at=now() + timedelta(hours=2)) == 0
     finally:
@@ -124,7 +124,7 @@ def test_a_mail_comes_once_for_each_change_and_once_when_it_is_well_again(tmp_pa
 def test_who_cannot_be_reached_is_told_later_and_the_others_once(tmp_path: Path, receivers: list[Receiver]) -> None:
     home = home_with(tmp_path / "home", [one.url for one in receivers])
     receivers[1].status = 503
-    judge_trends(home, measured(home, 2.0, night=0))
+    judge_trends(Run(home, measured(home, 2.0, night=0)))
     assert tell(home) == 0
     assert [len(one.received) for one in receivers] == [1, 0]
     receivers[1].status = 200
@@ -135,14 +135,14 @@ def test_who_cannot_be_reached_is_told_later_and_the_others_once(tmp_path: Path,
 
 def test_an_address_that_means_nothing_keeps_nobody_waiting(tmp_path: Path, receivers: list[Receiver]) -> None:
     home = home_with(tmp_path / "home", ["nosuchthing://x", receivers[0].url])
-    judge_trends(home, measured(home, 2.0, night=0))
+    judge_trends(Run(home, measured(home, 2.0, night=0)))
     assert tell(home) == 0
     assert len(receivers[0].received) == 1
 
 
 def test_without_receivers_nothing_waits(tmp_path: Path) -> None:
     home = home_with(tmp_path / "home", [])
-    judge_trends(home, measured(home, 2.0, night=0))
+    judge_trends(Run(home, measured(home, 2.0, night=0)))
     assert tell(home) == 1
     with home.read_session() as session:
         assert [one.next_try_at for one in notices(session)] == [None]
