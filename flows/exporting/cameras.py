@@ -13,11 +13,9 @@ from db.runs.sets import instruments_on_record
 from flows.applying.calibrating.masters import require_as_on_record
 from flows.home.processes import now
 from flows.products.references import places_of
-from flows.runs.inputs import inputs_of_run
+from flows.runs.run import Run
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
     from flows.home.home import Home
 
 _ORDER = "bias", "dark", "darkrate", "flat"
@@ -78,7 +76,7 @@ def cameras_of(home: Home, instrument: str | None) -> list[Camera]:
         on_record = instruments_on_record(session)
         current = current_reference(session, at=now())
         places = {one.master_id: place for place, one in places_of(current).items()}
-        overscan = {one.master_id for one in current if _has_overscan(session, one)}
+    overscan = {one.master_id for one in current if _has_overscan(home, one)}
     current.sort(key=lambda one: (_ORDER.index(one.kind), places[one.master_id]))
     return [
         Camera(
@@ -94,6 +92,6 @@ def cameras_of(home: Home, instrument: str | None) -> list[Camera]:
     ]
 
 
-def _has_overscan(session: Session, one: MasterOnRecord) -> bool:
-    frames = inputs_of_run(session, one.run_id).frames
+def _has_overscan(home: Home, one: MasterOnRecord) -> bool:
+    frames = Run(home, one.run_id).inputs.frames
     return any(amplifier.overscan is not None for used in frames for amplifier in used.frame.amplifiers)
