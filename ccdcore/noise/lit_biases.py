@@ -31,7 +31,11 @@ _AS_LIGHT = 2.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blocks:
-    """Level in ADU and noise variance of one frame in ADU², of blocks of pixels of a pair, each of shape (n,)."""
+    """Level in ADU and noise variance of one frame in ADU², of blocks of pixels of a pair, each of shape (n,).
+
+    The level is that of the blocks in the rows before and after: light covers several rows, while the noise of a block
+    with a tail to one side (random telegraph noise, noise that is cut off) is larger where its own mean is higher.
+    """
 
     level: npt.NDArray[np.float64]
     variance: npt.NDArray[np.float64]
@@ -47,7 +51,11 @@ class Blocks:
         level = first[:, :columns].reshape(parts).mean(axis=2, dtype=np.float64)
         variance = np.square(difference[:, :columns], dtype=np.float64).reshape(parts).mean(axis=2) / 2
         whole = usable[:, :columns].reshape(parts).all(axis=2)
-        return cls(np.where(whole, level, np.nan).ravel(), np.where(whole, variance, np.nan).ravel())
+        level, variance = np.where(whole, level, np.nan), np.where(whole, variance, np.nan)
+        rows = np.arange(len(level))
+        before, after = np.where(rows > 0, rows - 1, 1), np.where(rows < len(level) - 1, rows + 1, len(level) - 2)
+        beside = (level[before] + level[after]) / 2 if len(level) > 1 else np.full_like(level, np.nan)
+        return cls(beside.ravel(), variance.ravel())
 
 
 def light_on(pairs: Sequence[Blocks], gain_e_per_adu: float | None) -> str | None:
@@ -79,7 +87,7 @@ def _growth(pairs: Sequence[Blocks]) -> tuple[float, float, float]:
     if not same:
         return 0.0, inf, 0.0
     level, variance = (np.mean([getattr(of, name) for of in same], axis=0) for name in ("level", "variance"))
-    known = np.isfinite(level)
+    known = np.isfinite(level) & np.isfinite(variance)
     if known.sum() < _FEWEST:
         return 0.0, inf, 0.0
     level, variance = level[known], variance[known]

@@ -63,3 +63,24 @@ def test_levels_that_vary_from_place_to_place_are_no_light(
 
 def test_noise_that_grows_otherwise_than_by_the_gain_is_no_light() -> None:
     assert measured(0.0, 500 + 100 * X / SHAPE[1], 1 + 0.2 * X / SHAPE[1]).bias_doubts == ()
+
+
+@pytest.mark.parametrize("n_biases", [2, 3, 8])
+@pytest.mark.parametrize("skewness", [0.4, 0.7, 1.0])
+def test_noise_with_a_tail_to_one_side_is_no_light(skewness: float, n_biases: int) -> None:
+    """Where its mean is higher by chance it is larger too, and by as much as light is at this gain."""
+    rng, noise_adu = np.random.default_rng(2), 2.0
+    shape = 4 / skewness**2
+    gain = 1 / (skewness * noise_adu)
+
+    def frame(electrons: float) -> np.ndarray:
+        noise = noise_adu * (rng.gamma(shape, 1, SHAPE) - shape) / shape**0.5
+        return np.rint(500 + rng.poisson(electrons, SHAPE) / gain + noise).astype(np.uint16)
+
+    (result,) = measure_gain([frame(0.0) for _ in range(n_biases)], [frame(15_000.0) for _ in range(4)])
+    assert not any("light fell" in said for said in result.bias_doubts)
+
+
+def test_a_frame_of_one_row_has_no_rows_beside_it() -> None:
+    (result,) = measure_gain([np.random.default_rng(n).normal(500, 5, (1, 4096)).round() for n in range(3)], [])
+    assert not any("light fell" in said for said in result.bias_doubts)
