@@ -35,15 +35,14 @@ def shown(monkeypatch: pytest.MonkeyPatch, *rows: Row, at: float | None = -20.0)
         rate = SimpleNamespace(value=np.ones(row.shape), unit="adu/s")
         return SimpleNamespace(as_rate=lambda: rate)
 
-    run = SimpleNamespace(instrument="cam", configuration="bin1x1")
-    monkeypatch.setattr(dark_of_flats, "get_run", lambda *_: run)
     monkeypatch.setattr(dark_of_flats, "list_masters", lambda *_, **__: list(rows))
     monkeypatch.setattr(dark_of_flats, "one_group", lambda _: SimpleNamespace(temperature_c=at))
     monkeypatch.setattr(dark_of_flats, "read_master", read)
     monkeypatch.setattr(dark_of_flats, "read_image", lambda _: np.zeros(SHAPE, np.uint8))
-    home: Any = SimpleNamespace(path=Path("/home"), read_session=nullcontext)
+    home = SimpleNamespace(path=Path("/home"), read_session=nullcontext)
+    run: Any = SimpleNamespace(home=home, row=SimpleNamespace(instrument="cam", configuration="bin1x1"))
     flat: Any = SimpleNamespace(value=np.ones(SHAPE))
-    found = dark_of_flats._shown_on_record(home, 1, [], [(10.0, 1000.0)], flat)
+    found = dark_of_flats._shown_on_record(run, [], [(10.0, 1000.0)], flat)
     return found and found[1]
 
 
