@@ -25,11 +25,6 @@ _NAMED = 12
 _LARGEST = 1e25
 """Of a scale or offset: pixels of 32 bits times this are still a floating-point number of 32 bits."""
 
-for _choice in ("strip_header_whitespace", "enable_record_valued_keyword_cards"):
-    # Astropy asks its configuration at each look at a card, which took a sixteenth of the time of a night of small
-    # frames. Fixed, they cost nothing, and no configuration of astropy on a machine changes what a header says.
-    setattr(type(fits.conf), _choice, True)
-
 
 @dataclass(frozen=True, slots=True)
 class Mosaic:

@@ -4,8 +4,6 @@ import contextlib
 import gzip
 import io
 import os
-import subprocess
-import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -530,13 +528,3 @@ def test_a_frame_dated_after_its_file_is_told(save):
         assert ("its file was written" in read_header(path).info.frame_type_reason) is is_told
         os.utime(path, (0, 0))
         assert "its file was written" not in read_header(path).info.frame_type_reason, "an archive gave it no date"
-
-
-def test_no_configuration_of_astropy_changes_what_a_header_says(save, tmp_path):
-    (tmp_path / "astropy").mkdir()
-    (tmp_path / "astropy" / "astropy.cfg").write_text("[io.fits]\nstrip_header_whitespace = False\n")
-    path = save(encoded(primary(FILTER="V")))
-    read = f"from ccdcore.io.read import read_cards; print(repr(read_cards({str(path)!r})['FILTER']))"
-    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path)}
-    said = subprocess.run([sys.executable, "-c", read], env=environment, capture_output=True, text=True, check=True)
-    assert said.stdout == "'V'\n"
