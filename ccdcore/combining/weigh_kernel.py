@@ -131,6 +131,9 @@ def _leave_out(
     for k in range(usable.size):
         usable[k] = kept[0, i] <= values[k, i] <= kept[1, i]
     while n > _TOO_FEW_TO_TELL:
+        left = values[:, i][usable]
+        if left.min() == left.max():  # nothing is far of equal values, from which their mean may differ by rounding
+            break
         _pulls_of(values, weights, i, centre, kept[2, i], model, sums, usable, pulls)
         far = int(np.argmax(pulls))
         d, weight, pull = np.float64(values[far, i]) - centre, weights[0, far], pulls[far]
@@ -139,7 +142,7 @@ def _leave_out(
         _pulls_of(values, weights, i, centre, kept[2, i], model, without, usable, pulls)
         stretch = max(1.0, _MAD_TO_SIGMA * np.median(pulls[usable]) * (1 - 1 / np.sqrt(n - 1)))
         off = d - sums[1] / sums[0]
-        if not (pull > 0 and abs(off) > _limit(off, stretch * abs(off) / pull, rule)):  # nothing is far of equal values
+        if not (pull > 0 and abs(off) > _limit(off, stretch * abs(off) / pull, rule)):
             break
         sums[:] = without
         to.n_rejected[far] += 1

@@ -87,7 +87,8 @@ def _without_the_far(
     flat, variances = values.reshape(len(values), -1).copy(), np.broadcast_to(variances, values.shape)
     variances, weights = variances.reshape(flat.shape), weights.reshape(-1)
     for pixel, variance in zip(flat.T, variances.T, strict=True):
-        while np.isfinite(pixel).sum() > 2 and (variance > 0).all():
+        # Of equal values none is far, though their mean may differ from them by rounding.
+        while np.isfinite(pixel).sum() > 2 and (variance > 0).all() and np.nanmin(pixel) < np.nanmax(pixel):
             off, sigma = _from_mean(pixel, weights, variance)
             far = np.nanargmax(np.abs(off) / sigma)
             others = pixel.copy()

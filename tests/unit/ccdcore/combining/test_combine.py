@@ -199,6 +199,17 @@ def test_none_of_equal_values_is_far():
     assert (image.value[0, 0], image.n_used[0, 0]) == (120, 3)
 
 
+def test_none_of_equal_values_is_far_where_others_were_left_out():
+    """What is left of a pixel may be one value, several times, and its weighted mean off by rounding."""
+    rng = np.random.default_rng(2)
+    stack = rng.choice([60.0, 63.0, 56.0, 120.0], p=[0.5, 0.2, 0.15, 0.15], size=(8, 40, 40))
+    for weights in rng.uniform(0.1, 10, (10, 8)):
+        options = {"weights": weights, "passes": 1, "noise": 0.0}
+        image = combine(list(stack), clip_sigma=(0, 0.5), scale_noise=True, gain_e_per_adu=1.5, **options)
+        expected = clipped_stack(stack, low=0, high=0.5, photon=1 / 1.5, **options)
+        np.testing.assert_array_equal(image.n_used, expected.n_used)
+
+
 def test_equal_weights_are_none():
     frames = [np.full((3, 4), level, np.uint16) for level in (7, 9, 10)]
     same(combine(frames, noise=1.0, weights=[3, 3, 3]), combine(frames, noise=1.0))
