@@ -69,7 +69,7 @@ def outcomes(session: Session, master_ids: Collection[int]) -> dict[int, str]:
     """Return what became of some masters, by id, as far as they were judged."""
     table = models.Certification
     query = select(table.master_id, table.outcome).where(table.master_id.in_(master_ids))
-    return dict(session.execute(query).all())
+    return dict(session.execute(query).tuples().all())
 
 
 def certification_of(session: Session, master_id: int) -> dict[str, Any] | None:

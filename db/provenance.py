@@ -210,7 +210,7 @@ def _entries(session: Session, run_id: int) -> dict[str, Any]:
         .join(RunInput, RunInput.frame_id == Frame.id)
         .where(RunInput.run_id == run_id, Instrument.digest != "")
     )
-    return dict(session.execute(query).all())
+    return dict(session.execute(query).tuples().all())
 
 
 def _used(session: Session, run_id: int) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ def record_home(session: Session, home: HomeOnRecord, *, anew: bool) -> HomeOnRe
 
 def files_by_host(session: Session) -> dict[str, int]:
     """Return how many files are on record, by the name of their machine."""
-    return dict(session.execute(select(File.host, func.count()).group_by(File.host)).all())
+    return dict(session.execute(select(File.host, func.count()).group_by(File.host)).tuples().all())
 
 
 def files_of_host(session: Session, host: str) -> list[FileRow]:

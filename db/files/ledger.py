@@ -383,7 +383,7 @@ def forget(session: Session, file_ids: Collection[int]) -> None:
 def counts(session: Session, states: Collection[FileState] = tuple(FileState)) -> dict[FileState, int]:
     """Return how many files are in each state, or in each of those named: all that are done take long to count."""
     query = select(File.state, func.count()).where(File.state.in_(states)).group_by(File.state)
-    found = dict(session.execute(query).all())
+    found = dict(session.execute(query).tuples().all())
     return {state: found.get(state, 0) for state in states}
 
 

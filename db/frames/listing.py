@@ -88,7 +88,7 @@ def list_frames(
     if page is not None:
         where = [Frame.id.in_([row["id"] for row in found])]
     files = select(File.frame_id, File.root, File.relative_path).join(Frame, File.frame_id == Frame.id).where(*where)
-    paths, marked = _paths(session.execute(files.order_by(File.id))), marks(session, "frame")
+    paths, marked = _paths(session.execute(files.order_by(File.id)).tuples()), marks(session, "frame")
     return [_on_record({**row}, paths[row["id"]], marked.get(row["id"])) for row in found]
 
 
@@ -160,4 +160,4 @@ def science_frames(session: Session, *, night: date | None = None, since: dateti
     if since is not None:
         where.append(Frame.registered_at >= since)
     query = select(Frame.id, Frame.frame_type_reason).where(*where).order_by(Frame.date_obs, Frame.id)
-    return dict(session.execute(query).all())
+    return dict(session.execute(query).tuples().all())

@@ -77,13 +77,13 @@ def marks(session: Session, kind: Markable, key: int | None = None) -> dict[int,
 
 
 @cache
-def marked_bad(kind: Markable) -> Select[int]:
+def marked_bad(kind: Markable) -> Select[tuple[int]]:
     """Return, as a query, the ids of what is marked bad: used for nothing, and in no trend."""
     last = _last_words(kind)
     return select(last.c.key).join(Judgement, Judgement.id == last.c.judgement_id).where(Judgement.said == "bad")
 
 
-def lines_that_hold(kind: Markable) -> Select[int, int]:
+def lines_that_hold(kind: Markable) -> Select[tuple[int, int]]:
     """Return, as a query, the ids of what is marked and those of all marks that hold of it."""
     return _ON[kind]().where(Judgement.takes_back_id.is_(None), Judgement.id.not_in(_TAKEN_BACK))
 
@@ -98,24 +98,24 @@ def _last_words(kind: Markable) -> Any:
     return select(key.label("key"), func.max(judgement_id).label("judgement_id")).group_by(key).subquery()
 
 
-def _of_frames() -> Select[int, int]:
+def _of_frames() -> Select[tuple[int, int]]:
     return select(Frame.id, Judgement.id).join(Judgement, Judgement.frame_id == Frame.id)
 
 
-def _of_masters() -> Select[int, int]:
+def _of_masters() -> Select[tuple[int, int]]:
     marked, again = aliased(Master), aliased(Master)
     # A run may make several of a kind, of other frames each. What they are called hangs on what else is on record.
     same = (Master.kind, Master.filter, Master.exposure_s, Master.temperature_c, Master.valid_from)
     return _made_again(marked, again, Judgement.master_id, same)
 
 
-def _of_measurements() -> Select[int, int]:
+def _of_measurements() -> Select[tuple[int, int]]:
     marked, again = aliased(Measurement), aliased(Measurement)
     same = (Measurement.quantity, Measurement.amplifier, Measurement.filter, Measurement.ccd_temperature_c)
     return _made_again(marked, again, Judgement.measurement_id, same)
 
 
-def _made_again(marked: Any, again: Any, of: Any, same: tuple[Any, ...]) -> Select[int, int]:
+def _made_again(marked: Any, again: Any, of: Any, same: tuple[Any, ...]) -> Select[tuple[int, int]]:
     """Return what runs on the same inputs made that has the same purpose, and what was said of any of it."""
     first, other = aliased(Run), aliased(Run)
     columns = [(getattr(marked, one.key), getattr(again, one.key)) for one in same]
@@ -129,7 +129,7 @@ def _made_again(marked: Any, again: Any, of: Any, same: tuple[Any, ...]) -> Sele
     )
 
 
-_ON: Mapping[Markable, Callable[[], Select[int, int]]] = {
+_ON: Mapping[Markable, Callable[[], Select[tuple[int, int]]]] = {
     "frame": _of_frames,
     "master": _of_masters,
     "measurement": _of_measurements,

@@ -58,7 +58,8 @@ def record_inputs(session: Session, *, run_id: int, inputs: Sequence[NewInput]) 
     """
     frame, file = models.Frame, models.File
     wanted = {one.sha256 for one in inputs if one.sha256 is not None}
-    frame_ids = dict(session.execute(select(frame.sha256, frame.id).where(frame.sha256.in_(wanted))).all())
+    of_wanted = select(frame.sha256, frame.id).where(frame.sha256.in_(wanted))
+    frame_ids = dict(session.execute(of_wanted).tuples().all())
     if missing := wanted - frame_ids.keys():
         raise LookupError(f"frame {min(missing)} is not on record: register it before a run uses it")
     files = session.execute(

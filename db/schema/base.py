@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import JSON, DateTime, MetaData, Text
+from sqlalchemy import JSON, DateTime, Double, MetaData, Text
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
@@ -74,6 +74,7 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {  # noqa: RUF012 - read by SQLAlchemy under this very name
         datetime: UtcDateTime,
+        float: Double,
         dict[str, Any]: JSON,
         list[dict[str, Any]]: JSON,
     }

@@ -91,7 +91,7 @@ def overview(session: Session, *, quantities: Collection[str], instrument: str |
     found = session.connection().execute(_query(session, quantities, instrument)).all()
     of_series: dict[tuple[Any, ...], list[Any]] = defaultdict(list)
     for row in found:
-        of_series[row[:5]].append(row)
+        of_series[tuple(row[:5])].append(row)
     specs: dict[str, dict[int, Any]] = defaultdict(dict)
     for name, key, spec in session.execute(select(Instrument.name, Instrument.id, Instrument.spec)):
         specs[name][key] = spec

@@ -1,6 +1,6 @@
 """The Prefect flow that makes older results anew, as `ccdwatch backfill` does."""
 
-from __future__ import annotations
+# Annotations are types here, not texts: the process of a flow run gets the flow without the names in them.
 
 from datetime import date
 from importlib.metadata import version

@@ -1,6 +1,6 @@
 """The Prefect flow that writes the month of each instrument as one page, as `ccdwatch report` does."""
 
-from __future__ import annotations
+# Annotations are types here, not texts: the process of a flow run gets the flow without the names in them.
 
 from datetime import date, timedelta
 from importlib.metadata import version

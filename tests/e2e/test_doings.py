@@ -12,6 +12,7 @@ import pytest
 
 from db.runs.runs import RunOnRecord, open_runs
 from flows.health.judgement import judge
+from flows.home.output_paths import report_path
 from tests.e2e.conftest import START_SECONDS
 from tests.support.pace import LONG, hold
 from tests.support.service import Service, ccdwatch, wait_for
@@ -129,6 +130,31 @@ def test_a_run_that_does_not_begin_and_a_deleted_flow_are_told_and_are_mended_wh
     is_over(service, "the flow calibrate")
     land(service, "deleted", seed=30)
     service.wait_until_done("deleted", N_FRAMES)
+
+
+def test_the_report_is_begun_by_the_clock_and_by_a_schedule_that_somebody_adds(
+    service: Service, done: RunOnRecord
+) -> None:
+    report = deployment(service, "report")
+
+    def begun_by_the_clock() -> list[dict[str, Any]]:
+        wanted = {"flows": {"name": {"any_": ["report"]}}}
+        found: list[dict[str, Any]] = service.prefect("POST", "/flow_runs/filter", wanted)
+        return [run for run in found if run["auto_scheduled"]]
+
+    def nightly() -> list[str]:
+        return [run["id"] for run in begun_by_the_clock() if "T06:30:00" in run["expected_start_time"]]
+
+    assert wait_for(nightly, seconds=LONG, every=1), service.said()
+    # One that begins soon: nobody waits for the night here.
+    often = [{"schedule": {"interval": 20}, "parameters": {"month": str(done.night)}}]
+    (schedule,) = service.prefect("POST", f"{report}/schedules", often)
+    try:
+        page = service.home / report_path("done", done.night)
+        assert wait_for(page.exists, seconds=LONG, every=1), (begun_by_the_clock(), service.said())
+    finally:
+        assert wait_for(lambda: service.ask("DELETE", f"{report}/schedules/{schedule['id']}").is_success, seconds=LONG)
+    assert wait_for(lambda: "COMPLETED" in {run["state_type"] for run in begun_by_the_clock()}, seconds=LONG)
 
 
 def test_a_cancelled_run_is_told_with_how_it_is_made_again(service: Service) -> None:
