@@ -113,7 +113,8 @@ def test_no_message_says_what_is_secret(tmp_path: Path, receivers: list[Receiver
 
 
 def test_a_night_is_summed_up_once_with_a_picture(tmp_path: Path, receivers: list[Receiver]) -> None:
-    home = home_with(tmp_path / "home", [receivers[0].url], nightly="08:00")
+    at = (now() + 2 * HOUR).astimezone()  # so that what came in the hours before now is of the last day
+    home = home_with(tmp_path / "home", [receivers[0].url], nightly=f"{at:%H:%M}")
     for days_ago in (4, 3, 2):
         run_id = put(home, f"n{days_ago}", ago=days_ago * DAY, kinds=(FrameType.BIAS, FrameType.FLAT))
         done(home, run_id, ago=days_ago * DAY)
@@ -121,8 +122,6 @@ def test_a_night_is_summed_up_once_with_a_picture(tmp_path: Path, receivers: lis
     done(home, run_id)
     fail(home)
     say_watcher(home.path)
-    eight = now().astimezone().replace(hour=8, minute=0)
-    at = eight if eight > now() - HOUR else eight + DAY
     nightly = Nightly(home)
     assert nightly.tell(at - HOUR) == 0
     assert nightly.tell(at + HOUR) == 1
