@@ -20,7 +20,7 @@ from db.runs.runs import RunRow
 from db.runs.sets import pixels_of
 from flows.home.home import Home
 from flows.home.processes import HOST, is_gone
-from flows.orchestration.slots import free_slot_of
+from flows.orchestration.slots import free_slot_of, notes
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class _Course:
 
 
 def workers_of(home: Home, under_way: Sequence[RunRow]) -> list[Worker]:
-    """Return the processes of this machine that make runs, or read files for the ledger.
+    """Return the processes of this machine that make runs, read files for the ledger, or calibrate science frames.
 
     Those of a Dask cluster are others; ours waits for them and stands still.
     """
@@ -93,6 +93,7 @@ def workers_of(home: Home, under_way: Sequence[RunRow]) -> list[Worker]:
         name = f"run:{run.id} ({run.instrument} {run.night})"
         n = n_pixels.get(run.set_id, 0)
         found.append(Worker(f"run:{run.id}", name, run.pid, run.pid_started, n, run.engine == "prefect"))
+    found += [Worker(one.flow_run_id, one.name, one.pid, one.started, one.n_pixels, True) for one in notes(home.path)]
     for owner in owners:
         machine, pid, started, _ = owner.rsplit(":", 3)
         if machine == HOST:

@@ -1,15 +1,21 @@
-"""Slots for the heavy part of calibrations: as many sets at a time as the machine has room for."""
+"""Slots for the heavy part of calibrations: as many sets at a time as the machine has room for.
+
+Who is at work there shows by the runs on record; of work that is on record frame by frame only, a note lies beside.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from flows.home.processes import start_of
 from flows.runs.memory import allowance
 
 SLOTS = max(2, (os.cpu_count() or 2) // 2)
@@ -40,6 +46,61 @@ def slot(home: Path, n_bytes: int = 0) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Of work under way that no run on record tells of.
+
+    Parameters
+    ----------
+    flow_run_id, name : str
+        What is done, for Prefect and in words.
+    n_pixels : int
+        Of the frames that it works on.
+    pid, started : int, float
+        The process, and its start in seconds since 1970.
+    """
+
+    flow_run_id: str
+    name: str
+    n_pixels: int
+    pid: int
+    started: float
+
+
+@contextmanager
+def noted(home: Path, flow_run_id: str, name: str, *, n_pixels: int) -> Iterator[None]:
+    """Let it be known that this process is at work, so that it is seen where it stands still; it is a `Note` of it."""
+    note = Note(flow_run_id, name, n_pixels, os.getpid(), start_of(os.getpid()))
+    with suppress(OSError):  # a full disk
+        _file_of(home, flow_run_id).write_text(json.dumps(asdict(note)))
+    try:
+        yield
+    finally:
+        forget(home, flow_run_id)
+
+
+def notes(home: Path) -> list[Note]:
+    """Return what was noted and not forgotten since, also of processes that were killed."""
+    found = []
+    for file in (home / FOLDER).glob(f"*{_NOTE}"):
+        with suppress(OSError, ValueError, TypeError):  # it goes, or is being written
+            found.append(Note(**json.loads(file.read_text())))
+    return found
+
+
+def forget(home: Path, flow_run_id: str) -> None:
+    """Forget work that is over."""
+    with suppress(OSError):
+        _file_of(home, flow_run_id).unlink()
+
+
+_NOTE = ".note"
+
+
+def _file_of(home: Path, flow_run_id: str) -> Path:
+    return home / FOLDER / f"{flow_run_id}{_NOTE}"
 
 
 def free_slot_of(home: Path, pid: int) -> None:

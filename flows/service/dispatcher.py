@@ -30,8 +30,9 @@ from flows.home.disk import Disk, keep_ballast
 from flows.home.home import Home
 from flows.home.identity import words_of_away
 from flows.home.lost_database import says_database_lost
-from flows.home.processes import now
+from flows.home.processes import is_gone, now
 from flows.orchestration.requests import ask_for_ingest, ask_for_run, cancelled, record_never_started
+from flows.orchestration.slots import forget, notes
 from flows.prefect_server.client import FlowRunState, PrefectApi, PrefectUnavailableError
 from flows.prefect_server.password import password_of
 from flows.products.cleanup import give_up, is_lost
@@ -114,7 +115,7 @@ class Dispatcher:
         with self.home.read_session() as session:
             files, under_way = ledger.counts(session, _IN_WORK), open_runs(session)
             said = last_line(session)
-        under_way = self._oversee(under_way)
+        under_way = self._oversee(under_way, at)
         is_reading = bool(files[FileState.CLAIMED])
         self._note_idle("files are ready", is_so=bool(files[FileState.READY]) and not is_reading)
         was_registering, self._is_registering = self._is_registering, any(files[state] for state in _IN_WORK)
@@ -140,7 +141,7 @@ class Dispatcher:
         self._science.forget()
         self._is_to_hasten = True
 
-    def _oversee(self, under_way: Sequence[RunRow]) -> list[RunRow]:
+    def _oversee(self, under_way: Sequence[RunRow], at: datetime) -> list[RunRow]:
         """End what stands still or takes too long; return the runs that go on."""
         if time.monotonic() < self._oversee_at:
             return list(under_way)
@@ -153,6 +154,11 @@ class Dispatcher:
             todo = f"when the folder of its frames answers, type ccdwatch retry run:{run_id}"
             with self.home.write_session() as session:
                 fail_run(session, run_id=run_id, message=f"{why} and was ended: {todo}", now=now())
+        for note in notes(self.home.path):
+            if is_gone(note.pid, note.started):
+                if why_ended := self._overseer.why_ended(note.flow_run_id):
+                    self._science.take_back(note.flow_run_id, why_ended, at)
+                forget(self.home.path, note.flow_run_id)
         return [run for run in under_way if run.id not in ended]
 
     def _note_idle(self, what: str, *, is_so: bool) -> None:

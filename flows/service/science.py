@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -91,10 +92,22 @@ class ScienceRuns:
         self._asked[camera] = _Asked(flow_run_id, frame_ids, at, in_vain)
         logger.info("asked for %d science frames of %s: flow run %s", len(frame_ids), camera, flow_run_id)
 
+    def take_back(self, flow_run_id: str, why: str, at: datetime) -> None:
+        """Put on record that a run was ended before it had tried all of its frames, and why."""
+        camera = next((one for one, asked in self._asked.items() if asked.flow_run_id == flow_run_id), None)
+        if camera is not None:
+            left = due(self._home, at).frames.get(camera, ())
+            frame_ids = [one for one in self._asked[camera].frame_ids if one in left]
+            todo = "when the folder of these frames answers, ccdwatch calibrate FRAME does it"
+            self._record(camera, frame_ids, f"{why} and was ended: {todo}", is_failure=True)
+
     def _leave(self, camera: str, frame_ids: tuple[int, ...], state: FlowRunState) -> None:
         """Put on record that somebody does not want these frames to be calibrated now."""
         why = f"cancelled: {redact(state.message) or 'in Prefect'}; ccdwatch calibrate FRAME does it"
+        self._record(camera, frame_ids, why, is_failure=False)
+
+    def _record(self, camera: str, frame_ids: Sequence[int], why: str, *, is_failure: bool) -> None:
         with self._home.write_session() as session:
             choices = choices_of(session, camera, rules=rules_of(self._home, camera))
             for one in frame_ids:
-                record_try(session, one, choices=choices, reason=why, is_failure=False, now=now())
+                record_try(session, one, choices=choices, reason=why, is_failure=is_failure, now=now())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
+from math import prod
 
 from prefect import State, flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
@@ -14,6 +15,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from ccdcore.association.facts import KINDS
+from ccdcore.frames.frame import SeriesFrame
 from ccdcore.text import number_of, one_line, value_text
 from db.frames.series import frames_on_disk
 from flows.applying.calibrating.calibrate import Calibration
@@ -25,7 +27,7 @@ from flows.home.processes import now
 from flows.orchestration.calibrate import PATIENCE
 from flows.orchestration.shown.progress import Progress
 from flows.orchestration.shown.report import MOST_ROWS, more, text
-from flows.orchestration.slots import slot
+from flows.orchestration.slots import noted, slot
 from flows.runs.plan import cameras_at_work
 
 _BECAME = {"calibrated": "calibrated", "stands": "as they were", "failed": "not calibrated"}
@@ -74,8 +76,11 @@ def science(frame_ids: list[int] | None = None, home: str | None = None) -> Stat
     with without_secrets():
         opened = own_home(home)
         os.nice(PATIENCE)
-        with slot(opened.path):
-            found = _calibrate(opened, frame_ids)
+        frames = _frames(opened, frame_ids)
+        n_pixels = sum(prod(one.shape) for one in frames.values())
+        name = f"the run that calibrates {number_of(len(frames), 'science frame')}"
+        with slot(opened.path), noted(opened.path, str(flow_run.id), name, n_pixels=n_pixels):
+            found = _calibrate(opened, frames)
         if not found:
             return Completed(name="Skipped", message="Nothing to do: nothing is due, or sets of the camera are at work")
         _publish(found)
@@ -84,19 +89,22 @@ def science(frame_ids: list[int] | None = None, home: str | None = None) -> Stat
         return Failed(message=message) if has_failed else Completed(message=message)
 
 
-def _calibrate(home: Home, frame_ids: Sequence[int] | None) -> list[Calibration]:
-    """Calibrate frames, but of cameras of which sets are at work: better masters may come of these."""
-    at = now()
+def _frames(home: Home, frame_ids: Sequence[int] | None) -> dict[int, SeriesFrame]:
+    """Return frames of some ids, or those that are due, in their order."""
     if frame_ids is None:
-        frame_ids = [key for some in due(home, at).frames.values() for key in some[:MOST]]
+        frame_ids = [key for some in due(home, now()).frames.values() for key in some[:MOST]]
     with home.read_session() as session:
-        frames = frames_on_disk(session, frame_ids, host=home.settings.host)
+        found = frames_on_disk(session, frame_ids, host=home.settings.host)
+    return {key: found[key] for key in frame_ids if key in found}
+
+
+def _calibrate(home: Home, frames: Mapping[int, SeriesFrame]) -> list[Calibration]:
+    """Calibrate frames, but of cameras of which sets are at work: better masters may come of these."""
     nights: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for key in dict.fromkeys(frame_ids):
-        if key in frames:
-            night = home.settings.nights.night_of(frames[key].info)
-            nights[frames[key].info.instrument, night.isoformat() if night else "undated"].append(key)
-    at_work, found = cameras_at_work(home, at), []
+    for key, frame in frames.items():
+        night = home.settings.nights.night_of(frame.info)
+        nights[frame.info.instrument, night.isoformat() if night else "undated"].append(key)
+    at_work, found = cameras_at_work(home, now()), []
     for (instrument, of_night), some in nights.items():
         if instrument in at_work:
             get_run_logger().info("%s %s: waits, since sets of this camera are at work", instrument, of_night)

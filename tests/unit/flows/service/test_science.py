@@ -1,23 +1,33 @@
 """What the dispatcher asks Prefect for when science frames have landed, and what `status` says of them."""
 
+import multiprocessing
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ccdcore.headers.instrument import FrameType
-from db.application.science import record_try
+from db.application.science import choices_of, record_try
 from db.runs.lifecycle import finish_run
 from flows.applying.calibrating.due import rules_of
+from flows.health import overdue
 from flows.health.attention import attention
 from flows.health.waiting import waiting
 from flows.home.home import Home, open_home
+from flows.home.processes import is_gone, start_of
+from flows.orchestration.slots import FOLDER, noted, notes
 from flows.prefect_server.client import FlowRunState
 from flows.retries import CUT_SHORT_RUN, FAILED_RUN
+from flows.service.dispatcher import Dispatcher
 from flows.service.science import ScienceRuns
 from tests.support.on_record import NOON, add_frame, begin_run, set_of
+from tests.support.service import wait_for
 
 SECOND = timedelta(seconds=1)
 SETTLED = NOON + 400 * SECOND
@@ -33,6 +43,9 @@ class Prefect:
 
     def state(self, _flow_run_id: str) -> FlowRunState | None:
         return self.says
+
+    def hasten(self, _at: datetime) -> None:
+        pass
 
     def submit(self, flow: str, *, parameters: dict[str, list[int]], idempotency_key: str, **_: object) -> str:
         assert flow == "science"
@@ -100,6 +113,74 @@ def test_frames_wait_for_the_sets_of_their_camera(home: Home) -> None:
         finish_run(session, run_id=run_id, now=settled)
     long_after = settled + timedelta(days=5)  # of 2022: what the run lacks is left for work on request
     assert ask(long_after)[1] == 2
+
+
+@contextmanager
+def standing_still(home: Home, flow_run_id: str) -> Iterator[int]:
+    """A process that has begun with the science frames of a run and stands still; of its number."""
+
+    def begin_and_stop() -> None:
+        with noted(home.path, flow_run_id, "the run that calibrates 2 science frames", n_pixels=1):
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    (home.path / FOLDER).mkdir()
+    process = multiprocessing.get_context("fork").Process(target=begin_and_stop)
+    process.start()
+    try:
+        assert wait_for(lambda: notes(home.path), seconds=60)
+        yield notes(home.path)[0].pid
+    finally:
+        process.kill()
+        process.join()
+
+
+def test_a_run_that_stands_still_is_told_ended_and_its_frames_are_tried_again_boundedly(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overdue, "STILL_SECONDS", 0.5)
+    monkeypatch.setattr(overdue, "ENDED_SECONDS", 3.0)
+    monkeypatch.setattr("flows.service.dispatcher.OVERSEE_SECONDS", 0.1)
+    done, hung = land(home, "done"), land(home, "hung")
+    dispatcher = Dispatcher(home, prefect := Prefect(FlowRunState("RUNNING", "")))  # type: ignore[arg-type]
+    dispatcher.tick(SETTLED)
+    assert prefect.asked_for == [[done, hung]]
+    with home.write_session() as session:
+        choices = choices_of(session, "m2-ml", rules=rules_of(home, "m2-ml"))
+        record_try(session, done, choices=choices, reason=None, is_failure=False, now=SETTLED)
+
+    def tick() -> list[str]:
+        dispatcher.tick(SETTLED)
+        return dispatcher.findings
+
+    with standing_still(home, "f1") as pid:
+        (told,) = wait_for(tick, seconds=60)
+        assert told.startswith("the run that calibrates 2 science frames has stood still for ")
+        assert wait_for(lambda: tick() == [] and is_dead(pid), seconds=60)
+    assert wait_for(lambda: tick() == [] and not notes(home.path), seconds=60), "it is at work for ever"
+    (told,) = [one.words for one in attention(home, SETTLED) if one.kind == "science"]
+    assert told.startswith(f"1 science frame of m2-ml 2022-09-19, as frame:{hung}: stood still for 3 s and was ended: ")
+    assert "ccdwatch calibrate FRAME does it" in told
+    prefect.says = FlowRunState("CRASHED", "killed")
+    at = SETTLED + (max(FAILED_RUN.after(1), CUT_SHORT_RUN.after(1)) + 60) * SECOND
+    runs = dispatcher._science
+    runs.ask(runs.due(at), at)
+    assert prefect.asked_for[1:] == [[hung]]
+
+
+def test_a_run_that_was_killed_by_others_is_forgotten_and_no_failure(home: Home) -> None:
+    land(home, "one")
+    dispatcher = Dispatcher(home, Prefect(FlowRunState("RUNNING", "")))  # type: ignore[arg-type]
+    dispatcher.tick(SETTLED)
+    with standing_still(home, "f1"):
+        pass
+    dispatcher._oversee_at = 0.0
+    dispatcher.tick(SETTLED)
+    assert notes(home.path) == []
+    assert [one for one in attention(home, SETTLED) if one.kind == "science"] == []
+
+
+def is_dead(pid: int) -> bool:
+    return is_gone(pid, start_of(pid)) if psutil.pid_exists(pid) else True
 
 
 @pytest.mark.parametrize(
