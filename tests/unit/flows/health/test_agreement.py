@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from sqlalchemy import text, update
 
 from ccdcore.headers.instrument import FrameType
+from db.application.science import record_try
 from db.files import ledger
 from db.judgements.write import mark
 from db.runs.lifecycle import abandon_run, fail_run, finish_run
@@ -186,6 +187,19 @@ def run_was_cancelled(home: Home) -> None:
     say_watcher(home.path)
 
 
+def science_was_tried(home: Home, reason: str | None = "no master flat suits", *, is_failure: bool = False) -> None:
+    (home.path / "ccdwatch.toml").write_text("[science]\ncalibrate = true\n")
+    with home.write_session() as session:
+        frame = add_frame(session, "science", FrameType.OTHER, host=home.settings.host)
+        record_try(session, frame, choices="1", reason=reason, is_failure=is_failure, now=now())
+    say_watcher(home.path)
+
+
+def science_is_switched_off(home: Home) -> None:
+    science_was_tried(home)
+    (home.path / "ccdwatch.toml").write_text("")
+
+
 def disk_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**29, total=2**40))
 
@@ -270,6 +284,23 @@ STATES: dict[str, tuple[Callable[[Home], object], bool, tuple[str, ...]]] = {
         lambda home: night(home, 1, camera="new", is_fruitful=False),
         True,
         ("no results",),
+    ),
+    "a science frame lacks a master": (science_was_tried, True, ("science",)),
+    "a science frame could not be calibrated, and is tried again": (
+        lambda home: science_was_tried(home, "boom", is_failure=True),
+        True,
+        ("science",),
+    ),
+    "a science frame lacks a master and was looked at": (all_of(science_was_tried, seen), True, ()),
+    "a science frame was calibrated": (
+        lambda home: science_was_tried(home, None),
+        True,
+        (),
+    ),
+    "a science frame lacks a master, and nobody wants it to be calibrated any more": (
+        science_is_switched_off,
+        True,
+        (),
     ),
     "flats are missing": (flats_are_missing, True, ("missing frames",)),
     "frames are from the future": (frames_are_from_the_future, True, ("date",)),
