@@ -14,6 +14,7 @@ from flows.exporting.cameras import cameras_of
 from flows.exporting.folder import Folder, Item
 from flows.exporting.layouts import Plan, Program, about, plan
 from flows.home.output_paths import instrument_folder
+from flows.watching.heartbeat import read_heartbeat
 
 if TYPE_CHECKING:
     from flows.home.home import Home
@@ -73,14 +74,13 @@ def export(
         If anything is in the way that no earlier export wrote, or that was changed since; then nothing is written,
         of any camera.
     SettingsError
-        If the directory lies in the home, or cannot be written.
+        If the directory lies in the home or a watched folder, or cannot be written.
     """
     cameras, work = cameras_of(home, instrument), []
     for number, camera in enumerate(cameras):
         progress("reading masters", number, len(cameras))
         path = (directory / instrument_folder(camera.instrument)).resolve()
-        if path.is_relative_to(home.path.resolve()):
-            raise SettingsError(f"{path}: lies in the home: give a directory outside of it")
+        _require_outside(home, path)
         folder = Folder.opened(path, program=program, instrument=camera.instrument)
         planned = plan(camera, program)
         for item in (*(item for _, item in planned.items), _readme(planned.words)):
@@ -94,6 +94,17 @@ def export(
     except OSError as error:
         raise SettingsError(f"{directory}: cannot be written: {error.strerror}: give another directory") from None
     return rows
+
+
+def _require_outside(home: Home, path: Path) -> None:
+    if path.is_relative_to(home.path.resolve()):
+        raise SettingsError(f"{path}: lies in the home: give a directory outside of it")
+    heard = read_heartbeat(home.path)
+    for folder in (*home.settings.watch.directories, *map(Path, heard.mounts if heard else ())):
+        if path.is_relative_to(folder):
+            raise SettingsError(
+                f"{path}: lies in the watched folder {folder}, which is for raw frames: give a directory outside of it"
+            )
 
 
 def _write(folder: Folder, planned: Plan) -> Iterator[Exported]:

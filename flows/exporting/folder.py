@@ -121,12 +121,15 @@ class Folder:
         return "removed"
 
     def write_list(self, items: Sequence[Item], kept: Sequence[str] = ()) -> None:
-        """Write what is ours, the files that were kept from before among it; where it was said so before, nothing."""
+        """Write what is ours, the files that were kept from before among it; where nothing is, there is no list."""
         files = [{"file": one.name, "sha256": one.sha256, **one.about} for one in items]
         files += [dict(self.listed[name]) for name in kept]
+        file = self.path / LIST
+        if not files:
+            file.unlink(missing_ok=True)
+            return
         said = {"written_by": _WRITTEN_BY, "program": self.program, "instrument": self.instrument, "files": files}
         content = json.dumps(said, indent=2).encode() + b"\n"
-        file = self.path / LIST
         if not file.exists() or file.read_bytes() != content:
             write_bytes(file, content)
 
