@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -70,6 +70,21 @@ def failures_of_answer(answer: Answer) -> list[str]:
     """Return the rules in which masters fail, alike ones in a line."""
     lines = grouped(((f"{one.master.master_id}", _failed(one)) for one in answer.candidates if one.failed), "master")
     return ["Rules that masters fail in, what the frame has / what they have:", *lines] if lines else []
+
+
+def gaps_for_people(rows: Iterable[Row]) -> list[Row]:
+    """Return what is missing with fewer words, so that a terminal has room: of the nights the first."""
+    return [row | {"when": _when(row["nights"]), "to take": row["n_to_take"]} for row in rows]
+
+
+def reasons_of_gaps(rows: Iterable[Row]) -> list[str]:
+    """Return why things are missing, alike ones in a line."""
+    return grouped(((f"{row['kind']} {row['of']}".strip(), f"missing: {row['reason']}") for row in rows), "kind")
+
+
+def _when(nights: Sequence[str]) -> str:
+    first, *others = nights or ["–"]
+    return f"{first} and {len(others)} more" if others else first
 
 
 def _for_people(row: Row) -> Row:

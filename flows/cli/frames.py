@@ -13,7 +13,14 @@ from ccdcore.association.facts import KINDS
 from ccdcore.errors import CcdError
 from flows.applying.best import answers_of
 from flows.applying.gaps import find_gaps
-from flows.applying.tables import failures_of_answer, lines_of_answer, rows_of_answers, tables_of_answer
+from flows.applying.tables import (
+    failures_of_answer,
+    gaps_for_people,
+    lines_of_answer,
+    reasons_of_gaps,
+    rows_of_answers,
+    tables_of_answer,
+)
 from flows.cli.options import FORMAT, PATHS, WIDE, ClipSigma, home_option, say
 from flows.commands.init import start
 from flows.commands.inspect_files import identified, image_statistics
@@ -125,7 +132,11 @@ def gaps(home: Path, night: datetime | None, format_name: str) -> None:
     with progress_bar() as progress:
         rows = find_gaps(opened, night=night and night.date(), progress=progress)
     columns = ("instrument", "configuration", "kind", "of", "frames", "nights", "quality", "take", "reason")
-    show(rows, format_name=format_name, columns=columns, empty="nothing is missing", short=columns)
+    short = ("instrument", "configuration", "kind", "of", "frames", "when", "quality", "to take")
+    people = format_name == "table" and is_terminal()
+    shown = gaps_for_people(rows) if people else rows
+    show(shown, format_name=format_name, columns=columns, empty="nothing is missing", short=short)
+    tell(reasons_of_gaps(rows) if people else ())
 
 
 @click.command()

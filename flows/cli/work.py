@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
+from ccdcore.text import number_of
 from flows.applying.calibrating.affected import affected_rows
+from flows.applying.calibrating.calibrate import Calibration
 from flows.applying.calibrating.request import Asked, calibrate_affected, calibrate_named
 from flows.cli.options import FORMAT, PATHS, home_option, say
 from flows.cli.record import INSTRUMENT
@@ -26,7 +29,7 @@ from flows.exporting.layouts import PROGRAMS, Program
 from flows.home.home import Home, open_home, read_home
 from flows.home.renaming import words_of_renamed
 from flows.registration.disagreements import first_disagreements
-from flows.terminal import progress_bar, show
+from flows.terminal import is_terminal, progress_bar, show, tell
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -122,11 +125,18 @@ def calibrate(
         found = calibrate_named(opened, paths, asked, progress) if paths else calibrate_affected(opened, progress)
     columns = ("file", "state", "bias", "dark", "flat", "mask", "price_e", "unit", "output")
     rows = [one.as_dict() for one in found]
-    show(rows, format_name=format_name, columns=columns, empty="nothing to calibrate", short=columns)
+    show(rows, format_name=format_name, columns=columns, empty="nothing to calibrate", short=columns[:-1])
+    if format_name == "table" and is_terminal():
+        tell(f"{number_of(n, 'file')} in {folder}" for folder, n in _folders(found).items())
     for one in found:
         if one.reason:
             say(f"{one.file}: {one.reason}")
     sys.exit(1 if any(one.state == "failed" for one in found) else 0)
+
+
+def _folders(found: Iterable[Calibration]) -> Counter[Path]:
+    """Return the folders that calibrated frames are in, and how many."""
+    return Counter(Path(one.output).parent for one in found if one.output is not None)
 
 
 @click.command()

@@ -1,6 +1,7 @@
 """`ccdwatch calibrate`: against the truth and a script by hand; what is missing, what is there already; no debris."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -99,6 +100,17 @@ def digest(path: Path) -> str:
 
 def debris(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if not path.name.endswith("_calibrated.fits")]
+
+
+def test_what_became_of_frames_fits_a_terminal(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = site.light("a_frame_of_a_long_name_that_a_camera_gave_to_it.fits")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", site.calibrate(raw, "-o", tmp_path).text).splitlines()
+    *table, folder = [line.strip() for line in lines if line.strip()]
+    assert max(map(len, table)) <= 80
+    assert any("calibrated" in line.split() for line in table), "a cell is cut"
+    assert f"1 file in {tmp_path}" in folder
 
 
 @pytest.mark.parametrize("unit", ["adu", "electron"])

@@ -1,5 +1,6 @@
 """`best` and `gaps` in a home: masters whose files are read once, frames by path and id, what is missing."""
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -223,6 +224,23 @@ def test_planted_gaps_are_found_and_no_others(home: Home) -> None:
     said = ccdwatch("gaps", "--night", night, "--format", "json", "--home", str(home.path))
     assert said.status == 0
     assert {tuple(one["frame_ids"]) for one in said.json()} == {tuple(no_dark), tuple(binned)}
+
+
+def test_gaps_fit_a_terminal(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = "a-camera-of-a-long-name-at-the-1.5m-telescope"
+    science(home, "one", 3, instrument=camera, exposure_time_s=1800.0, ccd_temperature_c=-20.0, filter="Sloan r'")
+    science(home, "later", 4, instrument=camera, exposure_time_s=1800.0, ccd_temperature_c=-20.0, filter="Sloan r'")
+    home.engine.dispose()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    said = ccdwatch("gaps", "--home", home.path)
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", said.text).splitlines() if line.strip()]
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split()[:2] == ["instrument", camera + ","]
+    rows = {line.split()[0]: re.split(r"  +", line) for line in lines if line.startswith(("bias ", "dark ", "flat "))}
+    assert rows["dark"] == ["dark", "1800 s -20 °C", "2 frames", "2022-09-22 and 1 more", "10"]
+    assert rows["flat"] == ["flat", "Sloan r'", "2 frames", "2022-09-22 and 1 more", "10"]
+    assert f"1 kind (flat Sloan r') missing: no master flat of {camera}" in " ".join(map(str.strip, lines))
 
 
 def test_what_gaps_tell_to_take_fills_them(home: Home) -> None:
