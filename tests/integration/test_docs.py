@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import re
 import shlex
 import tomllib
@@ -26,6 +27,7 @@ from tests.support.simulate import Camera, expose, simple_night, standard_cards,
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "guide.md"
+APPLYING = ROOT / "docs" / "applying.md"
 NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WRITTEN = [*DOCUMENTS, NOTEBOOK]
@@ -217,6 +219,46 @@ def test_the_program_gives_the_reasons_of_the_guide() -> None:
     for reason in reasons:
         for piece in filter(None, map(str.strip, re.split("…|: ", reason))):
             assert any(piece in text for text in texts), f"{reason}: nothing says {piece!r}"
+
+
+# Numbers
+
+
+def shown_rows(text: str, first: str) -> list[dict[str, str]]:
+    """The rows of tables on a terminal whose first two columns are called so."""
+    rows: list[dict[str, str]] = []
+    names: list[str] = []
+    for line in text.splitlines():
+        cells = re.split(r"  +", line.strip())
+        if line.strip().startswith(first):
+            names = cells
+        elif names and len(cells) == len(names):
+            rows.append(dict(zip(names, cells, strict=True)))
+        elif "─" not in line:
+            names = []
+    return rows
+
+
+def test_prices_on_the_page_of_applying_are_those_of_its_formulas() -> None:
+    text = text_of(APPLYING)
+    (best,) = (block for block in fenced(APPLYING, "") if "ccdwatch best" in block)
+    noise_e = float(re.findall(r"noise of a pixel\s+([\d.]+) e⁻", best)[0])
+    rows = shown_rows(best, "kind  master")
+    chosen = {row["kind"]: row for row in rows if "quality" in row}
+    prices = {row["kind"]: row for row in rows if "random" in row}
+    assert chosen.keys() == prices.keys() == {"bias", "flat", "mask"}
+    limits = Settings(home=Path()).science.quality
+    for kind, row in prices.items():
+        price_e, parts = float(row["price (e⁻)"]), (float(row["random"]), float(row["systematic"]))
+        assert price_e == pytest.approx(math.hypot(*parts), rel=0.005)
+        assert chosen[kind]["price (e⁻)"] == row["price (e⁻)"]
+        assert int(chosen[kind]["quality"]) == sum(price_e / noise_e >= limit for limit in limits), kind
+    bias = chosen["bias"]
+    adds = f"adds {bias['price (e⁻)']} e⁻ to a noise of {noise_e:g} e⁻"
+    assert f"the best, master {bias['master']} of {bias['date']}, {adds}" in text
+    said = re.search(r"less than (\d+) % of that, 1 less than (\d+) %, 2 less than (\d+) %", text)
+    assert said is not None
+    assert [int(one) / 100 for one in said.groups()] == list(limits)
 
 
 # What is shown runs
