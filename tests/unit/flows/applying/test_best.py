@@ -234,7 +234,7 @@ def test_gaps_fit_a_terminal(home: Home, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     said = ccdwatch("gaps", "--home", home.path)
-    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", said.text).splitlines() if line.strip()]
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", said.text).splitlines() if line.strip()]
     assert max(map(len, lines)) <= 80
     assert lines[0].split()[:2] == ["instrument", camera + ","]
     rows = {line.split()[0]: re.split(r"  +", line) for line in lines if line.startswith(("bias ", "dark ", "flat "))}
