@@ -156,6 +156,20 @@ def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
     return StoredPixels(path, (shape[0], shape[1]), np.dtype(number), int(zero), offset, signature, shown)
 
 
+def recorded_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
+    """Return the pixels of a frame whose file was read before, as `ccdcore.io.read.read_image` does.
+
+    A plain file is not decoded again, nor its checksums verified: see `stored_pixels`.
+
+    Raises
+    ------
+    FrameReadError
+        As of `read_image`, and as of `StoredPixels.read`.
+    """
+    stored = stored_pixels(path)
+    return read_image(path) if stored is None else stored[:]
+
+
 def stored_planes(path: Path, file: io.BufferedReader) -> dict[str, StoredPixels]:
     """Find the images of a plain file that is open, by the names of their units, ``""`` for the primary one.
 

@@ -18,7 +18,8 @@ from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.errors import InsufficientDataError, SectionError
 from ccdcore.frames.frame import Frame, SeriesFrame
 from ccdcore.headers.identify import ExposureInfo
-from ccdcore.io.read import read_frame, read_header, read_image
+from ccdcore.io.read import read_frame, read_header
+from ccdcore.io.stored_pixels import recorded_image
 
 Image = Frame | SeriesFrame | Path | str | npt.NDArray[Any]
 
@@ -210,7 +211,7 @@ def _found(numbered: tuple[int, Image], kind: str) -> Exposure:
     number, image = numbered
     name = name_of(image, number, kind)
     if isinstance(image, SeriesFrame):
-        return Exposure(number, name, read_image(image.path), image.info, image.amplifiers)
+        return Exposure(number, name, recorded_image(image.path), image.info, image.amplifiers)
     if isinstance(image, (str, Path)):
         image = read_frame(Path(image))
     if isinstance(image, Frame):

@@ -16,7 +16,7 @@ from ccdcore.frames.groups import same_exposure
 from ccdcore.frames.statistics import overscan_level
 from ccdcore.headers.instrument import FrameType
 from ccdcore.io.read import read_image
-from ccdcore.io.stored_pixels import stored_pixels
+from ccdcore.io.stored_pixels import recorded_image, stored_pixels
 from ccdcore.numerics.histogram import Histogram
 from ccdcore.reduction.master import Darks, Master
 
@@ -52,7 +52,7 @@ def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: D
     FrameReadError
         If the file cannot be read.
     """
-    raw = frame.data if isinstance(frame, Frame) else read_image(frame.path)
+    raw = frame.data if isinstance(frame, Frame) else recorded_image(frame.path)
     return ReducedPixels.of(frame, raw, bias, dark)[:]
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, select, text
 
 from ccdcore.headers.comparable import ALIKE, SAME, Sign, of_shape
 from db.schema.models import CalibrationSet, Frame
@@ -16,6 +16,20 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from ccdcore.headers.identify import ExposureInfo
+
+# These are asked for each frame: what is put together once is several times as fast.
+_NAMED = select(CalibrationSet.id).where(
+    CalibrationSet.instrument == bindparam("instrument"), CalibrationSet.configuration == bindparam("configuration")
+)
+_THERE = _NAMED.limit(1)
+_HERE = _NAMED.where(
+    CalibrationSet.window_first_night == bindparam("window_first_night"),
+    CalibrationSet.window_nights == bindparam("window_nights"),
+)
+_LATEST = _NAMED.order_by(CalibrationSet.window_first_night.desc(), CalibrationSet.id.desc()).limit(1)
+_OF_SET = Frame.calibration_set_id == bindparam("set_id")
+_SHAPES = select(Frame.rows, Frame.columns).where(_OF_SET).distinct()
+_SIGNS = select(Frame.serial, Frame.header_gain_e_per_adu, Frame.header_read_noise_e).where(_OF_SET).distinct()
 
 
 def in_its_configuration(
@@ -57,31 +71,25 @@ def _of_its_shape(
     if _is_there(session, info, named):
         return replace(info, configuration=named)
     for set_id in _here_and_latest(session, info, window):
-        of_set = select(Frame.rows, Frame.columns).where(Frame.calibration_set_id == set_id).distinct()
-        if set_id is not None and (shapes := {(rows, columns) for rows, columns in session.execute(of_set)}):
+        if set_id is None:
+            continue
+        if shapes := {(rows, columns) for rows, columns in session.execute(_SHAPES, {"set_id": set_id})}:
             return info if shape in shapes else replace(info, configuration=named)
     return info
 
 
 def _is_there(session: Session, info: ExposureInfo, configuration: str) -> bool:
     """Whether there is a set of this name of a frame's instrument."""
-    table = CalibrationSet
-    there = select(table.id).where(table.instrument == info.instrument, table.configuration == configuration)
-    return session.scalars(there.limit(1)).first() is not None
+    return session.scalar(_THERE, {"instrument": info.instrument, "configuration": configuration}) is not None
 
 
 def _here_and_latest(
     session: Session, info: ExposureInfo, window: Mapping[str, object]
 ) -> tuple[int | None, int | None]:
     """Return the set that a frame would go to by its name, and the latest of that name; None where there is none."""
-    table = CalibrationSet
-    plain = select(table.id).where(table.instrument == info.instrument, table.configuration == info.configuration)
-    latest = plain.order_by(table.window_first_night.desc(), table.id.desc()).limit(1)
-    return session.scalars(plain.filter_by(**window)).first(), session.scalars(latest).first()
+    plain = {"instrument": info.instrument, "configuration": info.configuration}
+    return session.scalar(_HERE, {**plain, **window}), session.scalar(_LATEST, plain)
 
 
 def _signs(session: Session, set_id: int | None) -> list[Sign]:
-    columns = (Frame.serial, Frame.header_gain_e_per_adu, Frame.header_read_noise_e)
-    return [
-        Sign(*row) for row in session.execute(select(*columns).where(Frame.calibration_set_id == set_id).distinct())
-    ]
+    return [Sign(*row) for row in session.execute(_SIGNS, {"set_id": set_id})]

@@ -26,7 +26,8 @@ def boundaries(session: Session, instrument: str | None = None) -> Boundaries:
     query = select(table.id, table.name, table.valid_from, table.valid_to, table.in_force).where(bounded)
     rows = session.execute(query if instrument is None else query.where(table.name == instrument)).all()
     former = [row.id for row in rows if not row.in_force]
-    used = set(session.scalars(select(Frame.instrument_id).where(Frame.instrument_id.in_(former)).distinct()))
+    identified = select(Frame.instrument_id).where(Frame.instrument_id.in_(former)).distinct()
+    used = set(session.scalars(identified)) if former else set()
     found: dict[str, set[datetime]] = defaultdict(set)
     for row in rows:
         if row.in_force or row.id in used:

@@ -68,12 +68,18 @@ def marks(session: Session, kind: Markable, key: int | None = None) -> dict[int,
     A mark of a master or a measurement holds as well for what other runs made of the same inputs: they give the same
     again.
     """
-    last = _last_words(kind)
-    query = select(last.c.key, Judgement.id, Judgement.said, Judgement.words, Judgement.who, Judgement.said_at)
-    query = query.select_from(Judgement).join(last, Judgement.id == last.c.judgement_id)
+    query = _that_hold(kind)
     if key is not None:
-        query = query.where(last.c.key == key)
+        query = query.where(_last_words(kind).c.key == key)
     return {of: Mark(*rest) for of, *rest in session.execute(query)}
+
+
+@cache
+def _that_hold(kind: Markable) -> Any:
+    """Return, as a query that is put together once, what each marked thing and its mark are."""
+    last = _last_words(kind)
+    columns = last.c.key, Judgement.id, Judgement.said, Judgement.words, Judgement.who, Judgement.said_at
+    return select(*columns).select_from(Judgement).join(last, Judgement.id == last.c.judgement_id)
 
 
 @cache
@@ -138,7 +144,8 @@ _ON: Mapping[Markable, Callable[[], Select[tuple[int, int]]]] = {
 
 def bad_frames(session: Session) -> dict[str, str]:
     """Return the frames that are marked bad, by their SHA-256, and why."""
-    found = {key: mark for key, mark in marks(session, "frame").items() if mark.is_bad}
+    if not (found := {key: mark for key, mark in marks(session, "frame").items() if mark.is_bad}):
+        return {}
     hashes = select(Frame.id, Frame.sha256).where(Frame.id.in_(marked_bad("frame")))
     return {sha256: found[key].words for key, sha256 in session.execute(hashes)}
 
