@@ -97,6 +97,9 @@ def find_mosaic(
         If they hold no image, or not one.
     """
     primary, *extensions = hdus
+    for position, unit in enumerate((primary, *extensions)):
+        if not hasattr(unit, "verify_datasum"):  # astropy's stand-in for a unit that it cannot make out
+            raise FrameReadError(path, f"is damaged: unit {position} is of no known kind")
     numbered = [
         (number, unit)
         for number, unit in enumerate(extensions, start=1)

@@ -190,8 +190,9 @@ def read_values(path: str | os.PathLike[str], file: io.BufferedReader | None = N
 
 
 def _decoded(path: Path, stream: BinaryIO, blemishes: Blemishes) -> tuple[Mosaic, npt.NDArray[Any]]:
-    _verify_checksums(path, stream)
     mosaic = _mosaic(path, stream, blemishes)
+    if blemishes.has_checksums:
+        _verify_checksums(path, stream)
     return mosaic, mosaic.pixels()
 
 

@@ -31,6 +31,8 @@ _NEXT = b"XTENSION"
 _TEXT = re.compile(rb"(?:HIERARCH +([^=]+?)|([^= ]{1,8})) *= *'((?:[^']|'')*)'")
 """A card with text: its keyword, of one kind or the other, and the text with its quotation marks doubled."""
 
+_CHECKSUMS = {"CHECKSUM", "DATASUM"}
+
 _Header = dict[str, str]
 
 
@@ -52,6 +54,8 @@ class Blemishes:
         Unit → keyword → text of the cards that hold more than ASCII, which libraries replace by question marks.
     lossy : str or None
         The compression that changed pixels, in words.
+    has_checksums : bool
+        No blemish: whether any unit has a CHECKSUM or DATASUM to verify.
     """
 
     headers_with_nul: list[slice] = field(default_factory=list)
@@ -60,6 +64,7 @@ class Blemishes:
     decoded_bytes: int = 0
     texts: dict[int, dict[str, str]] = field(default_factory=dict)
     lossy: str | None = None
+    has_checksums: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.headers_with_nul or self.missing_bytes)
@@ -118,6 +123,7 @@ def check_structure(stream: BinaryIO, path: Path) -> Blemishes:
         if texts := dict(_texts(raw)):
             blemishes.texts[number] = texts
         blemishes.lossy = blemishes.lossy or _lossy(header)
+        blemishes.has_checksums |= not _CHECKSUMS.isdisjoint(map(str.upper, header))
         promised = promised or _promised_extensions(header)
         data_bytes = _data_bytes(header, path, number)
         blemishes.decoded_bytes += _decoded_bytes(header, path, number, data_bytes)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,7 +100,9 @@ _NEAREST = 2
 _FEWEST_BLOCKS = 6
 
 
-def parted_light(flats: Sequence[SeriesFrame], bias: Master) -> str | None:
+def parted_light(
+    flats: Sequence[SeriesFrame], bias: Master, *, cards_of: Callable[[Path], Cards] = read_cards
+) -> str | None:
     """Say in words that the light of flats has two shapes, in step with a card: two filters, or lamps, in one.
 
     Parameters
@@ -108,6 +111,8 @@ def parted_light(flats: Sequence[SeriesFrame], bias: Master) -> str | None:
         What one master flat is to be made of, in any order.
     bias : Master
         Taken off each.
+    cards_of : callable
+        What reads the cards of a file.
 
     Returns
     -------
@@ -123,7 +128,7 @@ def parted_light(flats: Sequence[SeriesFrame], bias: Master) -> str | None:
     ordered = in_time_order(flats)
     if len(ordered) < 2 * _NEAREST:
         return None
-    parting = dict(_partings([read_cards(flat.path) for flat in ordered], ordered))
+    parting = dict(_partings([cards_of(flat.path) for flat in ordered], ordered))
     shapes: dict[int, Image] = {}
     for groups, keywords in sorted(parting.items(), key=lambda item: not _is_of_filters(item[1])):
         for one, two in combinations(groups, 2):

@@ -53,7 +53,7 @@ def _make_master_flat(run: Run, product: str, flats: Sequence[SeriesFrame]) -> i
     bias = bias_for(run, "flat", flats)
     dark = dark_of_flats(run, flats, bias)
     found = _flat_of_the_lit(run, product, flats, bias, dark.masters or None)
-    notes, doubts = list(dark.notes), [*filter(None, [parted_light(flats, bias)]), *dark.doubts]
+    notes, doubts = list(dark.notes), [*filter(None, [parted_light(flats, bias, cards_of=run.cards)]), *dark.doubts]
     if dark.unknown is not None:
         hot, said = spoilt_pixels(run, flats, bias, found.master, dark)
         if hot.any():
