@@ -74,7 +74,7 @@ def _read(home: Home, one: MasterOnRecord | None, master: Master) -> tuple[Maste
     if one is None:
         return None, ""
     try:
-        found = read_master(home.path / one.path)
+        found = read_master(home.path / one.path, mapped=True)
     except FrameReadError as error:
         return None, f" (not held against master {one.master_id}, the one in force: {error})"
     if not are_comparable(master, found):

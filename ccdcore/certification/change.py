@@ -81,7 +81,7 @@ class Change:
 def are_comparable(master: Master, champion: Master) -> bool:
     """Whether two masters have one shape (rows, columns), in pixels, and the same pixels in amplifiers."""
     return master.value.shape == champion.value.shape and bool(
-        np.array_equal(master.mask & MaskBit.OUTSIDE, champion.mask & MaskBit.OUTSIDE)
+        np.array_equal(master.mask & MaskBit.OUTSIDE.value, champion.mask & MaskBit.OUTSIDE.value)
     )
 
 

@@ -89,7 +89,7 @@ def dark_rate(
     for rows in _bands(shape[0]):
         value[rows], uncertainty[rows], n_used[rows], is_known = fit.rows(darks, bias, rows)
         mask[rows] = np.bitwise_and.reduce([one.mask[rows] for one in darks])
-        mask[rows][~is_known & ((mask[rows] & MaskBit.OUTSIDE) == 0)] |= np.uint8(MaskBit.NO_DATA)
+        mask[rows][~is_known & ((mask[rows] & MaskBit.OUTSIDE.value) == 0)] |= np.uint8(MaskBit.NO_DATA)
     longest = max(darks, key=lambda one: one.exposure_s or 0)
     exposures = [one.exposure_s or 0.0 for one in darks]
     master = replace(

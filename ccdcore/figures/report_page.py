@@ -233,7 +233,7 @@ def _draw_mask(axis: Axes, mask: Image | None) -> None:
         return
     rows, columns = mask.shape
     for number, bit in enumerate(BAD):
-        places = np.argwhere((mask & bit) != 0)
+        places = np.argwhere(mask & bit.value)
         shown = places[:: max(1, -(-len(places) // _MOST_MARKED))]
         axis.plot(
             shown[:, 1] + 1,

@@ -63,7 +63,7 @@ def dark_matters(rate: Master, *, seconds: float, light_adu: float) -> bool:
     light_adu : float
         Their level above the bias.
     """
-    inside = (rate.mask & MaskBit.OUTSIDE) == 0
+    inside = (rate.mask & MaskBit.OUTSIDE.value) == 0
     return bool(np.mean(rate.value[inside] * seconds > SIGNAL * light_adu) > SHARE)
 
 

@@ -21,6 +21,8 @@ _SIDE = 16
 _CLIP, _MAD_TO_SIGMA = 5.0, 1.482602218505602
 """Pixels farther from the middle of their block, in σ, are bad pixels, dust or stars; so are blocks from the others."""
 
+_BAND_PIXELS = 2**19
+
 _FEWEST_PIXELS, _FEWEST_BLOCKS = _SIDE**2 // 2, 16
 _LIT = 0.3
 """Light of a block, as part of the brightest, from which on it is measured."""
@@ -66,7 +68,11 @@ def response_scatter(flat: Master, amplifier: Amplifier) -> Estimate | None:
     value, uncertainty, good = (cut(image, amplifier.data) for image in (flat.value, flat.uncertainty, flat.mask == 0))
     is_even = bool((plane_levels(value) == 1).all())
     planes = [(slice(None), slice(None))] if is_even else PLANES
-    parts = [_blocks(value[plane], uncertainty[plane], good[plane]) for plane in planes]
+    parts = [
+        _blocks(value[plane][band], uncertainty[plane][band], good[plane][band])
+        for plane in planes
+        for band in _bands(value[plane].shape)
+    ]
     variance, light, along, across = (np.concatenate(each) for each in zip(*parts, strict=True))
     if variance.size < _FEWEST_BLOCKS or min(np.median(along), np.median(across)) > _STRUCTURED:
         return None
@@ -89,6 +95,12 @@ class _Blocks(NamedTuple):
     light: npt.NDArray[np.float64]
     along: npt.NDArray[np.float64]
     across: npt.NDArray[np.float64]
+
+
+def _bands(shape: tuple[int, ...]) -> list[slice]:
+    """Return rows of whole blocks, so many that what is reckoned with at a time stays small."""
+    rows = _SIDE * max(1, _BAND_PIXELS // (_SIDE * shape[1]))
+    return [slice(start, start + rows) for start in range(0, shape[0], rows)]
 
 
 def _blocks(value: Image, uncertainty: Image, good: Image) -> _Blocks:

@@ -10,6 +10,10 @@ import numpy.typing as npt
 from ccdcore.numerics.compiled import compiled
 
 
+_AT_A_TIME = 2**22
+"""Values of which a copy may be made."""
+
+
 @compiled
 def count_values(codes: npt.NDArray[Any], lowest: int, n_values: int) -> npt.NDArray[np.int64]:
     """Return how often each whole number from ``lowest`` on occurs in a contiguous array of one dimension.
@@ -37,6 +41,8 @@ def count_whole(data: npt.NDArray[Any], low: int, high: int) -> tuple[npt.NDArra
     """
     native = data.dtype.newbyteorder("=")
     kind = native if native in (np.uint16, np.int16, np.int32) else np.dtype(np.int64)  # compiled for no others
-    counts = count_values(np.ascontiguousarray(data, dtype=kind).reshape(-1), low, high - low + 1)
+    rows = max(1, len(data) * _AT_A_TIME // data.size)
+    parts = (np.ascontiguousarray(data[start : start + rows], dtype=kind) for start in range(0, len(data), rows))
+    counts = sum((count_values(part.reshape(-1), low, high - low + 1) for part in parts), np.int64(0))
     occurring = np.flatnonzero(counts)
     return occurring + low, counts[occurring]

@@ -95,7 +95,7 @@ def _draw_masters(
 def _images(run: Run, row: MasterRow) -> Images:
     """Return the first frame of a master, the master, and what is left of the frame."""
     used = [one for one in run.inputs.frames if one.excluded is None]
-    master, title = read_master(run.home.path / row.path), _title(row)
+    master, title = read_master(run.home.path / row.path, mapped=True), _title(row)
     first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)
     bias = None if row.kind == FrameType.BIAS else bias_for(run, row.kind, [first])
     dark = dark_of_flats(run, [first], bias).masters if bias and row.kind == FrameType.FLAT else None

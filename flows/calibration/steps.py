@@ -155,7 +155,7 @@ def make_bad_pixel_mask(run: Run) -> list[int]:
     def read(kind: str) -> Iterator[Master]:
         of_kind = [row for row in good if row.kind == kind]
         best_first = sorted(of_kind, key=lambda row: (-(row.exposure_s or 0), -row.n_combined))
-        return (read_master(run.home.path / row.path) for row in best_first)
+        return (read_master(run.home.path / row.path, mapped=True) for row in best_first)
 
     bias = next(read("bias"), None)
     if bias is None or noise is None:

@@ -184,7 +184,7 @@ def _shown_on_record(
             rate = read_master(run.home.path / row.path).as_rate()
             hot = _spoilt(rate, lit) if rate.unit == "adu/s" else None
         else:
-            hot = (read_image(run.home.path / row.path) & MaskBit.HOT) != 0
+            hot = (read_image(run.home.path / row.path) & MaskBit.HOT.value) != 0
         if hot is not None and hot.shape == flat.value.shape:
             return hot, f"hot in {Path(row.path).name}"
     return None

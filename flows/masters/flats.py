@@ -76,7 +76,7 @@ def _make_master_flat(run: Run, product: str, flats: Sequence[SeriesFrame]) -> i
 
 
 def _with_hot(found: Repaired, hot: npt.NDArray[np.bool_]) -> Repaired:
-    mask = np.where(hot, found.master.mask | MaskBit.HOT, found.master.mask).astype(np.uint8)
+    mask = np.where(hot, found.master.mask | MaskBit.HOT.value, found.master.mask)
     return replace(found, master=replace(found.master, mask=mask))
 
 

@@ -94,7 +94,7 @@ def _residual_rows(home: Home, master_id: int) -> ResidualRows | None:
         if row.kind == FrameType.FLAT:
             if _is_large(first) or (any(one.role == FrameType.DARK for one in used) and changed_input(home, run_id)):
                 return None
-            bias = read_master(home.path / own.path)
+            bias = read_master(home.path / own.path, mapped=True)
             dark = dark_of_flats(run, [first], bias).masters
     reduced = ReducedPixels.opened(first, bias, dark)
     rows = ResidualRows(reduced, master, scale_to(master, reduced))

@@ -83,7 +83,7 @@ def bias_for(run: Run, kind: str, frames: Sequence[SeriesFrame]) -> Master:
     if gap := temperature_gap(biases, frames):
         raise InsufficientDataError(f"no master {kind} with biases of another temperature: {gap}")
     if (own := master_bias_for(run, frames)) is not None:
-        return read_master(run.home.path / own.path)
+        return read_master(run.home.path / own.path, mapped=True)
     if not biases:
         reach = run.home.settings.nights.reach_nights
         raise InsufficientDataError(

@@ -72,7 +72,7 @@ def measure_response(run: Run) -> list[int]:
     rows: list[NewMeasurement] = []
     for row in masters:
         with producing(run, "response of pixels"):
-            master = read_master(run.home.path / row.path)
+            master = read_master(run.home.path / row.path, mapped=True)
             of_filter = [one for one in flats if one.info.filter == row.filter]
             each = {one.name: response_scatter(master, one) for one in of_filter[0].amplifiers}
             known = {name: estimate for name, estimate in each.items() if estimate is not None}

@@ -13,6 +13,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ccdcore.cards.common import common_cards
 from ccdcore.cards.dialects import PROCSOFT
@@ -91,7 +92,7 @@ def publish_master(
         n_excluded=_n_excluded(of_run, master.kind, product, group),
         verdict=_verdict(remarks, doubts),
         valid_from=min((one.date_obs for one in master.inputs if one.date_obs), default=now()),
-        statistics=_statistics(master),
+        statistics=_statistics(master.value, master.mask == 0),
         remark="; ".join([*doubts, *remarks, *notes]) or None,
     )
     row = judge_beside_champion(run, row, found, group.frames, bias, dark)
@@ -119,8 +120,6 @@ def publish_mask(run: Run, bad: BadPixels) -> int:
     """Write a mask of bad pixels below the home, record it as a master of kind ``mask``, and return its id."""
     name = MasterName("badpixels", run.row.configuration)
     path = master_path(name, instrument=run.row.instrument, night=run.row.night, run_id=run.id)
-    inside = bad.mask[bad.mask != MaskBit.OUTSIDE].reshape(1, -1)
-    table = imstat([(inside != 0).astype("u1")])
     row = NewMaster(
         kind="mask",
         product="bad pixels",
@@ -132,7 +131,7 @@ def publish_mask(run: Run, bad: BadPixels) -> int:
         n_excluded=0,
         verdict="ok",
         valid_from=min((one.date_obs for one in bad.inputs if one.date_obs), default=now()),
-        statistics={name: float(table[name][0]) for name in _STATISTICS},
+        statistics=_statistics((bad.mask != 0).view("u1"), bad.mask != MaskBit.OUTSIDE),
         remark="; ".join(dict.fromkeys(filter(None, map(bad.not_looked_for, bad.counts)))) or None,
     )
     return _publish(run, row, mask_hdulist(bad, _cards(run, _frames_of(bad, run.inputs), None)))
@@ -253,15 +252,14 @@ def _total(row: MeasurementRow, relative_systematic: float) -> float | None:
     return None if row.uncertainty is None else hypot(row.uncertainty, row.value * relative_systematic)
 
 
-def _statistics(master: Master) -> dict[str, Any]:
-    """Return the numbers that the report and the trends show of a master."""
-    value, good = master.value, master.mask == 0
+def _statistics(value: npt.NDArray[Any], good: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the numbers that the report and the trends show of the good pixels of a master."""
     step = max(1, value.size // _ENOUGH_PIXELS)  # some rows of a large one tell its scatter as well as all
     some = step if good[::step].any() else 1
-    table = imstat([value[::some][good[::some]].reshape(1, -1)], names=[master.kind])
+    table = imstat([value[::some][good[::some]].reshape(1, -1)], names=["master"])
     found = {name: float(table[name][0]) for name in _STATISTICS}
     if some == 1 or not good.any():
         return found
     of_all = {"npix": good.sum(), "mean": value.mean(where=good, dtype=np.float64)}
-    of_all |= {"min": value.min(where=good, initial=np.inf), "max": value.max(where=good, initial=-np.inf)}
+    of_all |= {"min": value.min(where=good, initial=found["min"]), "max": value.max(where=good, initial=found["max"])}
     return found | {name: float(number) for name, number in of_all.items()}
