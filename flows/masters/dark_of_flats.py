@@ -138,7 +138,7 @@ def _rate(run: Run, darks: FrameGroup, bias: Master) -> tuple[Master, str | None
     """
     product = product_name("darkrate", temperature_c=darks.named_c)
     if (made := _made(run, product)) is not None:
-        rate = read_master(run.home.path / made.path)
+        rate = read_master(run.home.path / made.path, mapped=True)
         return rate, never_scaled(run, darks, rate), tuple(doubts_about([made]))
     with run.home.read_session() as session:
         lacks = [one.reason for one in run_lacks(session, run.id) if one.product == product]
@@ -181,7 +181,7 @@ def _shown_on_record(
     at = one_group(flats).temperature_c
     for row in sorted(good, key=lambda row: (row.kind != "dark", distance_k(row.temperature_c, at), -row.master_id)):
         if row.kind == "dark":
-            rate = read_master(run.home.path / row.path).as_rate()
+            rate = read_master(run.home.path / row.path, mapped=True).as_rate()
             hot = _spoilt(rate, lit) if rate.unit == "adu/s" else None
         else:
             hot = (read_image(run.home.path / row.path) & MaskBit.HOT.value) != 0
@@ -211,7 +211,7 @@ def _is_near(group: FrameGroup, frames: Sequence[SeriesFrame]) -> bool:
 def _dark_of(run: Run, group: FrameGroup, bias: Master) -> Master:
     """Return the master of some darks: the run's own, or one of a few that make none."""
     if (made := _made(run, product_of(FrameType.DARK, group))) is not None:
-        return read_master(run.home.path / made.path)
+        return read_master(run.home.path / made.path, mapped=True)
     noise, recipe = noise_on_record(run, group.frames), replace(run.home.settings.recipes.dark, min_frames=1)
     return master_dark(
         group.frames,

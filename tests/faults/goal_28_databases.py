@@ -7,8 +7,9 @@ import random
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -35,7 +36,7 @@ from tests.faults.databases import empty
 from tests.faults.goals import CannotRunError
 from tests.faults.watching import BLOCK
 from tests.support import postgresql
-from tests.support.service import COMMAND, ccdwatch, wait_for
+from tests.support.service import COMMAND, Service, ccdwatch, wait_for
 from tests.support.simulate import simple_night
 
 _END_ALL_OTHERS = """
@@ -51,7 +52,7 @@ def run(full: bool) -> str:
     with postgresql.running_server(binaries) as url, tempfile.TemporaryDirectory(prefix="ccdwatch-") as name:
         n_files, seconds = _restore_under_a_watcher(Path(name), url, binaries, full=full)
         attempts = _lose_it_in_the_midst(Path(name), url)
-        said = f", {_lose_it_at_any_moment(Path(name), url)}" if full else ""
+        said = f", {_lose_it_at_any_moment(Path(name), url)}; {_stop_it_hard(Path(name), url, binaries)}" if full else ""
     return (
         f"a dump without {n_files} files restored under the watcher: all on the ledger again {seconds:.1f} s after a "
         f"scan; lost in the midst of {attempts} attempts and of a registration: none counted, the next one due{said}"
@@ -205,3 +206,36 @@ def _lose_it_at_any_moment(directory: Path, url: str) -> str:
     assert "failed" not in outcomes, outcomes
     assert "done" in outcomes, outcomes
     return f"{n} connections ended at random in 20 calls of process: {len(outcomes)} attempts, the last one done"
+
+
+def _stop_it_hard(directory: Path, url: str, binaries: Path) -> str:
+    """Stop the server as a crash does, five times, at random moments of a service's work on nights that land."""
+    service, rng, seconds = Service(directory / "hard"), random.Random(5), 0.0
+    empty(url)
+    with (service.home / "ccdwatch.toml").open("a") as configuration:
+        configuration.write(f'[database]\nurl = "{url}"\n')
+    service.start(within=300)
+    try:
+        with service.on_record.read_session() as session:
+            data = str(session.scalar(text("SHOW data_directory")))
+        for number in range(5):
+            simple_night(service.outside / f"night{number}", seed=number, instrument=f"hard{number}")
+            (service.outside / f"night{number}").rename(service.incoming / f"night{number}")
+            time.sleep(rng.uniform(1, 8))
+            seconds += (away := rng.uniform(1, 5))
+            postgresql.stop_hard(binaries, data, seconds=away)
+        for number in range(5):
+            service.wait_until_done(f"hard{number}", 9, seconds=300)
+        with service.on_record.read_session() as session:
+            runs = [one for one in list_runs(session, superseded=True) if one.instrument.startswith("hard")]
+        done = Counter(one.instrument for one in runs if one.outcome == "done" and not one.superseded)
+        assert set(done.values()) == {1}, done
+        assert len(done) == 5, done
+        assert "failed" not in {one.outcome for one in runs}, runs
+        audit = ccdwatch(service.home, "audit")
+        assert audit.returncode == 0, audit.stdout
+    finally:
+        with suppress(AssertionError):
+            service.crash()
+        service.on_record.engine.dispose()
+    return f"the server stopped hard 5 times under a service, away for {seconds:.0f} s in all: 5 nights, each done once"

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,26 @@ def programs() -> Path | None:
     return found[0].resolve().parent if found else None
 
 
+def stop_hard(binaries: Path, data: str, *, seconds: float) -> None:
+    """Stop the server of a data directory as a crash does, and start it again some seconds later."""
+    control = [str(binaries / "pg_ctl"), "-D", data, "--wait"]
+    user, log = _user(), f"{data}/../log"
+    options = (Path(data) / "postmaster.opts").read_text().split(maxsplit=1)[1].replace('"', "'")
+    subprocess.run([*control, "stop", "--mode=immediate"], check=True, user=user, stdout=subprocess.DEVNULL, cwd=data)
+    time.sleep(seconds)
+    start = [*control, "start", "--log", log, "-o", options]
+    subprocess.run(start, check=True, user=user, stdout=subprocess.DEVNULL, cwd=data)
+
+
+def _user() -> str | None:
+    """Return who runs the server, which refuses to be run as root; Debian's package brings a user for it."""
+    return "postgres" if os.geteuid() == 0 else None
+
+
 @contextmanager
 def running_server(binaries: Path) -> Iterator[str]:
     """Run a server and give the URL of its empty database."""
-    # The server refuses to run as root; Debian's package brings a user for it.
-    user = "postgres" if os.geteuid() == 0 else None
+    user = _user()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
