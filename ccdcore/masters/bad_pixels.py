@@ -185,7 +185,7 @@ def _hot(image: Image, noise: float) -> Image:
     excess -= np.nanmedian(excess[:, ::step], axis=1)[:, np.newaxis]
     excess = excess[:, ::step]
     pattern = Histogram.of(excess).sigma if np.isfinite(excess).any() else 0.0
-    for rows in _bands(image):
+    for rows in bands(image):
         excess = image[rows] - columns
         excess -= np.nanmedian(excess[:, ::step], axis=1)[:, np.newaxis]
         hot[rows] = excess > max(HOT_SIGMA * noise, _PATTERN_SIGMA * pattern)
@@ -200,7 +200,7 @@ def _noisy(bias: Master, amplifier: Amplifier, noise: float) -> Image | None:
     limit = max(NOISY_FACTOR**2 * (n_frames - 1), float(chdtri(n_frames - 1, _FALSE_ALARMS))) * noise**2
     n_used, uncertainty = cut(bias.n_used, amplifier.data), cut(bias.uncertainty, amplifier.data)
     noisy = np.zeros(n_used.shape, bool)
-    for rows in _bands(noisy):
+    for rows in bands(noisy):
         n = n_used[rows].astype(np.float32)
         squares = uncertainty[rows] ** 2 * n * (n + 3) - np.float32(4 * noise**2)
         # One value may be a cosmic ray; of more that were clipped the pixel is to blame.
@@ -208,8 +208,8 @@ def _noisy(bias: Master, amplifier: Amplifier, noise: float) -> Image | None:
     return noisy
 
 
-def _bands(image: Image) -> Iterator[slice]:
-    """Yield some rows at a time: what is made of them takes more room than the image."""
+def bands(image: Image) -> Iterator[slice]:
+    """Yield some rows of an image, shape (rows, columns), at a time: what is made of them takes more room than it."""
     for start in range(0, len(image), _BAND_ROWS):
         yield slice(start, start + _BAND_ROWS)
 
@@ -299,7 +299,7 @@ def _mean(frames: Sequence[CalibrationFrame], bias: Master) -> Image:
     total: Image = np.zeros(bias.value.shape, np.float32)
     for frame in frames:
         reduced = ReducedPixels.opened(frame, bias, None)
-        for rows in _bands(total):
+        for rows in bands(total):
             total[rows] += reduced[rows]
     total /= len(frames)
     return total

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ccdcore.frames.colour_pattern import PLANES, by_plane, plane_levels
-from ccdcore.masters.bad_pixels import light_around
+from ccdcore.masters.bad_pixels import bands, light_around
 from ccdcore.numerics.robust import median_and_error
 from ccdcore.reduction.master import MaskBit, Master
 from ccdcore.reduction.reduce import dark_for
@@ -127,11 +127,12 @@ def dark_left(flat: Master, darks: Sequence[Master]) -> DarkLeft | None:
 def _taken_off(flat: Master, darks: Sequence[Master]) -> Image:
     """Return the dark signal that was taken off a master flat, shape (rows, columns), in its unit."""
     signal = np.zeros(flat.value.shape, np.float32)
-    for entry in flat.inputs:
-        dark, seconds = dark_for(darks, entry.exposure_time_s), entry.exposure_time_s or 0.0
-        if dark is not None:
-            factor = seconds if dark.unit == "adu/s" else seconds / (dark.exposure_s or seconds)
-            signal += np.float32(entry.weight * entry.scale * factor / len(flat.inputs)) * dark.value
+    for dark in darks:
+        taken = [one for one in flat.inputs if dark_for(darks, one.exposure_time_s) is dark]
+        seconds = sum(one.weight * one.scale * (one.exposure_time_s or 0.0) for one in taken) / len(flat.inputs)
+        factor = seconds if dark.unit == "adu/s" else seconds / (dark.exposure_s or 1.0)
+        for rows in bands(signal):
+            signal[rows] += np.float32(factor) * dark.value[rows]
     return signal
 
 

@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from ccdcore.numerics.compiled import compiled
 
-
 _AT_A_TIME = 2**22
 """Values of which a copy may be made."""
 
@@ -42,7 +41,9 @@ def count_whole(data: npt.NDArray[Any], low: int, high: int) -> tuple[npt.NDArra
     native = data.dtype.newbyteorder("=")
     kind = native if native in (np.uint16, np.int16, np.int32) else np.dtype(np.int64)  # compiled for no others
     rows = max(1, len(data) * _AT_A_TIME // data.size)
-    parts = (np.ascontiguousarray(data[start : start + rows], dtype=kind) for start in range(0, len(data), rows))
-    counts = sum((count_values(part.reshape(-1), low, high - low + 1) for part in parts), np.int64(0))
+    counts = np.zeros(high - low + 1, np.int64)
+    for start in range(0, len(data), rows):
+        part = np.ascontiguousarray(data[start : start + rows], dtype=kind)
+        counts += count_values(part.reshape(-1), low, high - low + 1)
     occurring = np.flatnonzero(counts)
     return occurring + low, counts[occurring]

@@ -52,11 +52,13 @@ def run(full: bool) -> str:
     with postgresql.running_server(binaries) as url, tempfile.TemporaryDirectory(prefix="ccdwatch-") as name:
         n_files, seconds = _restore_under_a_watcher(Path(name), url, binaries, full=full)
         attempts = _lose_it_in_the_midst(Path(name), url)
-        said = f", {_lose_it_at_any_moment(Path(name), url)}; {_stop_it_hard(Path(name), url, binaries)}" if full else ""
-    return (
-        f"a dump without {n_files} files restored under the watcher: all on the ledger again {seconds:.1f} s after a "
-        f"scan; lost in the midst of {attempts} attempts and of a registration: none counted, the next one due{said}"
-    )
+        more = [_lose_it_at_any_moment(Path(name), url), _stop_it_hard(Path(name), url, binaries)] if full else []
+    said = [
+        f"a dump without {n_files} files restored under the watcher: all on the ledger {seconds:.1f} s after a scan",
+        f"lost in the midst of {attempts} attempts and of a registration: none counted, the next one due",
+        *more,
+    ]
+    return "; ".join(said)
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def test_the_words_name_what_is_needed_what_there_is_and_what_to_do() -> None:
     assert needed(full_frame) / GIB == pytest.approx((AT_REST_MIB + MIB_PER_MEGAPIXEL * 61.17) / 1024, rel=1e-3)
     assert too_little(full_frame, Allowance(4 * GIB)) is None
     (words,) = filter(None, [too_little(full_frame, Allowance(2 * GIB, Path("/sys/fs/cgroup/serve/memory.max")))])
-    assert words.startswith("a run on frames of 61.2 megapixels needs about 3.")
+    assert words.startswith("a run on frames of 61.2 megapixels needs about 2.")
     assert "and /sys/fs/cgroup/serve/memory.max allows 2.0 GiB: raise MemoryMax= of the unit" in words
     (words,) = filter(None, [too_little(full_frame, Allowance(2 * GIB))])
     assert words.endswith("and this machine has 2.0 GiB: use a machine that has more")
