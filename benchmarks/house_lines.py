@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,10 @@ _SAYS = {
     "shape": re.compile(r"\bshape\b"),
     "unit": re.compile(
         r"\bADU|\be⁻|\bADU²|electrons?\b|\bseconds?\b|\bin s\b|\bpixels?\b|\bdays?\b|°C|\bdegrees?\b|σ\b|\bfractions?\b"
-        r"|\bunits?\b|\bMpx\b|\bMiB\b|\bbytes\b|\brelative\b|\bper cent\b|%"
+        r"|\bkelvin\b|\bunits?\b|\bMpx\b|\bMiB\b|\bbytes\b|\brelative\b|\bper cent\b|%"
     ),
+    "error": re.compile(r"^ *Raises\n|\berrors are those of\b", re.MULTILINE),
 }
-_CONCERNS = {"shape": _ARRAY, "unit": _NUMBER}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +110,17 @@ def quantile(values: Sequence[int], fraction: float) -> int:
 
 
 def documented_share(found: Iterable[SourceFile], what: str) -> tuple[float, tuple[str, ...]]:
-    """Return which share of the public functions an array or a number goes into or out of say its shape or unit.
+    """Return which share of the public functions say what is to be said of their arrays, numbers or errors.
 
-    That is a rough measure: of words in docstrings, by annotations.
+    That is a rough measure: of words in docstrings, by annotations and by what is raised in a function itself.
 
     Parameters
     ----------
     found : iterable of SourceFile
         The modules.
-    what : {"shape", "unit"}
-        Shapes are asked for of arrays, units of numbers that are no integers, and of arrays.
+    what : {"shape", "unit", "error"}
+        Shapes are asked for of arrays, units of numbers that are no integers, and of arrays; errors where one is
+        raised.
 
     Returns
     -------
@@ -132,7 +133,7 @@ def documented_share(found: Iterable[SourceFile], what: str) -> tuple[float, tup
         f"{source.module}.{name}": ast.get_docstring(function) or ""
         for source in found
         for name, function in _public(source.tree)
-        if _CONCERNS[what].search(_annotations(function))
+        if _CONCERNS[what](function)
     }
     lacking = tuple(name for name, text in concerned.items() if not _SAYS[what].search(text))
     return (1 - len(lacking) / len(concerned) if concerned else 1.0), lacking
@@ -154,3 +155,15 @@ def _annotations(function: Function) -> str:
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     annotations = [one.annotation for one in every if one is not None] + [function.returns]
     return " ".join(ast.unparse(one) for one in annotations if one is not None)
+
+
+def _raises(function: Function) -> bool:
+    return any(isinstance(node, ast.Raise) and node.exc is not None for node in ast.walk(function))
+
+
+_CONCERNS: Mapping[str, Callable[[Function], bool]] = {
+    "shape": lambda function: _ARRAY.search(_annotations(function)) is not None,
+    "unit": lambda function: _NUMBER.search(_annotations(function)) is not None,
+    "error": _raises,
+}
+"""Which functions are to say it."""

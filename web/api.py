@@ -26,7 +26,7 @@ from db.trends.overview import AmplifierStatus
 from db.trends.overview import overview as status_of_amplifiers
 from web.association import Asked, answer_to
 from web.dependencies import OfRecord, Reading
-from web.parameters import Id, Instant, Name, Which
+from web.parameters import Id, Instant, MasterKind, Name, Which
 
 _TYPES = {"json": "application/json", "csv": "text/csv", "ecsv": "text/csv", "votable": "application/x-votable+xml"}
 _ENDINGS = {"votable": "xml"}
@@ -88,7 +88,7 @@ class _ListedFrames(_Listed):
 
 
 class _ListedMasters(_Listed):
-    kind: Literal["bias", "dark", "darkrate", "flat"] | None = None
+    kind: MasterKind | None = None
 
 
 class _History(Which):

@@ -31,6 +31,8 @@ def _in_utc(value: Any) -> Any:
         raise ValueError("should be a date or a time (UTC), for example 2022-09-19") from None
 
 
+MasterKind = Literal["bias", "dark", "darkrate", "flat"]
+"""Masters that are listed by kind; masks of bad pixels stand on the page of their run."""
 Plane = Literal["value", "residual", "uncertainty", "mask"]
 """An image of a master that can be looked at."""
 Scale = Literal["zscale", "linear", "log"]

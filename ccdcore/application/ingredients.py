@@ -70,7 +70,7 @@ class Masters:
         yield from (one for one in (self.bias, self.dark, self.flat) if one is not None)
 
     def masks(self) -> Iterator[npt.NDArray[Any]]:
-        """Give the masks of all, shape (rows, columns)."""
+        """Give the masks of all, shape (rows, columns), not 0 at bad pixels."""
         yield from (one.mask for one in self.images())
         if self.bad_pixels is not None:
             yield self.bad_pixels

@@ -154,7 +154,7 @@ def choose(
     kinds : sequence of str
         What it is to be corrected for.
     limits : sequence of float
-        Of the qualities, as parts of the frame's own noise.
+        Of the qualities, as fractions of the frame's own noise.
     """
     of_kind: dict[Kind, list[MasterFacts]] = {kind: [] for kind in KINDS}
     for one in masters:

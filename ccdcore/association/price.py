@@ -65,7 +65,7 @@ class Price:
 
     @property
     def total_e(self) -> float:
-        """Both together."""
+        """Both together, in electrons per pixel, 1 σ."""
         return hypot(self.random_e, self.systematic_e)
 
 
@@ -122,7 +122,7 @@ def electrons_per_unit(kind: str, gain: Floats, signal_e: Floats, exposure_s: fl
 
 
 def quality_of(price: Price, light: Light, limits: Sequence[float] = QUALITY) -> int:
-    """Return 0 (adds next to nothing to the noise of the frame) to 3 (much)."""
+    """Return 0 (adds next to nothing to the noise of the frame) to 3 (much); limits are fractions of that noise."""
     if light.noise_e <= 0:
         return 0 if price.total_e <= 0 else len(limits)
     return sum(price.total_e >= one * light.noise_e for one in limits)

@@ -114,7 +114,7 @@ def fit_wander(pairs: Sequence[Pair], *, n_masters: int) -> Wander:
 
 
 def growth(days: float | Image, power: float) -> Any:
-    """Return how masters wander with the time between them, in units of what they do in one day."""
+    """Return how masters wander with the time between them, of any shape, in units of what they do in one day."""
     return np.minimum(days, 1.0) ** max(power, 1.0) * np.maximum(days, 1.0) ** power
 
 

@@ -79,7 +79,7 @@ class Blocks:
         return np.where(self.enough, found, np.nan)
 
     def plane(self, values: Image) -> Image:
-        """Return the plane through values of blocks, shape (blocks,), that most of them lie near."""
+        """Return the plane through values of blocks of any unit, shape (blocks,), that most of them lie near."""
         down, right = (axis.ravel() for axis in np.indices([one.size for one in self.starts]))
         design = np.stack([np.ones(down.size), down - down.mean(), right - right.mean()], axis=1)
         good = np.isfinite(values)
@@ -97,7 +97,7 @@ def _sums(values: Image, starts: tuple[Image, Image]) -> Image:
 
 
 def sigma_of(values: Image) -> float:
-    """Return the scatter of some values, by the median of their distances from the median; 1 where it is none."""
+    """Return the scatter of values of any shape, in their unit, by the median distance from the median; 1 for none."""
     if values.size == 0:
         return 1.0
     return 1.4826 * float(np.median(np.abs(values - np.median(values)))) or 1.0

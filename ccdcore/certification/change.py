@@ -73,7 +73,10 @@ class Change:
     place: str | None
 
     def seen_beyond(self, usual: float) -> str | None:
-        """Say what is let pass, and is more than ``usual`` (as ``size``), of which users are told; None of nothing."""
+        """Say what is let pass, and is more than ``usual``, of which users are told; None of nothing.
+
+        ``usual`` is a fraction of what is let pass, as ``size`` is.
+        """
         told = [words for words, size in self.all_over.items() if size > max(TOLD, usual)]
         return "; ".join([*told, *filter(None, [self.place])]) or None
 

@@ -147,7 +147,7 @@ class NoiseModel:
         )
 
     def rule(self, clip: Sequence[float], passes: int, method: str, origin: int) -> Rule:
-        """Return what is kept; an infinite threshold is a margin without end, whatever the scatter."""
+        """Return what is kept, by thresholds in σ; an infinite one is a margin without end, whatever the scatter."""
         margin = self.quantum if self.degrees_of_freedom else 0.0
         low, high = (0.0 if np.isinf(sigma) else sigma for sigma in clip)
         margin_low, margin_high = (sigma if np.isinf(sigma) else margin for sigma in clip)
@@ -165,7 +165,10 @@ class NoiseModel:
         )
 
     def at(self, strip: slice) -> Image:
-        """Return the model of a strip of pixels, as `combine_integers` wants it."""
+        """Return the model of a strip of pixels, as `combine_integers` wants it: shape (4, 1) or (4, pixels).
+
+        Constants are in the unit of scaled values squared, photon terms in that unit.
+        """
         if all(part.size == 1 for part in self.parts):
             return np.stack(self.parts)
         return np.stack(

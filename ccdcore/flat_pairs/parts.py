@@ -41,7 +41,10 @@ class Parts:
 
     @classmethod
     def of(cls, squares: Light, level: Light, lit: npt.NDArray[np.bool_], first_row: int, n_rows: int) -> Parts:
-        """Sum over some rows of a pair, from number ``first_row`` of ``n_rows`` on."""
+        """Sum over some rows of a pair, from number ``first_row`` of ``n_rows`` on.
+
+        Squares are in units of the noise model, levels in ADU; they and what is lit of shape (rows, columns).
+        """
         images = (lit.astype(np.float64), np.where(lit, squares, 0.0), np.where(lit, level, 0.0))
         middle, across = np.clip(n_rows // 2 - first_row, 0, len(lit)), lit.shape[1] // 2
         even, odd = slice(first_row % 2, None, 2), slice(1 - first_row % 2, None, 2)

@@ -23,9 +23,12 @@ class Temperatures(Protocol):
     """What the header says of the detector's temperature and of its set point, in °C; None where it says nothing."""
 
     @property
-    def ccd_temperature_c(self) -> float | None: ...  # noqa: D102
+    def ccd_temperature_c(self) -> float | None:
+        """The detector's, in °C."""
+
     @property
-    def set_temperature_c(self) -> float | None: ...  # noqa: D102
+    def set_temperature_c(self) -> float | None:
+        """The set point, in °C."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ def frame_groups(frames: Sequence[SeriesFrame], *, tolerance_k: float, by_exposu
 
 
 def temperature_groups(frames: Sequence[SeriesFrame], tolerance_k: float) -> list[list[SeriesFrame]]:
-    """Part frames by temperature (K) alone, as `frame_groups` does; the coldest first, the unknown last."""
+    """Part frames by temperature (kelvin) alone, as `frame_groups` does; the coldest first, the unknown last."""
     return _parted(frames, lambda one: deciding_temperature(one.info), _within(tolerance_k))
 
 

@@ -298,7 +298,7 @@ class BiasSeries(PairSeries):
         return tuple(filter(None, said))
 
     def light(self, gain_e_per_adu: float | None) -> str | None:
-        """Say in words that light fell on all biases; None where not. The gain is that of the flats, if any."""
+        """Say in words that light fell on all biases; None where not. The gain, in e⁻/ADU, is that of flats."""
         return lit_biases.light_on(self._blocks, gain_e_per_adu)
 
     def _only_two_that_differ(self) -> str | None:

@@ -44,7 +44,8 @@ class Blocks:
     def of(cls, first: npt.NDArray[Any], difference: npt.NDArray[Any], usable: npt.NDArray[np.bool_]) -> Blocks:
         """Take some rows of a bias, and of what it differs by from the next, with the mean difference removed.
 
-        Blocks of whose pixels some are not usable (cosmic rays) have no level and noise, which is NaN.
+        Each is of shape (rows, columns), the first two in ADU. Blocks of whose pixels some are not usable (cosmic rays)
+        have no level and noise, which is NaN.
         """
         columns = first.shape[1] - first.shape[1] % _BLOCK
         parts = (len(first), columns // _BLOCK, _BLOCK)
@@ -66,7 +67,7 @@ def light_on(pairs: Sequence[Blocks], gain_e_per_adu: float | None) -> str | Non
     pairs : sequence of Blocks
         The same blocks of all pairs.
     gain_e_per_adu : float or None
-        Of the flats, where there are any: noise that grows otherwise is not that of light.
+        Of the flats in e⁻/ADU, where there are any: noise that grows otherwise is not that of light.
     """
     slope, uncertainty, share = _growth(pairs)
     if slope < _SIGMAS * uncertainty or share < _LEAST_SHARE:

@@ -27,7 +27,10 @@ _LEAST_NOISE = 0.7
 
 
 def correlation(image: npt.NDArray[np.float64]) -> float:
-    """Return the correlation of a pixel with its eight neighbours, added up, of an image of mean 0 (rows, columns)."""
+    """Return the correlation of a pixel with its eight neighbours, added up, of an image of mean 0.
+
+    The image is of shape (rows, columns), in any unit.
+    """
     pairs = [
         (image[:, 1:], image[:, :-1]),
         (image[1:], image[:-1]),
@@ -81,7 +84,7 @@ def _variance(image: npt.NDArray[np.float64]) -> float:
 
 
 def resampled(share: float) -> str | None:
-    """Say in words that frames without light were interpolated or smoothed, by their `spread`; None where not."""
+    """Say in words that frames without light were interpolated or smoothed, by the fraction of `spread`, if so."""
     if share < _SHARED:
         return None
     return (

@@ -58,6 +58,18 @@ def coal(pile: "NDArray", name: str = "") -> float:
 
 def ash(pile: "NDArray") -> None:
     """Carry it away."""
+    raise OSError
+
+
+def soot() -> None:
+    """Sweep it out.
+
+    Raises
+    ------
+    OSError
+        Always.
+    """
+    raise OSError
 
 
 def _hidden(pile: "NDArray") -> None: ...
@@ -112,11 +124,11 @@ def test_files_lines_and_docstrings_are_counted(tree: tuple[Path, str]) -> None:
     assert measures["most files in a folder"].value == 2
     assert measures["fewest files in a sub-package"].where[0] == f"{name}_lower/bath 1"
     assert measures["late imports"].where == (f"{name}_lower.cellar.coal 2",)
-    assert measures["longest module"].where[0] == f"{name}_lower.cellar.coal 21"
+    assert measures["longest module"].where[0] == f"{name}_lower.cellar.coal 33"
     functions = measures["90 % of the functions have at most lines"]
     assert functions.where[0] == f"{name}_lower.cellar.coal.coal 5"  # no docstring
-    for what in ("shape", "unit"):
-        said = measures[f"public functions of ccdcore that say a {what}, %"]
+    for what in ("shape", "unit", "error"):
+        said = measures[f"public functions of ccdcore that say each {what}, %"]
         assert (said.value, said.where) == (50, (f"{name}_lower.cellar.coal.ash",))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -13,7 +13,7 @@ from db.runs.masters import list_masters
 from db.runs.runs import list_runs
 from db.schema.rows import Page
 from web.dependencies import OfRecord, Reading
-from web.parameters import Instant, Name, field, or_none
+from web.parameters import Instant, MasterKind, Name, field, or_none
 from web.templating import page
 
 router = APIRouter()
@@ -51,7 +51,7 @@ class ListedFrames(Listed):
 class ListedMasters(Listed):
     """Which masters."""
 
-    kind: Annotated[Literal["bias", "dark", "flat"] | None, BeforeValidator(or_none)] = None
+    kind: Annotated[MasterKind | None, BeforeValidator(or_none)] = None
 
 
 @router.get("/frames")
@@ -72,8 +72,8 @@ def frames(request: Request, session: Reading, asked: Annotated[ListedFrames, Qu
 def masters(request: Request, session: Reading, asked: Annotated[ListedMasters, Query()]) -> Response:
     """The masters on record, the newest in front."""
     found = list_masters(session, instrument=asked.instrument, kind=asked.kind, superseded=asked.superseded)[::-1]
-    rows = found[asked.after : asked.after + PAGE_SIZE]
-    return page(request, "masters.html", asked=asked, rows=rows, more=len(found) > asked.after + PAGE_SIZE)
+    rows, more = found[asked.after : asked.after + PAGE_SIZE], len(found) > asked.after + PAGE_SIZE
+    return page(request, "masters.html", asked=asked, kinds=get_args(MasterKind), rows=rows, more=more)
 
 
 @router.get("/runs")

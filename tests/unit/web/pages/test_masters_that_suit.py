@@ -1,5 +1,6 @@
 """Which masters suit a frame, on its page, on that of its camera, and by the API: from what is on record alone."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -83,3 +84,11 @@ def test_the_page_of_a_camera_shows_what_would_be_used_now(site: str, truth: Nig
     good = {one["id"] for one in truth.masters if one["camera"] == "beta" and one["fate"] == "good"}
     assert used
     assert used <= good
+
+
+def test_the_list_of_masters_understands_each_kind_that_it_offers(site: str) -> None:
+    page = httpx.get(f"{site}/masters").text
+    kinds = re.findall(r"<option>(\w+)", page)
+    assert {"bias", "dark", "darkrate", "flat"} <= set(kinds)
+    for kind in kinds:
+        assert httpx.get(f"{site}/masters", params={"instrument": "", "kind": kind}).status_code == 200, kind
