@@ -3,13 +3,16 @@
 import json
 import random
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from astropy.io import fits
 from sqlalchemy import select
@@ -17,8 +20,9 @@ from sqlalchemy import select
 from ccdcore.headers.instrument import FrameType
 from db.schema.calibrated import Calibrated
 from db.schema.models import Frame
+from flows.orchestration.slots import notes
 from tests.support.pace import LONG
-from tests.support.service import Service, ccdwatch, wait_for
+from tests.support.service import Service, ccdwatch, kill, wait_for
 from tests.support.simulate import Camera, expose, standard_cards, uniform_light, write_frame
 
 CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(96, 128))
@@ -26,22 +30,24 @@ EVENING = datetime(2022, 9, 19, 18, tzinfo=UTC)
 LIGHT = uniform_light(CAMERA.shape, 1.0, vignetting=0.1, prnu=0.01)
 SECONDS = 60.0
 N_SCIENCE = 3
+LARGE, N_KILLED = replace(CAMERA, shape=(768, 1024)), 16
+"""A camera whose frames take a while, and how many of science there are."""
 
 
-def night(folder: Path) -> list[Path]:
-    """Write the frames of one night, in random order: one of the science frames has a filter without a flat."""
-    rng = np.random.default_rng(16)
-    kinds = ["bias"] * 5 + ["dark"] * 4 + ["flat"] * 4 + ["light"] * N_SCIENCE + ["light B"]
+def night(folder: Path, science: Sequence[str], *, camera: Camera = CAMERA, instrument: str = "testcam") -> list[Path]:
+    """Write the frames of one night, in random order, science frames of other filters too."""
+    rng, light = np.random.default_rng(16), uniform_light(camera.shape, 1.0, vignetting=0.1, prnu=0.01)
+    kinds = ["bias"] * 5 + ["dark"] * 4 + ["flat"] * 4 + list(science)
     paths = []
     for number, kind in enumerate(kinds):
         what, _, other = kind.partition(" ")
-        seconds, electrons = {"bias": (0.0, 0.0), "dark": (SECONDS, 60.0), "flat": (5.0, 30_000 * LIGHT)}.get(
-            what, (SECONDS, 2000 * LIGHT + 60.0)
+        seconds, electrons = {"bias": (0.0, 0.0), "dark": (SECONDS, 60.0), "flat": (5.0, 30_000 * light)}.get(
+            what, (SECONDS, 2000 * light + 60.0)
         )
         cards = standard_cards("flat" if what == "light" else what, EVENING + timedelta(minutes=number), seconds)
         cards |= {"IMAGETYP": "Light Frame", "OBJECT": "M 42"} if what == "light" else {}
-        cards |= {"FILTER": other or "V", "CCD-TEMP": -20.0}
-        paths.append(write_frame(folder / f"{what}{number:02d}.fits", expose(CAMERA, rng, electrons), cards))
+        cards |= {"FILTER": other or "V", "CCD-TEMP": -20.0, "INSTRUME": instrument}
+        paths.append(write_frame(folder / f"{what}{number:02d}.fits", expose(camera, rng, electrons), cards))
     random.Random(16).shuffle(paths)
     return paths
 
@@ -66,7 +72,7 @@ def service(prepared: Callable[..., Service]) -> Service:
     service = prepared(settle_seconds=4.0)
     with (service.home / "ccdwatch.toml").open("a") as configuration:
         configuration.write("[science]\ncalibrate = true\n")
-    paths = night(service.outside)
+    paths = night(service.outside, ["light"] * N_SCIENCE + ["light B"])
     service.start()
     for path in paths:
         shutil.copy(path, service.incoming)
@@ -151,3 +157,36 @@ def test_a_frame_that_waited_is_calibrated_when_its_flat_has_come(service: Servi
     )
     assert wait_for(lambda: not of_science(service), seconds=LONG, every=1.0)
     assert ccdwatch(service.home, "affected", "--format", "json").stdout.strip() == "[]"
+
+
+def test_each_frame_is_calibrated_once_though_the_runs_are_killed_at_random_moments(service: Service) -> None:
+    night(service.outside / "killed", ["light"] * N_KILLED, camera=LARGE, instrument="killed")
+    (service.outside / "killed").rename(service.incoming / "killed")
+    rng, folder = random.Random(23), service.home / "calibrated" / "killed"
+
+    def rows() -> list[Calibrated]:
+        return [row for row in calibrated(service) if row.path.startswith("calibrated/killed/")]
+
+    def files() -> set[Path]:
+        return {path for path in folder.rglob("*") if path.is_file()}
+
+    def named() -> dict[str, str]:
+        """The SHA-256 of each file that has its name."""
+        found = [path for path in files() if not path.name.startswith(".")]
+        return {str(path.relative_to(service.home)): sha256(path.read_bytes()).hexdigest() for path in found}
+
+    n_killed = 0
+    while n_killed < 3 and len(named()) < N_KILLED:
+        before = files()
+        assert wait_for(lambda: files() - before, seconds=LONG, every=0.01), service.said()  # noqa: B023
+        time.sleep(rng.uniform(0, 1))
+        at_work = [psutil.Process(one.pid) for one in notes(service.home) if psutil.pid_exists(one.pid)]
+        kill(at_work)
+        n_killed += len(at_work)
+        assert named().items() <= {row.path: row.sha256 for row in rows()}.items(), "half a file has a name"
+    assert n_killed
+    assert wait_for(lambda: len(named()) == N_KILLED, seconds=LONG), service.said()
+    assert named() == {row.path: row.sha256 for row in rows()}
+    assert len(rows()) == N_KILLED, "some more than once"
+    assert wait_for(lambda: not notes(service.home), seconds=LONG, every=1.0)
+    assert not [one for one in of_science(service) if "killed" in one["words"]]
