@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -70,8 +70,7 @@ class Wander:
         return float(ratio ** (1 / self.power)) if self.power > 0 else inf
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """Two masters of one purpose.
 
     Parameters
@@ -105,9 +104,7 @@ def fit_wander(pairs: Sequence[Pair], *, n_masters: int) -> Wander:
     which is of the size of that mean; in some passes, since the weights follow from the result. The :math:`b` is taken
     under which the pairs are most likely.
     """
-    days, kelvin, values, errors = (
-        np.array([getattr(one, name) for one in pairs]) for name in ("days", "kelvin", "half_square", "error")
-    )
+    days, kelvin, values, errors = np.ascontiguousarray(np.array(pairs, np.float64).T)
     found = [_fit_of_power(float(power), days, kelvin, values, errors) for power in _POWERS]
     (per_day, per_kelvin), power, _ = min(found, key=lambda one: one[2])
     return Wander(per_day, power, per_kelvin, n_masters)
