@@ -1,4 +1,4 @@
-"""A full-frame camera of 61 megapixels: a whole run takes 1.6 GiB at most of the 4 that our units allow."""
+"""A full-frame camera of 61 megapixels: a whole run takes 2 GiB at most of the 4 that our units allow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ccdcore.io.read import read_frame
 from ccdcore.masters.build import check_master, master_bias, master_flat
 
 SHAPE, N_WHOLE = (6388, 9576), 10
-LARGEST_GIB = 1.6
+LARGEST_GIB = 2.0
 """Of a whole run on as many biases, darks and flats: what only it has in memory, which the system cannot take back."""
 N_FRAMES = 3
 KINDS = ("Bias Frame", 500.0, 3.0, 0.0), ("Dark", 502.0, 4.0, 2.0), ("Flat", 20_000.0, 110.0, 2.0)
