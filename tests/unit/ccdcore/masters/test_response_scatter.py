@@ -1,5 +1,6 @@
 """The scatter of the response of pixels: closed loops of master flats whose truth is known."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -96,3 +97,22 @@ def test_what_is_lost_in_the_noise_gives_none():
     assert response_scatter(master(np.ones(SHAPE), 0.01, rng), WHOLE) is None
     few = replace(WHOLE, data=Section(1, 40, 1, 40))
     assert response_scatter(master(response_of(0.01, rng), 0.001, rng), few) is None
+
+
+def memory_of(rows):
+    """Return the bytes that a flat of so many rows takes at most while it is looked at."""
+    shape = (rows, 1024)
+    value = np.random.default_rng(rows).normal(1, 0.01, shape).astype(np.float32)
+    uncertainty, mask = np.full(shape, 0.003, np.float32), np.zeros(shape, np.uint8)
+    flat = Master("flat", value, uncertainty, mask, np.full(shape, 5, np.uint16), "", (5, 5), ())
+    tracemalloc.start()
+    try:
+        response_scatter(flat, Amplifier("1", Section.whole(shape)))
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_large_flat_takes_little_more_memory_than_a_small_one():
+    per_pixel = (memory_of(3072) - memory_of(1024)) / (2048 * 1024)
+    assert per_pixel < 16  # of all blocks at once it is a hundred
