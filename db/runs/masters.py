@@ -247,12 +247,12 @@ def _why_not(one: MasterOnRecord) -> str | None:
     return f"marked bad: {one.mark_reason}" if one.mark == "bad" else f"not certified: {one.certified_reason}"
 
 
-def current_reference(session: Session, *, at: datetime, instrument: str | None = None) -> list[MasterOnRecord]:
-    """Return the champions, of all instruments or one: the certified master observed last for each purpose; no masks.
+def current_reference(session: Session, *, at: datetime) -> list[MasterOnRecord]:
+    """Return the champions: the certified master observed last for each purpose; no masks.
 
     None of an instrument whose entry no longer holds at that time.
     """
-    good = (one for one in list_masters(session, instrument=instrument) if one.is_good and one.kind != "mask")
+    good = (one for one in list_masters(session) if one.is_good and one.kind != "mask")
     latest = {one.purpose: one for one in good}
     return [one for one in latest.values() if one.valid_to is None or one.valid_to > at]
 

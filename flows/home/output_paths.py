@@ -91,14 +91,9 @@ def run_of_master(name: str) -> int | None:
     return int(match["run"]) if match else None
 
 
-def reference_folder(instrument: str) -> Path:
-    """Folder below the home of the current good masters of an instrument."""
-    return Path("reference") / instrument_folder(instrument)
-
-
 def reference_path(name: MasterName, *, instrument: str) -> Path:
     """Path below the home of the current good master of its purpose."""
-    return reference_folder(instrument) / f"{'_'.join(['master', *name.words])}.fits"
+    return Path("reference") / instrument_folder(instrument) / f"{'_'.join(['master', *name.words])}.fits"
 
 
 def report_path(instrument: str, month: date) -> Path:

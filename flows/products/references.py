@@ -16,7 +16,7 @@ from ccdcore.io.plain_files import file_sha256, open_below
 from ccdcore.io.write import replaced_file
 from db.runs.masters import MasterOnRecord, current_reference, list_masters
 from flows.home.home import Home
-from flows.home.output_paths import MasterName, reference_folder, reference_path
+from flows.home.output_paths import MasterName, reference_path
 from flows.home.processes import now
 from flows.products.leftovers import GRACE, files_below
 
@@ -25,19 +25,17 @@ logger = logging.getLogger(__name__)
 _TEMPORARY = re.compile(r"\.(master_.+\.fits)\.[0-9a-f]{1,8}\.tmp")
 
 
-def refresh_references(home: Home, *, instrument: str | None = None) -> None:
-    """Make ``reference/`` hold the current good master of each kind, of all instruments or one; each file at once.
+def refresh_references(home: Home) -> None:
+    """Make ``reference/`` hold the current good master of each kind, each file replaced at once.
 
     What was put there before goes. It is known by its place and its bytes, which are those of a master that is or was
     current there; whatever else somebody has put there stays.
     """
     home.require_there()
     # Listed first: what another run puts there now is not in it.
-    folder = home.path / ("reference" if instrument is None else reference_folder(instrument))
-    found = [path for path in files_below(home.path, "reference") if path.is_relative_to(folder)]
+    found = list(files_below(home.path, "reference"))
     with home.read_session() as session:
-        current = current_reference(session, at=now(), instrument=instrument)
-        ever = list_masters(session, instrument=instrument, superseded=True)
+        current, ever = current_reference(session, at=now()), list_masters(session, superseded=True)
     been: dict[Path, list[MasterOnRecord]] = defaultdict(list)
     for one in ever:
         for place in _places_ever(home, one):

@@ -107,10 +107,10 @@ def test_what_became_of_frames_fits_a_terminal(site: Site, tmp_path: Path, monke
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "80")
     lines = re.sub(r"\x1b\[[0-9;]*m", "", site.calibrate(raw, "-o", tmp_path).text).splitlines()
-    *table, folder = [line.strip() for line in lines if line.strip()]
+    *table, end = [line.strip() for line in lines if line.strip()]
     assert max(map(len, table)) <= 80
     assert any("calibrated" in line.split() for line in table), "a cell is cut"
-    assert f"1 file in {tmp_path}" in folder
+    assert str(tmp_path) in end, "a path that is longer than a line is broken"
 
 
 @pytest.mark.parametrize("unit", ["adu", "electron"])

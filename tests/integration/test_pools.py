@@ -134,7 +134,7 @@ class Place:
         with httpx.Client(base_url=self.server, auth=("observer", "dark sky"), trust_env=False, timeout=60) as client:
             runs = client.post("/flow_runs/filter", json=asked).raise_for_status().json()
         ours = [
-            one for one in runs if one["parameters"]["home"] == home_id(self.home) and "digest" in one["parameters"]
+            one for one in runs if one["parameters"].get("home") == home_id(self.home) and "digest" in one["parameters"]
         ]
         return next((one for one in ours if one["state_type"] == "COMPLETED"), None)
 

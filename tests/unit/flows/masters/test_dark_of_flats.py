@@ -30,7 +30,7 @@ class Row:
 def shown(monkeypatch: pytest.MonkeyPatch, *rows: Row, at: float | None = -20.0) -> str | None:
     """Say in words where the hot pixels are taken from."""
 
-    def read(path: Path) -> Any:
+    def read(path: Path, **_: bool) -> Any:
         (row,) = (one for one in rows if one.path == path.name)
         rate = SimpleNamespace(value=np.ones(row.shape), unit="adu/s")
         return SimpleNamespace(as_rate=lambda: rate)

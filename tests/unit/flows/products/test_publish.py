@@ -80,20 +80,6 @@ def test_a_reference_follows_its_master(home: Home) -> None:
     assert before.read_text() == "two.fits"
 
 
-def test_the_references_of_one_camera_are_refreshed_alone(home: Home) -> None:
-    made(home, "one.fits")
-    refresh_references(home, instrument="another")
-    assert references(home) == {}, "it has no masters of this name"
-    refresh_references(home)
-    made(home, "worse.fits", verdict="bad")  # of the same set, so the first one is superseded
-    refresh_references(home, instrument="another")
-    assert list(references(home).values()) == ["one.fits"], "what is another's was touched"
-    with home.read_session() as session:
-        (name,) = {one.instrument for one in list_masters(session)}
-    refresh_references(home, instrument=name)
-    assert references(home) == {}
-
-
 def test_without_hard_links_a_reference_is_a_copy(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError("no links here")
