@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ccdcore.io.stream import value_of
+
 _STEMS = {"bias": "bias", "dark": "dark_without_bias", "flat": "flat"}
 """A dark of Siril's own making holds the bias: who takes this one for such a dark is to see that it is none."""
 _KEYS = (
@@ -38,7 +40,7 @@ def siril_names(kind: str, headers: Sequence[Mapping[str, Any]]) -> tuple[str, l
     """
     pattern, names = [_STEMS[kind]], [[_STEMS[kind]] for _ in headers]
     for only, keyword, before, after in _KEYS:
-        values = [header.get(keyword) for header in headers]
+        values = [value_of(header, keyword) for header in headers]
         if only not in ("", kind) or (form := _form(values)) is None:
             continue
         pattern.append(f"{before}${keyword}:{form}${after}")

@@ -12,6 +12,7 @@ from astropy.io import fits
 
 from ccdcore.errors import CcdError
 from ccdcore.exchange.xisf import ImageType, xisf_bytes
+from ccdcore.io.stream import value_of
 
 _WHITE_ADU = 65_535.0
 """What PixInsight takes for white in frames of 16 bits."""
@@ -42,8 +43,8 @@ def wbpp_name(kind: str, header: fits.Header) -> str:
     if kind == "dark" and "EXPTIME" in header:
         said["EXPOSURE"] = f"{header['EXPTIME']:.2f}s"
     if kind == "flat" and "FILTER" in header:
-        said["FILTER"] = header["FILTER"]
-    said |= {keyword: header[keyword] for keyword in ("GAIN", "OFFSET", "SET-TEMP") if keyword in header}
+        said["FILTER"] = value_of(header, "FILTER")
+    said |= {keyword: value_of(header, keyword) for keyword in ("GAIN", "OFFSET", "SET-TEMP") if keyword in header}
     parts = [f"{key}-{_OTHERWISE.sub('-', str(value).strip())}".removeprefix("-") for key, value in said.items()]
     return f"{'_'.join([f'master{kind.title()}', *parts])}.xisf"
 

@@ -19,6 +19,7 @@ from ccdcore.cards.units import with_unit_of_comment
 from ccdcore.cards.values import Cards, RepeatedCard, number
 from ccdcore.errors import FrameReadError
 from ccdcore.headers.amplifiers import ImageHdu
+from ccdcore.io.stream import name_of
 
 _AXES = ("rows", "columns")
 _NAMED = 12
@@ -58,7 +59,7 @@ class Mosaic:
 
         Section cards of a mosaic are those of its extensions; the primary's are of the whole detector.
         """
-        names = [unit.name for unit in self.units]
+        names = [name_of(unit) for unit in self.units]
         if len(names) == 1 or len(set(names)) < len(names) or "" in names:
             names = [str(index) for index in range(1, len(names) + 1)]
         cards = [self.cards] if len(names) == 1 else [_values(unit.header) for unit in self.units]
@@ -103,7 +104,7 @@ def find_mosaic(
     numbered = [
         (number, unit)
         for number, unit in enumerate(extensions, start=1)
-        if _has_pixels(unit) and unit.name not in COMPANIONS
+        if _has_pixels(unit) and name_of(unit) not in COMPANIONS
     ]
     if _has_pixels(primary):
         numbered = [(0, primary)]
@@ -135,7 +136,7 @@ def _alike(path: Path, units: list[tuple[int, Any]]) -> tuple[list[tuple[int, An
         counts = ", ".join(str(one) for one in of_rows if one)
         raise FrameReadError(path, f"has image extensions of {counts} rows, which cannot stand side by side")
     aside = [unit for unit in units if unit not in of_rows[rows]]
-    names = ", ".join(unit.name or str(number) for number, unit in aside[:_NAMED]) + ", …" * (len(aside) > _NAMED)
+    names = ", ".join(name_of(unit) or str(number) for number, unit in aside[:_NAMED]) + ", …" * (len(aside) > _NAMED)
     note = f"{len(of_rows[rows])} image extensions of {rows} rows; left aside, being of another size: {names}"
     return of_rows[rows], (note,)
 
@@ -169,6 +170,8 @@ def _values(header: fits.Header) -> dict[str, object]:
             continue
         if card.keyword in {"", "COMMENT", "HISTORY"} or isinstance(value, fits.card.Undefined):
             continue
+        if isinstance(value, str):
+            value = value.rstrip()  # as astropy does, unless its configuration on a machine says otherwise
         keyword = card.keyword.upper()
         if keyword in KEYWORDS["longitude"] and counts_to_the_west(card.comment, value):
             value = f"{value} W"

@@ -13,7 +13,6 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from ccdcore.cards.sections import Amplifier
 from ccdcore.cards.values import Cards, number
@@ -26,7 +25,7 @@ from ccdcore.headers.instrument import Instrument
 from ccdcore.io.digest import former_sha256, pixel_sha256
 from ccdcore.io.mosaic import Mosaic, find_mosaic
 from ccdcore.io.plain_files import file_errors, file_sha256
-from ccdcore.io.stream import _verify_checksums, opened
+from ccdcore.io.stream import _verify_checksums, open_units, opened
 from ccdcore.io.structure import Blemishes
 from ccdcore.numerics.pixel_values import are_bytes_swapped
 
@@ -207,7 +206,7 @@ def _unit(cards: Cards) -> str:
 
 def _mosaic(path: Path, stream: BinaryIO, blemishes: Blemishes) -> Mosaic:
     stream.seek(0)
-    return find_mosaic(path, fits.open(stream, memmap=False), blemishes.texts)
+    return find_mosaic(path, open_units(stream), blemishes.texts)
 
 
 def _dated_too_late(path: Path, info: ExposureInfo) -> Iterator[str]:

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from ccdcore.errors import FrameReadError
 from ccdcore.io.plain_files import file_errors
 from ccdcore.io.read import read_image
-from ccdcore.io.stream import is_compressed, opened
+from ccdcore.io.stream import is_compressed, name_of, open_units, opened
 from ccdcore.io.structure import primary_header
 
 _TYPES = {8: "u1", 16: ">i2", 32: ">i4", -32: ">f4", -64: ">f8"}
@@ -196,12 +195,12 @@ def stored_planes(path: Path, file: io.BufferedReader) -> dict[str, StoredPixels
             return found
         signature = _signature(stream.fileno())
         stream.seek(0)
-        for unit in fits.open(stream, memmap=False):
+        for unit in open_units(stream):
             header = unit.header
             zero, number = header.get("BZERO", 0), _TYPES.get(header["BITPIX"])
             if number and unit.is_image and header["NAXIS"] == 2 and zero in {0, _UNSIGNED.get(number, 0)}:
                 shape, offset = (header["NAXIS2"], header["NAXIS1"]), unit.fileinfo()["datLoc"]
-                name = unit.name.removeprefix("PRIMARY")
+                name = name_of(unit).removeprefix("PRIMARY")
                 found[name] = StoredPixels(path, shape, np.dtype(number), int(zero), offset, signature)
     return found
 

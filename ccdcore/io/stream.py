@@ -6,10 +6,10 @@ import io
 import os
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from astropy.io import fits
 from astropy.io.fits.hdu.compressed._compression import CfitsioException
@@ -116,10 +116,50 @@ def _require_sane(path: Path, decompressed: int, compressed: int) -> None:
 
 def _verify_checksums(path: Path, stream: BinaryIO) -> None:
     stream.seek(0)
-    hdus = fits.open(stream, memmap=False, disable_image_compression=True)
+    hdus = open_units(stream, disable_image_compression=True)
     for position, hdu in enumerate(hdus):
         for keyword, verify in (("DATASUM", hdu.verify_datasum), ("CHECKSUM", hdu.verify_checksum)):
             if hdu.header.get(keyword) and not verify():
                 raise FrameReadError(
                     path, f"is damaged: its {keyword} does not match in unit {position}; copy it again from the camera"
                 )
+
+
+def open_units(
+    source: str | os.PathLike[str] | BinaryIO, *, memmap: bool | None = False, disable_image_compression: bool = False
+) -> Any:
+    """Open a FITS file in one way, whatever the configuration of astropy on a machine says.
+
+    Parameters
+    ----------
+    source : path or file object
+        The file.
+    memmap : bool or None
+        Whether its images stay in the file until some rows are asked for; None where they can.
+    disable_image_compression : bool
+        Whether a compressed image is the table that it is stored as.
+
+    Returns
+    -------
+    HDUList
+        Its images have the unit that ``BUNIT`` says, and the shape (rows, columns).
+
+    Raises
+    ------
+    OSError
+        If it is no FITS file.
+    """
+    return fits.open(
+        source, memmap=memmap, uint=True, lazy_load_hdus=True, disable_image_compression=disable_image_compression
+    )
+
+
+def name_of(unit: Any) -> str:
+    """Return the name of a unit in capitals and without blanks around it, empty where it has none."""
+    return str(unit.name).strip().upper()
+
+
+def value_of(header: Mapping[str, Any], keyword: str) -> Any:
+    """Return the value of a card, text without the blanks that fill it up, in its unit; None where there is none."""
+    value = header.get(keyword)
+    return value.rstrip() if isinstance(value, str) else value

@@ -20,6 +20,7 @@ from ccdcore.cards.values import Cards
 from ccdcore.cards.writing import plain_ascii, set_card
 from ccdcore.errors import FrameReadError
 from ccdcore.headers.readout_configuration import gain_is_a_setting
+from ccdcore.io.stream import name_of, open_units
 from ccdcore.reduction.master import MaskBit, Master, MasterInput
 
 if TYPE_CHECKING:
@@ -147,17 +148,17 @@ def read_master(path: str | PathLike[str], *, mapped: bool = False) -> Master:
         If it is not a master's file.
     """
     try:
-        with fits.open(path, memmap=None if mapped else False) as hdus:
-            units = {unit.name: unit for unit in hdus}  # by name once: astropy looks each name up in all headers
+        with open_units(path, memmap=None if mapped else False) as hdus:
+            units = {name_of(unit): unit for unit in hdus}  # by name once: astropy looks each name up in all headers
             header, image = hdus[0].header, np.asarray if mapped else _native
             exposures = header.get("EXPMIN"), header.get("EXPMAX")
             return Master(
-                kind=_kind_of(header["IMAGETYP"]),
+                kind=_kind_of(header["IMAGETYP"].rstrip()),
                 value=image(hdus[0].data),
                 uncertainty=image(units["UNCERT"].data),
                 mask=image(units["MASK"].data),
                 n_used=image(units["NCOMBINE"].data),
-                unit=header["BUNIT"],
+                unit=header["BUNIT"].rstrip(),
                 clip_sigma=(float(header["CLIPLOW"]), float(header["CLIPHIGH"])),
                 inputs=_inputs(units["PROVENANCE"].data),
                 exposure_range_s=None if None in exposures else exposures,

@@ -23,7 +23,7 @@ from ccdcore.headers.instrument import Instrument
 from ccdcore.io.digest import pixel_sha256
 from ccdcore.io.inventory import inventory
 from ccdcore.io.plain_files import file_sha256
-from ccdcore.io.read import read_frame, read_header, read_image
+from ccdcore.io.read import read_cards, read_frame, read_header, read_image
 from ccdcore.io.stream import opened
 
 RNG = np.random.default_rng(20220919)
@@ -528,3 +528,25 @@ def test_a_frame_dated_after_its_file_is_told(save):
         assert ("its file was written" in read_header(path).info.frame_type_reason) is is_told
         os.utime(path, (0, 0))
         assert "its file was written" not in read_header(path).info.frame_type_reason, "an archive gave it no date"
+
+
+def test_no_configuration_of_astropy_changes_what_a_file_says(save, monkeypatch):
+    pixels = np.full((10, 12), 40_000, np.uint16)
+    units = [fits.ImageHDU(pixels + k, name=f"amp{k}") for k in (1, 2)]
+    for unit in units:
+        unit.header["FILTER"] = "V"
+    path = save(encoded(fits.PrimaryHDU(), *units))
+    usual = read_frame(path)
+    for choice, value in {
+        "strip_header_whitespace": False,
+        "extension_name_case_sensitive": True,
+        "enable_record_valued_keyword_cards": False,
+        "enable_uint": False,
+        "lazy_load_hdus": False,
+        "use_memmap": False,
+    }.items():
+        monkeypatch.setattr(fits.conf, choice, value)
+    frame = read_frame(path)
+    assert (frame.info, frame.amplifiers, frame.sha256) == (usual.info, usual.amplifiers, usual.sha256)
+    assert frame.data.dtype == usual.data.dtype
+    assert read_cards(path)["FILTER"] == "V"
