@@ -23,7 +23,6 @@ from scipy.special import erf
 
 from ccdcore.flat_pairs.faint_cosmic_rays import faint_cosmic_rays
 from ccdcore.flat_pairs.flat_pair_kernel import group_sums
-from ccdcore.flat_pairs.parts import Parts
 from ccdcore.flat_pairs.residuals import (
     CLIP_SIGMA,
     FlatPair,
@@ -35,6 +34,7 @@ from ccdcore.flat_pairs.residuals import (
     strips,
     with_margin,
 )
+from ccdcore.numerics.parts import Parts
 from ccdcore.numerics.robust import median
 from ccdcore.numerics.threads import of_parts
 

@@ -18,7 +18,7 @@ from ccdcore.flat_pairs.flat_pair_kernel import (
     neighbour_sums,
     weighted_products,
 )
-from ccdcore.flat_pairs.parts import Parts
+from ccdcore.numerics.parts import Parts
 from ccdcore.numerics.threads import of_parts
 
 Array = npt.NDArray[np.floating[Any]]
@@ -202,7 +202,7 @@ def _strip_residuals(pair: FlatPair, gain: float, rows: slice, boxes: Boxes, cli
     sums, parts = np.zeros((3, len(NEIGHBOURS))), Parts.none()
     if neighbours:
         squares = residual**2 / (variance * np.maximum(1 - leverage, _LEAST_LEFT))
-        parts = Parts.of(squares, level, lit & good, rows.start, pair.first.shape[0])
+        parts = Parts.of(squares, level, lit & good, np.arange(rows.start, rows.stop), pair.first.shape[0])
         sums = neighbour_sums(pull, weight, templates, boxes.rows, boxes.columns)
     bias_share = np.sum((f1**2 + f2**2) * pair.bias_variance * weight)
     return Residuals(

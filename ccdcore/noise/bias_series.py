@@ -17,6 +17,7 @@ from ccdcore.noise.frame_noise import noise_asymmetry, some_rows
 from ccdcore.noise.odd_frames import Sorted, Split, frame_levels, frame_means, sort_out
 from ccdcore.noise.pair_series import PairSeries
 from ccdcore.numerics.histogram import ClippedMoments, Histogram
+from ccdcore.numerics.parts import Parts, unlike
 from ccdcore.numerics.pixel_values import cut_off, missing_number, not_adu
 from ccdcore.numerics.robust import QUANTISATION_VARIANCE, signed_difference, summable, widening
 
@@ -39,6 +40,10 @@ _BLOCK, _FEW_STILL, _BY_CHANCE = 8, 1e-3, 1e-3
 
 _SMOOTH_SHARE = 0.2
 """Part of the variance of a difference that neighbours across the corner share, from which on it is a pattern."""
+
+_NOTED_OF_PARTS, _LEAST_OF_PARTS = 0.25, 0.6
+"""How much more variance one part of the biases has than another, at least, to be noted; and where amplifiers are
+unlike: pick-up that lasts for a fifth of each row made 0.4 in an SBIG ST-8."""
 
 _BENT = (
     "numbers of 8 bits hide the noise, and are often bent by a curve (gamma, JPEG): read noise and gain hold only if "
@@ -114,6 +119,7 @@ class BiasSeries(PairSeries):
     _tails: list[str | None] = field(default_factory=list)
     _values: list[Histogram] = field(default_factory=list)
     _blocks: list[lit_biases.Blocks] = field(default_factory=list)
+    _parts: list[Parts] = field(default_factory=list)
     _step: float = 0.0
     _is_8_bit: bool = False
     _looks: list[ClippedMoments] = field(default_factory=list)
@@ -141,7 +147,11 @@ class BiasSeries(PairSeries):
         self._steps.append(moments.mean - (overscan[0] - overscan[1]))
         usable = ~_beyond(difference[some], (kept[0], kept[-1]))
         usable &= True if still is None else ~still[some]
-        self._blocks.append(lit_biases.Blocks.of(first[some], difference[some] - moments.mean, usable))
+        residual = difference[some] - moments.mean
+        self._blocks.append(lit_biases.Blocks.of(first[some], residual, usable))
+        numbers = np.arange(len(first))[some]
+        squares = residual**2 / moments.variance
+        self._parts.append(Parts.of(squares, first[some], usable, numbers, len(first)))
         rows = slice(max(2, _CORRELATED_PIXELS // difference.shape[1]))
         hit = _beyond(difference[rows], (kept[0], kept[-1]))
         if still is not None:
@@ -300,6 +310,21 @@ class BiasSeries(PairSeries):
     def light(self, gain_e_per_adu: float | None) -> str | None:
         """Say in words that light fell on all biases; None where not. The gain, in e⁻/ADU, is that of flats."""
         return lit_biases.light_on(self._blocks, gain_e_per_adu)
+
+    def uneven(self) -> tuple[str | None, bool]:
+        """Say in words that parts of the image have other noise, and whether it is so much that it is a doubt."""
+        if self.noise.variance < self.step**2:  # rounding decides what is seen of so little noise
+            return None, False
+        much = unlike(self._parts, _LEAST_OF_PARTS, across_rows=False)
+        parts = much or unlike(self._parts, _NOTED_OF_PARTS, across_rows=False)
+        if parts is None:
+            return None, False
+        words = (
+            f"parts of the biases have other noise: their variance is {parts.words} of that of all: amplifiers that no "
+            "card names (name them in the instrument's entry), or pick-up in part of each row: the read noise is that "
+            "of none of them"
+        )
+        return words, much is not None
 
     def _only_two_that_differ(self) -> str | None:
         """Say how the only two biases contradict each other; of more the odd one is found."""

@@ -24,6 +24,23 @@ _BEND_SIGMA = 3.0
 _BEND_RANGE = 5.0
 _PARAMETERS = 2
 
+_SIGMAS_OF_OFFSET, _LEAST_OFFSET = 5.0, 0.05
+"""σ, and part of the most light, that the begin of the light is off the level of the biases by, at least."""
+
+_LEAST_BY_OFFSET, _FARTHEST = 0.03, 3.0
+"""Part of the noise that another offset explains on average, at least: a few pixels, or light that is even, tell of
+none; and how far off it is at most, in ranges of the light."""
+
+_MOST_CHARGE_PUSHES = 5e-6
+"""−a₀₀ in 1/e⁻ that the brighter-fatter effect has at most."""
+
+_COLLAPSES, _LOST, _SURELY = -2.0, 0.1, 4.0
+"""Growth of noise over light with the light, what part of the noise is lost by it, and σ of the growth, that only
+signals which bunch up at a limit make."""
+
+_BROKEN, _FEWEST_BROKEN, _OF_THE_BRIGHTEST = 0.5, 3, 20
+"""Noise over light of the brightest over that of the others: of as many groups of pixels, and one in twenty."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -82,6 +99,45 @@ def straight_line(points: Sequence[PairPoints], bias_variance: float, level_unce
     chi2 = float(np.sum(((excess - slope * mean - rise) / sigma) ** 2))
     by_bias = -float(covariance[0] @ design @ (1 / sigma))
     return Line(float(slope), float(np.sqrt(covariance[0, 0])), by_bias, chi2)
+
+
+def other_offset(points: Sequence[PairPoints], noise: BiasNoise, overlap: float = 1.0) -> float | None:
+    """Return how far, in ADU, the light of flats begins below the level of the biases; None where it may begin there.
+
+    Noise tells: that of light grows from none, C = (μ + c)/g + B, whatever level was taken off. Brighter-fatter bends
+    the curve so that it seems to begin lower, by −a₀₀ g μ² at most. Without a range of light nothing is known.
+
+    Parameters
+    ----------
+    points, noise, overlap
+        As in `fit_curve`.
+    """
+    mean, variance, sigma = joined(points)
+    if mean.size <= _PARAMETERS:
+        return None
+    design = np.stack([mean, np.ones_like(mean)]) / sigma
+    excess = (variance - noise.variance) / sigma
+    normal = design @ design.T
+    if np.linalg.cond(normal) > 1 / np.finfo(float).eps:
+        return None
+    covariance = np.linalg.inv(normal)
+    slope, rise = covariance @ design @ excess
+    covariance *= overlap * widening(float(np.sum((excess - np.array([slope, rise]) @ design) ** 2)), mean.size - 2)
+    covariance[1, 1] += noise.uncertainty**2
+    if slope < _SIGMAS_OF_OFFSET * sqrt(float(covariance[0, 0])) or slope < SMALLEST_SLOPE:
+        return None
+    seen = np.maximum(slope * mean + rise, 0) + noise.variance
+    through_level = mean * float(design[0] @ excess / normal[0, 0])
+    by_offset = (slope * mean + rise - through_level) / seen
+    if np.average(by_offset**2, weights=(seen / sigma) ** 2) < _LEAST_BY_OFFSET**2:
+        return None
+    below = float(rise / slope)
+    by = np.array([-below, 1.0]) / slope
+    highest = float(mean.max())
+    of_charge = _MOST_CHARGE_PUSHES * highest**2 / slope if below > 0 else 0.0
+    least = max(_LEAST_OFFSET * highest, _SIGMAS_OF_OFFSET * sqrt(float(by @ covariance @ by)))
+    farthest = _FARTHEST * (highest - float(mean.min()))
+    return below if least + of_charge < abs(below) <= farthest else None
 
 
 def fit_curve(points: Sequence[PairPoints], noise: BiasNoise, overlap: float, level_uncertainty: float) -> TransferFit:
@@ -198,23 +254,45 @@ def misfit(points: Sequence[PairPoints], fit: TransferFit, noise: BiasNoise, lev
     return 0.0 if widening(chi2, dof) == 1 else sqrt((chi2 - dof) / weight)
 
 
-def growth(points: Sequence[PairPoints], fit: TransferFit, noise: BiasNoise) -> tuple[float, float]:
+def collapses(points: Sequence[PairPoints], fit: TransferFit, noise: BiasNoise, overlap: float) -> bool:
+    """Whether noise collapses where there is most light, in ADU, as that of signals which bunch up at full well.
+
+    Parameters
+    ----------
+    points, fit, noise, overlap
+        As in `fit_curve`, and what it gave.
+    """
+    mean, variance, sigma = joined(points)
+    lit = mean > noise.variance * fit.gain
+    order = np.argsort(mean[lit])
+    mean, variance, sigma = (values[lit][order] for values in (mean, variance, sigma))
+    if mean.size <= _PARAMETERS:
+        return False
+    share, error = ((variance - noise.variance) * fit.gain / mean, sigma * fit.gain / mean)
+    slope, uncertainty = _growth(mean, share, error)
+    lost = -slope * float(np.log(mean[-1] / mean[0]))
+    if lost > _LOST and slope < min(_COLLAPSES, -_SURELY * sqrt(overlap) * uncertainty):
+        return True
+    return _breaks_down(share, error)
+
+
+def _growth(mean: Array, share: Array, error: Array) -> tuple[float, float]:
     """Return d ln(V/μ)/d ln μ of the noise of light V from pixels to pixels of other light μ, and its uncertainty.
 
     0 of photons; −0.3 at most by brighter-fatter. At full well signals bunch up, and noise collapses over a few per
     cent of light. The uncertainty is infinite where there is no range of light.
     """
-    mean, variance, sigma = joined(points)
-    lit = mean > noise.variance * fit.gain
-    mean, variance, sigma = mean[lit], variance[lit], sigma[lit]
-    if mean.size <= _PARAMETERS:
-        return 0.0, inf
-    weight = (mean / (fit.gain * sigma)) ** 2
+    weight = error**-2
     steps = np.log(mean) - np.average(np.log(mean), weights=weight)
     norm = float(weight @ steps**2)
-    if norm == 0:
-        return 0.0, inf
-    return float((weight * steps) @ ((variance - noise.variance) * fit.gain / mean)) / norm, norm**-0.5
+    return (0.0, inf) if norm == 0 else (float((weight * steps) @ share) / norm, norm**-0.5)
+
+
+def _breaks_down(share: Array, error: Array) -> bool:
+    """Whether all of the brightest pixels have a small part of the noise over light of the others."""
+    usual = float(np.median(share[: max(share.size // 2, 1)]))
+    low = share + _SURELY * error < _BROKEN * usual
+    return bool(low.size >= _FEWEST_BROKEN and low[-max(_FEWEST_BROKEN, low.size // _OF_THE_BRIGHTEST) :].all())
 
 
 def curvature(electrons: Array, a00: float) -> Array:

@@ -25,6 +25,7 @@ from ccdcore.photon_transfer.curve_fit import (
     fit_bend,
     fit_curve,
     joined,
+    other_offset,
     straight_line,
     wide,
 )
@@ -33,6 +34,12 @@ from ccdcore.photon_transfer.shared_noise import SharedNoise
 
 _MOVED = "the light pattern moved"
 """Stands in the reasons why pairs are left out."""
+
+_OTHER_OFFSET = "the flats have another offset than the biases"
+"""Stands in the reason why flats give no gain."""
+
+_MOST_OF_LIGHT = 0.35
+"""Part of the light of flats that an offset above that of the biases is, at most."""
 
 _FLUX_TOLERANCE = 0.1
 _MOST_REJECTED = 0.25
@@ -80,6 +87,16 @@ def _averages(fine: str, wide: str, n: int) -> str | None:
         f"{n}, or of another bit depth, and their noise is not that of one exposure: give raw frames"
         if n > 1
         else None
+    )
+
+
+def begins_elsewhere(below: float) -> str:
+    """Say in words that the light of flats begins so many ADU below the level of the biases, by its noise."""
+    side = "below" if below > 0 else "above"
+    return (
+        f"the noise of the light begins about {abs(below):.0f} ADU {side} the level of the biases: {_OTHER_OFFSET} (a "
+        "dark or constant taken off by the camera, a setting of the driver), or the response is not linear: the gain "
+        "is off"
     )
 
 
@@ -183,8 +200,10 @@ class FlatSeries(PairSeries):
             moved = f"{rejected} differ by more than noise, or are next to such: the light pattern moved"
             return _next_to_saturation(pair, limit) or moved
         if straight_line([points], self.noise.variance).slope < SMALLEST_SLOPE:
+            below = other_offset([points], self.noise)
             guess = "they are averages, made of one frame, beyond full well, or the biases are noisier than they"
-            return f"there is no shot noise in their difference: {guess}"
+            nothing = f"there is no shot noise in their difference: {guess}"
+            return nothing if below is None else begins_elsewhere(below)
         self._asymmetry = _asymmetry(pair, straight_line([points], self.noise.variance).slope)
         return points
 
@@ -220,6 +239,8 @@ class FlatSeries(PairSeries):
             if points.rejected_fraction < _MOST_REJECTED and abs(seen - expected) < _OTHER_NOISE * expected:
                 return points
         slope = straight_line([flat_pair.measure(pair, gain, quick=True)], self.noise.variance).slope
+        # Where unlit pixels lie far below the level of the biases a line through that is none of the light.
+        slope = slope if slope * gain > _HARDLY_ANY else 1 / gain
         return flat_pair.measure(pair, 1 / max(slope, SMALLEST_SLOPE))
 
     def odd_frames(self) -> dict[int, str]:
@@ -249,6 +270,10 @@ class FlatSeries(PairSeries):
             Split(groups.high, groups.low)
         )
         guess = "two gain settings, read modes or cameras in one set"
+        below = other_offset(self.points, self.noise, self.overlap)
+        # Of equal light two gains make noise over light in proportion to the level: an offset of half the light would.
+        if below is not None and -below < _MOST_OF_LIGHT * min(pair.level for pair in self.pairs):
+            guess += f", or {_OTHER_OFFSET}"
         guess += ", or a merge of two read-outs?" if merged else "?"
         return f"the flats fall into two groups, {high} and {low}: {guess}"
 
@@ -303,6 +328,9 @@ class FlatSeries(PairSeries):
                 "the numbers of the flats are fractions on no grid, those of the biases lie on one: flats from which a "
                 "dark was taken, or that were scaled or divided by a flat, have other noise: give raw frames"
             )
+        offsets = [why for _, why in self._left_out if _OTHER_OFFSET in why]
+        if offsets and not self.pairs:
+            yield offsets[0].split("left out: ", 1)[-1]
         moved = sum(_MOVED in why for _, why in self._left_out)
         if self.pairs and moved > len(self.pairs):
             yield (

@@ -9,10 +9,10 @@ from math import hypot
 import numpy as np
 
 from ccdcore.flat_pairs.flat_pair import PairPoints
-from ccdcore.flat_pairs.parts import uneven
 from ccdcore.noise.bias_series import BiasSeries
-from ccdcore.photon_transfer.curve_fit import TransferFit, growth, misfit
-from ccdcore.photon_transfer.flat_series import FlatSeries
+from ccdcore.numerics.parts import Unlike, unlike
+from ccdcore.photon_transfer.curve_fit import TransferFit, collapses, misfit, other_offset
+from ccdcore.photon_transfer.flat_series import FlatSeries, begins_elsewhere
 from ccdcore.photon_transfer.ramp import FEWEST_LEVELS, LEAST_RANGE, Ramp, is_ramp, n_levels, nonlinearity
 from ccdcore.photon_transfer.result import PhotonTransfer, PhotonTransferPoint
 
@@ -31,11 +31,12 @@ _STRAINED = 3.0
 _HIDDEN = 0.05
 """Part of the gain that may be off by cosmic rays too faint to be told from noise, from which on it is doubtful."""
 
-_COLLAPSES, _SURELY = -2.0, 4.0
-"""Growth of noise over light with the light, and σ of it, that only signals which bunch up at a limit make."""
-
 _MOST_CHARGE = 5e5
 """Electrons; the largest pixels hold fewer."""
+
+_LEAST_OF_PARTS, _BY_CHARGE = 0.06, 0.15
+"""How much more noise, relative, one part of the image has than another, at least, where amplifiers are unlike; and
+what charge that pushes charge may make of it where one part has all of the light and the other none."""
 
 _BAD_FIT = 0.03
 """Scatter of the noise about the curve, relative and beyond what chance makes, that makes a gain doubtful."""
@@ -57,7 +58,10 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
     """
     result = _measured(biases, flats, method, notes)
     lit = biases.light(result.gain_e_per_adu)
-    return replace(result, bias_doubts=(*result.bias_doubts, lit)) if lit else result
+    uneven, much = (None, False) if lit else biases.uneven()
+    notes = (uneven,) if uneven and not much else ()
+    doubts = filter(None, [lit, uneven if much else None])
+    return replace(result, bias_doubts=(*result.bias_doubts, *doubts), notes=(*result.notes, *notes))
 
 
 def _measured(biases: BiasSeries, flats: FlatSeries, method: str, notes: Sequence[str]) -> PhotonTransfer:
@@ -89,8 +93,7 @@ def _measured(biases: BiasSeries, flats: FlatSeries, method: str, notes: Sequenc
     result = _of_flats(result, flats.processed())
     if not flats.pairs:
         return result
-    parts = uneven([of.parts for of in flats.points])
-    result = _of_flats(result, [flats.averaged, flats.of_another_kind(biases), parts])
+    result = _of_flats(result, [flats.averaged, flats.of_another_kind(biases)])
     levels = [pair.level for pair in flats.pairs]
     if method == "ptc" and not is_ramp(levels):
         return replace(
@@ -111,6 +114,15 @@ def _measured(biases: BiasSeries, flats: FlatSeries, method: str, notes: Sequenc
     return _with_gain(result, ramp, flats, reason if method == "auto" else f"method {method} was asked for")
 
 
+def _parts_of_other_gains(parts: Unlike | None) -> Iterator[str]:
+    if parts:
+        yield (
+            f"parts of the image have other gains: the variance of light over its mean is {parts.words} of that of "
+            "all: amplifiers that no card names (name them in the instrument's entry), or colours that the camera "
+            "scaled: the gain is that of none of them"
+        )
+
+
 def _not(levels: Sequence[float]) -> str:
     n, low, high = n_levels(levels), f"{min(levels):.0f}", f"{max(levels):.0f}"
     there = f"is one, {low} ADU" if n == 1 else f"are {n} from {low} to {high} ADU"
@@ -123,7 +135,11 @@ def _with_gain(result: PhotonTransfer, ramp: Ramp, flats: FlatSeries, reason: st
     means = np.concatenate([of.mean for of in points])
     read_noise = result.read_noise_adu
     systematic, corrected, of_corrected = _free_of_brighter_fatter(ramp, flats)
-    doubts = (*_fit_doubts(ramp, flats), *_bounds_doubts(ramp, flats))
+    bounds = tuple(_bounds_doubts(ramp, flats))
+    # At full well brighter parts have less noise, whatever their amplifier.
+    parts = None if bounds else unlike([of.parts for of in flats.points], _LEAST_OF_PARTS, _BY_CHARGE)
+    offset = () if parts and not parts.may_be_offset else _offset_doubts(ramp, flats)
+    doubts = (*_parts_of_other_gains(parts), *_fit_doubts(ramp, flats), *offset, *bounds)
     return replace(
         result,
         gain_e_per_adu=fit.gain,
@@ -259,11 +275,18 @@ def _hidden_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
         )
 
 
+def _offset_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
+    """Say where the light begins at another level than that of the biases."""
+    is_bent = ramp.fit.bend is not None and ramp.fit.bend[0] < 0
+    below = None if is_bent else other_offset([pair.points for pair in ramp.used], flats.noise, flats.overlap)
+    if below is not None:
+        yield begins_elsewhere(below)
+
+
 def _bounds_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
     """Say where the light is at full well: noise that collapses, or charges that no pixel holds."""
     points = [pair.points for pair in ramp.used]
-    slope, uncertainty = growth(points, ramp.fit, flats.noise)
-    if slope < min(_COLLAPSES, -_SURELY * uncertainty):
+    if collapses(points, ramp.fit, flats.noise, flats.overlap):
         yield (
             "where there is more light there is less noise: the light is at full well, where noise collapses and the "
             "gain comes out too high (expose less)"

@@ -588,3 +588,33 @@ def test_stars_that_move_between_twilight_flats_are_told_and_charge_that_moves_i
     for flats in ([np.rint(image) for image in shared], [flat_pixels(pushed, rng, evenly) for _ in range(4)]):
         (result,) = measure_gain(biases, flats)
         assert result.doubts == ()
+
+
+def test_flats_whose_middle_is_at_full_well_are_doubted_for_that() -> None:
+    """No number piles up: the full well of each pixel is another, and the edges are below it."""
+    rng = np.random.default_rng(2)
+    shape, gain = (160, 200), 1.5
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    light = 100_000 * np.exp(-((x - 100) ** 2 + (y - 80) ** 2) / (2 * 70.0**2))
+    full_well = 52_000 * (1 + 0.003 * rng.standard_normal(shape))
+    biases = [np.rint(500 + rng.normal(0, 3, shape)).astype(np.uint16) for _ in range(6)]
+    flats = [
+        np.rint(np.minimum(500 + rng.poisson(light) / gain, full_well) + rng.normal(0, 3, shape)).astype(np.uint16)
+        for _ in range(6)
+    ]
+    result = one(measure_gain(biases, flats))
+    assert any("full well" in doubt for doubt in result.doubts)
+    assert not any("parts of the image" in doubt for doubt in result.doubts)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_even_light_is_at_no_full_well_by_chance(seed: int) -> None:
+    """Of differences of two reads (CDS): its range of light is that of noise, over which no noise collapses."""
+    rng = np.random.default_rng(100 + seed)
+
+    def frame(electrons: float) -> np.ndarray:
+        reads = rng.normal(0, 12, (2, 120, 120))
+        return np.rint((rng.poisson(electrons, (120, 120)) + reads[0] - reads[1]) / 2.2).astype(np.int32)
+
+    result = one(measure_gain([frame(0.0) for _ in range(8)], [frame(25_000.0) for _ in range(8)]))
+    assert result.doubts == ()
