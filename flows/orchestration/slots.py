@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from flows.home.processes import start_of
+from flows.home.processes import HOST, start_of
 from flows.runs.memory import allowance
 
 SLOTS = max(2, (os.cpu_count() or 2) // 2)
@@ -58,13 +58,14 @@ class Note:
         What is done, for Prefect and in words.
     n_pixels : int
         Of the frames that it works on.
-    pid, started : int, float
-        The process, and its start in seconds since 1970.
+    host, pid, started : str, int, float
+        Where the process is (`flows.home.processes.HOST`), its number, and its start in seconds since 1970.
     """
 
     flow_run_id: str
     name: str
     n_pixels: int
+    host: str
     pid: int
     started: float
 
@@ -72,7 +73,7 @@ class Note:
 @contextmanager
 def noted(home: Path, flow_run_id: str, name: str, *, n_pixels: int) -> Iterator[None]:
     """Let it be known that this process is at work, so that it is seen where it stands still; it is a `Note` of it."""
-    note = Note(flow_run_id, name, n_pixels, os.getpid(), start_of(os.getpid()))
+    note = Note(flow_run_id, name, n_pixels, HOST, os.getpid(), start_of(os.getpid()))
     with suppress(OSError):  # a full disk
         _file_of(home, flow_run_id).write_text(json.dumps(asdict(note)))
     try:
@@ -82,12 +83,12 @@ def noted(home: Path, flow_run_id: str, name: str, *, n_pixels: int) -> Iterator
 
 
 def notes(home: Path) -> list[Note]:
-    """Return what was noted and not forgotten since, also of processes that were killed."""
+    """Return what was noted on this machine and not forgotten since, also of processes that were killed."""
     found = []
     for file in (home / FOLDER).glob(f"*{_NOTE}"):
         with suppress(OSError, ValueError, TypeError):  # it goes, or is being written
             found.append(Note(**json.loads(file.read_text())))
-    return found
+    return [one for one in found if one.host == HOST]
 
 
 def forget(home: Path, flow_run_id: str) -> None:

@@ -22,6 +22,7 @@ from flows.health.attention import attention
 from flows.health.waiting import waiting
 from flows.home.home import Home, open_home
 from flows.home.processes import is_gone, start_of
+from flows.orchestration import slots
 from flows.orchestration.slots import FOLDER, noted, notes
 from flows.prefect_server.client import FlowRunState
 from flows.retries import CUT_SHORT_RUN, FAILED_RUN
@@ -180,6 +181,16 @@ def test_a_run_that_was_killed_by_others_is_forgotten_and_no_failure(home: Home)
     dispatcher.tick(SETTLED)
     assert notes(home.path) == []
     assert [one for one in attention(home, SETTLED) if one.kind == "science"] == []
+
+
+def test_a_run_on_another_machine_is_left_to_that(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    with standing_still(home, "f1"):
+        monkeypatch.setattr(slots, "HOST", "another machine")
+        assert notes(home.path) == []
+        dispatcher = Dispatcher(home, Prefect(FlowRunState("RUNNING", "")))  # type: ignore[arg-type]
+        dispatcher.tick(SETTLED)
+        monkeypatch.undo()
+        assert [one.flow_run_id for one in notes(home.path)] == ["f1"]
 
 
 def is_dead(pid: int) -> bool:
