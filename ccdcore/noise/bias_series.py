@@ -315,8 +315,7 @@ class BiasSeries(PairSeries):
         """Say in words that parts of the image have other noise, and whether it is so much that it is a doubt."""
         if self.noise.variance < self.step**2:  # rounding decides what is seen of so little noise
             return None, False
-        much = unlike(self._parts, _LEAST_OF_PARTS, across_rows=False)
-        parts = much or unlike(self._parts, _NOTED_OF_PARTS, across_rows=False)
+        parts = unlike(self._parts, _NOTED_OF_PARTS, across_rows=False)
         if parts is None:
             return None, False
         words = (
@@ -324,7 +323,7 @@ class BiasSeries(PairSeries):
             "card names (name them in the instrument's entry), or pick-up in part of each row: the read noise is that "
             "of none of them"
         )
-        return words, much is not None
+        return words, parts.more > _LEAST_OF_PARTS
 
     def _only_two_that_differ(self) -> str | None:
         """Say how the only two biases contradict each other; of more the odd one is found."""

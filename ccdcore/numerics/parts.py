@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm
+
+from ccdcore.numerics.robust import median
 
 Array = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int_]
@@ -82,21 +85,23 @@ class Parts:
     ) -> Parts:
         """Sum over some rows of a pair, those of the numbers ``rows`` of ``n_rows``.
 
-        Squares, level (in ADU) and good have shape (rows, columns).
+        Squares, level (in ADU) and good have shape (rows, columns); the rows lie evenly spaced.
         """
         n_columns = good.shape[1]
-        images = np.stack([good, np.where(good, squares, 0), np.where(good, level, 0)], axis=-1)
-        columns, place = np.arange(n_columns), _bands(n_columns, _LENGTHS)
         of_columns, of_rows, mosaic = (
             _zeros(*shape) for shape in ((_LENGTHS, n_columns), (_LENGTHS, n_rows), (_LENGTHS**2, 4))
         )
-        for k in range(_LENGTHS):
-            of_rows[k, rows] = images[:, place == k].sum(axis=1, dtype=np.float64)
-            for parity in range(2):
-                some = (rows * _LENGTHS // n_rows == k) & (rows % 2 == parity)
-                sums = images[some].sum(axis=0, dtype=np.float64)
-                of_columns[k] += sums
-                np.add.at(mosaic, (k * _LENGTHS + place, 2 * parity + columns % 2), sums)
+        across, down = _edges(n_columns), np.searchsorted(rows, _edges(n_rows)).tolist()
+        places = 2 * _bands(n_columns, _LENGTHS) + np.arange(n_columns) % 2
+        for number, image in enumerate((good, np.where(good, squares, 0), np.where(good, level, 0))):
+            for k, (first, last) in enumerate(pairwise(across)):
+                of_rows[k, rows, number] = image[:, first:last].sum(axis=1, dtype=np.float64)
+            for k, (first, last) in enumerate(pairwise(down)):
+                for begin in range(first, min(first + 2, last)):  # every second row: views cost less than a choice
+                    sums, parity = image[begin:last:2].sum(axis=0, dtype=np.float64), 2 * (rows[begin] % 2)
+                    of_columns[k, :, number] += sums
+                    of_places = np.bincount(places, sums, 2 * _LENGTHS).reshape(_LENGTHS, 2)
+                    mosaic[_LENGTHS * k : _LENGTHS * (k + 1), parity : parity + 2, number] += of_places
         return cls(of_columns, of_rows, mosaic)
 
     def __add__(self, other: Parts) -> Parts:
@@ -106,10 +111,14 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Unlike:
-    """Which parts of an image have how much of the noise, in words, and whether another offset may be why."""
+    """Which parts of an image have how much of the noise, in words, and whether another offset may be why.
+
+    ``more`` is how much more variance one part has than another, relative, in the division that shows most.
+    """
 
     words: str
     may_be_offset: bool
+    more: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,8 +174,9 @@ def unlike(pairs: Sequence[Parts], least: float, by_charge: float = 0.0, *, acro
         return None
     divisions = _divisions(pairs, lit=by_charge > 0, across_rows=across_rows)
     found = list(filter(None, (_of_division(division, least, by_charge) for division in divisions)))
-    enough = _AS_MUCH * max((more for more, _ in found), default=0.0)
-    return next((one for more, one in found if more >= enough), None)
+    enough = _AS_MUCH * max((surely for surely, _ in found), default=0.0)
+    told = next((one for surely, one in found if surely >= enough), None)
+    return told and replace(told, more=max(one.more for _, one in found))
 
 
 def _divisions(pairs: Sequence[Parts], *, lit: bool, across_rows: bool) -> Iterator[_Division]:
@@ -196,6 +206,11 @@ def _numbered(of: str, n: int) -> tuple[str, ...]:
 
 def _bands(size: int, n: int) -> Labels:
     return np.arange(size) * n // size
+
+
+def _edges(size: int) -> list[int]:
+    """Return where the quarters of a length begin, and where the last of them ends, as `_bands` has them."""
+    return [-(-k * size // _LENGTHS) for k in range(_LENGTHS + 1)]
 
 
 def _in_turn(pieces: _Pieces, names: tuple[str, ...]) -> _Division:
@@ -236,7 +251,7 @@ def _of_division(division: _Division, least: float, by_charge: float) -> tuple[f
         may_be_offset = worse < _BETTER and not _STEP <= _as_light(np.log(level), np.log(noise)) <= 1 / _STEP
     order = range(noise.size) if noise.size <= _SHOWN else np.argsort(-noise)[[0, 1, -2, -1]].tolist()
     said = "; ".join(f"{noise[k]:.2f} ({division.names[known[k]]})" for k in order)
-    return more - surely, Unlike(said, may_be_offset)
+    return more - surely, Unlike(said, may_be_offset, more)
 
 
 def _is_known(some: npt.NDArray[np.bool_], n: Array, lines: int) -> bool:
@@ -247,18 +262,16 @@ def _is_known(some: npt.NDArray[np.bool_], n: Array, lines: int) -> bool:
 def _of_part(pieces: _Pieces, some: npt.NDArray[np.bool_]) -> tuple[float, float, float]:
     """Return the noise of a part, its uncertainty by the scatter of its pieces or its pixels, and its light."""
     noise = pieces.noise[some]
-    usual = float(np.median(noise))
-    scatter = 1.4826 * float(np.median(np.abs(noise - usual))) / np.sqrt(noise.size)
+    usual = median(noise)
+    scatter = 1.4826 * median(np.abs(noise - usual)) / np.sqrt(noise.size)
     error = 1.2533 * max(scatter, usual * _OF_MEDIAN * np.sqrt(2 / pieces.n[some].sum()))
-    return usual, float(error), float(np.median(pieces.level[some]))
+    return usual, float(error), median(pieces.level[some])
 
 
 def _all_along(noise: Array, most: npt.NDArray[np.bool_], least: npt.NDArray[np.bool_]) -> bool:
     """Whether most pieces of two parts differ as the parts do: what is in one place only makes no amplifier."""
     both = [k for k in range(len(noise)) if most[k].any() and least[k].any()]
-    return not both or bool(
-        np.mean([np.median(noise[k, most[k]]) > np.median(noise[k, least[k]]) for k in both]) >= _AGREE
-    )
+    return not both or bool(np.mean([median(noise[k, most[k]]) > median(noise[k, least[k]]) for k in both]) >= _AGREE)
 
 
 def _light_steps(division: _Division, noise: dict[int, float]) -> bool:

@@ -59,9 +59,9 @@ def transfer_result(biases: BiasSeries, flats: FlatSeries, method: str, notes: S
     result = _measured(biases, flats, method, notes)
     lit = biases.light(result.gain_e_per_adu)
     uneven, much = (None, False) if lit else biases.uneven()
-    notes = (uneven,) if uneven and not much else ()
-    doubts = filter(None, [lit, uneven if much else None])
-    return replace(result, bias_doubts=(*result.bias_doubts, *doubts), notes=(*result.notes, *notes))
+    said = (uneven,) if uneven else ()
+    doubts = (*filter(None, [lit]), *(said if much else ()))
+    return replace(result, bias_doubts=(*result.bias_doubts, *doubts), notes=(*result.notes, *(() if much else said)))
 
 
 def _measured(biases: BiasSeries, flats: FlatSeries, method: str, notes: Sequence[str]) -> PhotonTransfer:

@@ -146,6 +146,7 @@ EVEN_LIGHT = np.full(SHAPE, 15_000.0)
 COLUMN_GAINS = 1.5 * (1 + 0.01 * np.random.default_rng(6).standard_normal(SHAPE[1]))
 GOOD: dict[str, tuple[np.ndarray | float, list[np.ndarray], np.ndarray | float]] = {
     "a glowing column": (1.5, [EVEN_LIGHT] * 8, 30_000.0 * (X == 77)),
+    "six glowing columns": (1.5, [EVEN_LIGHT] * 8, 30_000.0 * ((X >= 77) & (X < 83))),
     "two of them and a row": (1.5, [EVEN_LIGHT] * 8, 30_000.0 * ((X == 77) | (X == 130) | (Y == 50))),
     "a column that glows below a row": (1.5, [EVEN_LIGHT] * 8, 20_000.0 * ((X == 77) & (Y > 60))),
     "a block of dead columns": (1.5, [EVEN_LIGHT * ((X < 40) | (X > 58))] * 8, 0.0),
