@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -135,27 +135,14 @@ class Night:
         folder.mkdir(parents=True)
         for number, shot in enumerate(self.shots):
             begin = BEGIN + timedelta(minutes=number)
-            cards = {**self.dialect.cards(self.name, shot, begin), **_amplifiers(self.camera), **shot.cards}
-            name = shot.name or self.dialect.file_name(shot, number)
+            hdu: Any = fits.PrimaryHDU(shot.pixels)
             if shot.lossy:
                 hdu = fits.CompImageHDU(shot.pixels, compression_type="RICE_1", quantize_level=0.5)
-                hdu.header.update(cards)
-                hdu.writeto(folder / f"{name}.fits.fz")
-            else:
-                (folder / f"{name}.fits").write_bytes(_plain_file(shot.pixels, cards))
-
-
-def _plain_file(pixels: Pixels, cards: Mapping[str, Any]) -> bytes:
-    """Return the bytes that `PrimaryHDU.writeto` makes of pixels and cards, in a fifth of its time."""
-    unsigned = pixels.dtype == np.uint16
-    lengths = {f"NAXIS{axis}": length for axis, length in enumerate(pixels.shape[::-1], 1)}
-    bits = 8 * pixels.itemsize * (-1 if pixels.dtype.kind == "f" else 1)
-    own = {"SIMPLE": True, "BITPIX": bits, "NAXIS": pixels.ndim, **lengths, "EXTEND": True}
-    zero = {"BSCALE": 1, "BZERO": 2**15} if unsigned else {}
-    header = "".join(fits.Card(keyword, value).image for keyword, value in {**own, **zero, **cards}.items()) + "END"
-    stored = (pixels ^ 2**15).view(np.int16) if unsigned else pixels
-    data = stored.astype(stored.dtype.newbyteorder(">")).tobytes()
-    return header.ljust(-(-len(header) // 2880) * 2880).encode() + data + bytes(-len(data) % 2880)
+            cards = {**self.dialect.cards(self.name, shot, begin), **_amplifiers(self.camera), **shot.cards}
+            for keyword, value in cards.items():
+                hdu.header[keyword] = value
+            suffix = ".fits.fz" if shot.lossy else ".fits"
+            hdu.writeto(folder / ((shot.name or self.dialect.file_name(shot, number)) + suffix))
 
 
 def _amplifiers(camera: Camera) -> dict[str, str]:
