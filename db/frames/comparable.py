@@ -92,4 +92,6 @@ def _here_and_latest(
 
 
 def _signs(session: Session, set_id: int | None) -> list[Sign]:
+    if set_id is None:  # frames of no set, such as those of science, are of any camera
+        return []
     return [Sign(*row) for row in session.execute(_SIGNS, {"set_id": set_id})]

@@ -48,6 +48,12 @@ def test_cameras_of_one_name_are_told_apart_by_serial_numbers(session: Session) 
     assert configuration(session, "a again", night=NIGHT + timedelta(days=9), serial="CAMSERNO=A-001") == "bin1x1"
 
 
+def test_frames_of_no_set_are_no_camera_to_be_told_apart_from(session: Session) -> None:
+    register(session, "m42", FrameType.OTHER, instrument="another", serial="CAMSERNO=A-001", **SECOND)
+    assert configuration(session, "a", serial="CAMSERNO=B-002") == "bin1x1"
+    assert configuration(session, "b", instrument="third", **FIRST) == "bin1x1"
+
+
 def test_the_same_frame_again_stays_where_it_is(session: Session) -> None:
     for known, name in ((FIRST, "bin1x1"), (SECOND, "bin1x1_egain3.48_rn5.88")) * 2:
         for rules in ("rules 1", "rules 2"):
