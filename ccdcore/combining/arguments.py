@@ -77,8 +77,8 @@ def check_count(name: str, value: Any, least: int) -> None:
         raise ValueError(f"{name} = {value!r}: give a whole number from {least} on")
 
 
-def positive(name: str, given: npt.ArrayLike, *, or_zero: bool) -> npt.NDArray[np.float64]:
-    """Return an array of numbers in double precision, of the same shape and unit.
+def positive(name: str, given: npt.ArrayLike, *, or_zero: bool) -> npt.NDArray[np.floating]:
+    """Return an array of floating-point numbers, of the same shape and unit; one that is of such is not copied.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def positive(name: str, given: npt.ArrayLike, *, or_zero: bool) -> npt.NDArray[n
     numbers = np.asarray(given)
     if numbers.dtype.kind not in "biuf" or not ((numbers >= 0) if or_zero else (numbers > 0)).all():
         raise ValueError(f"{name}: give {'numbers from 0 on' if or_zero else 'positive numbers'}, none of them NaN")
-    return numbers.astype(np.float64)
+    return numbers if numbers.dtype.kind == "f" else numbers.astype(np.float64)
 
 
 def check_spread(name: str, given: npt.NDArray[Any], shape: Sequence[int]) -> None:

@@ -69,13 +69,17 @@ class Result(NamedTuple):
 class NoiseModel:
     """Variance expected of one scaled value: ``constant + photon · median``.
 
-    The noisiest frame sets the floor of the clip, the mean over the frames is the prior of the uncertainty.
+    The noisiest frame sets the floor of the clip, the mean over the frames is the prior of the uncertainty. It is
+    reckoned of a strip of pixels at a time: of all of them it would take many times the room of an image.
 
     Parameters
     ----------
-    parts : tuple of ndarray
-        Constant and photon term of the noisiest frame, then of the mean; of weighted frames of what their scatter
-        shows, then of what their mean has. Each is one value, or one for each pixel.
+    noise : ndarray, shape (frames or 1, pixels or 1)
+        Of a value, in ADU.
+    gain : ndarray, shape (1, pixels or 1)
+        In e⁻/ADU.
+    squares, factors : ndarray, shape (frames,)
+        What the variance without light, and that of photons, is multiplied by.
     weights : ndarray, shape (3, frames)
         Weight of each frame, 1 in the mean; constant and photon term of its variance over the third and fourth part.
         There are no frames where they count the same.
@@ -87,7 +91,10 @@ class NoiseModel:
         Those that the model counts for; 0 where nothing is known of the noise.
     """
 
-    parts: tuple[Image, ...]
+    noise: Image
+    gain: Image
+    squares: Image
+    factors: Image
     weights: Image
     quantum: float
     least_variance: float
@@ -127,20 +134,20 @@ class NoiseModel:
         ValueError
             If a number is negative, or none.
         """
-        variance = np.square(positive("noise", 0.0 if noise is None else noise, or_zero=True))
-        per_adu = 1 / positive("gain_e_per_adu", np.inf if gain_e_per_adu is None else gain_e_per_adu, or_zero=False)
-        check_spread("noise", variance, (len(factors), *shape))
-        check_spread("gain_e_per_adu", per_adu, shape)
-        variance = variance.reshape((1,) * (3 - variance.ndim) + variance.shape)
+        noises = positive("noise", 0.0 if noise is None else noise, or_zero=True)
+        gains = positive("gain_e_per_adu", np.inf if gain_e_per_adu is None else gain_e_per_adu, or_zero=False)
+        check_spread("noise", noises, (len(factors), *shape))
+        check_spread("gain_e_per_adu", gains, shape)
         squares = np.square(factors) if is_scaled else np.ones_like(factors)
-        highest = (variance * squares[:, None, None]).max(axis=0) if len(variance) > 1 else variance[0] * squares.max()
-        parts = [highest, factors.max() * per_adu]
-        for shares in _shares(weights, len(factors)):
-            parts += [_mean(variance, squares, shares), _mean(per_adu[np.newaxis], factors, shares)]
+        noises, gains = _of_pixels(noises, shape), _of_pixels(gains, shape)
         rounded = np.square(factors).max() if weights.size == 0 else np.mean(weights * np.square(factors))
+        of_frames = _variance(noises).mean(axis=1) * squares if weights.size else squares
         return cls(
-            tuple(part.ravel() if part.size == 1 else np.broadcast_to(part, shape).reshape(-1) for part in parts),
-            _with_terms(weights, variance.mean(axis=(1, 2)) * squares, factors),
+            noises,
+            gains,
+            squares,
+            factors,
+            _with_terms(weights, of_frames, factors),
             quantum,
             float(QUANTISATION_VARIANCE * rounded) if quantum else 0.0,
             0 if noise is None and gain_e_per_adu is None else PRIOR_DEGREES_OF_FREEDOM,
@@ -165,15 +172,31 @@ class NoiseModel:
         )
 
     def at(self, strip: slice) -> Image:
-        """Return the model of a strip of pixels, as `combine_integers` wants it: shape (4, 1) or (4, pixels).
+        """Return the model of a strip of pixels, as `combine_integers` wants it.
 
-        Constants are in the unit of scaled values squared, photon terms in that unit.
+        Its shape is (4, 1) or (4, pixels), with weights (6, …). Constants are in the unit of scaled values squared,
+        photon terms in that unit.
         """
-        if all(part.size == 1 for part in self.parts):
-            return np.stack(self.parts)
-        return np.stack(
-            [np.broadcast_to(part, strip.stop)[strip] if part.size == 1 else part[strip] for part in self.parts]
-        )
+        noise, gain = (one if one.shape[1] == 1 else one[:, strip] for one in (self.noise, self.gain))
+        variance, per_adu = _variance(noise), 1 / gain.astype(np.float64)
+        squares = self.squares
+        highest = (variance * squares[:, None]).max(axis=0) if len(variance) > 1 else variance[0] * squares.max()
+        parts = [highest, self.factors.max() * per_adu[0]]
+        for shares in _shares(self.weights[:1].ravel(), len(self.factors)):
+            parts += [_mean(variance, squares, shares), _mean(per_adu, self.factors, shares)]
+        return np.stack(np.broadcast_arrays(*parts))
+
+
+def _of_pixels(given: Image, shape: tuple[int, ...]) -> Image:
+    """Return what broadcasts to images of a shape as one value for each of their pixels, or for all of them."""
+    of_frames = given.reshape((1,) * (3 - given.ndim) + given.shape)
+    if of_frames[0].size == 1:
+        return of_frames.reshape(len(of_frames), 1)
+    return np.broadcast_to(of_frames, (len(of_frames), *shape)).reshape(len(of_frames), -1)
+
+
+def _variance(noise: Image) -> Image:
+    return np.square(noise, dtype=np.float64)
 
 
 def _shares(weights: Image, n_frames: int) -> list[Image | None]:
@@ -196,5 +219,5 @@ def _mean(variance: Image, factors: Image, shares: Image | None) -> Image:
     """Return the mean over the frames, or their sum in some shares, of variances that are multiplied by factors."""
     if len(variance) == 1:
         return np.asarray(variance[0] * (factors.mean() if shares is None else (factors * shares).sum()))
-    scaled = variance * factors[:, None, None]
+    scaled = variance * factors[:, None]
     return np.asarray(scaled.mean(axis=0) if shares is None else np.tensordot(shares, scaled, 1))

@@ -20,7 +20,7 @@ from flows.home.home import Home
 
 logger = logging.getLogger(__name__)
 
-AT_REST_MIB, MIB_PER_MEGAPIXEL = 700, 25
+AT_REST_MIB, MIB_PER_MEGAPIXEL = 700, 30
 """What a run takes at most: whatever its frames, and for each megapixel of a frame (docs/performance.md)."""
 LIKELY_SHARE = 0.5
 """A run that needs more than this of what it may take was most likely killed for it: two are made at a time."""

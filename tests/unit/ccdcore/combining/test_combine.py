@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import tracemalloc
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -583,3 +584,24 @@ def test_a_temporary_file_is_read_in_as_many_calls_as_it_takes(monkeypatch):
     spooled.spool.file.truncate(4000)
     with pytest.raises(FrameReadError, match=r"flat\.fits\.gz: its decoded pixels in .* were cut off: try again"):
         spooled.image()
+
+
+def memory_of_noise_in_each_pixel(rows, weights):
+    """Return the bytes that combining frames of so many rows takes at most, with a noise and a gain for each pixel."""
+    shape = (rows, 1024)
+    frames = [np.full(shape, 1000 + k, np.uint16) for k in range(3)]
+    noise, gain = np.full(shape, 5, np.float32), np.full(shape, 1.5, np.float32)
+    tracemalloc.start()
+    try:
+        with small_strips(2**18):
+            combine(frames, noise=noise, gain_e_per_adu=gain, weights=weights, dtype=np.float32, threads=1)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("weights", [None, [1, 2, 3]])
+def test_the_noise_of_each_pixel_takes_no_room_of_its_own(weights):
+    combining.warm_up()
+    per_pixel = (memory_of_noise_in_each_pixel(3072, weights) - memory_of_noise_in_each_pixel(1024, weights)) / 2**21
+    assert per_pixel < 24  # the result is 10; of a model of all pixels it is more than 40
