@@ -29,7 +29,7 @@ STEPS = (1, 2, 3, 5, 8, 13, 21, 34, 55)
 _SECONDS_PER_DAY = 86_400.0
 _MOST_MASTERS = 300
 """The last ones of a purpose tell how they wander."""
-_MOST_PAIRS = 3000
+_MOST_PAIRS = 1000
 
 
 @dataclass(frozen=True, slots=True)
