@@ -16,6 +16,8 @@ AnyFrame = TypeVar("AnyFrame", bound=Frame | SeriesFrame)
 SHORT_DARK_S = 0.1
 """A dark as short as this is a bias but for its name."""
 _PAIR = 2
+_TOO_MANY_TIMES, _CLOCK_S = 100.0, 60.0
+"""How often their time exposures fill before their unit is doubted, and how far off a clock without seconds is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +106,28 @@ def stand_in_note(stand_ins: Iterable[SeriesFrame]) -> str | None:
     return (
         f"no biases: {len(exposures)} darks of {span} s, as long as flats, stand in for them: "
         "the bias level and the read noise include the dark signal and its noise"
+    )
+
+
+def beyond_their_time(frames: Iterable[Frame | SeriesFrame]) -> str | None:
+    """Say that the exposures of frames add up to far more than the time in which they were taken; None if they do not.
+
+    Milliseconds that nothing calls so, taken for seconds, do. Frames without a time say nothing.
+    """
+    timed = [
+        (frame.info.date_obs, frame.info.exposure_time_s)
+        for frame in frames
+        if frame.info.date_obs is not None and frame.info.exposure_time_s is not None
+    ]
+    if not timed:
+        return None
+    times, exposures = zip(*timed, strict=True)
+    # The date is that of the begin, middle or end: one of the exposures lies outside.
+    exposed_s, passed_s = sum(exposures) - max(exposures), (max(times) - min(times)).total_seconds()
+    if passed_s == 0 or exposed_s <= _TOO_MANY_TIMES * (passed_s + _CLOCK_S):
+        return None
+    return (
+        f"{len(timed)} exposures of {min(exposures):g} to {max(exposures):g} s were taken within {passed_s:.0f} s: "
+        "the exposure time is in another unit, or the date is not that of the exposure; "
+        "set `exposure_time_unit_s` of the instrument: 0.001 for milliseconds"
     )

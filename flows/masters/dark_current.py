@@ -10,6 +10,7 @@ from ccdcore.darks.dark_current import DarkCurrent, less_than_none, measure_dark
 from ccdcore.darks.doubling import doubling_temperature
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.groups import FrameGroup
+from ccdcore.frames.series import beyond_their_time
 from ccdcore.noise.bias_series import least_level_error
 from db.runs.measurements import NewMeasurement
 from flows.home.processes import now
@@ -54,6 +55,7 @@ def dark_currents(run: Run, made: Mapping[int, FrameGroup]) -> list[Current]:
         raise InsufficientDataError("no dark current in electrons without a gain: take flats, once")
     held_s = dark_seconds_in_bias(run, group)
     found, doubts = rate_of(good, bias, noise, held_s), doubts_about(rows)
+    doubts += filter(None, [beyond_their_time(group.frames)])
     if found.not_scaling is not None:
         doubts.append(f"{found.not_scaling}; this is that of {good[-1].exposure_s:.4g} s alone")
         found = rate_of(good[-1:], bias, noise, held_s)

@@ -12,6 +12,7 @@ import numpy as np
 from ccdcore.darks.rate import DarkRate, dark_rate
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.groups import FrameGroup, one_group, same_exposure
+from ccdcore.frames.series import beyond_their_time
 from ccdcore.masters.build import Master
 from ccdcore.masters.file import read_master
 from ccdcore.masters.repair import Repaired
@@ -43,6 +44,7 @@ def make_dark_rate(run: Run, made: Mapping[int, FrameGroup]) -> list[int]:
         doubts = [*doubts_about(rows), *filter(None, [unscaled])]
         is_untold = len(rows) == 1 and unscaled is None
         notes = ["of one exposure: whether the dark signal scales with it is not known"] if is_untold else []
+        notes += filter(None, [beyond_their_time(group.frames)])
         publish = partial(publish_master, product=product, group=group, noise=noise, bias=bias)
         rates.append(publish(run, Repaired(found.master), doubts=doubts, notes=notes))
     return rates

@@ -112,6 +112,20 @@ def test_two_temperatures_make_two_masters_within_a_percent_of_the_truth(tmp_pat
     assert doubling["uncertainty"] < 0.1 * truth
 
 
+def test_a_dark_current_of_milliseconds_taken_for_seconds_says_so(tmp_path: Path, night: Night) -> None:
+    night.biases()
+    night.flats()
+    for _ in range(5):
+        night.write("dark", dark_pixels(CAMERA, night.rng, 50.0, dark_current_e_per_s=0.5), 50_000.0)
+    answer = processed(tmp_path)
+    (current,) = measured(tmp_path, "dark_current")
+    assert current["value"] == pytest.approx(0.0005, rel=0.1)
+    assert current["verdict"] == "suspect"
+    assert current["remark"].startswith("5 exposures of 50000 to 50000 s were taken within 240 s: the exposure time")
+    (rate,) = masters(answer, "darkrate")
+    assert current["remark"] in rate["remark"]
+
+
 def test_short_darks_do_not_spoil_the_rate_of_long_ones(tmp_path: Path, night: Night) -> None:
     night.biases()
     night.flats()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.frames.nights import night_of, window_of
-from ccdcore.frames.series import flat_groups, in_time_order, nominal_exposure, stand_in_note, with_stand_ins
+from ccdcore.frames.series import beyond_their_time, flat_groups, in_time_order, nominal_exposure, stand_in_note, with_stand_ins
 from ccdcore.headers.identify import ExposureInfo
 from ccdcore.headers.instrument import FrameType
 from tests.support.simulate import NOTEBOOK_NIGHTS
@@ -198,3 +198,30 @@ def test_nights_are_known_without_the_heavy_packages() -> None:
     root = Path(__file__).parents[3]
     result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("unit", [1000.0, 1e6])
+@pytest.mark.parametrize("exposure_s", [10.0, 60.0, 600.0])
+def test_exposures_that_do_not_fit_into_their_time_are_in_another_unit(exposure_s: float, unit: float) -> None:
+    begin = datetime(2022, 9, 19, 20, tzinfo=UTC)
+    times = [begin + n * timedelta(seconds=exposure_s + 2) for n in range(5)]
+    right = [frame(f"d{n}", at, exposure_time_s=exposure_s) for n, at in enumerate(times)]
+    wrong = [frame(f"d{n}", at, exposure_time_s=exposure_s * unit) for n, at in enumerate(times)]
+    assert beyond_their_time(right) is None
+    said = beyond_their_time(wrong)
+    assert said is not None
+    assert f"5 exposures of {exposure_s * unit:g} to {exposure_s * unit:g} s" in said
+    assert "`exposure_time_unit_s`" in said
+    assert beyond_their_time(reversed(wrong)) == said
+
+
+def test_frames_whose_time_says_too_little_are_not_doubted() -> None:
+    midnight = datetime(2022, 9, 19, tzinfo=UTC)
+    assert beyond_their_time([]) is None
+    assert beyond_their_time([frame("a"), frame("b", midnight, exposure_time_s=None)]) is None
+    assert beyond_their_time([frame(f"d{n}", midnight, exposure_time_s=1800.0) for n in range(20)]) is None
+    by_date = [frame(f"d{n}", midnight + timedelta(days=n // 20), exposure_time_s=3600.0) for n in range(40)]
+    assert beyond_their_time(by_date) is None
+    # Two heads of one name expose at the same time.
+    times = [midnight + timedelta(minutes=11 * (n // 2)) for n in range(20)]
+    assert beyond_their_time([frame(f"d{n}", at, exposure_time_s=600.0) for n, at in enumerate(times)]) is None
