@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -55,10 +56,18 @@ def sentence(notice: NoticeOnRecord) -> str:
     if notice.kind in {"outside", "inside"}:
         where = "inside its limits again" if notice.kind == "inside" else "outside its limits"
         admitted = limits(notice.details["limit_min"], notice.details["limit_max"])
-        return f"{of} is {where} ({admitted}): {value_text(notice.after)} {unit} on {since}."
-    what = {"step": "stepped", "drift": "drifts", "back": "is back where it was before"}[notice.kind]
-    size = f"{_size(notice)}, {value_text(notice.before)} → {value_text(notice.after)} {unit}{_with(notice.details)}"
-    return f"{of} {what} since {since}: {size}."
+        said = f"{of} is {where} ({admitted}): {value_text(notice.after)} {unit} on {since}"
+        change = notice.details.get("change")
+        return f"{said}; it {_changed(change['kind'], change['since'][:10], change, unit)}." if change else f"{said}."
+    levels = {"before": notice.before, "after": notice.after, **notice.details}
+    return f"{of} {_changed(notice.kind, since, levels, unit)}."
+
+
+def _changed(kind: str, since: str, change: Mapping[str, Any], unit: str) -> str:
+    """Return a change of a level in words: what, since when, how large, and what else changed about then."""
+    what = {"step": "stepped", "drift": "drifts", "back": "is back where it was before"}[kind]
+    levels = f"{value_text(change['before'])} → {value_text(change['after'])} {unit}"
+    return f"{what} since {since}: {_size(change)}, {levels}{_with(change)}"
 
 
 def change_sentence(change: TrendChange) -> str:
@@ -74,16 +83,16 @@ def change_sentence(change: TrendChange) -> str:
     return f"{change.kind} since {change.since:%Y-%m-%d}: {of}: {levels}, {size}{_with(about)}"
 
 
-def _size(notice: NoticeOnRecord) -> str:
-    before, error = notice.before or 0.0, notice.details["uncertainty"]
-    size = notice.after - before
+def _size(change: Mapping[str, Any]) -> str:
+    before, error = change["before"] or 0.0, change["uncertainty"]
+    size = change["after"] - before
     if before == 0.0:
         return value_text(size, error, is_change=True)
     percent = 100 / abs(before)
     return f"{value_text(percent * size, percent * error, is_change=True)} %"
 
 
-def _with(details: dict[str, Any]) -> str:
+def _with(details: Mapping[str, Any]) -> str:
     """Return what else changed about then."""
     warmer = details["temperature_change_c"]
     about = [f"detector {warmer:+.1f} K"] if warmer is not None and abs(warmer) >= 0.5 else []

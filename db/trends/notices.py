@@ -34,7 +34,8 @@ class NoticeOnRecord(Row):
     before, after : float or None, float
         The level before, and the level since or the value outside the limits, in `unit`.
     details : dict
-        ``limit_min``, ``limit_max``; or ``uncertainty`` of the change, ``temperature_change_c``, ``is_new_entry``.
+        ``limit_min``, ``limit_max``, and ``change`` where one is told with it, which has all of that and its kind,
+        levels and time; or ``uncertainty`` of the change, ``temperature_change_c``, ``is_new_entry``.
     raised_at : datetime
         When it was put on record.
     told : dict

@@ -9,14 +9,14 @@ from datetime import UTC, date, datetime
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, extract, func, select
+from sqlalchemy import ColumnElement, Select, String, exists, extract, func, literal, select, true, union_all
 from sqlalchemy.orm import Session, aliased
 
-from ccdcore.quantities import Verdict, judge, limits_of
+from ccdcore.quantities import QUANTITIES, Verdict, judge, limits_of
 from db.judgements.marks import marked_bad
 from db.runs.current import is_current
 from db.runs.measurements import BORROWED
-from db.schema.models import CalibrationSet, Instrument, Measurement, Run
+from db.schema.models import CalibrationSet, Instrument, Measurement, Outcome, Run
 from db.schema.rows import Row
 
 RECENT = 30
@@ -132,11 +132,13 @@ def _of_recent_sets(session: Session, windows: int, instrument: str | None = Non
     """Return what the current runs of the newest windows of each camera and configuration fulfil.
 
     There are few such windows, found without a look at the others; runs are found by them, and measurements by runs.
+    Windows count of which something was made: those that wait, as after an outage, say nothing of the camera.
     """
     one, newer = aliased(CalibrationSet), aliased(CalibrationSet)
     oldest = (
         select(newer.window_first_night)
         .where(newer.instrument == one.instrument, newer.configuration == one.configuration)
+        .where(exists().where(Run.calibration_set_id == newer.id, Run.outcome == Outcome.DONE))
         .order_by(newer.window_first_night.desc())
         .offset(windows - 1)
         .limit(1)
@@ -206,3 +208,11 @@ def series(session: Session) -> list[Series]:
     )
     found = [Series(*row) for row in session.execute(query)]
     return sorted(found, key=lambda one: (one.instrument, one.configuration, one.amplifier, one.filter or ""))
+
+
+def measured(session: Session) -> list[tuple[str, str]]:
+    """Return of which cameras which quantities were ever measured, in order; each is one look into an index."""
+    names = union_all(*(select(literal(name, String).label("quantity")) for name in QUANTITIES)).subquery()
+    of = Measurement.instrument_id == Instrument.id, Measurement.quantity == names.c.quantity
+    query = select(Instrument.name, names.c.quantity).join(names, true()).where(exists().where(*of)).distinct()
+    return sorted((camera, quantity) for camera, quantity in session.execute(query))

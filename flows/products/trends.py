@@ -31,10 +31,6 @@ def judge_trends(run: Run) -> list[int]:
     """Draw the trends that a run added to, and put on record what people are to be told of them."""
     camera = run.row
     measured = {row.quantity for row in run.measured if row.method != BORROWED}
-    with producing(run, "alerts"), run.home.write_session() as session:
-        raise_notices(
-            session, run_id=run.id, instrument=camera.instrument, configuration=camera.configuration, now=now()
-        )
     for quantity in WATCHED:
         if quantity in measured:
             with producing(run, f"picture of the trend of the {label_of(quantity)}"):
@@ -45,6 +41,11 @@ def judge_trends(run: Run) -> list[int]:
                 place = run.home.path / trend_picture(run.id, quantity)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 write_bytes(place, picture)
+    # Whoever is told sees the pictures: they are there first.
+    with producing(run, "alerts"), run.home.write_session() as session:
+        raise_notices(
+            session, run_id=run.id, instrument=camera.instrument, configuration=camera.configuration, now=now()
+        )
     return []
 
 

@@ -62,12 +62,12 @@ def _news_of(
     limits = limits_of(curve.specs[int(curve.entries[-1])], quantity=curve.quantity, unit=curve.unit)
     has_limits = limits != Limits()
     found = list(_about_limits(session, curve, limits, earlier, own, now)) if has_limits else []
-    yield from found
+    changes = []
     if has_limits or curve.quantity in WATCHED:
-        times = [(one["kind"], one["since"]) for one in found] + [(one.kind, one.since) for one in earlier]
-        crossings = [since for kind, since in times if kind in {"outside", "inside"}]
         is_fresh = float(curve.times[-1]) > (now - NEWS_FOR).timestamp()
-        yield from _about_changes(session, curve, earlier, crossings, is_fresh=is_fresh)
+        changes = list(_about_changes(session, curve, earlier, found, is_fresh=is_fresh))
+    yield from found
+    yield from changes
 
 
 def _about_limits(
@@ -153,7 +153,7 @@ def _about_changes(
     session: Session,
     curve: Curve,
     earlier: Sequence[NoticeOnRecord],
-    crossings: Sequence[datetime],
+    crossings: Sequence[Values],
     *,
     is_fresh: bool,
 ) -> Iterator[Values]:
@@ -161,7 +161,7 @@ def _about_changes(
 
     One that was told is that change of now in whose time it was certain: which value shows a change first, and which
     one makes it certain, may be others once more nights have come. What was told as a value that crossed its limits is
-    told.
+    told; ``crossings``, of which it is told now, get the change among their details.
     """
     found = curve.chart().changes
     if not found:
@@ -173,8 +173,13 @@ def _about_changes(
         if one.kind in {"step", "drift", "back"}
     ]
     told = {_in_whose_time(rows, one.observed_at) for one in levels}
+    crossed = [one.since for one in earlier if one.kind in {"outside", "inside"}]
     for place, change in enumerate(rows):
-        if place in told or any(change.first_at <= one <= change.found_at for one in crossings):
+        together = [one for one in crossings if change.first_at <= one["since"] <= change.found_at]
+        if place not in told and together:
+            levels_of = {name: getattr(change, name) for name in ("kind", "before", "after")}
+            together[0]["details"]["change"] = {**levels_of, "since": change.first_at.isoformat(), **_about(change)}
+        if place in told or together or any(change.first_at <= one <= change.found_at for one in crossed):
             continue
         before = max(
             (one for one in levels if one.observed_at < change.found_at), key=lambda one: one.observed_at, default=None
@@ -188,13 +193,15 @@ def _about_changes(
             "observed_at": change.found_at,
             "before": change.before,
             "after": change.after,
-            "details": {
-                "uncertainty": change.uncertainty,
-                "temperature_change_c": change.temperature_change_c,
-                "is_new_entry": change.is_new_entry,
-            },
+            "details": _about(change),
             "is_in_force": is_fresh and place == len(rows) - 1,
         }
+
+
+def _about(change: TrendChange) -> Values:
+    """Return what is told of a change beside its levels."""
+    names = "uncertainty", "temperature_change_c", "is_new_entry"
+    return {name: getattr(change, name) for name in names}
 
 
 def _in_whose_time(rows: Sequence[TrendChange], at: datetime) -> int | None:

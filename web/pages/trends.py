@@ -14,7 +14,7 @@ from db.judgements.notes import notes_that_hold
 from db.trends.changes import changes
 from db.trends.history import TrendRow
 from db.trends.history import trends as history
-from db.trends.overview import series
+from db.trends.overview import measured, series
 from web.charts.comparison import MOST_SERIES, comparisons
 from web.charts.trend_panels import Drawing, panels
 from web.dependencies import Reading
@@ -153,11 +153,11 @@ class _Choices:
 
 
 def _choices(session: Session, quantity: str, which: Which) -> _Choices:
-    known = series(session)
-    of_it = [one for one in known if which.instrument in {None, one.instrument}]
+    known = measured(session)
+    of_it = [one for one in series(session) if which.instrument in {None, one.instrument}]
     return _Choices(
-        quantities=_offered((one.quantity for one in known), quantity),
-        instruments=_offered((one.instrument for one in known), which.instrument),
+        quantities=_offered((of for _, of in known), quantity),
+        instruments=_offered((camera for camera, of in known if of == quantity), which.instrument),
         amplifiers=_offered((one.amplifier for one in of_it), which.amplifier),
         configurations=_offered((one.configuration for one in of_it), which.configuration),
         filters=_offered((one.filter for one in of_it), which.filter),

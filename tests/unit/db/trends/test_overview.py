@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.schema.models import CalibrationSet, Measurement, Outcome, Run
-from db.trends.overview import LAST, RECENT, overview, series
+from db.trends.overview import LAST, RECENT, measured, overview, series
 from tests.support.long_history import FIRST, LIMITS, put_history
 
 MANY, CAMERAS, AMPLIFIERS = RECENT + 15, ("blue", "red"), ("A", "B")
@@ -68,3 +68,28 @@ def test_what_the_last_windows_added_to_can_be_chosen(history: Session) -> None:
     history.execute(update(Measurement).where(*renamed).values(amplifier="C"))
     found = {(one.amplifier, one.quantity) for one in series(history) if one.instrument == "red"}
     assert found == {(amplifier, name) for amplifier in ("A", "C") for name in ("gain", "read_noise")}
+
+
+def test_windows_that_wait_or_lack_a_quantity_hide_nothing(history: Session) -> None:
+    known, standing = series(history), overview(history, quantities=("gain",))
+    pairs = [(camera, name) for camera in CAMERAS for name in ("gain", "read_noise")]
+    assert measured(history) == pairs
+    newest = select(CalibrationSet).order_by(CalibrationSet.window_first_night.desc())
+    last = history.scalars(newest.limit(1)).one()
+    number = history.scalars(select(func.max(CalibrationSet.id))).one()
+    for camera in CAMERAS:
+        for night in range(1, RECENT + 5):
+            at = last.window_first_night + timedelta(days=night)
+            of = {"instrument": camera, "configuration": last.configuration, "window_nights": 1}
+            # The history's ids were given, so that PostgreSQL does not know of them.
+            number += 1
+            history.add(CalibrationSet(id=number, window_first_night=at, **of))
+    history.flush()
+    assert series(history) == known
+    assert overview(history, quantities=("gain",)) == standing
+    runs = select(Run.id).join(CalibrationSet).where(CalibrationSet.instrument == "red")
+    recent = history.scalars(runs.order_by(CalibrationSet.window_first_night.desc()).limit(LAST)).all()
+    only_bias = Measurement.run_id.in_(recent), Measurement.quantity == "gain"
+    history.execute(update(Measurement).where(*only_bias).values(quantity="dark_current"))
+    assert not any(one.quantity == "gain" for one in series(history) if one.instrument == "red")
+    assert measured(history) == sorted([*pairs, ("red", "dark_current")])

@@ -14,6 +14,7 @@ from db.runs.measurements import record_measurements
 from db.trends.notices import NoticeOnRecord, due_notices, notices, record_told
 from flows.runs.news import NEWS_FOR, raise_notices
 from tests.support.on_record import NIGHT, NOON, add_frame, begin_run, gain, set_of
+from web.formatting import sentence
 
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
 SIGMA = 0.005
@@ -81,6 +82,22 @@ def test_outside_its_limits_is_told_once_and_so_is_inside_again(session: Session
 
 def test_what_nobody_set_limits_for_and_few_watch_is_left_alone(session: Session) -> None:
     assert Nights(session).add(*[1.0] * 15, *[2.0] * 5, quantity="noise_tail_fraction") == []
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 2, 0, 1, 3]])
+def test_a_step_that_crosses_its_limits_is_told_with_its_size(session: Session, order: list[int]) -> None:
+    nights = Nights(session, LIMITED)
+    nights.add(*[1.0] * 15)
+    assert at_once(nights, [1.2] * 5, order) == ["outside"]
+    (told,) = notices(session)
+    change = told.details["change"]
+    assert (change["kind"], change["since"]) == ("step", (NOON + 15 * DAY).isoformat())
+    assert change["after"] == pytest.approx(1.2, abs=0.01)
+    words = sentence(told)
+    assert "is outside its limits (0.9 – 1.1): 1.2" in words
+    assert f"; it stepped since {NIGHT + 15 * DAY:%Y-%m-%d}: +20" in words
+    assert words.endswith("e⁻/ADU.")
+    assert nights.add(*[1.2] * 5) == []
 
 
 def test_history_is_on_record_and_told_to_nobody(session: Session) -> None:
