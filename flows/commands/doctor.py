@@ -14,7 +14,7 @@ from ccdcore.text import number_of, one_line
 from flows.commands.setup_checks import Level, findings
 from flows.config.redaction import redact
 from flows.health.attention import Concern, look_at_all
-from flows.health.condition import words_of_ages
+from flows.health.condition import SILENT_SECONDS, words_of_ages
 from flows.health.state import Health, health
 from flows.health.waiting import Waiting
 from flows.home.home import open_home, read_home
@@ -92,6 +92,9 @@ def _sentences(state: Health) -> list[str]:
 
 def _service(state: Health) -> str:
     if state.prefect_ui_url is None:
+        heard_s = state.judged.ages_s.get("watcher")
+        if heard_s is not None and heard_s <= SILENT_SECONDS:
+            return "service: starts; its Prefect has no address yet"
         return f"no service runs on this home: ccdwatch up --home {state.home}"
     return f"service at {state.prefect_ui_url}: Prefect {'answers' if state.prefect_answers else 'does not answer'}"
 

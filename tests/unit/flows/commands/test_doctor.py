@@ -107,6 +107,13 @@ def test_a_home_that_was_worked_on_is_healthy(home: Path, ask: Ask) -> None:
     assert not any(found[name] for name in ("quarantined", "open_runs", "failed_runs", "due", "stale"))
 
 
+def test_a_service_that_has_no_address_yet_starts(home: Path, ask: Ask) -> None:
+    say_watcher(home)
+    _, lines = ask(status, home, as_json=False)
+    assert "service: starts; its Prefect has no address yet" in lines
+    assert not any("no service runs" in line for line in lines)
+
+
 def test_a_home_that_is_none_cannot_be_asked(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="nothing is on record here"):
         status(tmp_path / "home", as_json=False)
