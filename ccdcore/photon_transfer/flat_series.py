@@ -269,7 +269,7 @@ class FlatSeries(PairSeries):
         merged = is_ramp([pair.level for pair in self.pairs]) and self._in_steps_of_light(
             Split(groups.high, groups.low)
         )
-        guess = "two gain settings, read modes or cameras in one set"
+        guess = "two gain settings, read modes or cameras in one set, or a light pattern that moves or flickers"
         below = other_offset(self.points, self.noise, self.overlap)
         # Of equal light two gains make noise over light in proportion to the level: an offset of half the light would.
         if below is not None and -below < _MOST_OF_LIGHT * min(pair.level for pair in self.pairs):
