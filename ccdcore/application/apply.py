@@ -12,6 +12,7 @@ import numpy.typing as npt
 from astropy import units as u
 from astropy.nddata import CCDData, StdDevUncertainty
 
+from ccdcore.application.flat_gain import flat_gain
 from ccdcore.application.ingredients import CalibratedFrame, Masters, Readout, Unit
 from ccdcore.cards.sections import Amplifier, Section, cut
 from ccdcore.errors import InsufficientDataError
@@ -41,13 +42,15 @@ def calibrate(
     *,
     unit: Unit = "adu",
     saturation_adu: float | None = None,
+    flat_gain_e_per_adu: float | None = None,
 ) -> CalibratedFrame:
     r"""Calibrate a frame.
 
     With raw pixels :math:`r`, bias :math:`b`, dark :math:`d` (of the exposure, or a rate times it), flat :math:`f`,
-    gain :math:`g` and read noise :math:`n` the value is :math:`(r - b - d)/f`, times :math:`g` in electrons, and its
-    variance what `ccdproc` propagates of :math:`(n^2 + g \max(r - b, 0))/g^2` and those of the masters. The level of
-    an amplifier's overscan is taken off first, unless the bias was made without.
+    gain :math:`g` and read noise :math:`n` the value is :math:`(r - b - d)/f`, and its variance what `ccdproc`
+    propagates of :math:`(n^2 + g \max(r - b, 0))/g^2` and those of the masters. In electrons it is that times the gain
+    which the flat leaves (`flat_gain`), the same in all amplifiers; without a flat times the amplifier's own. The level
+    of an amplifier's overscan is taken off first, unless the bias was made without.
 
     Parameters
     ----------
@@ -61,6 +64,8 @@ def calibrate(
         Of the result.
     saturation_adu : float, optional
         What the header says is the value at which pixels saturate; what the pixels themselves show counts too.
+    flat_gain_e_per_adu : float, optional
+        Of `flat_gain`; reckoned if not given, for which the flat must be whole or of one amplifier.
 
     Returns
     -------
@@ -74,13 +79,19 @@ def calibrate(
     """
     _require_fitting(frame, masters, readout)
     factor = None if masters.dark is None else dark_factor(masters.dark, frame)
-    found = CalibratedFrame.empty(frame.shape, unit, MaskBit.OUTSIDE)
+    if masters.flat is not None and flat_gain_e_per_adu is None:
+        gains = {name: one.gain_e_per_adu for name, one in readout.items()}
+        flat_gain_e_per_adu = flat_gain(masters.flat, frame.amplifiers, gains)
+    found = CalibratedFrame.empty(frame.shape, unit, MaskBit.OUTSIDE, flat_gain_e_per_adu)
     for amplifier, pile_up in zip(frame.amplifiers, saturation_limits(frame), strict=True):
         level = _bias_level(frame.data, amplifier, masters.bias)
         limit = min(pile_up, _limit(frame.data, amplifier, saturation_adu))
         for strip in _strips(amplifier.data):
             raw, of_strip = frame.data[strip.slices], masters.cut(strip)
-            ccd = _calibrated(raw.astype(np.float64) - level, of_strip, readout[amplifier.name], factor, unit)
+            ccd = _calibrated(raw.astype(np.float64) - level, of_strip, readout[amplifier.name], factor)
+            if unit == "electron":
+                gain = found.gain_of(readout[amplifier.name]) * u.electron / u.adu
+                ccd = ccdproc.gain_correct(ccd, gain, **_QUIET)
             mask = reduce(np.bitwise_or, of_strip.masks(), np.uint8(MaskBit.SATURATED) * (raw >= limit))
             is_known = np.isfinite(ccd.data) & np.isfinite(ccd.uncertainty.array)
             mask[~is_known] |= np.uint8(MaskBit.NO_DATA)
@@ -90,8 +101,8 @@ def calibrate(
     return found
 
 
-def _calibrated(pixels: Image, masters: Masters, readout: Readout, factor: float | None, unit: Unit) -> CCDData:
-    """Calibrate pixels in ADU, shape (rows, columns), of one amplifier; a dark is taken off ``factor`` times."""
+def _calibrated(pixels: Image, masters: Masters, readout: Readout, factor: float | None) -> CCDData:
+    """Calibrate pixels of one amplifier, shape (rows, columns), in ADU; a dark is taken off ``factor`` times."""
     gain = readout.gain_e_per_adu * u.electron / u.adu
     noise = {"gain": gain, "readnoise": readout.read_noise_e * u.electron, "disregard_nan": True, **_QUIET}
     ccd = CCDData(pixels, unit=u.adu)
@@ -108,7 +119,7 @@ def _calibrated(pixels: Image, masters: Masters, readout: Readout, factor: float
         if masters.flat is not None:
             flat = _as_ccd(masters.flat, u.dimensionless_unscaled)
             ccd = ccdproc.flat_correct(ccd, flat, norm_value=1, **_QUIET)
-        return ccdproc.gain_correct(ccd, gain, **_QUIET) if unit == "electron" else ccd
+        return ccd
 
 
 def _as_ccd(master: Master, unit: u.UnitBase = u.adu) -> CCDData:

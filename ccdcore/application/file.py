@@ -95,20 +95,26 @@ def calibrated_hdulist(
         MeasuredAmplifier(one, readout[one.name].gain_e_per_adu, None, readout[one.name].read_noise_e)
         for one in amplifiers
     ]
-    return fits.HDUList([primary, uncertainty, mask, *([amplifiers_table(gains)] if len(gains) > 1 else [])])
+    tables = [amplifiers_table(gains, of="of the raw frame: ")] if len(gains) > 1 else []
+    return fits.HDUList([primary, uncertainty, mask, *tables])
 
 
 def _gain_cards(
     found: CalibratedFrame, amplifiers: Sequence[Amplifier], readout: Mapping[str, Readout], raw_cards: Cards
 ) -> dict[str, Any]:
-    """Return the cards of gain and read noise: programs reckon photon noise by GAIN, which is 1 of electrons."""
-    one = readout[amplifiers[0].name] if len(amplifiers) == 1 else None
+    """Return the cards of gain and read noise: programs reckon photon noise by GAIN, which is 1 of electrons.
+
+    After a flat all amplifiers have one gain; their own, those of the raw frame, stand in the table.
+    """
+    gains, one = {found.gain_of(readout[each.name]) for each in amplifiers}, readout[amplifiers[0].name]
+    of_adu = gains.pop() if len(gains) == 1 else None
     if found.unit == "electron":
-        used = f"pixels are electrons{f': times {one.gain_e_per_adu:.6g}' if one else ''}"
-        gain: tuple[float | None, str] = (1.0, used)
+        times = f": times {of_adu:.6g}" if of_adu is not None else ""
+        gain: tuple[float | None, str] = (1.0, f"pixels are electrons{times}")
     else:
-        gain = (one.gain_e_per_adu if one else None, "[electron/adu] measured gain")
-    cards = {"EGAIN": gain, "RDNOISE": (one and one.read_noise_e, "[electron] measured read noise")}
+        gain = (of_adu, "[electron/adu] measured gain" if len(amplifiers) == 1 else "[electron/adu] of all amplifiers")
+    noise = one.read_noise_e if len(amplifiers) == 1 else None
+    cards = {"EGAIN": gain, "RDNOISE": (noise, "[electron] measured read noise")}
     return cards | ({"GAIN": gain} if "GAIN" in raw_cards and not gain_is_a_setting(raw_cards) else {})
 
 

@@ -101,15 +101,24 @@ class CalibratedFrame:
         Bits of `ccdcore.reduction.master.MaskBit`; 0 where the pixel is good.
     unit : {"adu", "electron"}
         Of value and uncertainty.
+    flat_gain_e_per_adu : float or None
+        Gain that the flat left, the same in all amplifiers; None without a flat: each amplifier has its own.
     """
 
     value: npt.NDArray[Any]
     uncertainty: npt.NDArray[Any]
     mask: npt.NDArray[Any]
     unit: Unit
+    flat_gain_e_per_adu: float | None = None
+
+    def gain_of(self, readout: Readout) -> float:
+        """Return how many electrons an ADU of an amplifier is, by how its raw pixels were read out."""
+        return readout.gain_e_per_adu if self.flat_gain_e_per_adu is None else self.flat_gain_e_per_adu
 
     @classmethod
-    def empty(cls, shape: tuple[int, int], unit: Unit, outside: int) -> CalibratedFrame:
+    def empty(
+        cls, shape: tuple[int, int], unit: Unit, outside: int, flat_gain_e_per_adu: float | None = None
+    ) -> CalibratedFrame:
         """Return an image without a pixel of light, all masked by ``outside``, in the byte order of FITS."""
         value, uncertainty = (np.zeros(shape, np.dtype(">f4")) for _ in range(2))
-        return cls(value, uncertainty, np.full(shape, outside, np.uint8), unit)
+        return cls(value, uncertainty, np.full(shape, outside, np.uint8), unit, flat_gain_e_per_adu)

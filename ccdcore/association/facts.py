@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias, get_args
 
-from ccdcore.cards.sections import Section
+from ccdcore.cards.sections import Amplifier, Section
 
 Kind: TypeAlias = Literal["bias", "dark", "flat", "mask"]
 """What a frame is corrected for; darks of one exposure and rates of the dark signal are both of kind ``dark``."""
@@ -170,4 +170,10 @@ def names_of_amplifiers(text: str) -> str:
 
 def sections_of_amplifiers(text: str) -> list[Section]:
     """Return the data sections alone, in pixels of the image."""
-    return [Section.parse(one.rpartition(" ")[2]) for one in text.split("; ")]
+    return [one.data for one in amplifiers_of(text)]
+
+
+def amplifiers_of(text: str) -> list[Amplifier]:
+    """Return the amplifiers, without their overscan."""
+    parts = (one.rpartition(" ") for one in text.split("; "))
+    return [Amplifier(name, Section.parse(section)) for name, _, section in parts]

@@ -16,6 +16,9 @@ _OF_ONE_FRAME = frozenset(
 )
 """When one frame was taken and what it was for; what a stack is for stands in its own IMAGETYP."""
 
+_BEGIN = frozenset(KEYWORDS["date_obs"]) - {"DATE"}
+"""What says when a frame was taken."""
+
 _OF_FILE = (
     r"SIMPLE|BITPIX|NAXIS\d*|EXTEND|NEXTEND|XTENSION|[PG]COUNT|GROUPS|T(TYPE|FORM|UNIT|DIM|FIELDS)\d*|EXT(NAME|VER|LEVEL)"
     r"|INHERIT|BSCALE|BZERO|BUNIT|BLANK|CHECKSUM|DATASUM|DATAM(IN|AX)|CBLACK|CWHITE|PEDESTAL|END|COMMENT|HISTORY"
@@ -72,11 +75,15 @@ def common_cards(headers: Iterable[Cards]) -> dict[str, object]:
 
 
 def cards_of_frame(cards: Cards) -> dict[str, object]:
-    """Return the cards of a raw frame that hold of it once it is calibrated: times, coordinates, sections too."""
+    """Return the cards of a raw frame that hold of it once it is calibrated: times, coordinates, sections too.
+
+    DATE is when the raw file was written, but where nothing else says when the frame was taken.
+    """
+    gone = {*REDUCTION_CARDS, *(["DATE"] if _BEGIN & cards.keys() else [])}
     return {
         keyword: value
         for keyword, value in cards.items()
-        if keyword not in REDUCTION_CARDS and not _OF_RAW_FILE.fullmatch(keyword) and _can_be_written(keyword, value)
+        if keyword not in gone and not _OF_RAW_FILE.fullmatch(keyword) and _can_be_written(keyword, value)
     }
 
 

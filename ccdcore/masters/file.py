@@ -252,8 +252,11 @@ def _numbers(name: str, values: Sequence[float | None], unit: str | None = None)
     return fits.Column(name, "D", unit, array=np.array(values, dtype=np.float64))
 
 
-def amplifiers_table(measured: Sequence[MeasuredAmplifier]) -> fits.BinTableHDU:
-    """Return the table AMPLIFIERS: gain in e⁻/ADU and read noise in electrons of each, with total uncertainties."""
+def amplifiers_table(measured: Sequence[MeasuredAmplifier], *, of: str = "") -> fits.BinTableHDU:
+    """Return the table AMPLIFIERS: gain in e⁻/ADU and read noise in electrons of each, with total uncertainties.
+
+    ``of`` begins the comment that says so, where the pixels beside have other gains.
+    """
     columns = [
         _text("amplifier", [plain_ascii(one.amplifier.name) for one in measured]),
         _text("datasec", [str(one.amplifier.data) for one in measured]),
@@ -261,7 +264,7 @@ def amplifiers_table(measured: Sequence[MeasuredAmplifier]) -> fits.BinTableHDU:
         *(_numbers(name, [getattr(one, name) for one in measured]) for name in _OF_AMPLIFIERS),
     ]
     table = fits.BinTableHDU.from_columns(columns, name="AMPLIFIERS")
-    table.header.add_comment("measured gain in electron/adu, read noise in electron, total 1-sigma uncertainties")
+    table.header.add_comment(f"{of}measured gain in electron/adu, read noise in electron, total 1-sigma uncertainties")
     return table
 
 

@@ -292,7 +292,14 @@ def _hdulist(home: Home, files: MasterFiles, job: _Job) -> HDUList:
     if frame.sha256 != known.sha256:
         raise ChangedFrameError(known.path, known.sha256, frame.sha256)
     masters, saturation_adu = files.chosen(job.choices), header_saturation(raw_cards)
-    found = calibrate(frame, masters, job.readout, unit=job.wanted.unit, saturation_adu=saturation_adu)
+    found = calibrate(
+        frame,
+        masters,
+        job.readout,
+        unit=job.wanted.unit,
+        saturation_adu=saturation_adu,
+        flat_gain_e_per_adu=files.flat_gain(job.choices, frame, job.readout),
+    )
     applied: dict[str, AppliedMaster] = {one.kind: _applied(one) for one in job.choices}
     cards = {
         **_time_cards(raw_cards, known.info.date_obs),

@@ -7,17 +7,21 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from ccdcore.application.flat_gain import flat_gain
 from ccdcore.application.ingredients import Masters
+from ccdcore.association.facts import amplifiers_of
 from ccdcore.errors import CcdError, FrameReadError
 from ccdcore.io.plain_files import file_sha256
 from ccdcore.io.read import read_image
 from ccdcore.masters.file import read_master
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from ccdcore.application.ingredients import Readout
     from ccdcore.association.choice import Choice
+    from ccdcore.frames.frame import Frame
 
 _MOST = 16
 """Files that are held open."""
@@ -33,6 +37,7 @@ class MasterFiles:
 
     home: Path
     _held: OrderedDict[str, Any] = field(default_factory=OrderedDict)
+    _gains: dict[object, float] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
     def chosen(self, choices: Iterable[Choice]) -> Masters:
@@ -52,6 +57,20 @@ class MasterFiles:
             part = part if one.cut is None else part.cut(one.cut)
             found = replace(found, **{name: getattr(part, name) for name in of_it})
         return found
+
+    def flat_gain(self, choices: Iterable[Choice], frame: Frame, readout: Mapping[str, Readout]) -> float | None:
+        """Return the gain that the flat of these leaves to a frame, in e⁻/ADU; None without a flat.
+
+        It is that of the whole flat, also for a frame that takes a cut, and reckoned once for many frames.
+        """
+        if (flat := next((one for one in choices if one.kind == "flat"), None)) is None:
+            return None
+        amplifiers = amplifiers_of(flat.master.amplifiers) if flat.master.amplifiers else frame.amplifiers
+        gains = {one.name: readout[one.name].gain_e_per_adu for one in amplifiers if one.name in readout}
+        key = flat.master.sha256, tuple(amplifiers), tuple(gains.items())
+        if key not in self._gains:
+            self._gains[key] = flat_gain(self._read(flat), amplifiers, gains)
+        return self._gains[key]
 
     def _read(self, choice: Choice) -> Any:
         path, sha256 = self.home / choice.master.path, choice.master.sha256

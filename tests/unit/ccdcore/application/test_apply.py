@@ -12,6 +12,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 
 from ccdcore.application import apply
 from ccdcore.application.apply import calibrate
+from ccdcore.application.flat_gain import flat_gain
 from ccdcore.application.ingredients import Masters, Readout
 from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.errors import InsufficientDataError
@@ -19,6 +20,7 @@ from ccdcore.frames.frame import Frame
 from ccdcore.frames.statistics import overscan_level
 from ccdcore.headers.identify import ExposureInfo
 from ccdcore.headers.instrument import FrameType
+from ccdcore.masters.build import master_bias, master_flat
 from ccdcore.reduction.master import MaskBit, Master, MasterInput
 from tests.support.simulate import FOUR_GAINS, FOUR_READ_NOISES, Camera, expose, four_amplifiers, uniform_light
 
@@ -48,29 +50,124 @@ def night():
     """A frame, masters of some uncertainty, and the true light of each pixel in electrons."""
     rng = np.random.default_rng(11)
     response = uniform_light(CAMERA.shape, 1.0, vignetting=0.3, prnu=0.02)
-    gains = np.ones(CAMERA.shape)
+    gains, inside = np.ones(CAMERA.shape), np.zeros(CAMERA.shape, bool)
     for one, gain in zip(CAMERA.amplifiers, FOUR_GAINS, strict=True):
-        gains[one.data.slices] = gain
+        gains[one.data.slices], inside[one.data.slices] = gain, True
+    response /= response[inside].mean()
     pixels = expose(CAMERA, rng, SKY_E * response + DARK_E_PER_S * EXPOSURE_S)
     masters = Masters(
         bias=master("bias", np.zeros(CAMERA.shape), 1.0, rng),
         dark=master("darkrate", DARK_E_PER_S / gains, 0.05, rng, "adu/s"),
-        flat=master("flat", response, 0.01, rng, ""),
+        flat=master("flat", response / gains / (response / gains)[inside].mean(), 0.01, rng, ""),
     )
     return frame_of(pixels, CAMERA.amplifiers), masters
+
+
+FLAT_GAIN = 4 / sum(1 / gain for gain in FOUR_GAINS)
+"""About that of the flat, which has the same light in all amplifiers."""
 
 
 @pytest.mark.parametrize("unit", ["adu", "electron"])
 def test_results_are_true_within_their_uncertainty(night, unit):
     found = calibrate(*night, READOUT, unit=unit)
+    assert found.flat_gain_e_per_adu == pytest.approx(FLAT_GAIN, rel=0.01)
     pulls = []
-    for one, gain in zip(CAMERA.amplifiers, FOUR_GAINS, strict=True):
-        truth = SKY_E / (gain if unit == "adu" else 1.0)
+    for one in CAMERA.amplifiers:
+        truth = SKY_E / (found.flat_gain_e_per_adu if unit == "adu" else 1.0)
         value, uncertainty = (image[one.data.slices] for image in (found.value, found.uncertainty))
         pulls.append((value - truth) / uncertainty)
         assert not found.mask[one.data.slices].any()
     assert np.mean(pulls) == pytest.approx(0, abs=0.02)
     assert np.std(pulls) == pytest.approx(1, abs=0.02)
+
+
+def exposed(camera, rng, kind, number, light=0.0, seconds=0.0) -> Frame:
+    info = ExposureInfo(FrameType(kind), "", "testcam", "", "bin1x1", exposure_time_s=seconds)
+    name = f"{kind}{number}"
+    return Frame(Path(f"{name}.fits"), expose(camera, rng, light), info, camera.amplifiers, name)
+
+
+@pytest.fixture(scope="module", params=[FOUR_GAINS, (1.0, 1.0, 1.0, 2.0)])
+def real(request):
+    """Masters as they are made of frames of four amplifiers of unlike gain, and the light of each pixel."""
+    camera, rng = replace(CAMERA, gain_e_per_adu=request.param), np.random.default_rng(11)
+    response = uniform_light(camera.shape, 1.0, vignetting=0.1, prnu=0.02)
+    bias = master_bias([exposed(camera, rng, "bias", number) for number in range(9)])
+    flats = [exposed(camera, rng, "flat", number, 20_000 * response, 5.0) for number in range(9)]
+    readout = {one.name: Readout(g, 4.0) for one, g in zip(camera.amplifiers, request.param, strict=True)}
+    readout = {name: replace(of, read_noise_e=READOUT[name].read_noise_e) for name, of in readout.items()}
+    return camera, response, Masters(bias=bias, flat=master_flat(flats, bias=bias)), readout
+
+
+def pulls_of(camera, found, truth):
+    for one in camera.amplifiers:
+        value, uncertainty, mask = (image[one.data.slices] for image in (found.value, found.uncertainty, found.mask))
+        yield ((value - truth[one.data.slices]) / uncertainty)[mask == 0]
+
+
+def lit_mean(camera, image):
+    return np.mean([image[one.data.slices].mean() for one in camera.amplifiers])
+
+
+def test_electrons_are_true_in_amplifiers_of_unlike_gain(real):
+    camera, response, masters, readout = real
+    frame = frame_of(expose(camera, np.random.default_rng(12), SKY_E * response), camera.amplifiers)
+    adu, found = (calibrate(frame, masters, readout, unit=unit) for unit in ("adu", "electron"))
+    truth = np.full(frame.shape, SKY_E * lit_mean(camera, response))
+    for pulls in pulls_of(camera, found, truth):
+        assert np.mean(pulls) == pytest.approx(0, abs=0.06)
+        assert np.std(pulls) == pytest.approx(1, abs=0.03)
+    for name in ("value", "uncertainty"):
+        np.testing.assert_allclose(getattr(found, name), getattr(adu, name) * adu.flat_gain_e_per_adu, rtol=1e-6)
+
+
+def test_without_a_flat_each_amplifier_has_its_own_gain(real):
+    camera, response, masters, readout = real
+    frame = frame_of(expose(camera, np.random.default_rng(13), SKY_E * response), camera.amplifiers)
+    found = calibrate(frame, replace(masters, flat=None), readout, unit="electron")
+    assert found.flat_gain_e_per_adu is None
+    for pulls in pulls_of(camera, found, SKY_E * response):
+        assert np.mean(pulls) == pytest.approx(0, abs=0.06)
+
+
+def test_a_cut_of_the_flat_leaves_the_gain_of_all_of_it(real):
+    camera, _, masters, readout = real
+    gains = {name: one.gain_e_per_adu for name, one in readout.items()}
+    gain, window = flat_gain(masters.flat, camera.amplifiers, gains), camera.amplifiers[3].data
+    frame = frame_of(expose(camera, np.random.default_rng(14), SKY_E), camera.amplifiers)
+    part = frame_of(frame.data[window.slices], [Amplifier("4", Section.whole(window.shape))])
+    raised = replace(masters, bias=replace(masters.bias, value=masters.bias.value + np.float32(1070.0)))
+    found = calibrate(part, raised.cut(window), readout, unit="electron", flat_gain_e_per_adu=gain)
+    whole = calibrate(frame, masters, readout, unit="electron")
+    np.testing.assert_allclose(found.value, whole.value[window.slices], atol=2.0)
+
+
+def test_an_unlit_amplifier_and_masked_pixels_have_no_say_in_the_gain(real):
+    camera, response, masters, readout = real
+    gains = {name: one.gain_e_per_adu for name, one in readout.items()}
+    light = response.copy()
+    light[camera.amplifiers[0].data.slices] = 0.001
+    rng = np.random.default_rng(15)
+    flats = [exposed(camera, rng, "flat", number, 20_000 * light, 5.0) for number in range(9)]
+    flat = master_flat(flats, bias=masters.bias)
+    flat.value[camera.amplifiers[1].data.slices][3, 4:9] = 1e6
+    flat.mask[camera.amplifiers[1].data.slices][3, 4:9] = MaskBit.HOT
+    frame = frame_of(expose(camera, rng, SKY_E * light), camera.amplifiers)
+    found = calibrate(frame, Masters(bias=masters.bias, flat=flat), readout, unit="electron")
+    lit = camera.amplifiers[1:]
+    truth = SKY_E * np.mean([light[one.data.slices].mean() for one in lit])
+    for pulls in list(pulls_of(camera, found, np.full(frame.shape, truth)))[1:]:
+        assert np.mean(pulls) == pytest.approx(0, abs=0.06)
+    assert flat_gain(flat, camera.amplifiers, {name: gains[name] for name in "234"}) == found.flat_gain_e_per_adu
+    with pytest.raises(InsufficientDataError, match="no good pixel in an amplifier whose gain is known"):
+        flat_gain(flat, camera.amplifiers, {})
+
+
+def test_one_amplifier_keeps_its_gain_whatever_the_flat():
+    _, masters, _ = plain()
+    amplifier = Amplifier("1", Section.whole((40, 50)))
+    assert flat_gain(masters.flat, [amplifier], {"1": 1.5}) == 1.5
+    assert flat_gain(masters.cut(Section(1, 20, 1, 20)).flat, [amplifier], {"1": 1.5}) == 1.5
 
 
 def by_hand(frame: Frame, masters: Masters, amplifier: Amplifier, *, electrons: bool) -> CCDData:
@@ -95,7 +192,12 @@ def by_hand(frame: Frame, masters: Masters, amplifier: Amplifier, *, electrons: 
     seconds = EXPOSURE_S * u.s
     science = ccdproc.subtract_dark(science, dark, dark_exposure=seconds, data_exposure=seconds)
     science = ccdproc.flat_correct(science, flat, norm_value=1)
-    return ccdproc.gain_correct(science, gain) if electrons else science
+    if not electrons:
+        return science
+    lit = [
+        gains * masters.flat.value[one.data.slices] for one, gains in zip(CAMERA.amplifiers, FOUR_GAINS, strict=True)
+    ]
+    return ccdproc.gain_correct(science, np.mean(lit, dtype=float) * u.electron / u.adu)
 
 
 @pytest.mark.parametrize("unit", ["adu", "electron"])
@@ -192,8 +294,8 @@ def test_an_overscan_that_the_bias_did_without_is_left_alone():
 def test_without_a_bias_the_overscan_is_taken_off(night):
     frame, masters = night
     found = calibrate(frame, replace(masters, bias=None), READOUT)
-    for one, gain in zip(CAMERA.amplifiers, FOUR_GAINS, strict=True):
-        assert np.median(found.value[one.data.slices]) * gain == pytest.approx(SKY_E, rel=0.01)
+    for one in CAMERA.amplifiers:
+        assert np.median(found.value[one.data.slices]) * FLAT_GAIN == pytest.approx(SKY_E, rel=0.01)
 
 
 def test_a_dark_of_the_exposure_is_scaled_by_what_little_they_differ():

@@ -34,12 +34,12 @@ APPLIED = {
 }
 
 
-def hdulist_of(unit="adu", n_amplifiers=1, cards=RAW):
+def hdulist_of(unit="adu", n_amplifiers=1, cards=RAW, flat_gain=None):
     rng = np.random.default_rng(1)
     images = [rng.normal(100, 5, SHAPE).astype(">f4") for _ in range(2)]
-    found = CalibratedFrame(*images, np.eye(*SHAPE, dtype=np.uint8) * np.uint8(8), unit)
+    found = CalibratedFrame(*images, np.eye(*SHAPE, dtype=np.uint8) * np.uint8(8), unit, flat_gain)
     amplifiers = [Amplifier(str(n + 1), Section(5 * n + 1, 5 * n + 5, 1, 12)) for n in range(n_amplifiers)]
-    readout = {one.name: Readout(1.5, 5.0) for one in amplifiers}
+    readout = {one.name: Readout(1.5 + n / 10, 5.0) for n, one in enumerate(amplifiers)}
     return found, calibrated_hdulist(found, amplifiers, readout, APPLIED, raw_cards=cards, cards={"RAWSHA": "0" * 64})
 
 
@@ -89,7 +89,22 @@ def test_several_amplifiers_stand_in_a_table():
     assert not {"EGAIN", "GAIN", "RDNOISE"} & set(hdulist[0].header)
     table = hdulist["AMPLIFIERS"].data
     assert table["amplifier"].tolist() == ["1", "2", "3"]
-    assert table["gain_e_per_adu"].tolist() == [1.5] * 3
+    assert table["gain_e_per_adu"].tolist() == pytest.approx([1.5, 1.6, 1.7])
+    assert "of the raw frame" in str(hdulist["AMPLIFIERS"].header["COMMENT"])
+
+
+def test_after_a_flat_all_amplifiers_have_one_gain():
+    in_adu, in_electrons = (hdulist_of(unit, 3, flat_gain=1.59)[1][0].header for unit in ("adu", "electron"))
+    assert (in_adu["EGAIN"], in_adu["GAIN"], "RDNOISE" in in_adu) == (1.59, 1.59, False)
+    assert (in_electrons["EGAIN"], in_electrons["GAIN"]) == (1.0, 1.0)
+    assert in_electrons.comments["EGAIN"] == "pixels are electrons: times 1.59"
+
+
+def test_when_the_raw_file_was_written_is_not_told_of_this_one():
+    assert "DATE" not in hdulist_of(cards={**RAW, "DATE": "2022-09-20T08:00:00"})[1][0].header
+    only = {keyword: value for keyword, value in RAW.items() if keyword not in {"DATE-OBS", "MJD-OBS"}}
+    header = hdulist_of(cards={**only, "DATE": "2022-09-19T20:00:00"})[1][0].header
+    assert header["DATE"] == "2022-09-19T20:00:00"  # nothing else says when it was taken
 
 
 @pytest.mark.parametrize("n_amplifiers", [1, 3])
