@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any, TypeAlias
 
 from astropy.io import fits
@@ -12,7 +13,7 @@ from ccdcore.application.ingredients import CalibratedFrame, Readout
 from ccdcore.cards.common import cards_of_frame
 from ccdcore.cards.sections import Amplifier
 from ccdcore.cards.values import Cards, number, value_of
-from ccdcore.cards.writing import set_card
+from ccdcore.cards.writing import plain_ascii, set_card
 from ccdcore.headers.readout_configuration import gain_is_a_setting
 from ccdcore.masters.file import MeasuredAmplifier, amplifiers_table, name_bits
 
@@ -20,6 +21,9 @@ _SATURATION = "SATURATE", "SATURATI", "SATURLEV", "SATLEVEL"
 
 _DONE = {"bias": ("ZEROCOR", "B"), "dark": ("DARKCOR", "D"), "flat": ("FLATCOR", "F")}
 """By what IRAF, and MaxIm DL and AstroImageJ in CALSTAT, know what was done, so that nothing is done twice."""
+
+_HISTORY = 72
+"""Characters of a card of HISTORY."""
 
 AppliedMasters: TypeAlias = Mapping[str, "AppliedMaster"]
 """By kind: ``bias``, ``dark``, ``flat``, ``mask``."""
@@ -58,6 +62,7 @@ def calibrated_hdulist(
     *,
     raw_cards: Cards,
     cards: Mapping[str, Any],
+    remarks: Iterable[str] = (),
 ) -> fits.HDUList:
     """Lay out a calibrated frame as FITS: primary image, UNCERT, MASK; of several amplifiers their gains too.
 
@@ -75,6 +80,8 @@ def calibrated_hdulist(
         Of the raw frame; those that hold no longer are left out.
     cards : mapping of str to object
         More cards: keyword → value, or (value, comment).
+    remarks : iterable of str
+        What is odd about the frame, or what it was calibrated with, as HISTORY.
 
     Returns
     -------
@@ -86,6 +93,8 @@ def calibrated_hdulist(
     for keyword, value in {**cards_of_frame(raw_cards), **own}.items():
         set_card(primary.header, keyword, value)
     set_card(primary.header, "BUNIT", (found.unit, "unit of the image"))
+    for line in (line for one in remarks for line in wrap(f"ccdwatch: {one.replace('e⁻', 'electron')}", _HISTORY)):
+        primary.header.add_history(plain_ascii(line))
     uncertainty = fits.ImageHDU(found.uncertainty, name="UNCERT")
     uncertainty.header["BUNIT"] = (found.unit, "1-sigma uncertainty")
     uncertainty.header["UTYPE"] = "StdDevUncertainty"

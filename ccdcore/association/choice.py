@@ -14,6 +14,10 @@ from ccdcore.association.window import cut_for
 from ccdcore.cards.sections import Section
 
 
+_CLEAR_DARK = 20.0
+"""Dark signal of so many times the read noise is seen in any frame, whatever the bias drifts by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A master that was thought of for a frame.
@@ -108,7 +112,7 @@ class Answer:
     detector : Detector
         What was measured of its detector.
     remarks : tuple of str
-        What the prices were reckoned from that was not measured, in words.
+        What is odd about the frame, and what the prices were reckoned from that was not measured, in words.
     """
 
     subject: Subject
@@ -175,8 +179,30 @@ def choose(
             choices.append(_choice(kind, found[0], light, limits))
         else:
             missing.append(Missing(kind, _why_none(kind, subject, found)))
-    remarks = (*_unmeasured(subject, detector), *_untold(choices, wander_of))
+    suited = [one for one in of_kind["bias"] if one.master_id in passing]
+    dark = next((one.master for one in choices if one.kind == "dark"), None)
+    too_dark = dark and _too_dark(subject, dark, detector, _bias_level(subject, suited, passing))
+    remarks = (*filter(None, [too_dark]), *_unmeasured(subject, detector), *_untold(choices, wander_of))
     return Answer(subject, tuple(choices), tuple(candidates), tuple(missing), detector, remarks)
+
+
+def _too_dark(subject: Subject, dark: MasterFacts, detector: Detector, bias_adu: float | None) -> str | None:
+    """Say that a frame holds far less than the dark signal of its exposure; None where it does not, or nobody knows.
+
+    Light only adds to it. Half of it may lack where a frame is colder than its header says or the bias drifts; a
+    thousandth is there where milliseconds are taken for seconds.
+    """
+    gain, noise_e = detector.gain_e_per_adu, detector.read_noise_e
+    if None in (gain, noise_e, bias_adu, subject.level_adu, dark.level, subject.exposure_s):
+        return None
+    taken_adu = (dark.level or 0.0) * ((subject.exposure_s or 0.0) if dark.kind == "darkrate" else 1.0)
+    held_adu = (subject.level_adu or 0.0) - (bias_adu or 0.0)
+    if held_adu >= taken_adu / 2 or taken_adu * (gain or 0.0) < _CLEAR_DARK * (noise_e or 0.0):
+        return None
+    return (
+        f"the frame holds {held_adu:.0f} ADU above the bias, and its dark is {taken_adu:.0f} ADU: is its exposure of "
+        f"{subject.exposure_s:g} in seconds, and its temperature right?"
+    )
 
 
 def _unmeasured(subject: Subject, detector: Detector) -> Iterator[str]:

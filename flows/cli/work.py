@@ -29,7 +29,7 @@ from flows.exporting.layouts import PROGRAMS, Program
 from flows.home.home import Home, open_home, read_home
 from flows.home.renaming import words_of_renamed
 from flows.registration.disagreements import first_disagreements
-from flows.terminal import is_terminal, progress_bar, show, tell
+from flows.terminal import is_terminal, progress_bar, show, some, tell
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -128,10 +128,18 @@ def calibrate(
     show(rows, format_name=format_name, columns=columns, empty="nothing to calibrate", short=columns[:-1])
     if format_name == "table" and is_terminal():
         tell(f"{number_of(n, 'file')} in {folder}" for folder, n in _folders(found).items())
+    for reason, files in _reasons(found).items():
+        say(f"{some(files)}: {reason}")
+    sys.exit(1 if any(one.state == "failed" for one in found) else 0)
+
+
+def _reasons(found: Iterable[Calibration]) -> dict[str, list[str]]:
+    """Return what is said of frames, and of which: alike words once."""
+    reasons: dict[str, list[str]] = {}
     for one in found:
         if one.reason:
-            say(f"{one.file}: {one.reason}")
-    sys.exit(1 if any(one.state == "failed" for one in found) else 0)
+            reasons.setdefault(one.reason, []).append(one.file)
+    return reasons
 
 
 def _folders(found: Iterable[Calibration]) -> Counter[Path]:

@@ -140,7 +140,8 @@ def _publish(found: Sequence[Calibration]) -> None:
             "became": "as it was" if one.state == "stands" else text(_BECAME[one.state]),
             **{kind: text(f"master:{one.masters[kind]}" if kind in one.masters else "–") for kind in KINDS},
             "adds (e⁻)": text("–" if one.price_e is None else value_text(one.price_e)),
-            "file": text(redact(one.output or one.reason or "")),
+            "file": text(redact(one.output or "–")),
+            "reason": text(redact(one.reason or "–")),
         }
         for one in found[:MOST_ROWS]
     ]

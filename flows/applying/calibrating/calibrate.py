@@ -105,7 +105,7 @@ class Calibration:
     unit : str
         Of the result.
     reason : str or None
-        Why it failed; else what it went without.
+        Why it failed; else what it went without, and what is odd about it.
     lacking : frozenset of str
         Kinds of masters for want of which it failed.
     """
@@ -136,6 +136,13 @@ class _Job:
     choices: tuple[Choice, ...]
     missing: Mapping[str, str]
     readout: Mapping[str, Readout]
+    remarks: tuple[str, ...]
+
+    @property
+    def said(self) -> str | None:
+        """What is to be said of it where it does not fail."""
+        without = [f"without {', '.join(self.missing)}"] if self.missing else []
+        return "; ".join([*without, *self.remarks]) or None
 
     @property
     def masters(self) -> dict[str, int]:
@@ -217,7 +224,7 @@ def _jobs(home: Home, wanted: Sequence[Wanted]) -> Iterator[_Job]:
             readouts = [readout_of(session, one.subject, _ids(one, _READOUT)) for one in answers]
         for one, answer, readout in zip(some, answers, readouts, strict=True):
             missing: dict[str, str] = {each.kind: each.reason for each in answer.missing}
-            yield _Job(one, answer.subject, answer.choices, missing, readout)
+            yield _Job(one, answer.subject, answer.choices, missing, readout, answer.remarks)
 
 
 def _ids(answer: Answer, kinds: Sequence[str]) -> list[int]:
@@ -246,15 +253,11 @@ def _done(home: Home, files: MasterFiles, made_by: Mapping[str, Any], job: _Job)
         return job.became("failed", None, f"{'; '.join(lacking.values())}: to go on without it, {option}")
     if (standing := output.standing) is not None and job.wanted.again != "always":
         if job.is_as_made(standing):
-            return job.became("stands", home.path / output.path, _went_without(job))
+            return job.became("stands", home.path / output.path, job.said)
         if job.wanted.again == "never":
             raise NotOursError(f"{home.path / output.path}: was calibrated otherwise before: add --again")
     _write(home, files, made_by, job, output)
-    return job.became("calibrated", home.path / output.path, _went_without(job))
-
-
-def _went_without(job: _Job) -> str | None:
-    return f"without {', '.join(job.missing)}" if job.missing else None
+    return job.became("calibrated", home.path / output.path, job.said)
 
 
 def _write(home: Home, files: MasterFiles, made_by: Mapping[str, Any], job: _Job, output: Output) -> None:
@@ -310,7 +313,9 @@ def _hdulist(home: Home, files: MasterFiles, job: _Job) -> HDUList:
         "PROCSOFT": PROCSOFT,
         "PROCVER": version("ccdwatch"),
     }
-    return calibrated_hdulist(found, frame.amplifiers, job.readout, applied, raw_cards=raw_cards, cards=cards)
+    return calibrated_hdulist(
+        found, frame.amplifiers, job.readout, applied, raw_cards=raw_cards, cards=cards, remarks=job.remarks
+    )
 
 
 def _time_cards(raw_cards: Cards, date_obs: datetime | None) -> dict[str, Any]:

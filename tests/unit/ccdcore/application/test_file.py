@@ -100,6 +100,15 @@ def test_after_a_flat_all_amplifiers_have_one_gain():
     assert in_electrons.comments["EGAIN"] == "pixels are electrons: times 1.59"
 
 
+def test_what_is_odd_stands_in_the_history():
+    found, _ = hdulist_of()
+    amplifier = Amplifier("1", Section(1, 15, 1, 12))
+    said = ["its gain is told as if it were 1 e⁻/ADU, and " + "so on " * 20 + "to its end", "another"]
+    about = {"raw_cards": {**RAW, "HISTORY": "of the raw frame"}, "cards": {}, "remarks": said}
+    header = calibrated_hdulist(found, [amplifier], {"1": Readout(1.5, 5.0)}, APPLIED, **about)[0].header
+    assert " ".join(header["HISTORY"]) == f"ccdwatch: {said[0].replace('e⁻', 'electron')} ccdwatch: another"
+
+
 def test_when_the_raw_file_was_written_is_not_told_of_this_one():
     assert "DATE" not in hdulist_of(cards={**RAW, "DATE": "2022-09-20T08:00:00"})[1][0].header
     only = {keyword: value for keyword, value in RAW.items() if keyword not in {"DATE-OBS", "MJD-OBS"}}

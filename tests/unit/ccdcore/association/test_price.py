@@ -133,3 +133,30 @@ def test_a_rate_costs_what_the_test_of_scaling_lets_pass_more_than_a_dark_of_the
     assert first.price.total_e == pytest.approx(1.2)
     assert second.price.random_e == pytest.approx(1.2)
     assert second.price.total_e == pytest.approx(1.2 * 1.25**0.5)
+
+
+@pytest.mark.parametrize(
+    ("exposure_s", "level_adu", "is_odd"),
+    [
+        (100.0, 320.0, False),
+        (100.0, 312.0, False),  # a little colder than its darks
+        (100_000.0, 420.0, True),  # milliseconds
+        (100_000.0, 20_000.0, False),  # so much light that nobody can tell
+        (100.0, 290.0, False),  # the bias drifts by more than the dark signal
+    ],
+)
+def test_a_frame_that_holds_less_than_its_dark_is_told(exposure_s: float, level_adu: float, is_odd: bool) -> None:
+    answer = choose(
+        Subject("a", "c", "bin1x1", at=AT, exposure_s=exposure_s, level_adu=level_adu),
+        [master(1, 0, 0.6), master(2, 0, 0.002, kind="darkrate", exposure_s=1.0, level=0.2)],
+        detector=Detector(2.0, 5.0),
+        wander_of=lambda _: Wander(),
+        tolerances=Tolerances(),
+    )
+    said = [one for one in answer.remarks if "in seconds, and its temperature right?" in one]
+    assert bool(said) is is_odd
+    if said:
+        assert said == [
+            "the frame holds 120 ADU above the bias, and its dark is 20000 ADU: is its exposure of 100000 in seconds, "
+            "and its temperature right?"
+        ]
