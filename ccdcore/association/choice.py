@@ -13,7 +13,6 @@ from ccdcore.association.wander import Wander
 from ccdcore.association.window import cut_for
 from ccdcore.cards.sections import Section
 
-
 _CLEAR_DARK = 20.0
 """Dark signal of so many times the read noise is seen in any frame, whatever the bias drifts by."""
 
@@ -211,6 +210,7 @@ def _unmeasured(subject: Subject, detector: Detector) -> Iterator[str]:
         yield "the gain is not on record: prices and noise are told as if it were 1 e⁻/ADU"
     if detector.read_noise_e is None:
         yield "the read noise is not on record: the noise of the frame is told without it"
+    yield from detector.doubts
     if subject.level_adu is None:
         yield f"the level of the frame is not known: it is taken to have {USUAL_SIGNAL_E:g} e⁻ in a pixel"
     if subject.at is None:

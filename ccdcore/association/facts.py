@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias, get_args
 
@@ -77,10 +77,13 @@ class Detector:
     ----------
     gain_e_per_adu, read_noise_e : float or None
         In electrons per ADU, and electrons RMS.
+    doubts : tuple of str
+        Which of them are doubtful, since nothing better is on record, in words.
     """
 
     gain_e_per_adu: float | None = None
     read_noise_e: float | None = None
+    doubts: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(slots=True)  # not frozen: there may be ten thousand, and freezing would take most of the time

@@ -2,49 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from ccdcore.application.ingredients import Readout
-from ccdcore.association.facts import Subject
-from db.association.detectors import nearest_run
-from db.judgements.marks import marked_bad
-from db.schema.models import Master, Measurement
+from ccdcore.association.facts import Subject, amplifiers_of
+from db.association.detectors import OUTSIDE, doubt_of, is_doubtful, nearest_run, values_of_run
+from db.schema.models import Master
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
-_QUANTITIES = "gain", "read_noise", "read_noise_adu"
+
+@dataclass(frozen=True, slots=True)
+class ReadoutOnRecord:
+    """Gain and read noise by amplifier, and which of them are doubtful, in words."""
+
+    of: Mapping[str, Readout]
+    doubts: tuple[str, ...] = ()
 
 
-def readout_of(session: Session, subject: Subject, master_ids: Sequence[int]) -> dict[str, Readout]:
+@dataclass(frozen=True, slots=True)
+class _Value:
+    value: float
+    doubt: str | None = None
+
+
+def readout_of(session: Session, subject: Subject, master_ids: Sequence[int]) -> ReadoutOnRecord:
     """Return gain and read noise by amplifier: of the runs that made these masters, the first in front.
 
-    Where these measured none it is what was measured nearest to the frame in time. So the same masters go with the
+    Of an amplifier of which these measured none it is what was measured nearest to the frame in time. What is odd or
+    outside the limits of the camera is taken only where nothing else is on record. So the same masters go with the
     same numbers as long as they have their own.
     """
     runs = [session.scalar(select(Master.run_id).where(Master.id == key)) for key in master_ids]
-    values = {quantity: _first(session, runs, quantity) for quantity in _QUANTITIES}
-    for quantity, found in values.items():
-        if not found and (run_id := nearest_run(session, subject, quantity)) is not None:
-            values[quantity] = _of_run(session, run_id, quantity)
-    gains, electrons, adu = (values[quantity] for quantity in _QUANTITIES)
-    noises = {name: adu[name] * gain for name, gain in gains.items() if name in adu} | electrons
-    return {name: Readout(gain, noises[name]) for name, gain in gains.items() if name in noises}
+    some = _Runs(session, subject, [one for one in runs if one is not None], is_doubtful(session, subject.instrument))
+    gains, electrons, adu = (some.values(quantity) for quantity in ("gain", "read_noise", "read_noise_adu"))
+    of, doubts = {}, []
+    for name, gain in gains.items():
+        own = electrons.get(name)
+        noise = own or adu.get(name)
+        if noise is not None:
+            of[name] = Readout(gain.value, noise.value * (1.0 if own else gain.value))
+            told = ("gain", gain), ("read_noise", noise)
+            doubts += [doubt_of(quantity, one.doubt, name) for quantity, one in told if one.doubt]
+    return ReadoutOnRecord(of, tuple(doubts))
 
 
-def _first(session: Session, run_ids: Sequence[int | None], quantity: str) -> dict[str, float]:
-    found = (_of_run(session, one, quantity) for one in run_ids if one is not None)
-    return next(filter(None, found), {})
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """Where gain and read noise of a frame are looked for: in some runs, then in those that are nearest to it."""
 
+    session: Session
+    subject: Subject
+    run_ids: Sequence[int]
+    doubtful: ColumnElement[bool]
 
-def _of_run(session: Session, run_id: int, quantity: str) -> dict[str, float]:
-    """Return what a run measured of each amplifier, without what somebody marked bad."""
-    query = select(Measurement.amplifier, Measurement.value).where(
-        Measurement.run_id == run_id,
-        Measurement.quantity == quantity,
-        Measurement.id.not_in(marked_bad("measurement")),
-    )
-    return {row.amplifier: row.value for row in session.execute(query)}
+    def values(self, quantity: str) -> dict[str, _Value]:
+        """Return values of a quantity by amplifier, the good ones first."""
+        text = self.subject.amplifiers
+        wanted = [one.name for one in amplifiers_of(text)] if text else []
+        found: dict[str, _Value] = {}
+        for where, is_good in ((~self.doubtful, True), (self.doubtful, False)):
+            for run_id in self._runs(quantity, wanted, found, where):
+                for name, value, remark in values_of_run(self.session, run_id, quantity, where):
+                    found.setdefault(name, _Value(value, None if is_good else remark or OUTSIDE))
+        return found
+
+    def _runs(
+        self, quantity: str, wanted: Sequence[str], found: Mapping[str, object], where: ColumnElement[bool]
+    ) -> Iterator[int]:
+        """Yield runs as long as an amplifier is wanted that was not found in those before."""
+        for run_id in self.run_ids:
+            if not (set(wanted) <= found.keys() if wanted else found):
+                yield run_id
+        names: Sequence[str | None] = wanted or ([] if found else [None])
+        for name in names:
+            if name not in found:
+                run_id = nearest_run(self.session, self.subject, quantity, amplifier=name, where=where)
+                yield from [] if run_id is None else [run_id]

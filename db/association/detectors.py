@@ -4,31 +4,40 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from ccdcore.association.facts import Detector, Subject
+from ccdcore.quantities import QUANTITIES, label_of, limits_of
 from db.judgements.marks import marked_bad
 from db.runs.current import is_current
-from db.schema.models import CalibrationSet, Measurement, Run
+from db.schema.models import CalibrationSet, Instrument, Measurement, Run
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
-
+OUTSIDE = "outside its limits"
+"""Why a value is doubtful about which nothing else is odd."""
 _QUANTITIES = "gain", "read_noise", "read_noise_adu"
 
 
 def detector_of(session: Session, subject: Subject) -> Detector:
     """Return what was measured of the detector of a frame last before it, else first after it.
 
-    It is of its configuration, and with the entry of its instrument that holds at its time.
+    It is of its configuration, and with the entry of its instrument that holds at its time. What is doubtful is taken
+    only where nothing else is on record.
     """
-    runs = {quantity: nearest_run(session, subject, quantity) for quantity in _QUANTITIES}
-    return _detector(*(_mean_of_run(session, run_id, quantity) for quantity, run_id in runs.items()))
+    doubtful = is_doubtful(session, subject.instrument)
+    found = {quantity: _nearest_mean(session, subject, quantity, doubtful) for quantity in _QUANTITIES}
+    used = "gain", "read_noise" if found["read_noise"][0] is not None else "read_noise_adu"
+    doubts = [doubt_of(quantity, doubt) for quantity in used if (doubt := found[quantity][1])]
+    return replace(_detector(*(value for value, _ in found.values())), doubts=tuple(doubts))
 
 
 def _detector(gain: float | None, read_noise_e: float | None, read_noise_adu: float | None) -> Detector:
@@ -37,8 +46,36 @@ def _detector(gain: float | None, read_noise_e: float | None, read_noise_adu: fl
     return Detector(gain, read_noise_e)
 
 
-def nearest_run(session: Session, subject: Subject, quantity: str) -> int | None:
-    """Return the run that measured a quantity of the detector of a frame last before it, else first after it."""
+def is_doubtful(session: Session, instrument: str) -> ColumnElement[bool]:
+    """Return what measurements of a camera fulfil that are odd, or outside the limits of its entry."""
+    outside = []
+    for key, spec in session.execute(select(Instrument.id, Instrument.spec).where(Instrument.name == instrument)):
+        for quantity in _QUANTITIES:
+            limits = limits_of(spec, quantity=quantity, unit=QUANTITIES[quantity].unit)
+            of_it = Measurement.instrument_id == key, Measurement.quantity == quantity
+            outside += [] if limits.min is None else [and_(*of_it, Measurement.value < limits.min)]
+            outside += [] if limits.max is None else [and_(*of_it, Measurement.value > limits.max)]
+    return or_(Measurement.remark.is_not(None), *outside)
+
+
+def doubt_of(quantity: str, why: str, amplifier: str | None = None) -> str:
+    """Say that a doubtful value is taken."""
+    of = "" if amplifier is None else f" of amplifier {amplifier}"
+    return f"no {label_of(quantity)}{of} is on record but a doubtful one: {why}"
+
+
+def nearest_run(
+    session: Session, subject: Subject, quantity: str, *, amplifier: str | None = None, where: ColumnElement[bool]
+) -> int | None:
+    """Return the run that measured a quantity of the detector of a frame last before it, else first after it.
+
+    Parameters
+    ----------
+    amplifier : str or None
+        Of which; None for any.
+    where : ColumnElement
+        What the measurement fulfils.
+    """
     begin, end = subject.entry
     query = (
         select(Measurement.run_id)
@@ -48,10 +85,12 @@ def nearest_run(session: Session, subject: Subject, quantity: str) -> int | None
             Measurement.quantity == quantity,
             CalibrationSet.instrument == subject.instrument,
             CalibrationSet.configuration.in_([one for one in (subject.configuration, subject.whole) if one]),
+            *([] if amplifier is None else [Measurement.amplifier == amplifier]),
             *([] if begin is None else [Measurement.observed_at >= begin]),
             *([] if end is None else [Measurement.observed_at < end]),
             is_current(session),
             Measurement.id.not_in(marked_bad("measurement")),
+            where,
         )
         .limit(1)
     )
@@ -61,11 +100,26 @@ def nearest_run(session: Session, subject: Subject, quantity: str) -> int | None
     return session.scalar(last) or session.scalar(first)
 
 
-def _mean_of_run(session: Session, run_id: int | None, quantity: str) -> float | None:
-    """Return the mean over the amplifiers of what one run measured."""
-    of_run = select(Measurement.value).where(Measurement.run_id == run_id, Measurement.quantity == quantity)
-    values = list(session.scalars(of_run.where(Measurement.id.not_in(marked_bad("measurement")))))
-    return fmean(values) if values else None
+def _nearest_mean(
+    session: Session, subject: Subject, quantity: str, doubtful: ColumnElement[bool]
+) -> tuple[float | None, str | None]:
+    """Return the mean over the amplifiers of what the nearest run measured, and what is doubtful about it."""
+    for where, is_good in ((~doubtful, True), (doubtful, False)):
+        if (run_id := nearest_run(session, subject, quantity, where=where)) is not None:
+            rows = values_of_run(session, run_id, quantity, where)
+            return fmean(row.value for row in rows), None if is_good else rows[0].remark or OUTSIDE
+    return None, None
+
+
+def values_of_run(session: Session, run_id: int, quantity: str, where: ColumnElement[bool]) -> Sequence[Any]:
+    """Return amplifier, value and remark of what a run measured and nobody marked bad, of what fulfils something."""
+    query = select(Measurement.amplifier, Measurement.value, Measurement.remark).where(
+        Measurement.run_id == run_id,
+        Measurement.quantity == quantity,
+        Measurement.id.not_in(marked_bad("measurement")),
+        where,
+    )
+    return session.execute(query.order_by(Measurement.id)).all()
 
 
 class Detectors:
@@ -82,6 +136,7 @@ class Detectors:
                 Measurement.observed_at,
                 Measurement.run_id,
                 Measurement.value,
+                is_doubtful(session, instrument),
             )
             .join(Run, Measurement.run_id == Run.id)
             .join(CalibrationSet)
@@ -93,19 +148,26 @@ class Detectors:
             )
             .order_by(Measurement.observed_at)
         )
-        self._times: dict[tuple[str, str], list[tuple[datetime, int]]] = defaultdict(list)
-        self._values: dict[tuple[str, int], list[float]] = defaultdict(list)
-        for configuration, quantity, at, run_id, value in session.execute(query):
-            self._times[configuration, quantity].append((at, run_id))
-            self._values[quantity, run_id].append(value)
+        self._times: dict[tuple[bool, str, str], list[tuple[datetime, int]]] = defaultdict(list)
+        self._values: dict[tuple[bool, str, int], list[float]] = defaultdict(list)
+        for configuration, quantity, at, run_id, value, is_odd in session.execute(query):
+            self._times[bool(is_odd), configuration, quantity].append((at, run_id))
+            self._values[bool(is_odd), quantity, run_id].append(value)
 
     def of(self, subject: Subject) -> Detector:
         """Return what was measured of the detector of a frame last before it, else first after it."""
-        return _detector(*(self._nearest(subject, quantity) for quantity in _QUANTITIES))
+        return _detector(*(self._nearest_mean(subject, quantity) for quantity in _QUANTITIES))
 
-    def _nearest(self, subject: Subject, quantity: str) -> float | None:
+    def _nearest_mean(self, subject: Subject, quantity: str) -> float | None:
+        for is_odd in (False, True):
+            if (run_id := self._nearest(subject, quantity, is_odd=is_odd)) is not None:
+                return fmean(self._values[is_odd, quantity, run_id])
+        return None
+
+    def _nearest(self, subject: Subject, quantity: str, *, is_odd: bool) -> int | None:
         begin, end = subject.entry
-        some = [self._times.get((one, quantity), []) for one in {subject.configuration, subject.whole} if one]
+        names = {one for one in (subject.configuration, subject.whole) if one}
+        some = [self._times.get((is_odd, one, quantity), []) for one in names]
         found: list[tuple[datetime, int]] = []
         for times in some:
             first = 0 if begin is None else bisect_left(times, (begin, 0))
@@ -114,7 +176,7 @@ class Detectors:
             found += times[before - 1 : before] if before > first else times[first : min(last, first + 1)]
         before_it = [one for one in found if subject.at is None or one[0] <= subject.at]
         nearest = max(before_it, key=_time) if before_it else min(found, key=_time, default=None)
-        return None if nearest is None else fmean(self._values[quantity, nearest[1]])
+        return None if nearest is None else nearest[1]
 
 
 def _time(one: tuple[datetime, int]) -> datetime:

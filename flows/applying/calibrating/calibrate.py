@@ -224,7 +224,8 @@ def _jobs(home: Home, wanted: Sequence[Wanted]) -> Iterator[_Job]:
             readouts = [readout_of(session, one.subject, _ids(one, _READOUT)) for one in answers]
         for one, answer, readout in zip(some, answers, readouts, strict=True):
             missing: dict[str, str] = {each.kind: each.reason for each in answer.missing}
-            yield _Job(one, answer.subject, answer.choices, missing, readout, answer.remarks)
+            remarks = [each for each in answer.remarks if each not in answer.detector.doubts]  # told by amplifier here
+            yield _Job(one, answer.subject, answer.choices, missing, readout.of, (*remarks, *readout.doubts))
 
 
 def _ids(answer: Answer, kinds: Sequence[str]) -> list[int]:

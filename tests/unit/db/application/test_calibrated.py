@@ -3,7 +3,9 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
+from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.headers.instrument import FrameType
 from ccdcore.recipe import Recipes
 from db.application.affected import affected
@@ -23,7 +25,7 @@ from db.judgements.write import mark
 from db.runs import lifecycle
 from db.runs.masters import record_master
 from db.runs.measurements import record_measurements
-from db.schema.models import Frame
+from db.schema.models import Frame, Instrument
 from tests.support.on_record import NOON, add_frame, begin_run, gain, hash_of, master, set_of
 
 HOUR = timedelta(hours=1)
@@ -160,6 +162,73 @@ def test_readouts_are_those_of_the_runs_of_the_masters_and_else_the_nearest(sess
     (bias,) = made(session, "bias1", master(valid_from=NOON + timedelta(days=3)), day=3)
     made(session, "bias2", measurements=[gain(1.6, observed_at=NOON + HOUR / 2), gain(5.0, **noise)], day=5)
     subject = subjects_on_record(session, [key := science(session, "light1")])[key]
-    assert readout_of(session, subject, [flat, bias])["1"].gain_e_per_adu == pytest.approx(1.5)
-    of_bias = readout_of(session, subject, [bias])["1"]
+    assert readout_of(session, subject, [flat, bias]).of["1"].gain_e_per_adu == pytest.approx(1.5)
+    of_bias = readout_of(session, subject, [bias]).of["1"]
     assert (of_bias.gain_e_per_adu, of_bias.read_noise_e) == (1.6, 5.0)
+
+
+TWO = [Amplifier("1", Section(1, 50, 1, 100)), Amplifier("2", Section(51, 100, 1, 100))]
+
+
+def values(day, *gains, **about):
+    """Gain of amplifier 1 and on, each a value or a value and what is odd about it, and read noise of both."""
+    at = NOON + timedelta(days=day)
+    noise = [gain(5.0, quantity="read_noise", amplifier=name, observed_at=at) for name in "12"]
+    of = [one if isinstance(one, tuple) else (one, None) for one in gains]
+    return noise + [
+        gain(value, amplifier=str(n), remark=remark, observed_at=at, **about)
+        for n, (value, remark) in enumerate(of, start=1)
+        if value
+    ]
+
+
+def flat_of(session, *gains):
+    one = master("masters/f1.fits", kind="flat", filter="V", unit="")
+    return made(session, "flat1", one, measurements=values(0, *gains), kind=FrameType.FLAT, amplifiers=TWO)
+
+
+def asked(session, masters):
+    key = science(session, "light1", amplifiers=TWO)
+    found = readout_of(session, subject := subjects_on_record(session, [key])[key], masters)
+    return {name: one.gain_e_per_adu for name, one in found.of.items()}, found.doubts, subject
+
+
+def test_an_amplifier_without_a_gain_takes_the_nearest_and_the_others_their_own(session):
+    masters = flat_of(session, 1.5, None)
+    made(session, "earlier", measurements=values(-3, 1.1, 1.2), day=-3, amplifiers=TWO)
+    assert asked(session, masters)[:2] == ({"1": 1.5, "2": 1.2}, ())
+
+
+def test_what_is_doubtful_is_taken_only_where_nothing_else_is_on_record(session):
+    masters = flat_of(session, (1.5, "the lamp drifts"), (1.7, "the lamp drifts"))
+    gains, doubts, subject = asked(session, masters)
+    assert gains == {"1": 1.5, "2": 1.7}
+    assert doubts == tuple(
+        f"no gain of amplifier {one} is on record but a doubtful one: the lamp drifts" for one in "12"
+    )
+    assert detector_of(session, subject).gain_e_per_adu == pytest.approx(1.6)
+    assert detector_of(session, subject).doubts == ("no gain is on record but a doubtful one: the lamp drifts",)
+    (answer,) = best(session, [subject], recipes=Recipes())
+    assert detector_of(session, subject).doubts[0] in answer.remarks
+    made(session, "earlier", measurements=values(-3, 1.1, (1.2, "few pairs")), day=-3, amplifiers=TWO)
+    gains, doubts, _ = asked(session, masters)
+    assert gains == {"1": 1.1, "2": 1.7}
+    assert doubts == ("no gain of amplifier 2 is on record but a doubtful one: the lamp drifts",)
+    assert detector_of(session, subject).gain_e_per_adu == pytest.approx(1.1)
+    assert detector_of(session, subject).doubts == ()
+    assert Detectors(session, "m2-ml").of(subject) == detector_of(session, subject)
+
+
+def test_what_is_outside_the_limits_of_its_camera_is_doubtful(session):
+    masters = flat_of(session, 1.5, 1.7)
+    made(session, "earlier", measurements=values(-3, 1.1, 1.2), day=-3, amplifiers=TWO)
+    for one in session.scalars(select(Instrument)):
+        one.spec = {"gain_e_per_adu": {"max": 1.6}}
+    session.flush()
+    assert asked(session, masters)[:2] == ({"1": 1.5, "2": 1.2}, ())
+    for one in session.scalars(select(Instrument)):
+        one.spec = {"gain_e_per_adu": {"max": 1.0}}
+    session.flush()
+    gains, doubts, _ = asked(session, masters)
+    assert gains == {"1": 1.5, "2": 1.7}
+    assert "outside its limits" in doubts[0]
