@@ -178,30 +178,30 @@ def choose(
             choices.append(_choice(kind, found[0], light, limits))
         else:
             missing.append(Missing(kind, _why_none(kind, subject, found)))
-    suited = [one for one in of_kind["bias"] if one.master_id in passing]
+    biases = [one for one in of_kind["bias"] if one.master_id in passing]
     dark = next((one.master for one in choices if one.kind == "dark"), None)
-    too_dark = dark and _too_dark(subject, dark, detector, _bias_level(subject, suited, passing))
-    remarks = (*filter(None, [too_dark]), *_unmeasured(subject, detector), *_untold(choices, wander_of))
+    too_dark = _too_dark(subject, dark, detector, _bias_level(subject, biases, passing))
+    remarks = (*too_dark, *_unmeasured(subject, detector), *_untold(choices, wander_of))
     return Answer(subject, tuple(choices), tuple(candidates), tuple(missing), detector, remarks)
 
 
-def _too_dark(subject: Subject, dark: MasterFacts, detector: Detector, bias_adu: float | None) -> str | None:
-    """Say that a frame holds far less than the dark signal of its exposure; None where it does not, or nobody knows.
+def _too_dark(subject: Subject, dark: MasterFacts | None, detector: Detector, bias_adu: float | None) -> Iterator[str]:
+    """Yield that a frame holds far less than the dark signal of its exposure, where it does.
 
     Light only adds to it. Half of it may lack where a frame is colder than its header says or the bias drifts; a
     thousandth is there where milliseconds are taken for seconds.
     """
-    gain, noise_e = detector.gain_e_per_adu, detector.read_noise_e
-    if None in (gain, noise_e, bias_adu, subject.level_adu, dark.level, subject.exposure_s):
-        return None
-    taken_adu = (dark.level or 0.0) * ((subject.exposure_s or 0.0) if dark.kind == "darkrate" else 1.0)
-    held_adu = (subject.level_adu or 0.0) - (bias_adu or 0.0)
-    if held_adu >= taken_adu / 2 or taken_adu * (gain or 0.0) < _CLEAR_DARK * (noise_e or 0.0):
-        return None
-    return (
-        f"the frame holds {held_adu:.0f} ADU above the bias, and its dark is {taken_adu:.0f} ADU: is its exposure of "
-        f"{subject.exposure_s:g} in seconds, and its temperature right?"
-    )
+    known = detector.gain_e_per_adu, detector.read_noise_e, bias_adu, subject.level_adu, dark and dark.level
+    gain, noise_e, bias, level, of_dark = (one or 0.0 for one in known)
+    if None in known or dark is None or subject.exposure_s is None:
+        return
+    taken_adu = of_dark * (subject.exposure_s if dark.kind == "darkrate" else 1.0)
+    held_adu = level - bias
+    if held_adu < taken_adu / 2 and taken_adu * gain >= _CLEAR_DARK * noise_e:
+        yield (
+            f"the frame holds {held_adu:.0f} ADU above the bias, and its dark is {taken_adu:.0f} ADU: is its exposure "
+            f"of {subject.exposure_s:g} in seconds, and its temperature right?"
+        )
 
 
 def _unmeasured(subject: Subject, detector: Detector) -> Iterator[str]:
@@ -249,7 +249,9 @@ def _why_none(kind: Kind, subject: Subject, found: Sequence[Candidate]) -> str:
     nearest = min(found, key=lambda one: (n_failed(subject, one.master, one.tolerances), *one.rank))
     said = [f"{one.rule}: {_text(one.frame)} of the frame, {_text(one.master)} there" for one in nearest.failed]
     which = f"master {nearest.master.master_id} of {nearest.master.at:%Y-%m-%d}"
-    return f"no master {kind} suits: the nearest, {which}, fails in {'; '.join(said)}"
+    is_unknown = any(one.frame is None for one in nearest.failed)
+    why = f" ({'; '.join(subject.unusable)})" if is_unknown and subject.unusable else ""
+    return f"no master {kind} suits: the nearest, {which}, fails in {'; '.join(said)}{why}"
 
 
 def _text(value: str | float | None) -> str:

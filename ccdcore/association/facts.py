@@ -51,6 +51,8 @@ class Subject:
         Likewise its lowest pixel, above which there is light at most.
     entry : tuple of datetime or None
         The span in which the entry of the instrument holds that holds at its time.
+    unusable : tuple of str
+        Cards of it that do not say what they are to say, in words.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Subject:
     level_adu: float | None = None
     lowest_adu: float | None = None
     entry: Span = (None, None)
+    unusable: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,5 +85,5 @@ class _Runs:
         names: Sequence[str | None] = wanted or ([] if found else [None])
         for name in names:
             if name not in found:
-                run_id = nearest_run(self.session, self.subject, quantity, amplifier=name, where=where)
-                yield from [] if run_id is None else [run_id]
+                nearest = nearest_run(self.session, self.subject, quantity, amplifier=name, where=where)
+                yield from [] if nearest is None else [nearest]

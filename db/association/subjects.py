@@ -14,6 +14,7 @@ from sqlalchemy import select
 from ccdcore.association.facts import Subject, amplifiers_text
 from ccdcore.association.window import parted
 from ccdcore.frames.groups import deciding_temperature
+from ccdcore.headers.identify import UNUSABLE
 from db.frames.comparable import in_its_configuration, in_its_mode
 from db.frames.series import series_frame
 from db.frames.spans import boundaries, span_around
@@ -95,6 +96,7 @@ def subject_of(
         amplifiers=amplifiers_text((one.name, str(one.data)) for one in measured.amplifiers),
         level_adu=_mean_above([one.median for one in measured.statistics], measured.statistics),
         lowest_adu=_mean_above([one.minimum for one in measured.statistics], measured.statistics),
+        unusable=tuple(one for one in info.frame_type_reason.split("; ") if one.endswith(UNUSABLE)),
     )
 
 

@@ -117,7 +117,7 @@ def _item(name: str, sha256: str, write: Any, sources: Sequence[MasterOnRecord])
     def write_rightly(path: Path) -> None:
         write(path)
         if file_sha256(path) != sha256:
-            raise ChangedMasterError(f"master:{sources[0].master_id}: its file changed meanwhile: see ccdwatch audit")
+            raise ChangedMasterError(sources[0].master_id, "its file changed meanwhile")
 
     return Item(name, sha256, write_rightly, about(sources))
 

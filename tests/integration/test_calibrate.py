@@ -272,6 +272,11 @@ def test_what_is_odd_of_a_frame_is_said_of_it_and_in_its_file(
     [
         ({"INSTRUME": "another"}, "camera: another of the frame, testcam there"),
         ({"EXPTIME": None}, "exposure: unknown of the frame"),
+        ({"EXPTIME": -1.0}, "exposure: unknown of the frame, 100 there (EXPTIME = -1.0 cannot be used)"),
+        (
+            {"CCD_TEMP": "cold"},
+            "CCD-TEMP = 'cold' cannot be used): to go on without them, --allow-missing bias --allow",
+        ),
         ({"XBINNING": 2, "YBINNING": 2}, "configuration: bin2x2 of the frame, bin1x1 there"),
         ({"CCD_TEMP": 5.0}, "temperature: 5 of the frame, -20 there"),
     ],
@@ -304,6 +309,19 @@ def test_a_master_that_was_changed_is_not_used(site: Site, tmp_path: Path) -> No
     finally:
         path.write_bytes(content)
     assert "was changed since it was made: see ccdwatch audit" in row["reason"]
+    assert "the next best is" not in row["reason"]
+
+
+def test_what_is_next_best_of_a_master_that_is_gone_is_said_and_not_taken(site: Site, tmp_path: Path) -> None:
+    first, other = [one for one in site.masters() if one["kind"] == "bias"]
+    path = (site.home / first["path"]).rename(tmp_path / "away.fits")
+    try:
+        (row,) = site.rows(site.light(), "-o", tmp_path / "out", status=1)
+    finally:
+        path.rename(site.home / first["path"])
+    assert (
+        f"the next best is master:{other['master_id']}, once master:{first['master_id']} is marked bad" in row["reason"]
+    )
 
 
 def test_a_person_is_told_what_to_type(site: Site) -> None:

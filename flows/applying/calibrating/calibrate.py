@@ -25,7 +25,7 @@ from db.application.readout import readout_of
 from db.association.best import best
 from db.association.subjects import subjects_on_record
 from flows.applying.calibrating.leftovers import remove_passing
-from flows.applying.calibrating.masters import MasterFiles
+from flows.applying.calibrating.masters import ChangedMasterError, MasterFiles
 from flows.applying.calibrating.outputs import NotOursError, Output, output_at
 from flows.home.lost_database import is_database_lost
 from flows.home.processes import now
@@ -137,6 +137,12 @@ class _Job:
     missing: Mapping[str, str]
     readout: Mapping[str, Readout]
     remarks: tuple[str, ...]
+    second: Mapping[int, int]
+
+    def instead_of(self, master_id: int) -> str:
+        """Say which master is the next best: nobody is to get it unasked."""
+        other = self.second.get(master_id)
+        return "" if other is None else f"; the next best is master:{other}, once master:{master_id} is marked bad"
 
     @property
     def said(self) -> str | None:
@@ -225,7 +231,17 @@ def _jobs(home: Home, wanted: Sequence[Wanted]) -> Iterator[_Job]:
         for one, answer, readout in zip(some, answers, readouts, strict=True):
             missing: dict[str, str] = {each.kind: each.reason for each in answer.missing}
             remarks = [each for each in answer.remarks if each not in answer.detector.doubts]  # told by amplifier here
-            yield _Job(one, answer.subject, answer.choices, missing, readout.of, (*remarks, *readout.doubts))
+            said = (*remarks, *readout.doubts)
+            yield _Job(one, answer.subject, answer.choices, missing, readout.of, said, _second(answer))
+
+
+def _second(answer: Answer) -> dict[int, int]:
+    """Return of each master that was chosen the one that would be without it."""
+    suited: dict[str, list[int]] = {}
+    for one in answer.candidates:
+        if one.passes:
+            suited.setdefault(one.master.corrects, []).append(one.master.master_id)
+    return {first: others[0] for first, *others in suited.values() if others}
 
 
 def _ids(answer: Answer, kinds: Sequence[str]) -> list[int]:
@@ -237,6 +253,8 @@ def _do(home: Home, files: MasterFiles, made_by: Mapping[str, Any], job: _Job) -
     """Calibrate a frame; what goes wrong is said of it, so that the others go on."""
     try:
         return _done(home, files, made_by, job)
+    except ChangedMasterError as error:
+        return job.became("failed", None, f"{error}{job.instead_of(error.master_id)}")
     except CcdError as error:
         return job.became("failed", None, str(error))
     except OSError as error:
@@ -250,8 +268,11 @@ def _do(home: Home, files: MasterFiles, made_by: Mapping[str, Any], job: _Job) -
 def _done(home: Home, files: MasterFiles, made_by: Mapping[str, Any], job: _Job) -> Calibration:
     output = output_at(home, job.wanted.path)
     if lacking := job.lacking:
-        option = "[science] allow_missing" if job.wanted.again == "changed" else f"--allow-missing {min(lacking)}"
-        return job.became("failed", None, f"{'; '.join(lacking.values())}: to go on without it, {option}")
+        options = "[science] allow_missing"
+        if job.wanted.again != "changed":
+            options = " ".join(f"--allow-missing {kind}" for kind in lacking)
+        it = "it" if len(lacking) == 1 else "them"
+        return job.became("failed", None, f"{'; '.join(lacking.values())}: to go on without {it}, {options}")
     if (standing := output.standing) is not None and job.wanted.again != "always":
         if job.is_as_made(standing):
             return job.became("stands", home.path / output.path, job.said)

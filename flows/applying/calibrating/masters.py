@@ -30,6 +30,10 @@ _MOST = 16
 class ChangedMasterError(CcdError):
     """The file of a master is not the one on record."""
 
+    def __init__(self, master_id: int, what: str) -> None:
+        super().__init__(f"master:{master_id}: {what}: see ccdwatch audit")
+        self.master_id = master_id
+
 
 @dataclass(slots=True)
 class MasterFiles:
@@ -95,6 +99,6 @@ def require_as_on_record(path: Path, sha256: str, master_id: int) -> None:
     try:
         found = file_sha256(path)
     except FrameReadError as error:
-        raise ChangedMasterError(f"master:{master_id}: {error}: see ccdwatch audit") from None
+        raise ChangedMasterError(master_id, str(error)) from None
     if found != sha256:
-        raise ChangedMasterError(f"master:{master_id}: {path} was changed since it was made: see ccdwatch audit")
+        raise ChangedMasterError(master_id, f"{path} was changed since it was made")

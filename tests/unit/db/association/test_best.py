@@ -88,6 +88,9 @@ def test_a_rate_is_for_any_exposure_that_is_known(camera: Camera) -> None:
         f"no master dark suits: the nearest, master {rate} of 2022-09-19, fails in "
         "exposure: unknown of the frame, any: it is a rate there"
     )
+    said = "IMAGETYP = 'light'; CCD-TEMP = 'cold' cannot be used; EXPTIME = -1 cannot be used"
+    answer = camera.answer(1, exposure_time_s=None, frame_type_reason=said)
+    assert str(answer.reason("dark")).endswith("there (CCD-TEMP = 'cold' cannot be used; EXPTIME = -1 cannot be used)")
 
 
 def test_temperatures_go_together_as_in_one_master(camera: Camera) -> None:
