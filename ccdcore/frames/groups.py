@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf
 from statistics import fmean, median
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.headers.identify import UNUSABLE
+
+T = TypeVar("T")
 
 SAME_EXPOSURE = 0.01
 """Exposures that differ by no more than this fraction of the shorter are one."""
@@ -104,14 +106,14 @@ def frame_groups(frames: Sequence[SeriesFrame], *, tolerance_k: float, by_exposu
     for alike in temperature_groups(frames, tolerance_k):
         group_c = _mean(deciding_temperature(one.info) for one in alike)
         group_c = None if group_c is None else round(group_c, 1)
-        parts = _parted(alike, lambda one: one.info.exposure_time_s, same_exposure) if by_exposure else [alike]
+        parts = cut_at_gaps(alike, lambda one: one.info.exposure_time_s, same_exposure) if by_exposure else [alike]
         found += [replace(one_group(part), group_c=group_c) for part in parts]
     return tuple(found)
 
 
 def temperature_groups(frames: Sequence[SeriesFrame], tolerance_k: float) -> list[list[SeriesFrame]]:
     """Part frames by temperature (kelvin) alone, as `frame_groups` does; the coldest first, the unknown last."""
-    return _parted(frames, lambda one: deciding_temperature(one.info), _within(tolerance_k))
+    return cut_at_gaps(frames, lambda one: deciding_temperature(one.info), within(tolerance_k))
 
 
 def one_group(frames: Sequence[SeriesFrame]) -> FrameGroup:
@@ -187,20 +189,19 @@ def distance_k(one_c: float | None, two_c: float | None) -> float:
     return abs(one_c - two_c)
 
 
-def _within(tolerance: float) -> Callable[[float, float], bool]:
+def within(tolerance: float) -> Callable[[float, float], bool]:
+    """Return what tells whether two values, the lower in front, are no farther apart than a tolerance."""
     return lambda low, high: high - low <= tolerance + _ROUNDING
 
 
-def _parted(
-    frames: Sequence[SeriesFrame],
-    value_of: Callable[[SeriesFrame], float | None],
-    is_one: Callable[[float, float], bool],
-) -> list[list[SeriesFrame]]:
-    """Part frames by a value, at its largest gaps until each part is one; the smallest first, without a value last."""
-    values = [value_of(frame) for frame in frames]
+def cut_at_gaps(
+    things: Sequence[T], value_of: Callable[[T], float | None], is_one: Callable[[float, float], bool]
+) -> list[list[T]]:
+    """Part things by a value, at its largest gaps until each part is one; the smallest first, without a value last."""
+    values = [value_of(one) for one in things]
     parts = _cut(sorted({value for value in values if value is not None}), is_one)
-    found = [[frame for frame, value in zip(frames, values, strict=True) if value in part] for part in parts]
-    unknown = [frame for frame, value in zip(frames, values, strict=True) if value is None]
+    found = [[one for one, value in zip(things, values, strict=True) if value in part] for part in parts]
+    unknown = [one for one, value in zip(things, values, strict=True) if value is None]
     return found + ([unknown] if unknown else [])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
-from db.judgements.marks import Mark, Said, marks, told
+from db.judgements.marks import Mark, Said, marked_bad, marks, told
 from db.schema.models import File, Frame
 from db.schema.rows import Page, Row
 
@@ -149,15 +149,25 @@ def frames_since(session: Session, *, since: datetime) -> list[tuple[str, str, i
     return [(instrument, kind, n) for instrument, kind, n in session.execute(query)]
 
 
-def science_frames(session: Session, *, night: date | None = None, since: datetime | None = None) -> dict[int, str]:
-    """Return the ids of the frames that are no calibration frames, nor averages, oldest first, and why each is none.
+@dataclass(frozen=True, slots=True)
+class ScienceFrame:
+    """A frame that is no calibration frame: its night on record, and why it is none."""
+
+    frame_id: int
+    night: date | None
+    reason: str
+
+
+def science_frames(session: Session, *, night: date | None = None, since: datetime | None = None) -> list[ScienceFrame]:
+    """Return the frames that are no calibration frames, nor averages, nor marked bad, oldest first.
 
     Only those of a night, or those that were registered from a time on, where it is given.
     """
     where = [Frame.frame_type == "other", Frame.n_averaged == 1, Frame.date_obs.is_not(None)]
+    where.append(Frame.id.not_in(marked_bad("frame")))
     if night is not None:
         where.append(Frame.night == night)
     if since is not None:
         where.append(Frame.registered_at >= since)
-    query = select(Frame.id, Frame.frame_type_reason).where(*where).order_by(Frame.date_obs, Frame.id)
-    return dict(session.execute(query).tuples().all())
+    query = select(Frame.id, Frame.night, Frame.frame_type_reason).where(*where).order_by(Frame.date_obs, Frame.id)
+    return [ScienceFrame(*row) for row in session.execute(query).tuples()]

@@ -108,7 +108,8 @@ def summary(home: Home, at: datetime) -> tuple[str, str, Path | None]:
 def _to_take(home: Home, since: datetime) -> list[str]:
     """Return what is missing for the science frames of the night; whatever fails there costs no summary."""
     try:
-        return [f"{one['instrument']}: {one['take']}, for {one['frames']}" for one in find_gaps(home, since=since)]
+        gaps = (one for one in find_gaps(home, since=since) if one["n_to_take"])
+        return [f"{one['instrument']}: {one['take']}, for {one['frames']}" for one in gaps]
     except Exception as error:
         logger.exception("what is missing for science frames could not be found")
         return [f"could not be found: {in_words(error)}: type ccdwatch gaps"]

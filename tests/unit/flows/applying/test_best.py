@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,11 @@ import pytest
 from astropy.io import fits
 from sqlalchemy import select
 
+from ccdcore.frames.nights import night_of
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.file import master_hdulist
 from ccdcore.reduction.master import Master, MasterInput
-from db.judgements.write import mark
+from db.judgements.write import mark, take_back
 from db.runs.inputs import NewInput, record_inputs
 from db.runs.lifecycle import finish_run
 from db.runs.masters import record_master
@@ -226,6 +227,68 @@ def test_planted_gaps_are_found_and_no_others(home: Home) -> None:
     assert {tuple(one["frame_ids"]) for one in said.json()} == {tuple(no_dark), tuple(binned)}
 
 
+@pytest.mark.parametrize(
+    ("at", "longitude_deg"), [("2022-09-20T02:00", 0.0), ("2022-09-20T16:00", -70.0), ("2022-09-19T05:00", 110.0)]
+)
+def test_gaps_tell_the_nights_that_they_can_be_asked_for(home: Home, at: str, longitude_deg: float) -> None:
+    """Not the date in Greenwich: a frame after midnight there, one before noon in Chile, one at noon in China."""
+    taken_at = datetime.fromisoformat(f"{at}+00:00")
+    night = night_of(taken_at, longitude_deg)
+    assert night == NIGHT
+    key = science(home, "science", 0, date_obs=taken_at, night=night)
+    rows = find_gaps(home)
+    assert {tuple(one["nights"]) for one in rows} == {("2022-09-19",)}
+    assert find_gaps(home, night=night) == rows
+    assert {tuple(one["frame_ids"]) for one in rows} == {(key,)}
+
+
+def test_a_frame_that_is_marked_bad_lacks_nothing(home: Home) -> None:
+    key = science(home, "science", 0)
+    with home.write_session() as session:
+        mark(session, "frame", key, "bad", why="clouds", who="ann", now=NOON)
+    assert find_gaps(home) == []
+    with home.write_session() as session:
+        take_back(session, "frame", key, "bad", why="none after all", who="ann", now=NOON)
+    assert len(find_gaps(home)) == 3
+
+
+def test_no_darks_are_asked_for_that_nobody_can_take(home: Home) -> None:
+    for number, exposure_s in enumerate((None, 100_000.0, 0.0, -3.0)):
+        science(home, f"science {number}", 0, exposure_time_s=exposure_s, ccd_temperature_c=-20.0 + number)
+    rows = [one for one in find_gaps(home) if one["kind"] == "dark"]
+    no = "no dark can be taken for it: its header has"
+    said = {(one["take"], one["reason"], one["n_to_take"]) for one in rows}
+    assert {words for words, *_ in said} == {
+        f"{no} no exposure time",
+        *(f"{no} an exposure time of {seconds} s" for seconds in ("100000", "0", "-3")),
+    }
+    assert all(take == reason and n == 0 for take, reason, n in said)
+    assert "dark" not in summary(home, NOON + timedelta(hours=1))[1].partition("To take")[2]
+
+
+def test_gaps_are_one_where_the_same_new_frames_are_a_remedy(home: Home) -> None:
+    """Temperatures and exposures are cut at their gaps, not rounded; what is asked for suits all that it is for."""
+    for number, temperature_c in enumerate((-19.4, -19.6, -20.6, -20.8)):
+        science(home, f"cold {number}", 0, ccd_temperature_c=temperature_c, exposure_time_s=[60.04, 60.06][number % 2])
+    science(home, "warm", 0, ccd_temperature_c=-12.0, exposure_time_s=60.04)
+    rows = find_gaps(home)
+    asked = sorted((one["kind"], one["temperature_c"], one["exposure_s"], one["n_frames"]) for one in rows)
+    assert asked == [
+        ("bias", -20.1, None, 4),
+        ("bias", -12.0, None, 1),
+        ("dark", -20.7, 60.04, 2),
+        ("dark", -19.5, 60.04, 2),
+        ("dark", -12.0, 60.04, 1),
+        ("flat", -20.1, None, 4),
+        ("flat", -12.0, None, 1),
+    ]
+    for day, one in enumerate(rows):
+        of = {"bias": {}, "dark": {"exposure_s": one["exposure_s"]}, "flat": {"filter": "V"}}[one["kind"]]
+        temperature = {"temperature_c": one["temperature_c"], "group_c": one["temperature_c"]}
+        made(home, one["kind"], day, n=64, **of, **temperature)
+    assert find_gaps(home) == []
+
+
 def test_gaps_fit_a_terminal(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     camera = "a-camera-of-a-long-name-at-the-1.5m-telescope"
     science(home, "one", 3, instrument=camera, exposure_time_s=1800.0, ccd_temperature_c=-20.0, filter="Sloan r'")
@@ -239,8 +302,8 @@ def test_gaps_fit_a_terminal(home: Home, monkeypatch: pytest.MonkeyPatch) -> Non
     assert lines[0].split()[:2] == ["instrument", camera + ","]
     rows = {line.split()[0]: re.split(r"  +", line) for line in lines if line.startswith(("bias ", "dark ", "flat "))}
     assert rows["dark"] == ["dark", "1800 s -20 °C", "2 frames", "2022-09-22 and 1 more", "10"]
-    assert rows["flat"] == ["flat", "Sloan r'", "2 frames", "2022-09-22 and 1 more", "10"]
-    assert f"1 kind (flat Sloan r') missing: no master flat of {camera}" in " ".join(map(str.strip, lines))
+    assert rows["flat"] == ["flat", "Sloan r' -20 °C", "2 frames", "2022-09-22 and 1 more", "10"]
+    assert f"1 kind (flat Sloan r' -20 °C) missing: no master flat of {camera}" in " ".join(map(str.strip, lines))
 
 
 def test_what_gaps_tell_to_take_fills_them(home: Home) -> None:
