@@ -18,7 +18,7 @@ from db.sqlite_file import hold_to_file
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0017"
+HEAD = "0018"
 """The newest revision of the schema, known without importing Alembic."""
 
 _BUSY_SECONDS = 120

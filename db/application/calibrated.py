@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from sqlalchemy import select, update
 
+from ccdcore.application.ingredients import Readout
 from ccdcore.association.facts import KINDS, Subject
 from ccdcore.cards.sections import Section
 from ccdcore.frames.groups import deciding_temperature
 from db.association.subjects import subjects_on_record
+from db.judgements.marks import marked_bad
 from db.schema.calibrated import Calibrated
 from db.schema.models import Frame
 from db.schema.rows import Row, plain
@@ -38,6 +40,8 @@ class NewCalibrated:
         Kind → number of the master that was used.
     prices : mapping of str to float or None
         Kind → what that adds to the noise, in electrons per pixel.
+    readout : mapping of str to Readout
+        Gain and read noise that were used, by amplifier.
     unit : str
         Of its pixels.
     path, sha256 : str
@@ -53,6 +57,7 @@ class NewCalibrated:
     subject: Subject
     masters: Mapping[str, int]
     prices: Mapping[str, float | None]
+    readout: Mapping[str, Readout]
     unit: str
     path: str
     sha256: str
@@ -67,6 +72,8 @@ class CalibratedOnRecord(Row):
 
     Parameters
     ----------
+    readout : mapping of str to Readout, or None
+        None of what was calibrated before it was put on record.
     is_of_service : bool
         Whether the service made it by itself, and nobody asked for it.
     """
@@ -76,6 +83,7 @@ class CalibratedOnRecord(Row):
     frame_sha256: str
     masters: Mapping[str, int]
     prices: Mapping[str, float | None]
+    readout: Mapping[str, Readout] | None
     unit: Unit
     path: str
     sha256: str
@@ -93,6 +101,7 @@ def record_calibrated(session: Session, new: NewCalibrated, *, now: datetime) ->
         subject=plain(asdict(new.subject)),
         **{f"{kind}_id": new.masters.get(kind) for kind in KINDS},
         prices=plain(new.prices),
+        readout={name: asdict(one) for name, one in new.readout.items()},
         unit=new.unit,
         path=new.path,
         sha256=new.sha256,
@@ -138,6 +147,7 @@ def _on_record(row: Calibrated) -> CalibratedOnRecord:
         frame_sha256=row.frame_sha256,
         masters={kind: key for kind, key in ids.items() if key is not None},
         prices=row.prices,
+        readout=None if row.readout is None else {name: Readout(**one) for name, one in row.readout.items()},
         unit=cast("Unit", row.unit),
         path=row.path,
         sha256=row.sha256,
@@ -149,14 +159,15 @@ def _on_record(row: Calibrated) -> CalibratedOnRecord:
 def calibrated_subjects(session: Session) -> list[tuple[CalibratedOnRecord, Subject]]:
     """Return all calibrated frames that stand, and what they were as the choice saw them.
 
-    Frames of which a header has said something else since are as they are on record now.
+    Those of raw frames that are marked bad are left out: nothing is to be made of them. Frames of which a header has
+    said something else since are as they are on record now.
     """
     columns = Frame.instrument, Frame.date_obs, Frame.exposure_time_s, Frame.filter
     temperatures = Frame.ccd_temperature_c, Frame.set_temperature_c
     query = select(Calibrated, *columns, *temperatures).join(Frame, Calibrated.frame_id == Frame.id)
     found, stale = [], set()
     for row, camera, at, exposure_s, filter_name, ccd_c, set_c in session.execute(
-        query.where(Calibrated.superseded_at.is_(None)).order_by(Calibrated.id)
+        query.where(Calibrated.superseded_at.is_(None), Frame.id.not_in(marked_bad("frame"))).order_by(Calibrated.id)
     ):
         one, subject = _on_record(row), _subject_from(row.subject)
         found.append((one, subject))

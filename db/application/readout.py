@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from ccdcore.application.ingredients import Readout
-from ccdcore.association.facts import Subject, amplifiers_of
-from db.association.detectors import OUTSIDE, doubt_of, is_doubtful, nearest_run, values_of_run
-from db.schema.models import Master
+from ccdcore.association.facts import Kind, Subject, amplifiers_of
+from db.association.detectors import OUTSIDE, Detectors, Measured, OnRecord, doubt_of
+from db.schema.models import CalibrationSet, Master, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
+
+READ_FROM: tuple[Kind, ...] = "flat", "bias", "dark"
+"""The masters whose runs tell gain and read noise, the first that has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,6 @@ class ReadoutOnRecord:
     doubts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
-    value: float
-    doubt: str | None = None
-
-
 def readout_of(session: Session, subject: Subject, master_ids: Sequence[int]) -> ReadoutOnRecord:
     """Return gain and read noise by amplifier: of the runs that made these masters, the first in front.
 
@@ -42,7 +36,30 @@ def readout_of(session: Session, subject: Subject, master_ids: Sequence[int]) ->
     same numbers as long as they have their own.
     """
     runs = [session.scalar(select(Master.run_id).where(Master.id == key)) for key in master_ids]
-    some = _Runs(session, subject, [one for one in runs if one is not None], is_doubtful(session, subject.instrument))
+    return _readout(OnRecord(session, subject.instrument), subject, runs)
+
+
+class Readouts:
+    """Gain and read noise for many frames of one camera; its answers are those of `readout_of`."""
+
+    def __init__(self, session: Session, instrument: str, detectors: Detectors) -> None:
+        self._detectors = detectors
+        masters = select(Master.id, Master.run_id).join(Run, Master.run_id == Run.id).join(CalibrationSet)
+        self._runs = dict(session.execute(masters.where(CalibrationSet.instrument == instrument)).tuples().all())
+
+    def of(self, subject: Subject, master_ids: Sequence[int]) -> ReadoutOnRecord:
+        """Return gain and read noise by amplifier."""
+        return _readout(self._detectors, subject, [self._runs.get(key) for key in master_ids])
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    value: float
+    doubt: str | None = None
+
+
+def _readout(measured: Measured, subject: Subject, run_ids: Sequence[int | None]) -> ReadoutOnRecord:
+    some = _Runs(measured, subject, [one for one in run_ids if one is not None])
     gains, electrons, adu = (some.values(quantity) for quantity in ("gain", "read_noise", "read_noise_adu"))
     of, doubts = {}, []
     for name, gain in gains.items():
@@ -59,24 +76,23 @@ def readout_of(session: Session, subject: Subject, master_ids: Sequence[int]) ->
 class _Runs:
     """Where gain and read noise of a frame are looked for: in some runs, then in those that are nearest to it."""
 
-    session: Session
+    measured: Measured
     subject: Subject
     run_ids: Sequence[int]
-    doubtful: ColumnElement[bool]
 
     def values(self, quantity: str) -> dict[str, _Value]:
         """Return values of a quantity by amplifier, the good ones first."""
         text = self.subject.amplifiers
         wanted = [one.name for one in amplifiers_of(text)] if text else []
         found: dict[str, _Value] = {}
-        for where, is_good in ((~self.doubtful, True), (self.doubtful, False)):
-            for run_id in self._runs(quantity, wanted, found, where):
-                for name, value, remark in values_of_run(self.session, run_id, quantity, where):
+        for is_good in (True, False):
+            for run_id in self._runs(quantity, wanted, found, is_good=is_good):
+                for name, value, remark in self.measured.of_run(run_id, quantity, is_good=is_good):
                     found.setdefault(name, _Value(value, None if is_good else remark or OUTSIDE))
         return found
 
     def _runs(
-        self, quantity: str, wanted: Sequence[str], found: Mapping[str, object], where: ColumnElement[bool]
+        self, quantity: str, wanted: Sequence[str], found: Mapping[str, object], *, is_good: bool
     ) -> Iterator[int]:
         """Yield runs as long as an amplifier is wanted that was not found in those before."""
         for run_id in self.run_ids:
@@ -85,5 +101,5 @@ class _Runs:
         names: Sequence[str | None] = wanted or ([] if found else [None])
         for name in names:
             if name not in found:
-                nearest = nearest_run(self.session, self.subject, quantity, amplifier=name, where=where)
+                nearest = self.measured.nearest_run(self.subject, quantity, is_good=is_good, amplifier=name)
                 yield from [] if nearest is None else [nearest]

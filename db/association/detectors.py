@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sqlalchemy import and_, or_, select
 
@@ -27,26 +27,18 @@ OUTSIDE = "outside its limits"
 _QUANTITIES = "gain", "read_noise", "read_noise_adu"
 
 
-def detector_of(session: Session, subject: Subject) -> Detector:
-    """Return what was measured of the detector of a frame last before it, else first after it.
+class Value(NamedTuple):
+    """A value of an amplifier, and what is odd about it."""
 
-    It is of its configuration, and with the entry of its instrument that holds at its time. What is doubtful is taken
-    only where nothing else is on record.
-    """
-    doubtful = is_doubtful(session, subject.instrument)
-    found = {quantity: _nearest_mean(session, subject, quantity, doubtful) for quantity in _QUANTITIES}
-    used = "gain", "read_noise" if found["read_noise"][0] is not None else "read_noise_adu"
-    doubts = [doubt_of(quantity, doubt) for quantity in used if (doubt := found[quantity][1])]
-    return replace(_detector(*(value for value, _ in found.values())), doubts=tuple(doubts))
+    amplifier: str
+    value: float
+    remark: str | None
 
 
-def _detector(gain: float | None, read_noise_e: float | None, read_noise_adu: float | None) -> Detector:
-    if read_noise_e is None and None not in (gain, read_noise_adu):
-        read_noise_e = (gain or 0.0) * (read_noise_adu or 0.0)
-    return Detector(gain, read_noise_e)
+class Measured(Protocol):
+    """What was measured of the detector of a camera: what is good, or what is doubtful, by ``is_good``."""
 
-
-def is_doubtful(session: Session, instrument: str) -> ColumnElement[bool]:
+    def _is_doubtful(session: Session, instrument: str) -> ColumnElement[bool]:
     """Return what measurements of a camera fulfil that are odd, or outside the limits of its entry."""
     outside = []
     for key, spec in session.execute(select(Instrument.id, Instrument.spec).where(Instrument.name == instrument)):
@@ -58,74 +50,56 @@ def is_doubtful(session: Session, instrument: str) -> ColumnElement[bool]:
     return or_(Measurement.remark.is_not(None), *outside)
 
 
-def doubt_of(quantity: str, why: str, amplifier: str | None = None) -> str:
-    """Say that a doubtful value is taken."""
-    of = "" if amplifier is None else f" of amplifier {amplifier}"
-    return f"no {label_of(quantity)}{of} is on record but a doubtful one: {why}"
+class OnRecord:
+    """What was measured of a camera, asked of the record each time: for few frames."""
 
+    def __init__(self, session: Session, instrument: str) -> None:
+        self._session = session
+        doubtful = _is_doubtful(session, instrument)
+        self._where = {True: ~doubtful, False: doubtful}
 
-def nearest_run(
-    session: Session, subject: Subject, quantity: str, *, amplifier: str | None = None, where: ColumnElement[bool]
-) -> int | None:
-    """Return the run that measured a quantity of the detector of a frame last before it, else first after it.
-
-    Parameters
-    ----------
-    amplifier : str or None
-        Of which; None for any.
-    where : ColumnElement
-        What the measurement fulfils.
-    """
-    begin, end = subject.entry
-    query = (
-        select(Measurement.run_id)
-        .join(Run, Measurement.run_id == Run.id)
-        .join(CalibrationSet)
-        .where(
-            Measurement.quantity == quantity,
-            CalibrationSet.instrument == subject.instrument,
-            CalibrationSet.configuration.in_([one for one in (subject.configuration, subject.whole) if one]),
-            *([] if amplifier is None else [Measurement.amplifier == amplifier]),
-            *([] if begin is None else [Measurement.observed_at >= begin]),
-            *([] if end is None else [Measurement.observed_at < end]),
-            is_current(session),
-            Measurement.id.not_in(marked_bad("measurement")),
-            where,
+    def nearest_run(
+        self, subject: Subject, quantity: str, *, is_good: bool, amplifier: str | None = None
+    ) -> int | None:
+        """Return the run that measured a quantity, of an amplifier or any, last before a frame, else first after it."""
+        begin, end = subject.entry
+        query = (
+            select(Measurement.run_id)
+            .join(Run, Measurement.run_id == Run.id)
+            .join(CalibrationSet)
+            .where(
+                Measurement.quantity == quantity,
+                CalibrationSet.instrument == subject.instrument,
+                CalibrationSet.configuration.in_([one for one in (subject.configuration, subject.whole) if one]),
+                *([] if amplifier is None else [Measurement.amplifier == amplifier]),
+                *([] if begin is None else [Measurement.observed_at >= begin]),
+                *([] if end is None else [Measurement.observed_at < end]),
+                is_current(self._session),
+                Measurement.id.not_in(marked_bad("measurement")),
+                self._where[is_good],
+            )
+            .limit(1)
         )
-        .limit(1)
-    )
-    at = Measurement.observed_at
-    before = [] if subject.at is None else [at <= subject.at]
-    last, first = query.where(*before).order_by(at.desc()), query.order_by(at)
-    return session.scalar(last) or session.scalar(first)
+        at = Measurement.observed_at
+        before = [] if subject.at is None else [at <= subject.at]
+        last, first = query.where(*before).order_by(at.desc()), query.order_by(at)
+        return self._session.scalar(last) or self._session.scalar(first)
 
-
-def _nearest_mean(
-    session: Session, subject: Subject, quantity: str, doubtful: ColumnElement[bool]
-) -> tuple[float | None, str | None]:
-    """Return the mean over the amplifiers of what the nearest run measured, and what is doubtful about it."""
-    for where, is_good in ((~doubtful, True), (doubtful, False)):
-        if (run_id := nearest_run(session, subject, quantity, where=where)) is not None:
-            rows = values_of_run(session, run_id, quantity, where)
-            return fmean(row.value for row in rows), None if is_good else rows[0].remark or OUTSIDE
-    return None, None
-
-
-def values_of_run(session: Session, run_id: int, quantity: str, where: ColumnElement[bool]) -> Sequence[Any]:
-    """Return amplifier, value and remark of what a run measured and nobody marked bad, of what fulfils something."""
-    query = select(Measurement.amplifier, Measurement.value, Measurement.remark).where(
-        Measurement.run_id == run_id,
-        Measurement.quantity == quantity,
-        Measurement.id.not_in(marked_bad("measurement")),
-        where,
-    )
-    return session.execute(query.order_by(Measurement.id)).all()
+    def of_run(self, run_id: int, quantity: str, *, is_good: bool) -> Sequence[Value]:
+        """Return what a run measured and nobody marked bad."""
+        query = select(Measurement.amplifier, Measurement.value, Measurement.remark).where(
+            Measurement.run_id == run_id,
+            Measurement.quantity == quantity,
+            Measurement.id.not_in(marked_bad("measurement")),
+            self._where[is_good],
+        )
+        return [Value(*row) for row in self._session.execute(query.order_by(Measurement.id))]
 
 
 class Detectors:
-    """The detectors of many frames of one camera: all that was measured of them is read once.
+    """What was measured of a camera, all read at once: for many frames.
 
-    Its answers are those of `detector_of`.
+    Its answers are those of `OnRecord` and `detector_of`.
     """
 
     def __init__(self, session: Session, instrument: str) -> None:
@@ -135,39 +109,43 @@ class Detectors:
                 Measurement.quantity,
                 Measurement.observed_at,
                 Measurement.run_id,
+                Measurement.amplifier,
                 Measurement.value,
-                is_doubtful(session, instrument),
+                Measurement.remark,
+                _is_doubtful(session, instrument),
+                is_current(session),
             )
             .join(Run, Measurement.run_id == Run.id)
             .join(CalibrationSet)
             .where(
                 Measurement.quantity.in_(_QUANTITIES),
                 CalibrationSet.instrument == instrument,
-                is_current(session),
                 Measurement.id.not_in(marked_bad("measurement")),
             )
-            .order_by(Measurement.observed_at)
+            .order_by(Measurement.observed_at, Measurement.id)
         )
-        self._times: dict[tuple[bool, str, str], list[tuple[datetime, int]]] = defaultdict(list)
-        self._values: dict[tuple[bool, str, int], list[float]] = defaultdict(list)
-        for configuration, quantity, at, run_id, value, is_odd in session.execute(query):
-            self._times[bool(is_odd), configuration, quantity].append((at, run_id))
-            self._values[bool(is_odd), quantity, run_id].append(value)
+        self._times: dict[tuple[bool, str, str, str | None], list[tuple[datetime, int]]] = defaultdict(list)
+        self._values: dict[tuple[bool, str, int], list[Value]] = defaultdict(list)
+        for configuration, quantity, at, run_id, name, value, remark, is_odd, counts in session.execute(query):
+            self._values[not is_odd, quantity, run_id].append(Value(name, value, remark))
+            for amplifier in (None, name) if counts else ():
+                self._times[not is_odd, configuration, quantity, amplifier].append((at, run_id))
 
     def of(self, subject: Subject) -> Detector:
         """Return what was measured of the detector of a frame last before it, else first after it."""
-        return _detector(*(self._nearest_mean(subject, quantity) for quantity in _QUANTITIES))
+        return _of(self, subject)
 
-    def _nearest_mean(self, subject: Subject, quantity: str) -> float | None:
-        for is_odd in (False, True):
-            if (run_id := self._nearest(subject, quantity, is_odd=is_odd)) is not None:
-                return fmean(self._values[is_odd, quantity, run_id])
-        return None
+    def of_run(self, run_id: int, quantity: str, *, is_good: bool) -> Sequence[Value]:
+        """Return what a run measured and nobody marked bad."""
+        return self._values.get((is_good, quantity, run_id), [])
 
-    def _nearest(self, subject: Subject, quantity: str, *, is_odd: bool) -> int | None:
+    def nearest_run(
+        self, subject: Subject, quantity: str, *, is_good: bool, amplifier: str | None = None
+    ) -> int | None:
+        """Return the run that measured a quantity, of an amplifier or any, last before a frame, else first after it."""
         begin, end = subject.entry
         names = {one for one in (subject.configuration, subject.whole) if one}
-        some = [self._times.get((is_odd, one, quantity), []) for one in names]
+        some = [self._times.get((is_good, one, quantity, amplifier), []) for one in names]
         found: list[tuple[datetime, int]] = []
         for times in some:
             first = 0 if begin is None else bisect_left(times, (begin, 0))

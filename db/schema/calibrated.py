@@ -28,6 +28,8 @@ class Calibrated(Base):
     mask_id: Mapped[int | None] = mapped_column(ForeignKey("master.id"), index=True)
     prices: Mapped[dict[str, Any]]
     """Kind of a master → what it adds to the noise, in electrons per pixel."""
+    readout: Mapped[dict[str, Any] | None]
+    """Amplifier → gain and read noise that were used; None of what was calibrated before these were on record."""
     unit: Mapped[str] = mapped_column(String(16))
     path: Mapped[str] = mapped_column(PathText, index=True)
     """Relative to the home, if below it."""

@@ -151,14 +151,14 @@ def _folders(found: Iterable[Calibration]) -> Counter[Path]:
 @home_option
 @FORMAT
 def affected(home: Path, format_name: str) -> None:
-    """List the calibrated frames that would now get other masters, and which; calibrate --again does them.
+    """List the calibrated frames that would now get other masters, gain or read noise; calibrate --again does them.
 
     \b
     Example:
       ccdwatch affected --format csv
     """
     rows = affected_rows(open_home(home, make=False))
-    columns = ("output", "frame_id", "kind", "master_id", "now_master_id")
+    columns = ("output", "frame_id", "kind", "master_id", "now_master_id", "value", "now_value")
     show(rows, format_name=format_name, columns=columns, empty="no calibrated frame is affected", short=columns)
 
 

@@ -21,7 +21,7 @@ from ccdcore.io.read import read_frame_and_cards
 from ccdcore.io.write import appearing, reappearing
 from ccdcore.numerics.threads import of_parts
 from db.application.calibrated import NewCalibrated, forget_calibrated, record_calibrated
-from db.application.readout import readout_of
+from db.application.readout import READ_FROM, readout_of
 from db.association.best import best
 from db.association.subjects import subjects_on_record
 from flows.applying.calibrating.leftovers import remove_passing
@@ -50,9 +50,6 @@ Again: TypeAlias = Literal["never", "changed", "always"]
 
 _OPTIONAL = frozenset({"mask"})
 """What a frame may go without unasked: its pixels are the same, and it is said that none was looked up."""
-_READOUT = "flat", "bias", "dark"
-"""Whose runs tell gain and read noise, the first that has them."""
-
 _BATCH = 16
 """Frames whose masters are chosen at a time: all candidates of these are held."""
 _MEMORY_LIMIT = 2 * 2**30
@@ -167,6 +164,7 @@ class _Job:
     def is_as_made(self, standing: CalibratedOnRecord) -> bool:
         """Whether the same would be made of it as was, or is not to be made in the place of that."""
         is_same = (standing.masters, standing.unit) == (self.masters, self.wanted.unit)
+        is_same = is_same and standing.readout in (None, self.readout)
         return is_same or (self.wanted.again == "changed" and not standing.is_of_service)
 
     def became(self, state: str, output: Path | None, reason: str | None) -> Calibration:
@@ -227,7 +225,7 @@ def _jobs(home: Home, wanted: Sequence[Wanted]) -> Iterator[_Job]:
         with home.read_session() as session:
             subjects = subjects_on_record(session, {one.frame_id for one in some})
             answers = best(session, [subjects[one.frame_id] for one in some], recipes=home.settings.recipes)
-            readouts = [readout_of(session, one.subject, _ids(one, _READOUT)) for one in answers]
+            readouts = [readout_of(session, one.subject, _ids(one, READ_FROM)) for one in answers]
         for one, answer, readout in zip(some, answers, readouts, strict=True):
             missing: dict[str, str] = {each.kind: each.reason for each in answer.missing}
             remarks = [each for each in answer.remarks if each not in answer.detector.doubts]  # told by amplifier here
@@ -295,6 +293,7 @@ def _write(home: Home, files: MasterFiles, made_by: Mapping[str, Any], job: _Job
                 subject=job.subject,
                 masters=job.masters,
                 prices=job.prices,
+                readout=job.readout,
                 unit=job.wanted.unit,
                 path=output.path,
                 sha256=sha256,

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.frames.nights import night_of, window_of
-from ccdcore.frames.series import beyond_their_time, flat_groups, in_time_order, nominal_exposure, stand_in_note, with_stand_ins
+from ccdcore.frames.series import (
+    beyond_their_time,
+    flat_groups,
+    in_time_order,
+    nominal_exposure,
+    stand_in_note,
+    with_stand_ins,
+)
 from ccdcore.headers.identify import ExposureInfo
 from ccdcore.headers.instrument import FrameType
 from tests.support.simulate import NOTEBOOK_NIGHTS

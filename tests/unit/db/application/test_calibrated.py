@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from ccdcore.application.ingredients import Readout
 from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.headers.instrument import FrameType
 from ccdcore.recipe import Recipes
@@ -17,15 +18,16 @@ from db.application.calibrated import (
     forget_calibrated,
     record_calibrated,
 )
-from db.application.readout import readout_of
+from db.application.readout import READ_FROM, Readouts, readout_of
 from db.association.best import best
 from db.association.detectors import Detectors, detector_of
 from db.association.subjects import subjects_on_record
-from db.judgements.write import mark
+from db.judgements.write import mark, take_back
 from db.runs import lifecycle
 from db.runs.masters import record_master
 from db.runs.measurements import record_measurements
-from db.schema.models import Frame, Instrument
+from db.schema.calibrated import Calibrated
+from db.schema.models import Frame, Instrument, Measurement
 from tests.support.on_record import NOON, add_frame, begin_run, gain, hash_of, master, set_of
 
 HOUR = timedelta(hours=1)
@@ -57,12 +59,17 @@ def calibrate(session, frame_id, *, path="", now=NOON):
         subject=answer.subject,
         masters={one.kind: one.master.master_id for one in answer.choices},
         prices={one.kind: one.price and one.price.total_e for one in answer.choices},
+        readout=readout_of(session, answer.subject, readout_masters(answer)).of,
         unit="adu",
         path=path or f"calibrated/{frame_id}.fits",
         sha256=hash_of("output"),
         software={"ccdwatch": "0.1.0"},
     )
     return record_calibrated(session, new, now=now)
+
+
+def readout_masters(answer):
+    return [one.master.master_id for kind in READ_FROM for one in answer.choices if one.kind == kind]
 
 
 def brute_force(session):
@@ -125,6 +132,37 @@ def test_a_frame_whose_masters_are_good_no_more_is_affected(session):
     assert now == {}
 
 
+def test_a_frame_whose_gain_is_good_no_more_is_affected(session):
+    """Though its masters are the same: its noise, and its electrons, are reckoned with it."""
+    made(session, "bias1", master(), measurements=[gain(1.5), gain(5.0, quantity="read_noise")])
+    late = NOON + timedelta(days=1)
+    others = [gain(1.6, observed_at=late), gain(6.0, quantity="read_noise", observed_at=late)]
+    made(session, "bias2", measurements=others, day=1)
+    first, *rest = (calibrate(session, science(session, f"light{n}", at=NOON + n * HOUR)) for n in range(3))
+    session.get_one(Calibrated, rest[-1]).readout = None  # as of before it was on record
+    assert seen(session) == []
+    key = session.scalars(select(Measurement.id).where(Measurement.quantity == "gain")).first()
+    mark(session, "measurement", key, "bad", why="a typo", who="me", now=NOON)
+    found = affected(session, recipes=Recipes())
+    assert [one.calibrated.calibrated_id for one in found] == [first, rest[0]]
+    assert all(one.now == one.calibrated.masters for one in found)
+    assert found[0].calibrated.readout == {"1": Readout(1.5, 5.0)}
+    assert found[0].readout == {"1": Readout(1.6, 5.0)}
+    take_back(session, "measurement", key, "bad", why="none", who="me", now=NOON)
+    assert seen(session) == []
+
+
+def test_a_frame_that_is_marked_bad_is_not_affected(session):
+    (only,) = made(session, "bias1", master())
+    frame_id = science(session, "light1")
+    calibrate(session, frame_id)
+    mark(session, "master", only, "bad", why="a light leak", who="me", now=NOON)
+    mark(session, "frame", frame_id, "bad", why="clouds", who="me", now=NOON)
+    assert seen(session) == []
+    take_back(session, "frame", frame_id, "bad", why="none", who="me", now=NOON)
+    assert len(seen(session)) == 1
+
+
 def test_a_frame_of_which_something_else_is_said_is_looked_at_as_it_is_now(session):
     made(session, "flat1", master("masters/f1.fits", kind="flat", filter="V", unit=""), kind=FrameType.FLAT)
     frame_id = science(session, "light1")
@@ -163,6 +201,9 @@ def test_readouts_are_those_of_the_runs_of_the_masters_and_else_the_nearest(sess
     made(session, "bias2", measurements=[gain(1.6, observed_at=NOON + HOUR / 2), gain(5.0, **noise)], day=5)
     subject = subjects_on_record(session, [key := science(session, "light1")])[key]
     assert readout_of(session, subject, [flat, bias]).of["1"].gain_e_per_adu == pytest.approx(1.5)
+    readouts = Readouts(session, "m2-ml", Detectors(session, "m2-ml"))
+    for some in ([flat, bias], [bias, flat], [bias], []):
+        assert readouts.of(subject, some) == readout_of(session, subject, some)
     of_bias = readout_of(session, subject, [bias]).of["1"]
     assert (of_bias.gain_e_per_adu, of_bias.read_noise_e) == (1.6, 5.0)
 
