@@ -157,6 +157,7 @@ def _calibrations(
         n, noise = rng.randint(3, 25), READ_NOISE_E[camera] / GAIN[camera]
         of_one = {"flat": PER_FLAT, "darkrate": noise / 200, "mask": 0.0}.get(kind, noise)
         row = {
+            "run": run.id,
             "kind": kind,
             "camera": camera,
             "configuration": configuration,
