@@ -3,11 +3,16 @@
 A camera has a pattern that wanders from night to night: as a random walk, a steady drift, a walk that is bound, or anew
 each night; in each pixel, in blocks of pixels, and in its level. Masters of 3 to 25 frames are made of it over a year,
 frames are taken in it. What a master adds is told by its price, from the record, and by the truth.
+
+It ends with status 1 where a goal is missed: realised over predicted 1.00 ± 0.05 of the random part, 1.0 ± 0.2 of the
+systematic one; by price less is added than by date, by more than 3 σ, and in at least 90 % of the nights in which the
+random parts differ by more than a fifth.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -187,8 +192,15 @@ def by_price_and_date(nights: list[tuple[float, float, bool]]) -> tuple[float, f
     return float(price), float(date), float(sigma), float(won)
 
 
-def main() -> None:
-    """Print the figures."""
+def is_met(found: Figures) -> bool:
+    """Whether the figures are what they are to be."""
+    random, systematic = (ratio(pairs)[0] for pairs in (found.random, found.systematic))
+    *_, sigma, won = by_price_and_date(found.nights)
+    return abs(random - 1) <= 0.05 and abs(systematic - 1) <= 0.2 and sigma > 3 and won >= 0.9
+
+
+def main() -> int:
+    """Print the figures, and return the status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cameras", type=int, default=5, help="of each kind and way")
@@ -205,7 +217,8 @@ def main() -> None:
     price, date, sigma, won = by_price_and_date(found.nights)
     print(f"by price {price:.3f} e⁻, by date {date:.3f} e⁻, lower by {sigma:.1f} σ; better in {won:.1%} of the nights")
     print(f"({sum(one[2] for one in found.nights)} of {len(found.nights)} nights: random parts differ by a fifth)")
+    return 0 if is_met(found) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -38,7 +38,53 @@ class Value(NamedTuple):
 class Measured(Protocol):
     """What was measured of the detector of a camera: what is good, or what is doubtful, by ``is_good``."""
 
-    def _is_doubtful(session: Session, instrument: str) -> ColumnElement[bool]:
+    def nearest_run(
+        self, subject: Subject, quantity: str, *, is_good: bool, amplifier: str | None = None
+    ) -> int | None:
+        """Return the run that measured a quantity, of an amplifier or any, last before a frame, else first after it."""
+
+    def of_run(self, run_id: int, quantity: str, *, is_good: bool) -> Sequence[Value]:
+        """Return what a run measured and nobody marked bad."""
+
+
+def detector_of(session: Session, subject: Subject) -> Detector:
+    """Return what was measured of the detector of a frame last before it, else first after it.
+
+    It is of its configuration, and with the entry of its instrument that holds at its time. What is doubtful is taken
+    only where nothing else is on record.
+    """
+    return _of(OnRecord(session, subject.instrument), subject)
+
+
+def _of(measured: Measured, subject: Subject) -> Detector:
+    found = {quantity: _nearest_mean(measured, subject, quantity) for quantity in _QUANTITIES}
+    used = "gain", "read_noise" if found["read_noise"][0] is not None else "read_noise_adu"
+    doubts = [doubt_of(quantity, doubt) for quantity in used if (doubt := found[quantity][1])]
+    return replace(_detector(*(value for value, _ in found.values())), doubts=tuple(doubts))
+
+
+def _nearest_mean(measured: Measured, subject: Subject, quantity: str) -> tuple[float | None, str | None]:
+    """Return the mean over the amplifiers of what the nearest run measured, and what is doubtful about it."""
+    for is_good in (True, False):
+        if (run_id := measured.nearest_run(subject, quantity, is_good=is_good)) is not None:
+            rows = measured.of_run(run_id, quantity, is_good=is_good)
+            return fmean(row.value for row in rows), None if is_good else rows[0].remark or OUTSIDE
+    return None, None
+
+
+def _detector(gain: float | None, read_noise_e: float | None, read_noise_adu: float | None) -> Detector:
+    if read_noise_e is None and None not in (gain, read_noise_adu):
+        read_noise_e = (gain or 0.0) * (read_noise_adu or 0.0)
+    return Detector(gain, read_noise_e)
+
+
+def doubt_of(quantity: str, why: str, amplifier: str | None = None) -> str:
+    """Say that a doubtful value is taken."""
+    of = "" if amplifier is None else f" of amplifier {amplifier}"
+    return f"no {label_of(quantity)}{of} is on record but a doubtful one: {why}"
+
+
+def _is_doubtful(session: Session, instrument: str) -> ColumnElement[bool]:
     """Return what measurements of a camera fulfil that are odd, or outside the limits of its entry."""
     outside = []
     for key, spec in session.execute(select(Instrument.id, Instrument.spec).where(Instrument.name == instrument)):

@@ -15,7 +15,7 @@ from flows.config.redaction import install
 COMMANDS = {
     "affected": (
         "flows.cli.work",
-        "List the calibrated frames that would now get other masters, and which; calibrate --again does them.",
+        "List the calibrated frames that would now get other masters, gain or read noise; calibrate --again does them.",
     ),
     "audit": (
         "flows.cli.admin",

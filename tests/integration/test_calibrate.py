@@ -324,6 +324,26 @@ def test_what_is_next_best_of_a_master_that_is_gone_is_said_and_not_taken(site: 
     )
 
 
+def test_a_frame_that_is_marked_bad_is_done_where_it_is_named_and_passed_over_in_a_folder(
+    site: Site, tmp_path: Path
+) -> None:
+    raw = site.light("bad.fits")
+    site.rows(raw, "-o", tmp_path)
+    with fits.open(tmp_path / "bad_calibrated.fits") as hdulist:
+        sha256_of_raw = hdulist[0].header["RAWSHA"]
+    said = ccdwatch("mark", sha256_of_raw[:12], "bad", "--why", "clouds", "--by", "ann", "--home", site.home)
+    assert said.status == 0, said.err
+    (row,) = site.rows(raw, "-o", tmp_path)
+    assert row["state"] == "stands"
+    assert re.search("it is marked bad by ann on .*: clouds$", row["reason"])
+    (row,) = site.rows(raw, "-o", tmp_path, "--again")
+    assert row["state"] == "calibrated"
+    (folder := tmp_path / "night").mkdir()
+    shutil.copy(raw, folder)
+    assert site.rows(folder, "-o", tmp_path / "out") == []
+    assert ccdwatch("mark", sha256_of_raw[:12], "bad", "--undo", "--by", "ann", "--home", site.home).status == 0
+
+
 def test_a_person_is_told_what_to_type(site: Site) -> None:
     said = site.calibrate()
     assert said.status == 2

@@ -102,7 +102,7 @@ class Calibration:
     unit : str
         Of the result.
     reason : str or None
-        Why it failed; else what it went without, and what is odd about it.
+        Why it failed; else what it went without, and what is odd about it, as that it is marked bad.
     lacking : frozenset of str
         Kinds of masters for want of which it failed.
     """

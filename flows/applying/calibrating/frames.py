@@ -12,6 +12,7 @@ from ccdcore.application.ingredients import why_not
 from ccdcore.text import readable
 from db.files import ledger
 from db.frames.series import FileFrame, frames_of_files, frames_on_disk
+from db.judgements.marks import marks
 from db.schema.models import FileState
 from flows.home.processes import now
 from flows.registration.register import free_lost_claims, register_files
@@ -27,16 +28,21 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(slots=True)
 class Frames:
-    """Raw science frames by id, and why others of those that were named are none, by path."""
+    """Raw science frames by id, and why others of those that were named are none, by path.
+
+    ``marks`` are those of frames that are marked bad and were named one by one, in words.
+    """
 
     frames: dict[int, SeriesFrame] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    marks: dict[int, str] = field(default_factory=dict)
 
 
 def named_frames(home: Home, paths: Sequence[Path], progress: Progress) -> Frames:
     """Register the frames of these files and folders, and return those that can be calibrated.
 
-    In folders calibration frames and products are passed over; named one by one they are refused.
+    In folders calibration frames and products are passed over; named one by one they are refused. Frames that are
+    marked bad are passed over there, too, but done where they are named.
 
     Raises
     ------
@@ -53,12 +59,14 @@ def named_frames(home: Home, paths: Sequence[Path], progress: Progress) -> Frame
     answer = Frames(refused={one["path"]: one["reason"] for one in found.failed})
     with home.read_session() as session:
         frames = frames_on_disk(session, {one.frame_id for one in held if one.frame_id}, host=home.settings.host)
+        bad = {key: one.words for key, one in marks(session, "frame").items() if one.is_bad}
     for file in held:
-        reason = _refusal(file, frames)
-        if reason is None and file.frame_id is not None:
+        reason, is_named = _refusal(file, frames), str(file.path) in met
+        if reason is None and file.frame_id is not None and (is_named or file.frame_id not in bad):
             answer.frames[file.frame_id] = frames[file.frame_id]
-        elif reason and (str(file.path) in met or file.frame_id is None):
+        elif reason and (is_named or file.frame_id is None):
             answer.refused[readable(str(file.path))] = reason
+    answer.marks = {key: words for key, words in bad.items() if key in answer.frames}
     return answer
 
 

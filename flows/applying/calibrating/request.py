@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ class Asked:
 
 
 def calibrate_named(home: Home, paths: Sequence[Path], asked: Asked, progress: Progress) -> list[Calibration]:
-    """Register the frames of these files and folders, and calibrate them.
+    """Register the frames of these files and folders, and calibrate them; of those marked bad the reason says so.
 
     Raises
     ------
@@ -46,7 +46,12 @@ def calibrate_named(home: Home, paths: Sequence[Path], asked: Asked, progress: P
         for key, frame in found.frames.items()
     ]
     refused = [Calibration(0, path, None, "failed", reason=reason) for path, reason in found.refused.items()]
-    return [*calibrate_frames(home, wanted, progress=progress), *refused]
+    done = calibrate_frames(home, wanted, progress=progress)
+    return [*(_with_mark(one, found.marks.get(one.frame_id)) for one in done), *refused]
+
+
+def _with_mark(one: Calibration, words: str | None) -> Calibration:
+    return one if words is None else replace(one, reason="; ".join(filter(None, [one.reason, f"it is {words}"])))
 
 
 def calibrate_affected(home: Home, progress: Progress) -> list[Calibration]:
