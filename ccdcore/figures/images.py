@@ -110,7 +110,9 @@ def whole_frame(frame: Image, *, title: str, unit: str = "adu") -> Figure:
     return figure
 
 
-def histogram(values: Image, *, title: str, unit: str = "adu", quantity: str = "residual") -> Figure:
+def histogram(
+    values: Image, *, title: str, unit: str = "adu", quantity: str = "residual", is_mixed: bool = False
+) -> Figure:
     """Show how pixel values are distributed, beside a Gaussian of the same width.
 
     Parameters
@@ -122,6 +124,9 @@ def histogram(values: Image, *, title: str, unit: str = "adu", quantity: str = "
         Above the figure.
     unit, quantity : str
         For the axis of values.
+    is_mixed : bool
+        Whether they are of several amplifiers, or of overscan, too: mean and σ of all would mean nothing, and neither
+        they nor a Gaussian are shown.
 
     Returns
     -------
@@ -141,9 +146,10 @@ def histogram(values: Image, *, title: str, unit: str = "adu", quantity: str = "
     n_inside = int(counts.sum())
     sample = sample[(sample >= edges[0]) & (sample < edges[-1])]
     mean, sigma = float(sample.mean()), float(sample.std())
-    label = f"mean {mean:.4g}, σ {sigma:.3g}, {finite.size - n_inside} of {finite.size} outside"
+    about = "" if is_mixed else f"mean {mean:.4g}, σ {sigma:.3g}, "
+    label = f"{about}{finite.size - n_inside} of {finite.size} outside"
     axis.stairs(counts, edges, fill=True, color=COLOURS[5], label=label)
-    if sigma > 0:
+    if sigma > 0 and not is_mixed:
         x = np.linspace(edges[0], edges[-1], 400)
         expected = n_inside * (edges[1] - edges[0]) / (sigma * math.sqrt(2 * math.pi))
         axis.plot(x, expected * np.exp(-(((x - mean) / sigma) ** 2) / 2), color=COLOURS[1], label="Gaussian of this σ")

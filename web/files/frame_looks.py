@@ -25,8 +25,15 @@ class FrameLook:
         return len(self.frame) + len(self.histogram)
 
 
-def look_at(path: Path, file: io.BufferedReader) -> FrameLook:
+def look_at(path: Path, file: io.BufferedReader, n_pixels: int) -> FrameLook:
     """Draw a frame whose file is open; the file is closed.
+
+    Parameters
+    ----------
+    path, file : Path, BufferedReader
+        The frame.
+    n_pixels : int
+        Of its largest amplifier, without overscan: where the frame has more, they are of several kinds.
 
     Raises
     ------
@@ -34,9 +41,11 @@ def look_at(path: Path, file: io.BufferedReader) -> FrameLook:
         If it cannot be decoded.
     """
     image = read_image(path, file)
+    is_mixed = image.size != n_pixels
+    title = "All pixels, of all amplifiers and their overscan" if is_mixed else "All pixels"
     return FrameLook(
         png(whole_frame(image, title="Between its ZScale limits")),
-        png(histogram(image, title="All pixels, overscan included", quantity="pixel value")),
+        png(histogram(image, title=title, quantity="pixel value", is_mixed=is_mixed)),
     )
 
 

@@ -35,8 +35,8 @@ class Shown:
     masters: Kept[Planes] = field(default_factory=lambda: Kept(_MOST_BYTES * 8, lambda one: one.bytes_in_memory))
     tiles: Kept[bytes] = field(default_factory=lambda: Kept(_MOST_BYTES, len, at_once=2))
 
-    def frame(self, places: Sequence[Place], what: str) -> FrameLook:
-        """Return how a frame looks whose file is as on record.
+    def frame(self, places: Sequence[Place], what: str, n_pixels: int) -> FrameLook:
+        """Return how a frame looks whose file is as on record, and whose largest amplifier has so many pixels.
 
         Raises
         ------
@@ -45,7 +45,7 @@ class Shown:
         """
         stream, place = as_on_record(places, what, self.hashes)
         with stream, decoding():
-            return self.frames.get(place.sha256, lambda: _drawing().look_at(place.path, stream))
+            return self.frames.get((place.sha256, n_pixels), lambda: _drawing().look_at(place.path, stream, n_pixels))
 
     def cards(self, places: Sequence[Place], what: str) -> Mapping[str, str]:
         """Return the cards of a frame whose file is as on record; errors are those of `frame`."""

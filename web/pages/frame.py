@@ -69,7 +69,8 @@ def frame_picture(
     session: Reading, record: OfRecord, shown: OfShown, key: Id, name: Literal["frame", "histogram"]
 ) -> Response:
     """The frame between its ZScale limits, or how its pixel values are distributed."""
-    look = shown.frame(places_of_frame(session, key, host=record.host), f"frame {key}")
+    n_pixels = max((one.get("n_pixels", 0) for one in frame_statistics(session, key)), default=0)
+    look = shown.frame(places_of_frame(session, key, host=record.host), f"frame {key}", n_pixels)
     return Response(look.frame if name == "frame" else look.histogram, media_type="image/png")
 
 

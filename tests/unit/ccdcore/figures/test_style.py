@@ -124,6 +124,13 @@ def test_histogram_counts_every_pixel():
     assert "signal (ADU)" in texts(figure)
 
 
+def test_histogram_of_several_amplifiers_has_no_gaussian():
+    values = np.concatenate([NOISE[:100], NOISE[:100] + 50])
+    (one,), (mixed,) = (images_module.histogram(values, title="", is_mixed=which).axes for which in (False, True))
+    assert (len(one.lines), len(mixed.lines)) == (1, 0)
+    assert [text.get_text() for text in mixed.get_legend().get_texts()] == [f"0 of {values.size} outside"]
+
+
 def test_histogram_has_no_comb_for_whole_numbers():
     whole = np.rint(RNG.normal(300, 30, 200_000)).astype(np.uint16)
     counts, edges, _ = images_module.histogram(whole, title="").axes[0].patches[0].get_data()
