@@ -111,6 +111,8 @@ def trends(
         tell(query.changes(home, rows, quantity=quantity, since=since, until=until, **which))
         if not wide:
             tell(grouped([(f"{row['id']}", said) for row in rows for said in _said_of_value(row)], "value"))
+        if any(row["uncertainty"] for row in rows):
+            tell(["± is statistical, 1 σ; what is systematic: ccdwatch provenance ID"])
 
 
 def _said_of_value(row: dict[str, Any]) -> Iterator[str]:

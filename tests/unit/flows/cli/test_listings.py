@@ -170,6 +170,7 @@ def test_trends_show_steps(history: Path, ask: Callable[..., list[str]]) -> None
     assert float(percent) == pytest.approx(2.0, abs=0.4)
     assert int(sigmas) > 5
     assert "suspect: the flats vary in level by 40 %" in text
+    assert text.endswith("± is statistical, 1 σ; what is systematic: ccdwatch provenance ID")
     assert "step" not in " ".join(ask("trends", "gain", "--home", history, "--amplifier", "L"))
     assert "step" not in " ".join(ask("trends", "gain", "--home", history, "--until", "2020-02-01"))
 
