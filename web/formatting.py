@@ -38,6 +38,13 @@ def when(time: datetime | date | str | None) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}" if isinstance(time, datetime) else time.isoformat()
 
 
+def moment(time: datetime | str | None) -> str:
+    """Write a time in UTC to the second."""
+    if isinstance(time, str):
+        time = datetime.fromisoformat(time)
+    return "–" if time is None else f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
 def limits(low: float | None, high: float | None) -> str:
     """Write limits as a span."""
     if low is None and high is None:

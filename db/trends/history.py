@@ -223,6 +223,13 @@ def measurement(session: Session, measurement_id: int) -> TrendRow | None:
     return next(iter(_rows(session, entry_versions(session, None), MEASUREMENT.id == measurement_id)), None)
 
 
+def systematic_uncertainties(session: Session, ids: Iterable[int]) -> dict[int, float]:
+    """Return the systematic 1-σ uncertainty of the measurements that have one, by id, in their unit."""
+    query = select(Measurement.id, Measurement.details).where(Measurement.id.in_(ids))
+    known = {key: details.get("systematic_uncertainty") for key, details in session.execute(query)}
+    return {key: one for key, one in known.items() if one}
+
+
 def measured_by(session: Session, run_id: int) -> list[TrendRow]:
     """Return what a run measured."""
     return _rows(session, entry_versions(session, None), MEASUREMENT.run_id == run_id)

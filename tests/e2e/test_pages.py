@@ -1,5 +1,6 @@
 """The pages in a real browser: what they show is what is on record, and nothing they show does anything."""
 
+import re
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -148,6 +149,21 @@ def test_pointing_tells_and_a_click_leads_to_the_measurement(visit: Visit, site:
     assert page.locator("h1").inner_text() == "Gain of red, amplifier L"
 
 
+@pytest.mark.parametrize("width", [390, 1400])
+def test_limits_are_told_beside_the_plot_where_no_point_is(browser: Browser, site: str, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 1000})
+    page = context.new_page()
+    page.goto(f"{site}/trends/gain?instrument=red&amplifier=L")
+    labels = [one.bounding_box() for one in page.locator("text.limit").all()]
+    frame = page.locator("svg.trend .frame").bounding_box()
+    context.close()
+    assert frame is not None
+    assert len(labels) == 2
+    for box in labels:
+        assert box is not None
+        assert frame["x"] + frame["width"] < box["x"] < box["x"] + box["width"] <= width
+
+
 def test_the_keyboard_goes_through_the_points(visit: Visit, site: str) -> None:
     page = visit.to(f"{site}/trends/gain?instrument=red&amplifier=L")
     page.locator("svg.trend").focus()
@@ -256,6 +272,7 @@ PAGES = {
     "/search?q=flat": "Search",
     "/trends/gain/compare": "Gain of several cameras",
 }
+WITH_HISTORY = ("/", "/trends/gain?log=true", "/trends/gain/changes")
 
 
 def test_every_page_shows_and_every_link_leads_somewhere(visit: Visit, night: str) -> None:
@@ -273,13 +290,22 @@ def test_every_page_shows_and_every_link_leads_somewhere(visit: Visit, night: st
         assert httpx.get(target).status_code == 200, target
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_rules_of_accessibility_are_kept(browser: Browser, night: str, site: str, scheme: Any) -> None:
+def test_pages_say_seconds_numbers_and_what_is_uncertain_as_they_are(night: str) -> None:
+    texts = {path: httpx.get(night + path).text for path in ("/", "/runs/1", "/frames/1", "/sets/1", "/trends/gain")}
+    assert "of 1 amplifier of 1 instrument<" in texts["/"]
+    for path in ("/runs/1", "/frames/1", "/sets/1"):
+        assert re.search(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", texts[path]), path
+    for path in ("/runs/1", "/trends/gain"):
+        assert re.search(r"1\.\d+ ± 0\.\d+ \(statistical\) ± 0\.\d+ \(systematic\)", texts[path]), path
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 1400), ("light", 390)])
+def test_rules_of_accessibility_are_kept(browser: Browser, night: str, site: str, scheme: Any, width: int) -> None:
     rules = Axe()
-    context = browser.new_context(color_scheme=scheme, viewport={"width": 1400, "height": 1000})
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 1000})
     page = context.new_page()
     faults = []
-    for address in [night + path for path in PAGES] + [f"{site}{path}" for path in ("/", "/trends/gain?log=true")]:
+    for address in [night + path for path in PAGES] + [f"{site}{path}" for path in WITH_HISTORY]:
         page.goto(address)
         page.wait_for_load_state("networkidle")
         for fault in rules.run(page).response["violations"]:
@@ -293,7 +319,7 @@ _CUT = """() => [...document.querySelectorAll("main *, header *")].filter(one =>
   const style = getComputedStyle(one), box = one.getBoundingClientRect();
   if (one.closest("svg, .skip, .hidden, .graph-scroll") || !box.width) return false;
   const hides = ["hidden", "clip"].includes(style.overflowX) && one.scrollWidth > one.clientWidth + 1;
-  return hides || (box.right > innerWidth + 1 && !one.closest(".scroll"));
+  return hides || box.right > innerWidth + 1;
 }).map(one => `${one.tagName} ${one.className} ${one.textContent.trim().slice(0, 40)}`)"""
 
 _WIDER = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => one.textContent.slice(0, 80))"
@@ -303,13 +329,12 @@ _WIDER = "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).map(on
 def test_nothing_is_cut_off(browser: Browser, night: str, site: str, width: int) -> None:
     context = browser.new_context(viewport={"width": width, "height": 1000})
     page = context.new_page()
-    for address in [night + path for path in PAGES] + [f"{site}{path}" for path in ("/", "/trends/gain")]:
+    for address in [night + path for path in PAGES] + [f"{site}{path}" for path in WITH_HISTORY]:
         page.goto(address)
         page.wait_for_load_state("networkidle")
         assert page.evaluate(_CUT) == [], address
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, address
-        if width == 1400:  # here all columns have room
-            assert page.locator(".scroll").evaluate_all(_WIDER) == [], address
+        assert page.locator(".scroll").evaluate_all(_WIDER) == [], address
     context.close()
 
 

@@ -21,7 +21,7 @@ from db.runs.masters import MasterOnRecord, list_masters
 from db.runs.runs import RunOnRecord, list_runs
 from db.runs.sets import calibration_set
 from db.schema.rows import Page
-from db.trends.history import TrendRow, measured_by, measurement
+from db.trends.history import TrendRow, measured_by, measurement, systematic_uncertainties
 from web import formatting
 from web.charts.provenance_graph import Node, provenance_graph, result_node
 from web.dependencies import OfRecord, Reading, Record
@@ -96,6 +96,7 @@ def one_run(request: Request, session: Reading, record: OfRecord, key: Id) -> Re
         tree=tree,
         prefect=_prefect_run(record, run),
         rows=rows,
+        systematic=systematic_uncertainties(session, [row.id for row in rows]),
         masters=made,
         later=_later(session, run),
         lacks=lacks,

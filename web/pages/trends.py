@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.judgements.notes import notes_that_hold
 from db.trends.changes import changes
-from db.trends.history import TrendRow
+from db.trends.history import TrendRow, systematic_uncertainties
 from db.trends.history import trends as history
 from db.trends.overview import measured, series
 from web.charts.comparison import MOST_SERIES, comparisons
@@ -80,6 +80,7 @@ def trend(request: Request, session: Reading, quantity: Word, which: Annotated[S
         which=which,
         choices=_choices(session, quantity, which),
         panels=drawn[:MOST_PANELS],
+        systematic=systematic_uncertainties(session, [one.latest.id for one in drawn[:MOST_PANELS]]),
         n_panels=len(drawn),
         is_thinned=any(len(panel.dots) >= AT_MOST for panel in drawn),
         last=_last(session, quantity, which, rows),

@@ -37,6 +37,11 @@ def test_times_are_utc_to_the_minute() -> None:
     ]
 
 
+def test_moments_are_utc_to_the_second() -> None:
+    at = datetime(2022, 9, 19, 23, 4, 59, 900_000, tzinfo=UTC)
+    assert [formatting.moment(one) for one in (at, at.isoformat(), None)] == ["2022-09-19 23:04:59"] * 2 + ["–"]
+
+
 def test_names_of_unknown_origin_stay_in_their_part_of_an_address() -> None:
     assert link("/instruments", "a/b?c#d e", amplifier="1&2", filter=None, whole=False) == (
         "/instruments/a%2Fb%3Fc%23d%20e?amplifier=1%262"
