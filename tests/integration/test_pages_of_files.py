@@ -76,7 +76,7 @@ def test_a_frame_shows_picture_histogram_header_and_what_was_made_of_it(shown: S
     assert float(cards["EXPTIME"]) == header["EXPTIME"]
     assert f'/masters/{shown.masters["master flat V-2"].master_id}">' in page
     assert f'/masters/{shown.masters["master flat V#2"].master_id}">' not in page
-    assert "<td>flat</td><td>yes</td>" in page
+    assert '<td data-label="As">flat</td><td data-label="Used">yes</td>' in page
 
 
 def test_a_frame_whose_file_was_changed_or_is_a_link_is_not_drawn(shown: Shown, tmp_path: Path) -> None:

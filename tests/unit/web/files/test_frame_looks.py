@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from ccdcore.figures import images
 from web.files import frame_looks
 
 
@@ -14,7 +15,7 @@ from web.files import frame_looks
 def test_values_of_several_amplifiers_or_overscan_are_not_taken_for_one_kind(
     n_pixels: int, is_mixed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, said, draw = tmp_path / "bias.fits", [], frame_looks.histogram
+    path, said, draw = tmp_path / "bias.fits", [], images.histogram
 
     def drawn(*values: Any, **about: Any) -> Any:
         said.append(about["is_mixed"])

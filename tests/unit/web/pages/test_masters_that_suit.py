@@ -69,7 +69,7 @@ def test_the_page_of_a_frame_shows_the_choice_and_why_not_the_others(site: str, 
     page = httpx.get(f"{site}/frames/{frame['id']}", timeout=60).text
     chosen, failed = expected(truth, frame, "bias")
     section = page.partition('id="masters"')[2].partition('id="uses"')[0]
-    assert f'<th scope="row">bias</th><td><a href="/masters/{chosen}">' in section
+    assert f'<th scope="row" data-label="For">bias</th><td data-label="Master"><a href="/masters/{chosen}">' in section
     assert "Why not the others" in section
     loser = next(key for key, rules in failed.items() if rules)
     assert f'<a href="/masters/{loser}">' in section

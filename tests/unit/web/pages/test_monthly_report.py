@@ -66,7 +66,7 @@ def test_the_month_is_told_whole_and_alone(session: Session) -> None:
         "2022-10-01",
         "2022-10-02",
     ]
-    assert '<td class="value">2</td><td>bias</td>' in page
+    assert '<td data-label="Frames" class="value">2</td><td data-label="As">bias</td>' in page
     assert 'href="https://ccd.example/x/measurements/' in page
     assert page.count("<circle") + page.count('<use href="#mark-bad"') >= 10  # a year is drawn, not the month alone
     september = written(session, date(2022, 9, 1))
