@@ -1,7 +1,8 @@
 """Which calibrated frames are affected is what brute force finds, for simulated nights."""
 
-from benchmarks.affected import by_brute_force, differences, prepare
 from sqlalchemy.orm import Session
+
+from benchmarks.affected import by_brute_force, differences, prepare
 
 
 def test_what_is_affected_is_what_brute_force_finds(session: Session) -> None:
