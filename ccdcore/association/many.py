@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,13 @@ from ccdcore.association.wander import Wander
 Numbers = npt.NDArray[np.float64]
 
 _SECONDS_PER_DAY = 86_400.0
+_NO_MATTER: Mapping[Kind, Mapping[str, None]] = {
+    "bias": {"exposure_s": None, "filter": None},
+    "dark": {"filter": None},
+    "flat": {"exposure_s": None},
+    "mask": {"exposure_s": None, "filter": None, "temperature_c": None},
+}
+"""What of a frame no rule and no price for masters of a kind asks about: frames may differ in it."""
 
 
 def choose_many(
@@ -52,19 +59,26 @@ def choose_many(
     for one in masters:
         of_kind[one.corrects].append(one)
     found: list[dict[Kind, int]] = [{} for _ in subjects]
-    alike: dict[Subject, list[int]] = defaultdict(list)
+    signal_e = np.full(len(subjects), USUAL_SIGNAL_E)
+    for kind in KINDS:  # biases first: they tell the signal
+        for same, numbers in _alike(subjects, kind).items():
+            group = _Group.of(same, [subjects[one] for one in numbers], [detectors[one] for one in numbers])
+            suited = [one for one in of_kind[kind] if suits(same, one, tolerances)]
+            if kind == "bias":
+                names = same.configuration, same.whole
+                near = [one for one in of_kind[kind] if one.level is not None and one.configuration in names]
+                signal_e[numbers] = group.signal_e([one for one in suited if one.level is not None] or near)
+            if suited:
+                for number, best in zip(numbers, group.best_of(suited, signal_e[numbers], wander_of), strict=True):
+                    found[number][kind] = suited[best].master_id
+    return found
+
+
+def _alike(subjects: Sequence[Subject], kind: Kind) -> dict[Subject, list[int]]:
+    """Return the positions of frames that the rules for masters of a kind cannot tell from each other."""
+    found: dict[Subject, list[int]] = defaultdict(list)
     for number, subject in enumerate(subjects):
-        alike[replace(subject, name="", at=None, level_adu=None, lowest_adu=None)].append(number)
-    for same, numbers in alike.items():
-        group = _Group.of(same, [subjects[one] for one in numbers], [detectors[one] for one in numbers])
-        suited = {kind: [one for one in of_kind[kind] if suits(same, one, tolerances)] for kind in KINDS}
-        names = same.configuration, same.whole
-        near = [one for one in of_kind["bias"] if one.level is not None and one.configuration in names]
-        signal_e = group.signal_e([one for one in suited["bias"] if one.level is not None] or near)
-        for kind, some in suited.items():
-            if some:
-                for number, best in zip(numbers, group.best_of(some, signal_e, wander_of), strict=True):
-                    found[number][kind] = some[best].master_id
+        found[replace(subject, name="", at=None, level_adu=None, lowest_adu=None, **_NO_MATTER[kind])].append(number)
     return found
 
 
