@@ -87,7 +87,7 @@ def _calibrate(session: Session, site: Site) -> None:
             frame_id=frame["id"],
             frame_sha256="0" * 64,
             subject=subjects[frame["id"]],
-            masters={**masters},
+            masters={str(kind): key for kind, key in masters.items()},
             prices=dict.fromkeys(masters),
             readout=readout or {},
             unit="adu",

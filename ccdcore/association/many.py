@@ -18,7 +18,7 @@ from ccdcore.association.wander import Wander
 Numbers = npt.NDArray[np.float64]
 
 _SECONDS_PER_DAY = 86_400.0
-_NO_MATTER: Mapping[Kind, Mapping[str, None]] = {
+_NO_MATTER: Mapping[Kind, Mapping[str, Any]] = {
     "bias": {"exposure_s": None, "filter": None},
     "dark": {"filter": None},
     "flat": {"exposure_s": None},
