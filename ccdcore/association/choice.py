@@ -112,6 +112,8 @@ class Answer:
         What was measured of its detector.
     remarks : tuple of str
         What is odd about the frame, and what the prices were reckoned from that was not measured, in words.
+    oddities : tuple of str
+        Of these what is odd about the frame, whatever it costs.
     """
 
     subject: Subject
@@ -120,6 +122,7 @@ class Answer:
     missing: tuple[Missing, ...]
     detector: Detector
     remarks: tuple[str, ...] = ()
+    oddities: tuple[str, ...] = ()
 
     def choice(self, kind: Kind) -> Choice | None:
         """Return the best of a kind; None where there is none."""
@@ -181,8 +184,14 @@ def choose(
     biases = [one for one in of_kind["bias"] if one.master_id in passing]
     dark = next((one.master for one in choices if one.kind == "dark"), None)
     too_dark = _too_dark(subject, dark, detector, _bias_level(subject, biases, passing))
-    remarks = (*too_dark, *_unmeasured(subject, detector), *_untold(choices, wander_of))
-    return Answer(subject, tuple(choices), tuple(candidates), tuple(missing), detector, remarks)
+    oddities = (*too_dark, *_untimed(subject))
+    remarks = (*oddities, *_unmeasured(subject, detector), *_untold(choices, wander_of))
+    return Answer(subject, tuple(choices), tuple(candidates), tuple(missing), detector, remarks, oddities)
+
+
+def _untimed(subject: Subject) -> Iterator[str]:
+    if subject.at is None:
+        yield "nothing tells when the frame was taken: the age of masters is not in their prices"
 
 
 def _too_dark(subject: Subject, dark: MasterFacts | None, detector: Detector, bias_adu: float | None) -> Iterator[str]:
@@ -213,8 +222,6 @@ def _unmeasured(subject: Subject, detector: Detector) -> Iterator[str]:
     yield from detector.doubts
     if subject.level_adu is None:
         yield f"the level of the frame is not known: it is taken to have {USUAL_SIGNAL_E:g} e⁻ in a pixel"
-    if subject.at is None:
-        yield "nothing tells when the frame was taken: the age of masters is not in their prices"
 
 
 def _untold(choices: Sequence[Choice], wander_of: Callable[[MasterFacts], Wander]) -> Iterator[str]:

@@ -228,8 +228,7 @@ def _jobs(home: Home, wanted: Sequence[Wanted]) -> Iterator[_Job]:
             readouts = [readout_of(session, one.subject, _ids(one, READ_FROM)) for one in answers]
         for one, answer, readout in zip(some, answers, readouts, strict=True):
             missing: dict[str, str] = {each.kind: each.reason for each in answer.missing}
-            remarks = [each for each in answer.remarks if each not in answer.detector.doubts]  # told by amplifier here
-            said = (*remarks, *readout.doubts)
+            said = (*answer.oddities, *readout.doubts)
             yield _Job(one, answer.subject, answer.choices, missing, readout.of, said, _second(answer))
 
 
