@@ -16,7 +16,7 @@ from db.files.homes import on_disk
 from db.judgements.marks import marked_bad
 from db.runs.current import CURRENT_RUN
 from db.schema.calibrated import Calibrated, ScienceTry
-from db.schema.models import CalibrationSet, Frame, HeaderRevision, Judgement, Master, Run
+from db.schema.models import CalibrationSet, Frame, HeaderRevision, Judgement, Master, Measurement, Run
 from db.schema.rows import column_value
 from db.schema.upsert import insert
 
@@ -75,7 +75,16 @@ def choices_of(session: Session, instrument: str, *, rules: str) -> str:
     in_force = masters.where(CURRENT_RUN).subquery()
     told = select(func.count(), func.max(in_force.c.id), func.sum(in_force.c.id))
     said = select(func.max(Judgement.id)).where(Judgement.master_id.in_(masters))
-    found = [*map(int, (one or 0 for one in session.execute(told).one())), session.scalar(said), rules]
+    # Judgements are few, measurements are not: the former lead to the latter.
+    said_of_values = (
+        select(func.max(Judgement.id))
+        .join(Measurement, Judgement.measurement_id == Measurement.id)
+        .join(Run, Measurement.run_id == Run.id)
+        .join(CalibrationSet, Run.calibration_set_id == CalibrationSet.id)
+        .where(CalibrationSet.instrument == instrument)
+    )
+    marks = session.scalar(said), session.scalar(said_of_values)
+    found = [*map(int, (one or 0 for one in session.execute(told).one())), *marks, rules]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 

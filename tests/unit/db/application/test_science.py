@@ -7,8 +7,8 @@ from sqlalchemy import select
 from db.application.science import cameras_with_science, choices_of, record_try, science_to_do, uncalibrated
 from db.judgements.write import mark
 from db.schema.calibrated import ScienceTry
-from db.schema.models import HeaderRevision
-from tests.support.on_record import HOST, NOON, add_frame, hash_of, master
+from db.schema.models import HeaderRevision, Measurement
+from tests.support.on_record import HOST, NOON, add_frame, gain, hash_of, master
 from tests.unit.db.application.test_calibrated import calibrate, made, science
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -61,16 +61,20 @@ def test_what_its_header_says_now_is_looked_at_again(session):
     assert to_do(session) == [frame_id]
 
 
-def test_choices_change_with_masters_of_the_camera_marks_of_them_and_rules(session):
+def test_choices_change_with_masters_of_the_camera_marks_of_them_and_of_its_gains_and_rules(session):
     def choices(camera="m2-ml", rules=""):
         return choices_of(session, camera, rules=rules)
 
     seen = [choices()]
-    (first,) = made(session, "bias1", master())
+    (first,) = made(session, "bias1", master(), measurements=[gain(1.5)])
     seen.append(choices())
-    made(session, "bias2", master("masters/b2.fits"), instrument="another", day=1)
+    made(session, "bias2", master("masters/b2.fits"), measurements=[gain(1.5)], instrument="another", day=1)
+    own, other = session.scalars(select(Measurement.id).order_by(Measurement.id))
+    mark(session, "measurement", other, "bad", why="the lamp", who="me", now=NOON)
     assert choices() == seen[-1]
     mark(session, "master", first, "bad", why="a light leak", who="me", now=NOON)
+    seen.append(choices())
+    mark(session, "measurement", own, "bad", why="the lamp", who="me", now=NOON)
     seen.append(choices())
     seen.append(choices(rules="without a dark"))
     made(session, "bias3", master("masters/b3.fits"), day=2)
