@@ -72,7 +72,9 @@ def require_right_or_masked(master: Master, *, may_be_masked: bool) -> None:
     masked = (master.mask[HOT] & MaskBit.HOT) != 0
     assert (masked if may_be_masked else right).all()
     assert not (master.mask[~HOT] & MaskBit.HOT).any()
-    assert np.median(np.abs(master.value[~HOT] * LIGHT.mean() / LIGHT[~HOT] - 1)) < 0.005
+    evened, uncertainty = (image[~HOT] * LIGHT.mean() / LIGHT[~HOT] for image in (master.value, master.uncertainty))
+    assert np.median(np.abs(evened - 1)) < 0.005
+    assert np.sqrt(np.mean(np.square(uncertainty))) / np.std(evened) == pytest.approx(1, abs=0.02)
 
 
 @pytest.mark.parametrize("said", ["DARKFLAT", "FLATDARK", "Dark Flat"])

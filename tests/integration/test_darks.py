@@ -12,7 +12,7 @@ from astropy.io import fits
 from ccdcore.masters.file import read_master
 from flows.calibration.steps import STEPS
 from tests.support.command import ccdwatch
-from tests.support.simulate import Camera, dark_pixels, expose, standard_cards, uniform_light, write_frame
+from tests.support.simulate import Camera, dark_pattern, dark_pixels, expose, standard_cards, uniform_light, write_frame
 
 CAMERA = Camera(gain_e_per_adu=1.5, read_noise_e=5.0, bias_adu=1000.0, shape=(128, 128))
 EVENING = datetime(2022, 9, 19, 18, tzinfo=UTC)
@@ -76,6 +76,14 @@ def measured(tmp_path: Path, quantity: str) -> list[dict[str, Any]]:
     return rows
 
 
+def assert_honest(path: Path) -> None:
+    """The uncertainty of a master's pixels is their scatter about the truth: root mean squares, within 0.02."""
+    master = read_master(path)
+    usual = master.good & (dark_pattern(CAMERA) == 1)
+    uncertainty = np.sqrt(np.mean(np.square(master.uncertainty[usual])))
+    assert uncertainty / np.std(master.value[usual]) == pytest.approx(1, abs=0.02)
+
+
 def references(tmp_path: Path) -> set[str]:
     return {path.name for path in (tmp_path / "home" / "reference").rglob("*.fits")}
 
@@ -99,6 +107,7 @@ def test_two_temperatures_make_two_masters_within_a_percent_of_the_truth(tmp_pat
         assert (master.unit, fits.getval(path, "EXPTIME")) == ("adu", 600.0)
         normal = np.median(master.value[master.good])
         assert normal == pytest.approx(600 * truths[one["temperature_c"]] / 1.5, rel=0.01)
+        assert_honest(path)
     assert {"master_dark_bin1x1_600s_-20C.fits", "master_dark_bin1x1_600s_-16C.fits"} <= references(tmp_path)
     assert "master_bias_bin1x1.fits" in references(tmp_path)
     assert {"master_darkrate_bin1x1_-20C.fits", "master_darkrate_bin1x1_-16C.fits"} <= references(tmp_path)
@@ -210,6 +219,7 @@ def test_darks_without_flats_are_ok_by_the_gain_on_record(tmp_path: Path, night:
     (made,) = masters(processed(tmp_path, "later"))
     assert made["verdict"] == "ok"
     assert "gain of 2022-09-19 (measurement" in made["remark"]
+    assert_honest(Path(made["path"]))
 
 
 def test_darks_without_any_gain_are_ok(tmp_path: Path, night: Night) -> None:
@@ -217,6 +227,7 @@ def test_darks_without_any_gain_are_ok(tmp_path: Path, night: Night) -> None:
     night.darks(600.0)
     (made,) = masters(processed(tmp_path))
     assert (made["verdict"], made["remark"]) == ("ok", None)
+    assert_honest(Path(made["path"]))
 
 
 def test_what_the_header_does_not_tell_is_told(tmp_path: Path, night: Night) -> None:

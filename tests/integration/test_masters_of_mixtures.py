@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from ccdcore.masters.file import read_master
 from flows.calibration.steps import STEPS
 from flows.commands.process import process
 from flows.home.home import open_home
@@ -144,6 +145,9 @@ def test_a_frame_that_spoils_its_master_is_left_out_and_the_master_made_without(
     (left_out,) = [one for one in answer["excluded"] if "its pattern is not that of 5 others" in one["reason"]]
     assert left_out["path"].endswith("flat2.fits")
     assert left_out["product"] == "master flat"
+    made = read_master(Path(flat["path"]))
+    scatter, uncertainty = np.std(made.value[made.good]), np.sqrt(np.mean(np.square(made.uncertainty[made.good])))
+    assert uncertainty / scatter == pytest.approx(1, abs=0.02)
 
 
 def test_flats_whose_spots_fade_are_no_good_master(tmp_path: Path) -> None:

@@ -281,8 +281,12 @@ def dark_pixels(
     **options: float,
 ) -> Image:
     """Take a dark: a uniform dark current and hot pixels, the same in every frame, of 200 times as much."""
-    hot = np.random.default_rng(3).random(camera.shape) < hot_fraction
-    return expose(camera, rng, exposure_time_s * dark_current_e_per_s * np.where(hot, 200.0, 1.0), **options)
+    return expose(camera, rng, exposure_time_s * dark_current_e_per_s * dark_pattern(camera, hot_fraction), **options)
+
+
+def dark_pattern(camera: Camera, hot_fraction: float = 0.001) -> FloatImage:
+    """Return the dark current of each pixel over that of most."""
+    return np.where(np.random.default_rng(3).random(camera.shape) < hot_fraction, 200.0, 1.0)
 
 
 def flat_pixels(camera: Camera, rng: np.random.Generator, light: FloatImage, **options: float) -> Image:
