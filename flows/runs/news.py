@@ -47,6 +47,7 @@ def raise_notices(session: Session, *, run_id: int, instrument: str, configurati
         earlier = [one for one in told if _curve_of(one) == _curve_of(curve)]
         for values in _news_of(session, curve, earlier, own, now):
             is_history = not values.pop("is_in_force") and values["observed_at"] <= now - NEWS_FOR
+            del values["begins_at"]
             n += put_notice(session, curve, values, now=now, next_try_at=None if is_history else now)
     return n
 
@@ -58,7 +59,7 @@ def _curve_of(one: NoticeOnRecord | Curve) -> tuple[str, str, str | None, str]:
 def _news_of(
     session: Session, curve: Curve, earlier: Sequence[NoticeOnRecord], own: frozenset[int], now: datetime
 ) -> Iterator[Values]:
-    """Yield what is not on record of a curve: each the columns of a notice, and whether it is in force to this day."""
+    """Yield what is not on record of a curve: the columns of a notice, whether it is in force today, when it began."""
     limits = limits_of(curve.specs[int(curve.entries[-1])], quantity=curve.quantity, unit=curve.unit)
     has_limits = limits != Limits()
     found = list(_about_limits(session, curve, limits, earlier, own, now)) if has_limits else []
@@ -80,7 +81,7 @@ def _about_limits(
 ) -> Iterator[Values]:
     """Yield excursions that are over and were never told, and how the last value stands if that is not on record."""
 
-    def values(kind: str, index: int, before: float | None) -> Values:
+    def values(kind: str, index: int, before: float | None, begins: int | None = None) -> Values:
         at = observed_at(session, int(curve.ids[index]))
         return {
             "kind": kind,
@@ -91,6 +92,7 @@ def _about_limits(
             "after": float(curve.values[index]),
             "details": {"limit_min": limits.min, "limit_max": limits.max},
             "is_in_force": False,
+            "begins_at": at if begins is None else observed_at(session, int(curve.ids[begins])),
         }
 
     told = [one for one in earlier if one.kind in {"outside", "inside"}]
@@ -105,7 +107,7 @@ def _about_limits(
     is_outside = bool(spans) and spans[-1][1] > last
     if is_outside and is_open is None:
         first = spans[-1][0]
-        yield values("outside", first if ids[first] in own else last, None)
+        yield values("outside", first if ids[first] in own else last, None, first)
     elif is_open is not None and not is_outside:
         yield values("inside", last, is_open.after)
 
@@ -172,10 +174,15 @@ def _about_changes(
         for one in earlier
         if one.kind in {"step", "drift", "back"}
     ]
+    with_limits = [one.details["change"] for one in earlier if "change" in one.details]
+    levels += [
+        _Level(one["kind"], datetime.fromisoformat(one["since"]), one["before"], one["uncertainty"])
+        for one in with_limits
+    ]
     told = {_in_whose_time(rows, one.observed_at) for one in levels}
     crossed = [one.since for one in earlier if one.kind in {"outside", "inside"}]
     for place, change in enumerate(rows):
-        together = [one for one in crossings if change.first_at <= one["since"] <= change.found_at]
+        together = [one for one in crossings if change.first_at <= one["begins_at"] <= change.found_at]
         if place not in told and together:
             levels_of = {name: getattr(change, name) for name in ("kind", "before", "after")}
             together[0]["details"]["change"] = {**levels_of, "since": change.first_at.isoformat(), **_about(change)}
@@ -195,6 +202,7 @@ def _about_changes(
             "after": change.after,
             "details": _about(change),
             "is_in_force": is_fresh and place == len(rows) - 1,
+            "begins_at": change.first_at,
         }
 
 

@@ -176,7 +176,8 @@ def test_every_format_is_read_back(home: Path, what: str, read: Any) -> None:
 def test_a_table_for_people_is_the_default(home: Path, what: str) -> None:
     lines = [line for line in ask(home, what).text.splitlines() if line.strip()]
     assert "instrument" in lines[0]
-    assert len(lines) == 2 + len(ask(home, what, "--format", "json").json())
+    assert lines[-1].startswith("± is statistical") == (what == "trends")
+    assert len(lines) == 2 + len(ask(home, what, "--format", "json").json()) + (what == "trends")
 
 
 def test_questions_narrow_the_answer(home: Path) -> None:
