@@ -340,7 +340,25 @@ def test_a_frame_that_is_marked_bad_is_done_where_it_is_named_and_passed_over_in
     assert row["state"] == "calibrated"
     (folder := tmp_path / "night").mkdir()
     shutil.copy(raw, folder)
-    assert site.rows(folder, "-o", tmp_path / "out") == []
+    (row,) = site.rows(folder, "-o", tmp_path / "out")
+    assert (row["file"], row["state"], row["output"]) == (str(folder / "bad.fits"), "left out", None)
+    assert re.fullmatch("it is marked bad by .* on .*: clouds", row["reason"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_any_gain_the_reason_says_so_and_what_to_do(site: Site, tmp_path: Path) -> None:
+    raw = site.light()
+    gains = ccdwatch("trends", "gain", "--home", site.home, "--format", "json").json()
+    try:
+        for one in gains:
+            words = ("mark", f"measurement:{one['id']}", "bad", "--why", "the lamp", "--home", site.home)
+            assert ccdwatch(*words).status == 0
+        (row,) = site.rows(raw, "-o", tmp_path, status=1)
+    finally:
+        for one in gains:
+            ccdwatch("mark", f"measurement:{one['id']}", "bad", "--undo", "--why", "not it", "--home", site.home)
+    assert row["reason"].startswith("gain and read noise of its amplifier 1 are not known: process biases and flats")
+    assert site.rows(raw, "-o", tmp_path)[0]["state"] == "calibrated"
 
 
 def test_a_person_is_told_what_to_type(site: Site) -> None:

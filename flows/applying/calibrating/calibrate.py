@@ -94,7 +94,7 @@ class Calibration:
     file, output : str, str or None
         The raw file, and the calibrated one; None where there is none.
     state : str
-        ``calibrated``, ``stands`` (so it was made before, of the same masters), or ``failed``.
+        ``calibrated``, ``stands`` (so it was made before, of the same masters), ``left out``, or ``failed``.
     masters : mapping of str to int
         Kind → number of the master that was used.
     price_e : float or None
@@ -102,7 +102,7 @@ class Calibration:
     unit : str
         Of the result.
     reason : str or None
-        Why it failed; else what it went without, and what is odd about it, as that it is marked bad.
+        Why it failed or is left out; else what it went without, and what is odd about it, as that it is marked bad.
     lacking : frozenset of str
         Kinds of masters for want of which it failed.
     """
@@ -252,8 +252,8 @@ def _do(home: Home, files: MasterFiles, made_by: Mapping[str, Any], job: _Job) -
         return _done(home, files, made_by, job)
     except ChangedMasterError as error:
         return job.became("failed", None, f"{error}{job.instead_of(error.master_id)}")
-    except CcdError as error:
-        return job.became("failed", None, str(error))
+    except CcdError as error:  # the row has the file
+        return job.became("failed", None, str(error).removeprefix(f"{job.wanted.frame.path}: "))
     except OSError as error:
         return job.became("failed", None, f"cannot be written: {error.strerror or error}: give another -o DIR")
     except Exception as error:

@@ -28,13 +28,15 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(slots=True)
 class Frames:
-    """Raw science frames by id, and why others of those that were named are none, by path.
+    """Raw science frames by id, and why others are none, by path.
 
-    ``marks`` are those of frames that are marked bad and were named one by one, in words.
+    ``refused`` are of those that were named. ``left_out`` are marked bad, and were met in folders; ``marks`` are those
+    of frames that were named one by one, in words.
     """
 
     frames: dict[int, SeriesFrame] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
     marks: dict[int, str] = field(default_factory=dict)
 
 
@@ -42,7 +44,7 @@ def named_frames(home: Home, paths: Sequence[Path], progress: Progress) -> Frame
     """Register the frames of these files and folders, and return those that can be calibrated.
 
     In folders calibration frames and products are passed over; named one by one they are refused. Frames that are
-    marked bad are passed over there, too, but done where they are named.
+    marked bad are left out there, which is said, but done where they are named.
 
     Raises
     ------
@@ -62,8 +64,11 @@ def named_frames(home: Home, paths: Sequence[Path], progress: Progress) -> Frame
         bad = {key: one.words for key, one in marks(session, "frame").items() if one.is_bad}
     for file in held:
         reason, is_named = _refusal(file, frames), str(file.path) in met
-        if reason is None and file.frame_id is not None and (is_named or file.frame_id not in bad):
-            answer.frames[file.frame_id] = frames[file.frame_id]
+        if reason is None and file.frame_id is not None:
+            if is_named or file.frame_id not in bad:
+                answer.frames[file.frame_id] = frames[file.frame_id]
+            else:
+                answer.left_out[readable(str(file.path))] = bad[file.frame_id]
         elif reason and (is_named or file.frame_id is None):
             answer.refused[readable(str(file.path))] = reason
     answer.marks = {key: words for key, words in bad.items() if key in answer.frames}

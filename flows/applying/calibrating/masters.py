@@ -63,11 +63,12 @@ class MasterFiles:
         return found
 
     def flat_gain(self, choices: Iterable[Choice], frame: Frame, readout: Mapping[str, Readout]) -> float | None:
-        """Return the gain that the flat of these leaves to a frame, in e⁻/ADU; None without a flat.
+        """Return the gain that the flat of these leaves to a frame, in e⁻/ADU; None without a flat, or without gains.
 
         It is that of the whole flat, also for a frame that takes a cut, and reckoned once for many frames.
         """
-        if (flat := next((one for one in choices if one.kind == "flat"), None)) is None:
+        flat = next((one for one in choices if one.kind == "flat"), None)
+        if flat is None or not all(one.name in readout for one in frame.amplifiers):
             return None
         amplifiers = amplifiers_of(flat.master.amplifiers) if flat.master.amplifiers else frame.amplifiers
         gains = {one.name: readout[one.name].gain_e_per_adu for one in amplifiers if one.name in readout}

@@ -33,6 +33,8 @@ class Asked:
 def calibrate_named(home: Home, paths: Sequence[Path], asked: Asked, progress: Progress) -> list[Calibration]:
     """Register the frames of these files and folders, and calibrate them; of those marked bad the reason says so.
 
+    Met in a folder, these are left out.
+
     Raises
     ------
     flows.config.errors.SettingsError
@@ -46,8 +48,9 @@ def calibrate_named(home: Home, paths: Sequence[Path], asked: Asked, progress: P
         for key, frame in found.frames.items()
     ]
     refused = [Calibration(0, path, None, "failed", reason=reason) for path, reason in found.refused.items()]
+    left_out = [Calibration(0, path, None, "left out", reason=f"it is {why}") for path, why in found.left_out.items()]
     done = calibrate_frames(home, wanted, progress=progress)
-    return [*(_with_mark(one, found.marks.get(one.frame_id)) for one in done), *refused]
+    return [*(_with_mark(one, found.marks.get(one.frame_id)) for one in done), *left_out, *refused]
 
 
 def _with_mark(one: Calibration, words: str | None) -> Calibration:
