@@ -117,8 +117,8 @@ def _calibrated(pixels: Image, masters: Masters, readout: Readout, factor: float
             seconds = {"dark_exposure": 1 * u.s, "data_exposure": factor * u.s}
             ccd = ccdproc.subtract_dark(ccd, _as_ccd(masters.dark), scale=factor != 1, **seconds, **_QUIET)
         if masters.flat is not None:
-            flat = _as_ccd(masters.flat, u.dimensionless_unscaled)
-            ccd = ccdproc.flat_correct(ccd, flat, norm_value=1, **_QUIET)
+            # What `ccdproc.flat_correct` does once it has divided the flat by a mean, which is 1 of ours already.
+            ccd = ccd.divide(_as_ccd(masters.flat, u.dimensionless_unscaled))
         return ccd
 
 

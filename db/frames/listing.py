@@ -150,7 +150,7 @@ def frames_since(session: Session, *, since: datetime) -> list[tuple[str, str, i
 
 
 @dataclass(frozen=True, slots=True)
-class ScienceFrame:
+class OtherFrame:
     """A frame that is no calibration frame: its night on record, and why it is none."""
 
     frame_id: int
@@ -158,7 +158,7 @@ class ScienceFrame:
     reason: str
 
 
-def science_frames(session: Session, *, night: date | None = None, since: datetime | None = None) -> list[ScienceFrame]:
+def science_frames(session: Session, *, night: date | None = None, since: datetime | None = None) -> list[OtherFrame]:
     """Return the frames that are no calibration frames, nor averages, nor marked bad, oldest first.
 
     Only those of a night, or those that were registered from a time on, where it is given.
@@ -170,4 +170,4 @@ def science_frames(session: Session, *, night: date | None = None, since: dateti
     if since is not None:
         where.append(Frame.registered_at >= since)
     query = select(Frame.id, Frame.night, Frame.frame_type_reason).where(*where).order_by(Frame.date_obs, Frame.id)
-    return [ScienceFrame(*row) for row in session.execute(query).tuples()]
+    return [OtherFrame(*row) for row in session.execute(query).tuples()]

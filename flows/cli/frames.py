@@ -1,31 +1,18 @@
-"""Frames: `identify`, `imstat`, `best`, `gaps`, `combine`, `init`."""
+"""Frames: `identify`, `imstat`, `combine`, `init`."""
 
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ccdcore.association.facts import KINDS
 from ccdcore.errors import CcdError
-from flows.applying.best import answers_of
-from flows.applying.gaps import find_gaps
-from flows.applying.tables import (
-    failures_of_answer,
-    gaps_for_people,
-    lines_of_answer,
-    reasons_of_gaps,
-    rows_of_answers,
-    tables_of_answer,
-)
 from flows.cli.options import FORMAT, PATHS, WIDE, ClipSigma, home_option, say
 from flows.commands.init import start
 from flows.commands.inspect_files import identified, image_statistics
-from flows.home.home import open_home
-from flows.terminal import grouped, is_terminal, progress_bar, show, tell
+from flows.terminal import grouped, is_terminal, show, tell
 
 
 @click.command()
@@ -75,68 +62,6 @@ def imstat(paths: tuple[Path, ...], home: Path, fmt: str, region: str | None, fo
 def _named(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return rows whose files are named without their folder, which stands beside."""
     return [{**row, "folder": str(Path(row["file"]).parent), "file": Path(row["file"]).name} for row in rows]
-
-
-@click.command()
-@click.argument("frames", nargs=-1, required=True, metavar="FRAME…")
-@home_option
-@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only masters of this kind, or these.")
-@click.option("--at", type=click.DateTime(), help="As if it were taken at this time (UTC).")
-@FORMAT
-@WIDE
-def best(
-    frames: tuple[str, ...], home: Path, kinds: tuple[Any, ...], at: datetime | None, format_name: str, wide: bool
-) -> None:
-    """Say which masters suit frames best, what each would add to their noise, and why no others.
-
-    \b
-    A frame is the path of a file, or the id of one on record. Qualities are 0 (adds less than 5 % of the frame's own
-    noise), 1 (20 %), 2 (50 %) and 3.
-
-    \b
-    Example:
-      ccdwatch best light_001.fits
-      ccdwatch best frame:712 --kind flat --format json
-    """
-    opened = open_home(home, make=False)
-    with progress_bar() as progress:
-        found = answers_of(opened, frames, kinds=kinds, at=at and at.replace(tzinfo=UTC), progress=progress)
-    if format_name == "table":
-        for one in found.answers:
-            tell(lines_of_answer(one))
-            for table in tables_of_answer(one, wide=wide):
-                show(table.rows, format_name="table", columns=table.columns, empty="nothing", short=table.short)
-            if is_terminal() and not wide:
-                tell(failures_of_answer(one))
-    elif format_name == "json":
-        show(found.as_dicts(opened.path), format_name="json", columns=(), empty="no frames")
-    else:
-        show(rows_of_answers(found.answers), format_name=format_name, columns=(), empty="no frames")
-    for name, reason in found.failed.items():
-        say(f"{name}: {reason}")
-    sys.exit(0 if found.is_complete else 1)
-
-
-@click.command()
-@home_option
-@click.option("--night", type=click.DateTime(["%Y-%m-%d"]), help="Only frames of this night.")
-@FORMAT
-def gaps(home: Path, night: datetime | None, format_name: str) -> None:
-    """List the science frames on record that lack a bias, dark or flat of quality 0 or 1, and what to take.
-
-    \b
-    Example:
-      ccdwatch gaps --night 2022-09-19 --format json
-    """
-    opened = open_home(home, make=False)
-    with progress_bar() as progress:
-        rows = find_gaps(opened, night=night and night.date(), progress=progress)
-    columns = ("instrument", "configuration", "kind", "of", "frames", "nights", "quality", "take", "reason")
-    short = ("instrument", "configuration", "kind", "of", "frames", "when", "quality", "to take")
-    people = format_name == "table" and is_terminal()
-    shown = gaps_for_people(rows) if people else rows
-    show(shown, format_name=format_name, columns=columns, empty="nothing is missing", short=short)
-    tell(reasons_of_gaps(rows) if people else ())
 
 
 @click.command()

@@ -14,7 +14,7 @@ from flows.config.redaction import install
 
 COMMANDS = {
     "affected": (
-        "flows.cli.work",
+        "flows.cli.applying",
         "List the calibrated frames that would now get other masters, gain or read noise; calibrate --again does them.",
     ),
     "audit": (
@@ -26,24 +26,24 @@ COMMANDS = {
         "Make older results anew where the recipe, the entry or the rules have changed since.",
     ),
     "best": (
-        "flows.cli.frames",
+        "flows.cli.applying",
         "Say which masters suit frames best, what each would add to their noise, and why no others.",
     ),
     "calibrate": (
-        "flows.cli.work",
+        "flows.cli.applying",
         "Calibrate science frames with the masters that suit them best: bias, dark, flat; uncertainty and mask.",
     ),
     "combine": ("flows.cli.frames", "Combine these files, as they are, into their clipped mean with uncertainties."),
     "config": ("flows.cli.admin", "Look after the configuration."),
-    "db": ("flows.cli.db", "Look after the database."),
+    "db": ("flows.cli.admin", "Look after the database."),
     "doctor": ("flows.cli.admin", "Check the set-up: home, configuration, directories, database, programs."),
     "export": (
-        "flows.cli.work",
+        "flows.cli.applying",
         "Copy the masters in force to DIR/<instrument>/, laid out and named as another program wants them.",
     ),
     "frames": ("flows.cli.record", "List the frames on record."),
     "gaps": (
-        "flows.cli.frames",
+        "flows.cli.applying",
         "List the science frames on record that lack a bias, dark or flat of quality 0 or 1, and what to take.",
     ),
     "identify": ("flows.cli.frames", "Say what each frame is, and why it was taken so."),

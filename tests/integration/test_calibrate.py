@@ -21,9 +21,10 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from db.schema.calibrated import Calibrated
+from db.schema.models import Measurement
 from flows.applying.calibrating.calibrate import Wanted, calibrate_frames
 from flows.applying.calibrating.frames import named_frames
 from flows.applying.calibrating.leftovers import remove_all_passing, remove_passing
@@ -388,6 +389,30 @@ def test_what_better_masters_have_come_for_is_done_again_in_its_place(site: Site
         ccdwatch("mark", f"master:{first}", "bad", "--undo", "--why", "it was none", "--home", site.home)
     site.rows("--again")
     assert fits.getheader(row["output"])["BIASID"] == f"master:{first}"
+
+
+def test_a_gain_that_is_another_now_makes_its_frames_affected(site: Site, tmp_path: Path) -> None:
+    (row,) = site.rows(raw := site.light(), "-o", tmp_path)
+    home = open_home(site.home, make=False)
+    was = fits.getheader(row["output"])["EGAIN"]
+
+    def multiply(factor: float) -> None:
+        with home.write_session() as session:
+            gain = Measurement.quantity == "gain"
+            session.execute(update(Measurement).where(gain).values(value=Measurement.value * factor))
+
+    multiply(1.1)
+    try:
+        assert "was calibrated otherwise before: add --again" in site.rows(raw, "-o", tmp_path, status=1)[0]["reason"]
+        rows = ccdwatch("affected", "--home", site.home, "--format", "json").json()
+        (change,) = [one for one in rows if (one["output"], one["kind"]) == (row["output"], "gain")]
+        assert (change["value"], change["now_value"]) == pytest.approx((was, 1.1 * was))
+        assert site.rows(raw, "-o", tmp_path, "--again")[0]["state"] == "calibrated"
+        assert fits.getheader(row["output"])["EGAIN"] == pytest.approx(1.1 * was)
+        assert site.rows(raw, "-o", tmp_path)[0]["state"] == "stands"
+    finally:
+        multiply(1 / 1.1)
+        site.rows("--again")
 
 
 def test_memory_does_not_grow_with_frames(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
