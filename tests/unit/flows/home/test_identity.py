@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from db.engine import backup
 from db.errors import UnknownIdError
 from db.files.homes import HomeOnRecord, files_by_host, home_on_record, record_home
-from flows.cli.db import adopt_home
+from flows.cli.admin import adopt_home
 from flows.commands.audit import audit
 from flows.commands.process import backfill, process, retry
 from flows.config.errors import SettingsError
