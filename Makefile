@@ -26,6 +26,7 @@ $(UV): requirements/uv.txt
 $(VENV)/.installed: $(UV) requirements/dev.txt pyproject.toml
 	$(UV) pip sync --quiet --python $(BIN)/python --compile-bytecode --require-hashes requirements/uv.txt requirements/dev.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m flows.calibration.inner_loops
 	@touch $@
 
 demo: setup ## the whole service on real frames; ARGS=--exit stops it afterwards, ARGS=--history shows two simulated years

@@ -152,3 +152,9 @@ class ClippedMoments:
 def is_whole(data: npt.NDArray[Any]) -> bool:
     """Whether all values, of any shape and unit, are whole numbers (an integer type, or floats that were digitised)."""
     return bool(np.issubdtype(data.dtype, np.integer) or (data == np.rint(data)).all())
+
+
+def warm_up() -> None:
+    """Compile what counts whole numbers, or load it from the cache, so that no later call waits for it."""
+    for kind in (np.uint16, np.int16, np.int32, np.int64):  # all that counting is compiled for
+        Histogram.of(np.zeros(2, kind))

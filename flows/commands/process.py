@@ -23,6 +23,7 @@ from db.runs.runs import RunRow, find_run, open_runs, runs_of
 from db.runs.sets import set_summaries
 from db.schema.models import FileState, Outcome
 from flows.calibration.engine import run_locally
+from flows.calibration.inner_loops import ready
 from flows.calibration.results import current_results
 from flows.home.home import Home
 from flows.home.processes import HOST, now
@@ -264,6 +265,8 @@ def _make_runs(
         reason = f"is under way on {other.host}: type ccdwatch process again when it has ended"
         made.failed.append({"path": f"run {other.id}", "reason": reason})
     plans = plans_of(home, set_ids, now(), again_after=again_after)
+    if plans and service is None:
+        ready(progress)
     for number, plan in enumerate(plans):
         name = run_name(plan.instrument, plan.night, plan.configuration)
         progress(name, number, len(plans))

@@ -26,7 +26,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Prefect database as a first start leaves it: its schema takes long to make, and so does compiled code."""
-    subprocess.run([sys.executable, "-c", "import flows.orchestration.preload, flows.registration.preload"], check=True)
+    subprocess.run([sys.executable, "-m", "flows.calibration.inner_loops"], check=True)
     service = Service(tmp_path_factory.mktemp("first"))
     hold("first start", service.start(), FIRST_START_SECONDS)
     for flow in ("ingest", "calibrate"):  # whoever is told that it is ready asks for work at once

@@ -2,16 +2,21 @@
 
 import importlib.util
 import os
+import pkgutil
 import resource
 import subprocess
 import sys
+from importlib import import_module
 
 import numba
 import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
+import ccdcore
+from ccdcore.combining.combine_kernel import combine_integers
 from ccdcore.flat_pairs.flat_pair_kernel import group_sums, neighbour_mean
+from ccdcore.numerics.compiled import _Cache
 from ccdcore.numerics.histogram_kernel import count_whole
 
 SOURCE = """
@@ -107,14 +112,18 @@ def test_a_cache_that_was_cut_short_is_renewed(tmp_path):
     assert all(path.stat().st_size > 40 for path in kept(tmp_path) if path.suffix == ".nbi")
 
 
-def test_what_flow_runs_need_is_compiled_before_they_are_forked():
-    import flows.orchestration.preload
-    from ccdcore.combining.combine_kernel import combine_floats, combine_integers
-    from ccdcore.flat_pairs.flat_pair_kernel import fit_templates
+def test_all_loops_are_compiled_before_flow_runs_are_forked():
+    import flows.orchestration.preload  # noqa: F401
 
-    assert flows.orchestration.preload.combine
-    for loop in (combine_integers, combine_floats, fit_templates, group_sums, neighbour_mean):
-        assert loop.signatures
+    names = [one.name for one in pkgutil.walk_packages(ccdcore.__path__, "ccdcore.") if one.name.endswith("_kernel")]
+    loops = [one for name in names for one in vars(import_module(name)).values() if is_kept(one)]
+    assert len(names) > 3
+    assert combine_integers in loops
+    assert [one.py_func.__qualname__ for one in loops if not one.signatures] == []
+
+
+def is_kept(something):
+    return isinstance(getattr(something, "_cache", None), _Cache)
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int16, np.uint8, np.int32, ">u2", ">i2"])
