@@ -77,7 +77,11 @@ def _compare(folder: Path, engine: str, counts: list[int], n_sets: int) -> int:
         taken = [_measure(observatory, engine, n, folder / "frames", n_sets) for n in counts]
     first, last = taken[0], taken[-1]
     ratio, is_same = first.seconds / last.seconds, first.rows == last.rows
-    print(f"{engine}: {ratio:.2f} × as fast, {'the same rows' if is_same else 'OTHER ROWS'}", flush=True)
+    rows = "the same rows" if is_same else "OTHER ROWS"
+    share = last.workers / last.seconds
+    alone = counts[-1] / counts[0] * first.workers / last.workers
+    print(f"{engine}: {ratio:.2f} × as fast, {rows}; the last workers got {share:.2f} processors, of {counts[-1]}")
+    print(f"{engine}: {alone:.2f} × by processor time alone, as on machines that have nothing else to do", flush=True)
     return int(len(counts) > 1 and (ratio < GOAL or not is_same))
 
 

@@ -56,7 +56,11 @@ class Sign:
 
 @contextmanager
 def alive(home: Path, flow_run_id: str) -> Iterator[None]:
-    """Say again and again that this process is at work."""
+    """Say again and again that this process is at work.
+
+    What ends by an error is over for those only who see that its process is gone, or have heard nothing for long: it
+    may not have come to say so on record, and its machine may die before it has told Prefect.
+    """
     is_over = Event()
     file = _file_of(home, HOST, os.getpid())
     with suppress(OSError):  # a full disk, or one that is away: then nobody hears of it
@@ -69,8 +73,8 @@ def alive(home: Path, flow_run_id: str) -> Iterator[None]:
     finally:
         is_over.set()
         speaker.join(1)  # it may hang on a disk that does not answer
-        with suppress(OSError):
-            file.unlink(missing_ok=True)
+    with suppress(OSError):
+        file.unlink(missing_ok=True)
 
 
 def _file_of(home: Path, host: str, pid: int) -> Path:

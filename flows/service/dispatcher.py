@@ -182,7 +182,7 @@ class Dispatcher:
             if state is not None and not state.is_final:
                 self.api.mark_crashed(sign.flow_run_id, why)
             self._listener.forget(sign)  # last, so that all of this is done again where Prefect does not answer
-            logger.warning("flow run %s is made again: %s", sign.flow_run_id, why)
+            logger.warning("flow run %s gives back its work: %s", sign.flow_run_id, why)
         return list(under_way)
 
     def _note_idle(self, what: str, *, is_so: bool) -> None:

@@ -6,9 +6,8 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(sys.executable).parent
 _OF_A_RECORD = ("trends", "masters", "runs", "frames")
 _LEFT_OUT = {
-    "began_at", "ended_at", "certified_at", "engine", "flow_run_id", "host", "id", "ids", "path", "paths", "pictures",
-    "registered_at", "run_id", "set_id", "sha256", "frame_id",
-}  # fmt: skip
+    *("began_at", "ended_at", "certified_at", "registered_at", "engine", "flow_run_id", "host", "attempt", "sha256"),
+    *("id", "run_id", "master_id", "calibration_set_id", "champion_id", "path", "paths"),
+}
 """What tells of the running, not of what was found."""
 
 
@@ -52,7 +51,7 @@ class Observatory:
     database_url: str
     api_url: str
     server: int
-    stack: ExitStack = field(default_factory=ExitStack)
+    _hosts: dict[tuple[Path, str], subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def environment(self, home: Path) -> dict[str, str]:
         """Return that of each process of a home."""
@@ -103,11 +102,17 @@ class Observatory:
             process = subprocess.Popen(
                 [*map(str, words)], env={**self.environment(home), **more}, cwd=ROOT, stdout=log, stderr=log
             )
+        self._hosts[home, name] = process
         try:
             yield process
         finally:
-            cut_power(process.pid)
-            process.wait()
+            self.cut_power(home, name)
+
+    def cut_power(self, home: Path, name: str) -> None:
+        """End a host at once."""
+        process = self._hosts[home, name]
+        cut_power(process.pid)
+        process.wait()
 
     def worker(self, home: Path, name: str, *, processor: int | None = None) -> Any:
         """Run a worker of the pool, of one flow run at a time."""
@@ -120,11 +125,12 @@ class Observatory:
 
     def results(self, home: Path) -> list[list[str]]:
         """Return what is on record, without what tells of the running."""
-        return [sorted(map(_found, self._rows(home, what))) for what in _OF_A_RECORD]
+        return [self.on_record(home, what) for what in _OF_A_RECORD]
 
-    def _rows(self, home: Path, what: str) -> list[dict[str, Any]]:
+    def on_record(self, home: Path, what: str) -> list[str]:
+        """Return what one of the listings says."""
         rows: list[dict[str, Any]] = json.loads(self.run(home, "ccdwatch", what, "--home", home, "--format", "json"))
-        return rows
+        return sorted(map(_found, rows))
 
     def database_seconds(self) -> float:
         """Return the processor time that PostgreSQL has used."""
@@ -179,12 +185,6 @@ def _opened(home: Path) -> Home | None:
     with suppress(Exception):
         return read_home(home)
     return None
-
-
-def waited_for(what: Callable[[], object], *, seconds: float, every: float = 0.5) -> float:
-    """Wait until something is so; return how many seconds that took, or infinity."""
-    began = time.monotonic()
-    return time.monotonic() - began if wait_for(what, seconds=seconds, every=every) else float("inf")
 
 
 def total(processes: Iterable[subprocess.Popen[bytes]]) -> float:

@@ -42,6 +42,12 @@ def test_a_process_at_work_is_heard_until_it_has_ended(tmp_path: Path, monkeypat
     assert signs(tmp_path) == {}
 
 
+def test_a_process_that_ends_by_an_error_is_heard_of_until_it_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionError), alive(tmp_path, "f1"):
+        raise ConnectionError
+    assert [one.flow_run_id for one in signs(tmp_path).values()] == ["f1"]
+
+
 def test_what_a_machine_worked_on_whose_power_was_cut_is_known_after_a_silence(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "tests.support.other_host", "another", "-", sys.executable, "-c", WORK, tmp_path]
     machine = subprocess.Popen([*map(str, words)])
