@@ -32,6 +32,7 @@ from flows.config.settings import Settings, load_settings, prefect_secret
 from flows.health.attention import in_short
 from flows.health.condition import words_of_ages
 from flows.health.judgement import judge
+from flows.health.machines import lacks, unknown_flows
 from flows.home.home import Home
 from flows.home.identity import known
 from flows.home.service_address import ADDRESS, running_service
@@ -177,6 +178,7 @@ def _record(engine: Engine, settings: Settings) -> Iterator[Finding]:
         yield from _overscans(engine, settings)
         yield from _nights(engine, settings)
         yield from _service(Home(settings, engine))
+        yield from _taking_part(Home(settings, engine))
     except BrokenDatabaseError as error:
         yield Finding(Level.FAIL, f"database {shown}: is damaged ({error.orig}): restore a backup")
 
@@ -195,6 +197,15 @@ def _service(home: Home) -> Iterator[Finding]:
         yield Finding(Level.OK, f"service: {ages}")
     for words in in_short(judged.attention):
         yield Finding(Level.WARN, f"look at {words}: ccdwatch status")
+
+
+def _taking_part(home: Home) -> Iterator[Finding]:
+    """Tell what this machine lacks where several may work on the home: doctor is for each of them."""
+    if home.settings.database_path is not None and home.settings.prefect.api_url is None:
+        return
+    found = [Finding(Level.FAIL, words) for words in lacks(home)]
+    found += [Finding(Level.WARN, words) for words in unknown_flows(home)]
+    yield from found or [Finding(Level.OK, "this machine sees what it needs to take part in the work on this home")]
 
 
 def _overscans(engine: Engine, settings: Settings) -> Iterator[Finding]:

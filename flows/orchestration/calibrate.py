@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from importlib.metadata import version
 
 from prefect import State, flow, get_run_logger
@@ -19,10 +20,11 @@ from flows.orchestration.parameters import Asked, WrongParameterError, asked_aga
 from flows.orchestration.shown.artifacts import publish
 from flows.orchestration.shown.findings import OnRecord
 from flows.orchestration.shown.report import summary
-from flows.orchestration.slots import slot
-from flows.orchestration.tasks import PATIENT, URGENT, Chain
+from flows.orchestration.slots import cluster_slot, slot
+from flows.orchestration.tasks import PATIENT, URGENT, Chain, cluster_threads
 from flows.runs.begin import begin_run
 from flows.runs.lacks import producing
+from flows.runs.life import alive
 from flows.runs.memory import needed
 from flows.runs.pictures import are_drawn
 from flows.runs.run import Run
@@ -62,7 +64,10 @@ def calibrate(
         except WrongParameterError as error:
             get_run_logger().error("%s", redact(error))
             return Failed(message=redact(error))
-        return _nothing_to_do(asked) if isinstance(asked, str) else _calibrate(opened, asked)
+        if isinstance(asked, str):
+            return _nothing_to_do(asked)
+        with alive(opened.path, str(flow_run.id)):
+            return _calibrate(opened, asked)
 
 
 def _asked(home: Home, asked: Asked | int) -> Asked | str:
@@ -94,7 +99,7 @@ def _results(home: Home, asked: Asked) -> Chain | None:
     """Claim the run and do what somebody waits for; None where there is nothing to do."""
     with home.read_session() as session:
         n_pixels = largest_frames(session, {asked.set_id}).get(asked.set_id, 0)
-    with slot(home.path, needed(n_pixels)):
+    with _room(home, n_pixels):
         run_id = begin_run(
             home,
             set_id=asked.set_id,
@@ -109,6 +114,12 @@ def _results(home: Home, asked: Asked) -> Chain | None:
         with recording_failure(home, run_id, reraise=True):
             chain.do(URGENT)
     return chain
+
+
+def _room(home: Home, n_pixels: int) -> AbstractContextManager[None]:
+    """Return what waits for room for a set: on this machine, or on the cluster that does its steps."""
+    n_threads = cluster_threads(home.settings.prefect)
+    return slot(home.path, needed(n_pixels)) if n_threads is None else cluster_slot(home.path, n_threads)
 
 
 def _without_pictures(home: Home, asked: Asked) -> Chain | None:

@@ -6,12 +6,14 @@ from importlib.metadata import version
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
 from flows.config.redaction import without_secrets
 from flows.home.home import cached_home, own_home
 from flows.home.processes import now
 from flows.orchestration.shown.artifacts import publish_registration
 from flows.registration.register import register_files
+from flows.runs.life import alive
 
 
 @task(name="register frames", task_run_name="register frames", cache_policy=NO_CACHE, persist_result=False)
@@ -32,6 +34,7 @@ def ingest(home: str | None = None) -> None:
     """
     with without_secrets():
         began, opened = now(), own_home(home)
-        looked_at = register_frames(str(opened.path))
+        with alive(opened.path, str(flow_run.id)):
+            looked_at = register_frames(str(opened.path))
         get_run_logger().info("%d files looked at", looked_at)
         publish_registration(opened, since=began)

@@ -14,7 +14,7 @@ import math
 import multiprocessing
 import os
 import signal
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.context import ForkServerProcess, SpawnContext
 from pathlib import Path
@@ -26,12 +26,14 @@ from prefect import Flow
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.runner import Runner
 
+from flows.config.settings import load_settings
 from flows.orchestration.calibrate import calibrate
 from flows.orchestration.deployments import register
 from flows.orchestration.ingest import ingest
 from flows.orchestration.slots import SLOTS
 from flows.prefect_server.client import DEPLOYMENT, PrefectApi, PrefectUnavailableError
 from flows.prefect_server.password import password_of
+from flows.runs.life import elsewhere
 
 PRELOADED = (
     "alembic.command",
@@ -52,6 +54,10 @@ PRELOADED = (
 )
 
 
+PRELOADED_FOR_DASK = ("prefect_dask.task_runners",)
+"""What takes a second, and is needed only where steps run on a cluster."""
+MOST_ON_A_CLUSTER = 64
+"""Flow processes at a time that wait for a cluster, or for a thread of it: they take little here."""
 LOOK_SECONDS = 10.0
 """How often it is looked whether the server still knows our flows."""
 
@@ -73,22 +79,28 @@ def serve(home: Path, api_url: str, *, upkeep: Upkeep) -> None:
     upkeep : mapping of Flow to str or None
         Flows beside those that the service cannot work without.
     """
-    _warm_up()
+    is_dask = load_settings(home).prefect.task_runner == "dask"
+    _warm_up([*PRELOADED, *PRELOADED_FOR_DASK] if is_dask else PRELOADED)
     with PrefectApi(api_url, password=password_of(home, api_url), patience_seconds=math.inf) as api:
         _mark_orphans(home, api)
     SpawnContext.Process = _FlowProcess  # type: ignore[assignment]  # Prefect offers no choice of process
-    asyncio.run(_serve(home, api_url, upkeep))
+    asyncio.run(_serve(home, api_url, upkeep, most=MOST_ON_A_CLUSTER if is_dask else 4 * SLOTS))
 
 
 def _mark_orphans(home: Path, api: PrefectApi) -> None:
-    """Tell the server that the runs it believes to be under way ended with the process that served them before."""
+    """Tell the server that the runs it believes to be under way ended with the process that served them before.
+
+    Those of other machines may go on; of one that is gone, who listens to their signs of life tells.
+    """
+    others = elsewhere(home)
     for flow_run_id in api.under_way(home):
-        api.mark_crashed(flow_run_id, "the process that worked on it is gone")
+        if flow_run_id not in others:
+            api.mark_crashed(flow_run_id, "the process that worked on it is gone")
 
 
-async def _serve(home: Path, api_url: str, upkeep: Upkeep) -> None:
+async def _serve(home: Path, api_url: str, upkeep: Upkeep, *, most: int) -> None:
     # New frames never wait for a calibration, nor one that measures for those that draw.
-    runners: dict[Flow[..., Any], Runner] = {ingest: _runner(limit=1), calibrate: _runner(limit=4 * SLOTS)}
+    runners: dict[Flow[..., Any], Runner] = {ingest: _runner(limit=1), calibrate: _runner(limit=most)}
     runners |= {flow: _runner(limit=1, query_seconds=5.0) for flow in upkeep}
     ids = {flow: await register(runner, flow, cron=upkeep.get(flow)) for flow, runner in runners.items()}
     with PrefectApi(api_url, password=password_of(home, api_url)) as api:
@@ -124,9 +136,9 @@ async def _keep_registered(
                     logger.warning("Prefect did not know the flow %s any more: it is registered anew", flow.name)
 
 
-def _warm_up() -> None:
+def _warm_up(modules: Sequence[str]) -> None:
     """Start the server process that flow runs are forked from, and let it import everything now."""
-    multiprocessing.set_forkserver_preload(list(PRELOADED))
+    multiprocessing.set_forkserver_preload(list(modules))
     multiprocessing.get_context("forkserver").Process(target=int).start()
 
 

@@ -1,4 +1,6 @@
-"""Slots for the heavy part of calibrations: as many sets at a time as the machine has room for.
+"""Slots for the heavy part of calibrations: as many sets at a time as a machine has room for, or a cluster has threads.
+
+Each machine has slots of its own: their locks lie in the home, which may be on several machines, under its name.
 
 Who is at work there shows by the runs on record; of work that is on record frame by frame only, a note lies beside.
 """
@@ -15,18 +17,22 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from flows.home.output_paths import slug
 from flows.home.processes import HOST, start_of
 from flows.runs.memory import allowance
 
 SLOTS = max(2, (os.cpu_count() or 2) // 2)
 """Sets that are measured and combined at the same time: each may take a processor and half a gigabyte."""
 FOLDER = ".seats"
-"""Of their locks, in the home: named as ever, so that processes of two releases do not work beside each other."""
+"""Of their locks, in the home."""
+_CLUSTER = ".cluster"
+"""No machine has slots of that name."""
+_NOTE = ".note"
 
 
 @contextmanager
 def slot(home: Path, n_bytes: int = 0) -> Iterator[None]:
-    """Wait for a slot and hold it; one whose process is killed is free at once.
+    """Wait for a slot of this machine and hold it; one whose process is killed is free at once.
 
     Parameters
     ----------
@@ -36,16 +42,37 @@ def slot(home: Path, n_bytes: int = 0) -> Iterator[None]:
         Memory that is needed: where it is not there as often as there are slots, those that need so much share fewer.
     """
     n_slots = max(1, min(SLOTS, allowance().n_bytes // n_bytes)) if n_bytes else SLOTS
-    (home / FOLDER).mkdir(exist_ok=True)
-    locks = [FileLock(home / FOLDER / str(number), timeout=0) for number in range(n_slots)]
+    # A container that has the machine's name has its slots.
+    with _one_of(n_slots, home / FOLDER / slug(HOST.partition(" ")[0])):
+        yield
+
+
+@contextmanager
+def cluster_slot(home: Path, n_threads: int) -> Iterator[None]:
+    """Wait until one of so many threads elsewhere has no set of this home, and hold that; it is shared by all machines.
+
+    So sets are finished one after another, rather than all begun and none finished.
+    """
+    with _one_of(n_threads, home / FOLDER / _CLUSTER):
+        yield
+
+
+@contextmanager
+def _one_of(n_slots: int, folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    locks = [FileLock(folder / str(number), timeout=0) for number in range(n_slots)]
     while (held := next(filter(_is_taken, locks), None)) is None:
         time.sleep(0.1)
     with suppress(OSError):  # a full disk
-        _holder_of(Path(held.lock_file)).write_text(str(os.getpid()))
+        _holder_of(Path(held.lock_file)).write_text(_this_process(os.getpid()))
     try:
         yield
     finally:
         held.release()
+
+
+def _this_process(pid: int) -> str:
+    return f"{HOST} {pid}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +124,15 @@ def forget(home: Path, flow_run_id: str) -> None:
         _file_of(home, flow_run_id).unlink()
 
 
-_NOTE = ".note"
-
-
 def _file_of(home: Path, flow_run_id: str) -> Path:
     return home / FOLDER / f"{flow_run_id}{_NOTE}"
 
 
 def free_slot_of(home: Path, pid: int) -> None:
     """Let others have the slot of a process that cannot be ended: it keeps the old file, they lock a new one."""
-    for holder in (home / FOLDER).glob("*.pid"):
+    for holder in (home / FOLDER).glob("*/*.pid"):
         with suppress(OSError):
-            if holder.read_text() == str(pid):
+            if holder.read_text() == _this_process(pid):
                 holder.unlink()
                 holder.with_suffix("").unlink(missing_ok=True)
 

@@ -99,6 +99,17 @@ class Chain:
         return {} if self._last is None else {"run_id": {TaskRunResult(id=self._last)}}
 
 
+def cluster_threads(settings: PrefectSettings) -> int | None:
+    """Return how many threads the Dask cluster has that steps run on; None where they run on this machine."""
+    if settings.task_runner == "threads" or settings.dask_address is None:
+        return None
+    from distributed import Client
+
+    with Client(settings.dask_address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+        n_threads: dict[str, int] = client.nthreads()
+    return max(1, sum(n_threads.values()))
+
+
 Start: TypeAlias = Callable[[StepTask, dict[str, object], Links], tuple[UUID, Callable[[], object]]]
 """Starts a task; returns the id of its run, and what waits for its end."""
 
@@ -107,17 +118,19 @@ Start: TypeAlias = Callable[[StepTask, dict[str, object], Links], tuple[UUID, Ca
 def _where_tasks_run(settings: PrefectSettings) -> Iterator[Start]:
     """Give what starts a task: in this process, or on a Dask cluster.
 
-    Tasks follow one another, so a cluster makes no run quicker: it takes the work off this machine.
+    Tasks follow one another, so a cluster makes no run quicker: it takes the work off this machine, and spreads sets.
     """
     if settings.task_runner == "threads":
         yield _start_here
         return
+    from dask import annotate
     from prefect_dask.task_runners import DaskTaskRunner
 
     with DaskTaskRunner(address=settings.dask_address) as cluster:
 
         def start(task: StepTask, parameters: dict[str, object], links: Links) -> tuple[UUID, Callable[[], object]]:
-            future = cluster.submit(task, parameters, dependencies=links)
+            with annotate(priority=-1 if task in PATIENT else 0):
+                future = cluster.submit(task, parameters, dependencies=links)
             return future.task_run_id, future.result
 
         yield start

@@ -79,7 +79,7 @@ def register_files(
     ReaderStartError
         If nothing can be read.
     """
-    owner = f"{HOST}:{os.getpid()}:{own_start()}:{uuid.uuid4().hex[:8]}"
+    owner = f"{owner_of(HOST, os.getpid(), own_start())}{uuid.uuid4().hex[:8]}"
     looked_at = LookedAt()
     with Readers(home.settings.instruments) as readers, _threads() as threads:
         for batch in _claims(home, owner, file_ids):
@@ -104,15 +104,32 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
         threads.shutdown(cancel_futures=True)
 
 
+def owner_of(host: str, pid: int, started: float) -> str:
+    """Return how the name begins by which a process claims files."""
+    return f"{host}:{pid}:{started}:"
+
+
 def free_lost_claims(home: Home) -> None:
     """Offer to others what was claimed by processes of this machine that are gone, without waiting for their leases."""
+
+    def is_lost(owner: str) -> bool:
+        machine, pid, started, _ = owner.rsplit(":", 3)
+        return machine == HOST and is_gone(int(pid), float(started))
+
+    _free(home, is_lost)
+
+
+def free_claims_of(home: Home, host: str, pid: int, started: float) -> None:
+    """Offer to others what was claimed by a process that is known to be gone."""
+    _free(home, lambda owner: owner.startswith(owner_of(host, pid, started)))
+
+
+def _free(home: Home, is_lost: Callable[[str], bool]) -> None:
     with home.read_session() as session:
         owners = ledger.claimants(session, host=home.settings.host)
-    for owner in owners:
-        machine, pid, started, _ = owner.rsplit(":", 3)
-        if machine == HOST and is_gone(int(pid), float(started)):
-            with home.write_session() as session:
-                ledger.release(session, owner=owner, now=now())
+    for owner in filter(is_lost, owners):
+        with home.write_session() as session:
+            ledger.release(session, owner=owner, now=now())
 
 
 def _claims(home: Home, owner: str, file_ids: Collection[int] | None) -> Iterator[list[FileRow]]:

@@ -7,6 +7,7 @@ says what is missing, and the same request has the same key.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,17 +32,19 @@ from flows.home.home import Home
 from flows.home.identity import words_of_away
 from flows.home.lost_database import says_database_lost
 from flows.home.processes import is_gone, now
-from flows.orchestration.requests import ask_for_ingest, ask_for_run, cancelled, record_never_started
+from flows.orchestration.requests import ask_for_run, cancelled, record_never_started
 from flows.orchestration.slots import forget, notes
 from flows.prefect_server.client import FlowRunState, PrefectApi, PrefectUnavailableError
 from flows.prefect_server.password import password_of
 from flows.products.cleanup import give_up, is_lost
 from flows.products.leftovers import GRACE, remove_leftovers
 from flows.products.references import refresh_references
-from flows.registration.register import free_lost_claims
-from flows.retries import ASK_AGAIN_AFTER, FILE_REST
+from flows.registration.register import free_claims_of, free_lost_claims
+from flows.retries import ASK_AGAIN_AFTER
+from flows.runs.life import SILENT_SECONDS, Listener
 from flows.runs.pictures import without_pictures
 from flows.runs.plan import Plan, reconcile
+from flows.service.registrations import Registrations
 from flows.service.science import ScienceRuns
 from flows.telling.teller import keep_telling
 from flows.watching.heartbeat import Pulse, read_heartbeat
@@ -78,8 +81,7 @@ class Dispatcher:
         self.api = api
         self._asked: dict[str, tuple[str, datetime]] = {}
         self._science = ScienceRuns(home, api)
-        self._ingest: tuple[str, datetime] | None = None
-        self._ingest_fault: str | None = None
+        self._registrations = Registrations(home, api)
         self._is_registering = False
         self._had_room = True
         self._last_said: int | None = None
@@ -89,7 +91,8 @@ class Dispatcher:
         self._clock = ClockWatch()
         self._is_to_hasten = False
         self._overseer = Overseer(home.path)
-        self._oversee_at = 0.0
+        self._listener = Listener(home.path)
+        self._overseen_at = -math.inf
         self._stands_still: list[str] = []
         self._idle_since: dict[str, float] = {}
         """What waits while nothing is done, and since when by the monotonic clock."""
@@ -105,7 +108,7 @@ class Dispatcher:
         """What keeps work from being done, though nothing went wrong here."""
         late = [what for what, since in self._idle_since.items() if time.monotonic() - since > IDLE_SECONDS]
         waits = [f"{what} for minutes and nothing is done: see {self.home.path / 'logs'}" for what in late]
-        return [*filter(None, [self._ingest_fault]), *self._stands_still, *waits]
+        return [*filter(None, [self._registrations.fault]), *self._stands_still, *waits]
 
     def tick(self, at: datetime) -> None:
         """Ask for what is missing at this moment."""
@@ -121,9 +124,10 @@ class Dispatcher:
         was_registering, self._is_registering = self._is_registering, any(files[state] for state in _IN_WORK)
         has_room = self._has_room()
         if files[FileState.READY] and has_room:
-            self._ask_for_ingest(at, files[FileState.READY])
+            self._registrations.ask(files[FileState.READY], at)
         if was_registering and not self._is_registering:
-            self._ingest, self._ingest_fault, self._reconcile_at = None, None, at
+            self._registrations.end()
+            self._reconcile_at = at
         if said != self._last_said:  # what somebody marks does not wait for the next look at everything
             self._last_said, self._reconcile_at = said, at
             try:
@@ -136,16 +140,19 @@ class Dispatcher:
 
     def _forget_times(self) -> None:
         """Wait for no time that was told by a clock that was ahead, neither here nor in Prefect."""
-        self._reconcile_at, self._tidied_at, self._ingest = None, None, None
+        self._reconcile_at, self._tidied_at = None, None
         self._asked.clear()
+        self._registrations.forget()
         self._science.forget()
         self._is_to_hasten = True
 
     def _oversee(self, under_way: Sequence[RunRow], at: datetime) -> list[RunRow]:
         """End what stands still or takes too long; return the runs that go on."""
-        if time.monotonic() < self._oversee_at:
+        since = time.monotonic() - self._overseen_at
+        if since < OVERSEE_SECONDS:
             return list(under_way)
-        self._oversee_at = time.monotonic() + OVERSEE_SECONDS
+        self._overseen_at = time.monotonic()
+        under_way = self._take_back_from_the_silent(under_way, since)
         self._stands_still = self._overseer.look(workers_of(self.home, under_way))
         ended = {
             run.id: why for run in under_way if (why := self._overseer.why_ended(f"run:{run.id}")) and is_lost(run)
@@ -161,6 +168,23 @@ class Dispatcher:
                 forget(self.home.path, note.flow_run_id)
         return [run for run in under_way if run.id not in ended]
 
+    def _take_back_from_the_silent(self, under_way: Sequence[RunRow], since: float) -> list[RunRow]:
+        """Offer to others what processes of machines worked on that have died; return the runs that go on."""
+        for sign in self._listener.silent(since):
+            why = f"nothing has been heard of {sign.host}, where it was made, for {SILENT_SECONDS:.0f} s"
+            mine = [run for run in under_way if (run.host, run.pid, run.pid_started) == sign.process]
+            under_way = [run for run in under_way if run not in mine]
+            for run in mine:
+                give_up(self.home, run.id, why=why)
+            free_claims_of(self.home, *sign.process)
+            forget(self.home.path, sign.flow_run_id)
+            state = self.api.state(sign.flow_run_id)
+            if state is not None and not state.is_final:
+                self.api.mark_crashed(sign.flow_run_id, why)
+            self._listener.forget(sign)  # last, so that all of this is done again where Prefect does not answer
+            logger.warning("flow run %s gives back its work: %s", sign.flow_run_id, why)
+        return list(under_way)
+
     def _note_idle(self, what: str, *, is_so: bool) -> None:
         if is_so:
             self._idle_since.setdefault(what, time.monotonic())
@@ -174,19 +198,6 @@ class Dispatcher:
         if had_room and not disk.has_room:
             logger.warning("%s", disk.finding)
         return disk.has_room
-
-    def _ask_for_ingest(self, at: datetime, n_files: int) -> None:
-        """Ask for an ingest run, unless the one asked for is still at it, or has just failed."""
-        if self._ingest is not None:
-            flow_run_id, asked_at = self._ingest
-            state = self.api.state(flow_run_id)
-            if state is not None and not state.is_final:
-                return
-            if state is not None and state.type == "FAILED":
-                self._ingest_fault = f"files are not read: {redact(state.message)}"
-                if at < asked_at + FILE_REST:
-                    return
-        self._ingest = ask_for_ingest(self.home, self.api, n_files=n_files, at=at), at
 
     def _reconcile(self, at: datetime) -> None:
         self._reconcile_at = at + BUSY_RECONCILE  # also where Prefect does not answer

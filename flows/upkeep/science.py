@@ -28,6 +28,7 @@ from flows.orchestration.calibrate import PATIENCE
 from flows.orchestration.shown.progress import Progress
 from flows.orchestration.shown.report import MOST_ROWS, more, text
 from flows.orchestration.slots import noted, slot
+from flows.runs.life import alive
 from flows.runs.plan import cameras_at_work
 
 _BECAME = {"calibrated": "calibrated", "stands": "as they were", "failed": "not calibrated"}
@@ -79,7 +80,8 @@ def science(frame_ids: list[int] | None = None, home: str | None = None) -> Stat
         frames = _frames(opened, frame_ids)
         n_pixels = sum(prod(one.shape) for one in frames.values())
         name = f"the run that calibrates {number_of(len(frames), 'science frame')}"
-        with slot(opened.path), noted(opened.path, str(flow_run.id), name, n_pixels=n_pixels):
+        key = str(flow_run.id)
+        with alive(opened.path, key), slot(opened.path), noted(opened.path, key, name, n_pixels=n_pixels):
             found = _calibrate(opened, frames)
         if not found:
             return Completed(name="Skipped", message="Nothing to do: nothing is due, or sets of the camera are at work")

@@ -119,6 +119,8 @@ def test_the_environment_that_may_be_set_is_read() -> None:
 
 # Containers
 
+POOL = {"name": "ccdwatch", "type": "process"}
+
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
@@ -136,7 +138,8 @@ def in_containers(tmp_path: Path) -> Settings:
 
 def test_containers_run_commands_that_there_are(compose: dict[str, Any]) -> None:
     ours = {name: one for name, one in compose["services"].items() if one["image"] == "ccdwatch"}
-    assert set(ours) == {"server", "runner", "watcher", "pages"}
+    by_default = {name for name, one in ours.items() if "profiles" not in one}
+    assert by_default == {"server", "runner", "watcher", "pages"}
     assert ours["server"]["entrypoint"] == ["prefect"]
     for name in ("runner", "watcher", "pages"):
         understand(ours[name]["command"])
@@ -186,8 +189,29 @@ def test_containers_see_home_and_frames_under_the_same_paths(compose: dict[str, 
         assert {str(directory) for directory in in_containers.watch.directories} <= set(mounts)
         frames = next(volume for volume in services[name]["volumes"] if volume.endswith(":/data:ro"))
         assert frames.startswith("${FRAMES:-")
-    used = {volume.split(":")[0] for one in services.values() for volume in one["volumes"]}
+    used = {volume.split(":")[0] for one in services.values() for volume in one.get("volumes", [])}
     assert {volume for volume in used if re.fullmatch(r"\w+", volume)} == set(compose["volumes"])
+
+
+def test_workers_in_containers_have_all_that_other_machines_need(
+    compose: dict[str, Any], in_containers: Settings
+) -> None:
+    services = compose["services"]
+    workers = {name: services[name] for name in ("worker-1", "worker-2", "dask-worker")}
+    assert len({one.get("hostname") for one in workers.values()}) == 3  # those of Dask get one each
+    runner = services["runner"]
+    for one in workers.values():
+        assert runner["environment"].items() <= one["environment"].items()
+        assert one["environment"]["PREFECT_API_URL"] == in_containers.prefect.api_url
+        assert one["volumes"] == runner["volumes"]
+    for name in ("worker-1", "worker-2"):
+        words = services[name]["command"]
+        assert words[words.index("--pool") + 1] == POOL["name"]
+        assert services[name]["depends_on"]["deployments"] == {"condition": "service_completed_successfully"}
+    (made,) = services["deployments"]["command"]
+    assert made.startswith(f"prefect work-pool create --type {POOL['type']} --overwrite {POOL['name']} && ")
+    assert f"--prefect-file {services['deployments']['volumes'][0].split(':')[1]}" in made
+    assert f"tcp://scheduler:{services['scheduler']['command'][-2]}" in services["dask-worker"]["command"]
 
 
 def test_the_image_is_built_from_what_there_is() -> None:

@@ -539,3 +539,17 @@ def test_more_folders_than_the_system_watches(tmp_path: Path, ask: Ask, monkeypa
     )
     write(tmp_path / "home", f"{watch}polling = true\n")
     assert ask(doctor, tmp_path / "home")[0]
+
+
+def test_a_machine_that_does_not_see_what_others_do_is_told(home: Path, tmp_path: Path, ask: Ask) -> None:
+    def said() -> str:
+        return "\n".join(ask(doctor, home)[1])
+
+    (home / "ccdwatch.toml").write_text('[prefect]\napi_url = "http://127.0.0.1:1/api"\n')
+    assert "ok   this machine sees what it needs to take part in the work on this home" in said()
+    with read_home(home).engine.begin() as connection:
+        connection.execute(update(File).values(root=str(tmp_path / "not mounted")))
+    assert re.search(rf"FAIL none of the last 5 files on record is here, .*{tmp_path}/not mounted/", said())
+    with (home / "ccdwatch.toml").open("a") as file:
+        file.write('[watch]\nhost = "another"\n')
+    assert f"FAIL files are on record as those of {gethostname()}, and this machine would look for files of a" in said()

@@ -1,5 +1,7 @@
 """What the dispatcher does about runs that nobody works on any more."""
 
+import json
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -7,15 +9,17 @@ import pytest
 
 from db.files import ledger
 from db.files.ledger import Sighting
-from db.runs.runs import list_runs
+from db.runs.runs import list_runs, open_runs
+from db.schema.models import FileState
 from flows.calibration.figures import draw_pictures
 from flows.calibration.steps import STEPS
 from flows.commands.process import _Made, process
 from flows.home.home import Home, open_home
 from flows.home.processes import now
-from flows.prefect_server.client import FlowRunState
+from flows.prefect_server.client import FlowRunState, PrefectUnavailableError
+from flows.registration.register import owner_of
 from flows.retries import FILE_REST
-from flows.runs import begin
+from flows.runs import begin, life
 from flows.runs.begin import begin_run
 from flows.runs.pictures import without_pictures
 from flows.runs.plan import plans_of
@@ -116,6 +120,54 @@ def test_a_run_on_a_machine_that_died_is_given_up_when_its_lease_is_over(
     with under_way.read_session() as session:
         (run,) = list_runs(session, superseded=True)
     assert run.outcome == "abandoned"
+
+
+def test_what_a_machine_had_that_has_fallen_silent_is_given_back_once_prefect_hears_of_it(
+    under_way: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.service.dispatcher.OVERSEE_SECONDS", 0.0)
+    with under_way.write_session() as session:
+        (run,) = open_runs(session)
+        process = run.host, run.pid, run.pid_started
+        (file,) = ledger.observe(session, [Sighting("/d", "a.fits", 1, 0, 1)], host=under_way.settings.host, now=now())
+        until = now() + timedelta(minutes=10)
+        ledger.claim_files(session, [file.id], owner=f"{owner_of(*process)}x", lease_until=until, now=now())
+    sign = life._file_of(under_way.path, run.host, run.pid)
+    sign.parent.mkdir()
+    sign.write_text(json.dumps(asdict(life.Sign(*process, "f1", 5))))
+    prefect = Prefect(FlowRunState("RUNNING", ""))
+    dispatcher = Dispatcher(under_way, prefect)  # type: ignore[arg-type]
+    for _ in range(3):
+        dispatcher.tick(now())
+    assert prefect.crashed == []
+    monkeypatch.setattr(life, "SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(Prefect, "mark_crashed", away := Away())
+    with pytest.raises(PrefectUnavailableError):
+        dispatcher.tick(now())
+    assert away.asked == ["f1"]
+    monkeypatch.undo()
+    monkeypatch.setattr("flows.service.dispatcher.OVERSEE_SECONDS", 0.0)
+    monkeypatch.setattr(life, "SILENT_SECONDS", 0.0)
+    dispatcher.tick(now())
+    assert prefect.crashed == ["f1"]
+    assert not sign.exists()
+    with under_way.read_session() as session:
+        (ended,) = list_runs(session, superseded=True)
+        assert ledger.counts(session)[FileState.CLAIMED] == 0
+    assert (ended.outcome, ended.message) == (
+        "abandoned", "nothing has been heard of worker-2, where it was made, for 120 s"
+    )  # fmt: skip
+
+
+class Away:
+    """A server that is away when it is told something."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __call__(self, flow_run_id: str, _message: str) -> None:
+        self.asked.append(flow_run_id)
+        raise PrefectUnavailableError("away")
 
 
 def test_pictures_of_a_run_that_was_killed_while_they_were_drawn_are_asked_for(

@@ -1,5 +1,6 @@
 """What the dispatcher asks Prefect for when science frames have landed, and what `status` says of them."""
 
+import math
 import multiprocessing
 import os
 import re
@@ -177,7 +178,7 @@ def test_a_run_that_was_killed_by_others_is_forgotten_and_no_failure(home: Home)
     dispatcher.tick(SETTLED)
     with standing_still(home, "f1"):
         pass
-    dispatcher._oversee_at = 0.0
+    dispatcher._overseen_at = -math.inf
     dispatcher.tick(SETTLED)
     assert notes(home.path) == []
     assert [one for one in attention(home, SETTLED) if one.kind == "science"] == []
