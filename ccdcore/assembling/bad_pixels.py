@@ -24,7 +24,7 @@ def bad_pixels_together(shape: tuple[int, int], parts: Iterable[tuple[Detector, 
     Returns
     -------
     BadPixels
-        ``OUTSIDE`` where there is no detector.
+        Bits as of `MaskBit`, which have no unit; ``OUTSIDE`` where there is no detector.
     """
     whole = BadPixels(np.full(shape, MaskBit.OUTSIDE, np.uint8), {}, {}, ())
     counts, n_bad = dict(whole.counts), dict(whole.n_bad)

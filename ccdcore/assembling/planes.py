@@ -48,7 +48,7 @@ class Planes:
         self._file.close()
 
     def add(self, detector: Detector, images: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Put aside the images of a detector, shape (rows, its columns)."""
+        """Put aside the images of a detector, shape (rows, its columns), each in its own unit."""
         for name, image in images.items():
             content = np.ascontiguousarray(image, self._types[name])
             self._file.seek(self._end)

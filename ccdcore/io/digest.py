@@ -61,7 +61,7 @@ def strips_sha256(
 
 
 def stored_sha256(shape: tuple[int, int], dtype: np.dtype[Any], strips: Iterable[npt.NDArray[Any]]) -> str:
-    """Return the `former_sha256` of pixels that come some rows at a time, as of `strips_sha256`."""
+    """Return the `former_sha256` of pixels of a shape (rows, columns) that come as of `strips_sha256`."""
     kind = dtype.newbyteorder(">")
     return _of_blocks(shape, kind, (strip.astype(kind) for strip in strips))
 

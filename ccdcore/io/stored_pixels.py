@@ -130,7 +130,7 @@ class StoredPixels:
         return self[:] if self.is_part else read_image(self.path)
 
     def columns(self, columns: slice) -> npt.NDArray[Any]:
-        """Return some columns of all rows as numbers; of each row no others are read.
+        """Return some columns of all rows as numbers, shape (rows, columns); of each row no others are read.
 
         Raises
         ------
@@ -190,6 +190,7 @@ def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
 def stored_detectors(path: Path) -> Mapping[Detector, StoredPixels]:
     """Find the pixels of each detector of a mosaic in a plain file, in the order of the frame, without reading them.
 
+    Each has the shape (rows, its columns), in the unit of the file.
     None where they must be decoded, as of `stored_pixels`, or where there is one image only. A file that is as it was
     is not looked at again.
 

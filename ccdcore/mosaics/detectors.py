@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy.typing as npt
 
 from ccdcore.cards.sections import Detector
-from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.io.read import read_image
 from ccdcore.io.stored_pixels import StoredPixels, recorded_image, stored_detectors, stored_pixels
-
-Found = TypeVar("Found")
 
 WHOLE_PIXELS = 32 * 10**6
 """Frames of no more pixels are worked on as a whole: that takes less than 2 GiB."""
@@ -37,50 +34,6 @@ def detectors_of(frames: Sequence[SeriesFrame]) -> tuple[Detector, ...]:
     if sum(len(of_detector(frames[0], one).amplifiers) for one in detectors) != len(frames[0].amplifiers):
         return ()
     return detectors if all(tuple(stored_detectors(one.path)) == detectors for one in frames[1:]) else ()
-
-
-def by_detector(
-    measure: Callable[..., Sequence[Found]],
-    *series: Sequence[SeriesFrame],
-    lacks: MutableMapping[str, str] | None = None,
-) -> tuple[Found, ...]:
-    """Measure series of frames, large ones detector by detector; return what is found in all of them.
-
-    Parameters
-    ----------
-    measure : callable
-        Takes as many series as are given, and returns what it finds of each amplifier.
-    *series : sequence of SeriesFrame
-        Frames of one shape (rows, columns), in ADU.
-    lacks : dict of str to str, optional
-        Filled with the amplifiers of detectors of which nothing can be measured, and why.
-
-    Raises
-    ------
-    InsufficientDataError
-        If nothing can be measured of any detector.
-    """
-    detectors = detectors_of([frame for frames in series for frame in frames])
-    if not detectors:
-        return tuple(measure(*series))
-    found, errors = list[Found](), list[InsufficientDataError]()
-    for detector in detectors:
-        parts = [[of_detector(frame, detector) for frame in frames] for frames in series]
-        try:
-            found += measure(*parts)
-        except InsufficientDataError as error:
-            errors.append(error)
-            if lacks is not None:
-                lacks.update({one.name: str(error) for one in next(filter(None, parts))[0].amplifiers})
-    if errors and not found:
-        raise errors[0]
-    return tuple(found)
-
-
-def like(frames: Sequence[SeriesFrame], others: Sequence[SeriesFrame]) -> list[SeriesFrame]:
-    """Return frames, or their parts of the detector that others are parts of."""
-    detector = others[0].detector if others else None
-    return [one if detector is None else of_detector(one, detector) for one in frames]
 
 
 def of_detector(frame: SeriesFrame, detector: Detector) -> SeriesFrame:

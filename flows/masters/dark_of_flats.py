@@ -29,7 +29,7 @@ from ccdcore.io.stored_pixels import stored_planes
 from ccdcore.masters.build import master_dark
 from ccdcore.masters.file import read_master
 from ccdcore.masters.hot_in_flats import dark_matters, spoilt_by_dark, too_bright
-from ccdcore.mosaics.detectors import like
+from ccdcore.mosaics.by_detector import like
 from ccdcore.reduction.master import MaskBit
 from ccdcore.text import listing
 from db.runs.current import product_name
@@ -181,7 +181,7 @@ def _shown_on_record(
             for row in list_masters(session, instrument=camera.instrument)
             if row.verdict != "bad" and row.configuration == camera.configuration and row.kind in ("dark", "mask")
         ]
-    at, detector = one_group(flats).temperature_c, flats[0].detector
+    at, detector = one_group(flats).temperature_c, next((one.detector for one in flats), None)
     for row in sorted(good, key=lambda row: (row.kind != "dark", distance_k(row.temperature_c, at), -row.master_id)):
         if row.kind == "dark":
             rate = read_master(run.home.path / row.path, mapped=True, detector=detector).as_rate()

@@ -19,7 +19,7 @@ from ccdcore.frames.series_health import temperature_gap
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.build import master_bias
 from ccdcore.masters.file import read_master
-from ccdcore.mosaics.detectors import like
+from ccdcore.mosaics.by_detector import like
 from ccdcore.quantities import label_of
 from db.champions import temperatures_on_record
 from db.runs.current import product_name

@@ -11,7 +11,7 @@ from ccdcore.frames.frame import SeriesFrame
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.file import read_master
 from ccdcore.masters.response_scatter import response_scatter
-from ccdcore.mosaics.detectors import Found, by_detector
+from ccdcore.mosaics.by_detector import Found, by_detector
 from ccdcore.noise.anatomy import measure_noise, overscan_read_noise
 from ccdcore.photon_transfer.measure import measure_gain
 from db.runs.masters import run_masters

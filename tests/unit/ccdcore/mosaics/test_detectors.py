@@ -12,7 +12,8 @@ from ccdcore.frames.frame import SeriesFrame
 from ccdcore.io import read
 from ccdcore.io.digest import pixel_sha256, stored_sha256, strips_sha256
 from ccdcore.mosaics import detectors as large
-from ccdcore.mosaics.detectors import by_detector, detectors_of, image_of, of_detector
+from ccdcore.mosaics.by_detector import by_detector
+from ccdcore.mosaics.detectors import detectors_of, image_of, of_detector
 from ccdcore.mosaics.measure import measure_frame
 from ccdcore.noise.anatomy import measure_noise
 
