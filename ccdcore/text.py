@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 _UNITS: Mapping[str, str] = {"e/ADU": "e⁻/ADU", "e": "e⁻", "adu": "ADU", "adu/s": "ADU/s", "e/s": "e⁻/s"}
 """Units as they are on record → as people write them, where that is not the same."""
 _UNIT_AT_THE_END = ("_adu", "_e")
+_DIGITS = re.compile(r"([0-9]+)")
 _MOST_DECIMALS = 6
 """Smaller uncertainties are written as powers of ten."""
 
@@ -26,6 +28,18 @@ def name_in_words(name: str) -> str:
 def listing(words: Sequence[str]) -> str:
     """Return for example ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Return what names are sorted by so that people find them: N2 before N10.
+
+    Parameters
+    ----------
+    name : str
+        Of a detector, an amplifier, a file.
+    """
+    parts = filter(None, _DIGITS.split(name))
+    return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts)
 
 
 def value_text(value: float | None, uncertainty: float | None = None, *, is_change: bool = False) -> str:

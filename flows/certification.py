@@ -17,6 +17,7 @@ from flows.home.processes import now
 from flows.runs.run import Run
 
 if TYPE_CHECKING:
+    from ccdcore.cards.sections import Detector
     from ccdcore.frames.frame import SeriesFrame
     from ccdcore.masters.repair import Repaired
     from ccdcore.reduction.master import Darks, Master
@@ -46,8 +47,9 @@ def judge_beside_champion(
         return replace(row, certification=said)
     with run.home.read_session() as session:
         before = predecessors(session, run_id=run.id, master=row)
-    champion, words = _read(run.home, before.champion, made.master)
-    witness, _ = _read(run.home, before.witness, made.master)
+    detector = frames[0].detector
+    champion, words = _read(run.home, before.champion, made.master, detector)
+    witness, _ = _read(run.home, before.witness, made.master, detector)
     found = certify(
         made.master,
         frames,
@@ -69,17 +71,29 @@ def judge_beside_champion(
     return replace(row, certification=said, remark="; ".join(filter(None, [row.remark, changed])) or None)
 
 
-def _read(home: Home, one: MasterOnRecord | None, master: Master) -> tuple[Master | None, str]:
+def _read(
+    home: Home, one: MasterOnRecord | None, master: Master, detector: Detector | None
+) -> tuple[Master | None, str]:
     """Return a master on record, and what to say where a new one cannot be held against it."""
     if one is None:
         return None, ""
     try:
-        found = read_master(home.path / one.path, mapped=True)
+        found = read_master(home.path / one.path, mapped=True, detector=detector)
     except FrameReadError as error:
         return None, f" (not held against master {one.master_id}, the one in force: {error})"
     if not are_comparable(master, found):
         return None, f" (not held against master {one.master_id}, the one in force: its shape or amplifiers are others)"
-    return found, ""
+    return (found if detector is None or found.kind != "flat" else _of_one_level(found, master)), ""
+
+
+def _of_one_level(found: Master, master: Master) -> Master:
+    """Bring the part of a flat to the level of another: of a mosaic each detector has its own."""
+    good = found.good & master.good
+    mean, other = (one.value.mean(where=good, dtype=float) for one in (found, master))
+    if not good.any() or not mean > 0:
+        return found
+    value, uncertainty = (image * (other / mean) for image in (found.value, found.uncertainty))
+    return replace(found, value=value.astype("f4"), uncertainty=uncertainty.astype("f4"))
 
 
 def certification_cards(one: NewCertification | None) -> Mapping[str, Any]:

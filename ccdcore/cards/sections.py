@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ccdcore.errors import SectionError
@@ -105,6 +105,39 @@ class Amplifier:
     name: str
     data: Section
     overscan: Section | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """One of the detectors that stand side by side in the frames of a mosaic.
+
+    Parameters
+    ----------
+    name : str
+        What its image HDU is called, else its number there.
+    columns_before : int
+        Columns of the frame before its first one.
+    n_columns : int
+        How many it has; it has all rows.
+    """
+
+    name: str
+    columns_before: int
+    n_columns: int
+
+    @property
+    def columns(self) -> slice:
+        """Which columns of the frame it has, for numpy."""
+        return slice(self.columns_before, self.columns_before + self.n_columns)
+
+    def has(self, section: Section) -> bool:
+        """Whether a section of the frame lies in it."""
+        return self.columns_before < section.x1 and section.x2 <= self.columns_before + self.n_columns
+
+    def part(self, amplifier: Amplifier) -> Amplifier:
+        """Return an amplifier of the frame in pixels of this detector, which has it."""
+        overscan = amplifier.overscan and amplifier.overscan.moved(-self.columns_before)
+        return replace(amplifier, data=amplifier.data.moved(-self.columns_before), overscan=overscan)
 
 
 def cut(data: npt.NDArray[Any], section: Section) -> npt.NDArray[Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccdcore.cards.sections import Amplifier
+from ccdcore.cards.sections import Amplifier, Detector
 from ccdcore.cards.values import Cards
 from ccdcore.headers.identify import ExposureInfo
 
@@ -154,6 +154,8 @@ class SeriesFrame:
         Its read-out channels.
     statistics : tuple of FrameStatistics
         One for each amplifier, in the same order.
+    detector : Detector, optional
+        Where this is the part of a frame that one detector of a mosaic sees, with sections in its own pixels: which.
     """
 
     sha256: str
@@ -162,3 +164,4 @@ class SeriesFrame:
     info: ExposureInfo
     amplifiers: tuple[Amplifier, ...]
     statistics: tuple[FrameStatistics, ...]
+    detector: Detector | None = None

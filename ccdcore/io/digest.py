@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -39,16 +40,49 @@ def former_sha256(data: npt.NDArray[Any]) -> str:
     return _sha256(data, data.dtype.newbyteorder(">"), as_stored=True)
 
 
-def _sha256(data: npt.NDArray[Any], kind: np.dtype[Any], *, as_stored: bool = False) -> str:
-    digest = hashlib.sha256(f"{data.shape} {kind.str}".encode())
-    pixels = np.ascontiguousarray(data).reshape(-1)
-    for start in range(0, pixels.size, _BLOCK):
-        block = pixels[start : start + _BLOCK].astype(kind)
-        if kind.kind == "f" and not as_stored:
-            block += 0.0  # minus zero becomes zero
-            block[np.isnan(block)] = np.nan
+def strips_sha256(
+    shape: tuple[int, int], dtype: np.dtype[Any], limits: tuple[int, int], strips: Iterable[npt.NDArray[Any]]
+) -> str:
+    """Return the `pixel_sha256` of whole numbers that come some rows at a time.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Rows and columns of the whole.
+    dtype : dtype
+        Of the pixels.
+    limits : tuple of int
+        The lowest and the highest of them.
+    strips : iterable of ndarray
+        All rows, in their order.
+    """
+    kind = _WHOLE[0] if np.can_cast(dtype, _WHOLE[0]) else _type_between(*limits) or dtype.newbyteorder(">")
+    return _of_blocks(shape, kind, (strip.astype(kind) for strip in strips))
+
+
+def stored_sha256(shape: tuple[int, int], dtype: np.dtype[Any], strips: Iterable[npt.NDArray[Any]]) -> str:
+    """Return the `former_sha256` of pixels of a shape (rows, columns) that come as of `strips_sha256`."""
+    kind = dtype.newbyteorder(">")
+    return _of_blocks(shape, kind, (strip.astype(kind) for strip in strips))
+
+
+def _of_blocks(shape: tuple[int, ...], kind: np.dtype[Any], blocks: Iterable[npt.NDArray[Any]]) -> str:
+    digest = hashlib.sha256(f"{shape} {kind.str}".encode())
+    for block in blocks:
         digest.update(block.data)
     return digest.hexdigest()
+
+
+def _sha256(data: npt.NDArray[Any], kind: np.dtype[Any], *, as_stored: bool = False) -> str:
+    pixels = np.ascontiguousarray(data).reshape(-1)
+    blocks = (pixels[start : start + _BLOCK].astype(kind) for start in range(0, pixels.size, _BLOCK))
+    return _of_blocks(data.shape, kind, blocks if as_stored or kind.kind != "f" else map(_plain, blocks))
+
+
+def _plain(block: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    block += 0.0  # minus zero becomes zero
+    block[np.isnan(block)] = np.nan
+    return block
 
 
 def _type_of_values(data: npt.NDArray[Any]) -> np.dtype[Any]:
@@ -57,11 +91,14 @@ def _type_of_values(data: npt.NDArray[Any]) -> np.dtype[Any]:
         return _WHOLE[0]
     if data.dtype.kind != "f" or _are_whole(data):
         lowest, highest = int(data.min()), int(data.max())
-        for kind in _WHOLE:
-            limits = np.iinfo(kind)
-            if limits.min <= lowest and highest <= limits.max:
-                return kind
+        if (kind := _type_between(lowest, highest)) is not None:
+            return kind
     return np.dtype(">f4" if data.dtype.itemsize <= np.dtype(">f4").itemsize or _fit_32_bits(data) else ">f8")
+
+
+def _type_between(lowest: int, highest: int) -> np.dtype[Any] | None:
+    limits = ((kind, np.iinfo(kind)) for kind in _WHOLE)
+    return next((kind for kind, of in limits if of.min <= lowest and highest <= of.max), None)
 
 
 def _are_whole(data: npt.NDArray[Any]) -> bool:

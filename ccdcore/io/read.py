@@ -123,10 +123,7 @@ def measure_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrum
     path = Path(path)
     with opened(path) as (stream, blemishes):
         mosaic, data = _decoded(path, stream, blemishes)
-    if are_bytes_swapped(data[:: max(1, data.size // _LOOK_PIXELS)]):
-        raise FrameReadError(
-            path, "its numbers make an image only with their bytes in the other order: let its program write FITS"
-        )
+    require_order_of_bytes(path, data)
     with ThreadPoolExecutor(2) as pool:
         identity, content = pool.submit(pixel_sha256, data), pool.submit(file_sha256, path)
         of = _describe(path, mosaic, instruments, blemishes)
@@ -138,6 +135,33 @@ def measure_frame(path: str | os.PathLike[str], *, instruments: Sequence[Instrum
         former = sha256 if data.dtype == np.uint16 else former_sha256(data)
         said = says_type(of.info, of.cards, shape=of.shape, instruments=instruments)
         return MeasuredFrame(sha256, of.shape, of.info, of.amplifiers, statistics, content.result(), former, said)
+
+
+def require_order_of_bytes(path: Path, data: npt.NDArray[Any]) -> None:
+    """Look whether numbers, of shape (rows, columns), make an image as their bytes are.
+
+    Raises
+    ------
+    FrameReadError
+        If they make one only with their bytes in the other order.
+    """
+    if are_bytes_swapped(data[:: max(1, data.size // _LOOK_PIXELS)]):
+        raise FrameReadError(
+            path, "its numbers make an image only with their bytes in the other order: let its program write FITS"
+        )
+
+
+def verify_file(path: Path) -> None:
+    """Verify the checksums of a file, where it has any; no more than the data of one unit are held.
+
+    Raises
+    ------
+    FrameReadError
+        If one does not match.
+    """
+    with opened(path) as (stream, blemishes):
+        if blemishes.has_checksums:
+            _verify_checksums(path, stream)
 
 
 def read_header(path: str | os.PathLike[str], *, instruments: Sequence[Instrument] = ()) -> FrameHeader:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ccdcore.cards.sections import Detector
 from ccdcore.errors import FrameReadError
+from ccdcore.io.mosaic import find_mosaic
 from ccdcore.io.plain_files import file_errors
 from ccdcore.io.read import read_image
 from ccdcore.io.stream import is_compressed, name_of, open_units, opened
@@ -21,6 +25,8 @@ _TYPES = {8: "u1", 16: ">i2", 32: ">i4", -32: ">f4", -64: ">f8"}
 """BITPIX → type of the pixels."""
 _UNSIGNED = {">i2": 2**15, ">i4": 2**31}
 """Type → BZERO of numbers without a sign."""
+_KEPT = 1024
+"""Files of which it is kept where the pixels of their detectors are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,8 @@ class StoredPixels:
         The file's number, size and time of change: another one is another file, or one that was written to.
     unit : str or None
         What BUNIT says of the values, in small letters.
+    is_part : bool
+        Whether the frame has more pixels than these.
     """
 
     path: Path
@@ -52,6 +60,7 @@ class StoredPixels:
     offset: int
     signature: tuple[int, ...]
     unit: str | None = None
+    is_part: bool = False
 
     @property
     def name(self) -> str:
@@ -78,6 +87,9 @@ class StoredPixels:
         else:
             for row, into in zip(chosen, stored, strict=True):
                 self.read(row * columns, into)
+        return self._numbers(stored)
+
+    def _numbers(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
         native = stored.astype(self.stored.newbyteorder("="))
         if self.zero == 0:
             return native
@@ -113,9 +125,29 @@ class StoredPixels:
         Raises
         ------
         FrameReadError
-            As `read_image`, which verifies the checksums.
+            As `read_image`, which verifies the checksums, unless this is a part.
         """
-        return read_image(self.path)
+        return self[:] if self.is_part else read_image(self.path)
+
+    def columns(self, columns: slice) -> npt.NDArray[Any]:
+        """Return some columns of all rows as numbers, shape (rows, columns); of each row no others are read.
+
+        Raises
+        ------
+        FrameReadError
+            As of `read`.
+        """
+        first, last, _ = columns.indices(self.shape[1])
+        stored = np.empty((self.shape[0], last - first), self.stored)
+        with file_errors(self.path):
+            file = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                for row, into in enumerate(stored):
+                    position = self.offset + (row * self.shape[1] + first) * self.stored.itemsize
+                    self._read(file, position, into.view(np.uint8).data)
+            finally:
+                os.close(file)
+        return self._numbers(stored)
 
 
 def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
@@ -153,6 +185,52 @@ def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
         return None
     shown = unit.strip("' ").lower()
     return StoredPixels(path, (shape[0], shape[1]), np.dtype(number), int(zero), offset, signature, shown)
+
+
+def stored_detectors(path: Path) -> Mapping[Detector, StoredPixels]:
+    """Find the pixels of each detector of a mosaic in a plain file, in the order of the frame, without reading them.
+
+    Each has the shape (rows, its columns), in the unit of the file.
+    None where they must be decoded, as of `stored_pixels`, or where there is one image only. A file that is as it was
+    is not looked at again.
+
+    Raises
+    ------
+    FrameReadError
+        If it is not a complete FITS file of one frame.
+    """
+    with file_errors(path):
+        status = path.stat()
+    return _stored_detectors(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+
+
+@lru_cache(_KEPT)
+def _stored_detectors(path: Path, _: tuple[int, ...]) -> Mapping[Detector, StoredPixels]:
+    with opened(path) as (stream, blemishes):
+        if not isinstance(stream, io.BufferedReader):
+            return {}
+        signature = _signature(stream.fileno())
+        stream.seek(0)
+        mosaic = find_mosaic(path, open_units(stream), blemishes.texts)
+        units = [_stored_unit(path, unit, signature) for unit in mosaic.units]
+        images = mosaic.images
+    found = [one for one in units if one is not None]
+    if len(images) == 1 or len(found) < len(images) or len({(one.stored, one.zero) for one in found}) > 1:
+        return {}
+    return {Detector(of.name, of.columns_before, of.shape[1]): one for of, one in zip(images, found, strict=True)}
+
+
+def _stored_unit(path: Path, unit: Any, signature: tuple[int, ...]) -> StoredPixels | None:
+    header = unit.header
+    zero, number = header.get("BZERO", 0), _TYPES.get(header["BITPIX"])
+    scale, text = header.get("BSCALE", 1), header.get("BUNIT", "adu")
+    if number in {None, "u1"} or not unit.is_image or header["NAXIS"] != 2 or "BLANK" in header or scale != 1:
+        return None
+    if zero not in {0, _UNSIGNED.get(number, 0)} or not isinstance(text, str):
+        return None
+    shape, offset = (header["NAXIS2"], header["NAXIS1"]), unit.fileinfo()["datLoc"]
+    shown = text.strip().lower()
+    return StoredPixels(path, shape, np.dtype(number), int(zero), offset, signature, shown, is_part=True)
 
 
 def recorded_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:

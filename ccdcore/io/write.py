@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,24 @@ def appearing(path: str | os.PathLike[str], hdulist: fits.HDUList) -> Iterator[s
     """
     with new_file(path) as temporary:
         yield _write_fits(temporary, hdulist)
+
+
+@contextmanager
+def appearing_in_pieces(path: str | os.PathLike[str], pieces: Iterable[bytes]) -> Iterator[str]:
+    """Write a file in the way of `appearing` that is larger than what a process should hold, piece by piece.
+
+    Raises
+    ------
+    FileExistsError, OSError
+        As of `appearing`.
+    """
+    with new_file(path) as temporary:
+        digest = hashlib.sha256()
+        with temporary.open("wb") as stream:
+            for piece in pieces:
+                stream.write(piece)
+                digest.update(piece)
+        yield digest.hexdigest()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
 from os import PathLike
@@ -20,11 +20,13 @@ from ccdcore.cards.values import Cards
 from ccdcore.cards.writing import plain_ascii, set_card
 from ccdcore.errors import FrameReadError
 from ccdcore.headers.readout_configuration import gain_is_a_setting
+from ccdcore.io.plain_files import file_errors
+from ccdcore.io.stored_pixels import stored_planes
 from ccdcore.io.stream import name_of, open_units
 from ccdcore.reduction.master import MaskBit, Master, MasterInput
 
 if TYPE_CHECKING:
-    from ccdcore.cards.sections import Amplifier
+    from ccdcore.cards.sections import Amplifier, Detector
     from ccdcore.masters.bad_pixels import BadPixels
 
 _MOST_IMCMB = 999
@@ -128,7 +130,7 @@ def name_bits(header: fits.Header) -> None:
         header[f"MASKB{bit.bit_length() - 1}"] = (str(bit.name), f"meaning of bit value {bit.value}")
 
 
-def read_master(path: str | PathLike[str], *, mapped: bool = False) -> Master:
+def read_master(path: str | PathLike[str], *, mapped: bool = False, detector: Detector | None = None) -> Master:
     """Read a master that was written from `master_hdulist`.
 
     Parameters
@@ -137,6 +139,8 @@ def read_master(path: str | PathLike[str], *, mapped: bool = False) -> Master:
         The file.
     mapped : bool
         Whether its images stay in the file until some rows are asked for, in the byte order that they have there.
+    detector : Detector, optional
+        Only its part is read: of a mosaic the whole may be more than a process should hold.
 
     Returns
     -------
@@ -147,6 +151,8 @@ def read_master(path: str | PathLike[str], *, mapped: bool = False) -> Master:
     FrameReadError
         If it is not a master's file.
     """
+    if detector is not None:
+        return _part(read_master(path, mapped=True), Path(path), detector)
     try:
         with open_units(path, memmap=None if mapped else False) as hdus:
             units = {name_of(unit): unit for unit in hdus}  # by name once: astropy looks each name up in all headers
@@ -165,6 +171,15 @@ def read_master(path: str | PathLike[str], *, mapped: bool = False) -> Master:
             )
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise FrameReadError(Path(path), f"is not a master written by ccdwatch: {error}") from error
+
+
+def _part(master: Master, path: Path, detector: Detector) -> Master:
+    """Return the part of a master, mapped or not, that is of one detector, read into memory."""
+    with file_errors(path):
+        planes = stored_planes(path, path.open("rb"))
+    value, uncertainty, n_used = (planes[name].columns(detector.columns) for name in ("", "UNCERT", "NCOMBINE"))
+    mask = planes["MASK"].columns(detector.columns)
+    return replace(master, value=value, uncertainty=uncertainty, mask=mask, n_used=n_used)
 
 
 def _kind_of(imagetyp: str) -> Any:

@@ -15,7 +15,8 @@ from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.colour_pattern import PLANES, plane_levels
 from ccdcore.frames.frame import Frame, FrameStatistics, SeriesFrame
 from ccdcore.frames.statistics import frame_statistics
-from ccdcore.io.stored_pixels import StoredPixels, stored_pixels
+from ccdcore.io.stored_pixels import StoredPixels
+from ccdcore.mosaics.detectors import image_of, pixels_in_file
 from ccdcore.numerics.histogram import Histogram
 from ccdcore.numerics.robust import median, signed_difference
 from ccdcore.reduction.master import Darks, MaskBit, Master, MasterInput, MasterKind
@@ -348,7 +349,9 @@ def _source(frame: CalibrationFrame, bias: Master | None, dark: Darks | None, *,
     Those of plain files are ``held`` in memory, or made again whenever they are asked for.
     """
     if bias is None and dark is None and all(amplifier.overscan is None for amplifier in frame.amplifiers):
+        if isinstance(frame, SeriesFrame) and frame.detector is not None:
+            return pixels_in_file(frame) or (lambda: image_of(frame))
         return frame if isinstance(frame, Frame) else frame.path
-    if held or (isinstance(frame, SeriesFrame) and stored_pixels(frame.path) is None):
+    if held or (isinstance(frame, SeriesFrame) and pixels_in_file(frame) is None):
         return lambda: reduce_frame(frame, bias=bias, dark=dark)
     return ReducedPixels.opened(frame, bias, dark)

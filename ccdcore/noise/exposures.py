@@ -19,7 +19,7 @@ from ccdcore.errors import InsufficientDataError, SectionError
 from ccdcore.frames.frame import Frame, SeriesFrame
 from ccdcore.headers.identify import ExposureInfo
 from ccdcore.io.read import read_frame, read_header
-from ccdcore.io.stored_pixels import recorded_image
+from ccdcore.mosaics.detectors import image_of
 
 Image = Frame | SeriesFrame | Path | str | npt.NDArray[Any]
 
@@ -211,7 +211,7 @@ def _found(numbered: tuple[int, Image], kind: str) -> Exposure:
     number, image = numbered
     name = name_of(image, number, kind)
     if isinstance(image, SeriesFrame):
-        return Exposure(number, name, recorded_image(image.path), image.info, image.amplifiers)
+        return Exposure(number, name, image_of(image), image.info, image.amplifiers)
     if isinstance(image, (str, Path)):
         image = read_frame(Path(image))
     if isinstance(image, Frame):

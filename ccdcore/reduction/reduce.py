@@ -15,8 +15,7 @@ from ccdcore.frames.frame import Frame, SeriesFrame
 from ccdcore.frames.groups import same_exposure
 from ccdcore.frames.statistics import overscan_level
 from ccdcore.headers.instrument import FrameType
-from ccdcore.io.read import read_image
-from ccdcore.io.stored_pixels import recorded_image, stored_pixels
+from ccdcore.mosaics.detectors import image_of, pixels_in_file
 from ccdcore.numerics.histogram import Histogram
 from ccdcore.reduction.master import Darks, Master
 
@@ -52,7 +51,7 @@ def reduce_frame(frame: CalibrationFrame, *, bias: Master | None = None, dark: D
     FrameReadError
         If the file cannot be read.
     """
-    raw = frame.data if isinstance(frame, Frame) else recorded_image(frame.path)
+    raw = frame.data if isinstance(frame, Frame) else image_of(frame)
     return ReducedPixels.of(frame, raw, bias, dark)[:]
 
 
@@ -102,8 +101,10 @@ class ReducedPixels:
         InsufficientDataError
             If a master has another shape.
         """
-        raw = frame.data if isinstance(frame, Frame) else stored_pixels(frame.path) or read_image(frame.path)
-        return cls.of(frame, raw, bias, dark)
+        if isinstance(frame, Frame):
+            return cls.of(frame, frame.data, bias, dark)
+        stored = pixels_in_file(frame)
+        return cls.of(frame, image_of(frame) if stored is None else stored, bias, dark)
 
     @property
     def name(self) -> str:

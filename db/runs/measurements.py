@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import QUANTITIES
+from ccdcore.text import natural_key
 from db.judgements.marks import marked_bad
 from db.runs.current import is_current
 from db.runs.sets import _span
@@ -139,6 +140,14 @@ def run_measurements(session: Session, run_id: int) -> list[MeasurementRow]:
     columns = [getattr(Measurement, name) for name in MeasurementRow.__dataclass_fields__]
     query = select(*columns).where(Measurement.run_id == run_id).order_by(Measurement.id)
     return [MeasurementRow(*row) for row in session.execute(query)]
+
+
+def by_amplifier(rows: Iterable[MeasurementRow]) -> dict[str, dict[str, MeasurementRow]]:
+    """Return measurements by amplifier, in the natural order of their names, and quantity; of several the last."""
+    found: dict[str, dict[str, MeasurementRow]] = {}
+    for row in rows:
+        found.setdefault(row.amplifier, {})[row.quantity] = row
+    return {name: found[name] for name in sorted(found, key=natural_key)}
 
 
 @dataclass(frozen=True, slots=True)

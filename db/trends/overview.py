@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, String, exists, extract, func, lit
 from sqlalchemy.orm import Session, aliased
 
 from ccdcore.quantities import QUANTITIES, Verdict, judge, limits_of
+from ccdcore.text import natural_key
 from db.judgements.marks import marked_bad
 from db.runs.current import is_current
 from db.runs.measurements import BORROWED
@@ -95,7 +96,7 @@ def overview(session: Session, *, quantities: Collection[str], instrument: str |
     specs: dict[str, dict[int, Any]] = defaultdict(dict)
     for name, key, spec in session.execute(select(Instrument.name, Instrument.id, Instrument.spec)):
         specs[name][key] = spec
-    ordered = sorted(of_series.items(), key=lambda item: tuple(map(str, item[0])))
+    ordered = sorted(of_series.items(), key=lambda item: tuple(natural_key(str(one)) for one in item[0]))
     return [_status(rows, specs[rows[0].instrument]) for _, rows in ordered]
 
 
@@ -207,7 +208,10 @@ def series(session: Session) -> list[Series]:
         .distinct()
     )
     found = [Series(*row) for row in session.execute(query)]
-    return sorted(found, key=lambda one: (one.instrument, one.configuration, one.amplifier, one.filter or ""))
+    return sorted(
+        found,
+        key=lambda one: (one.instrument, one.configuration, natural_key(one.amplifier), one.filter or "", one.quantity),
+    )
 
 
 def measured(session: Session) -> list[tuple[str, str]]:

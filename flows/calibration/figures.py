@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ccdcore.consistency.residuals import residual
 from ccdcore.figures.images import frame_master_residual, histogram
@@ -14,13 +17,15 @@ from ccdcore.figures.style import png
 from ccdcore.figures.transfer_curve import variance_against_mean
 from ccdcore.headers.instrument import FrameType
 from ccdcore.io.read import read_image
+from ccdcore.io.stored_pixels import stored_planes
 from ccdcore.io.write import write_bytes
 from ccdcore.masters.file import read_master
+from ccdcore.mosaics.detectors import detectors_of, image_of, is_large, of_detector
 from ccdcore.photon_transfer.measure import PhotonTransfer, PhotonTransferPoint
 from ccdcore.quantities import shown_in
 from ccdcore.text import value_text
 from db.runs.masters import MasterRow, run_masters
-from db.runs.measurements import MeasurementRow
+from db.runs.measurements import MeasurementRow, by_amplifier
 from flows.home.home import Home
 from flows.home.output_paths import picture_path
 from flows.masters.dark_of_flats import dark_of_flats
@@ -33,6 +38,11 @@ from flows.runs.verification import require_unchanged
 if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.figure import Figure
+
+    from ccdcore.frames.frame import SeriesFrame
+
+_SHOWN_PIXELS = 2**22
+"""Of a large mosaic so many are looked at."""
 
 
 def draw_pictures(run: Run) -> list[int]:
@@ -97,25 +107,49 @@ def _images(run: Run, row: MasterRow) -> Images:
     used = [one for one in run.inputs.frames if one.excluded is None]
     master, title = read_master(run.home.path / row.path, mapped=True), _title(row)
     first = next(one.frame for one in used if one.frame.sha256 == master.inputs[0].sha256)
+    name = title[0].lower() + title[1:]
+    if detectors := detectors_of([first]):
+        parts = [_thinned(run, row, of_detector(first, one), _step(first.shape)) for one in detectors]
+        require_unchanged(run)
+        pixels, value, left = (np.hstack(images) for images in zip(*parts, strict=True))
+        return Images(name, pixels, value, left, master.unit)
     bias = None if row.kind == FrameType.BIAS else bias_for(run, row.kind, [first])
     dark = dark_of_flats(run, [first], bias).masters if bias and row.kind == FrameType.FLAT else None
     left, pixels = residual(first, master, bias=bias, dark=dark), read_image(first.path)
     require_unchanged(run)  # nothing is shown that is not on record
-    return Images(title[0].lower() + title[1:], pixels, master.value, left, master.unit)
+    return Images(name, pixels, master.value, left, master.unit)
+
+
+def _thinned(run: Run, row: MasterRow, first: SeriesFrame, step: int) -> tuple[npt.NDArray[Any], ...]:
+    """Return some rows and columns of what a detector of a large mosaic shows: frame, master, residual."""
+    master, some = read_master(run.home.path / row.path, detector=first.detector), slice(None, None, step)
+    bias = None if row.kind == FrameType.BIAS else bias_for(run, row.kind, [first])
+    dark = dark_of_flats(run, [first], bias).masters if bias and row.kind == FrameType.FLAT else None
+    left = residual(first, master, bias=bias, dark=dark)
+    return image_of(first)[some, some], master.value[some, some], left[some, some]
+
+
+def _step(shape: tuple[int, int]) -> int:
+    """Return which rows and columns, every so many, of a large image to look at."""
+    return math.ceil(math.sqrt(math.prod(shape) / _SHOWN_PIXELS)) if is_large(shape) else 1
 
 
 def _mask(home: Home, rows: Sequence[MasterRow]) -> npt.NDArray[Any] | None:
-    return next((read_image(home.path / row.path) for row in rows if row.kind == "mask"), None)
+    path = next((home.path / row.path for row in rows if row.kind == "mask"), None)
+    if path is None:
+        return None
+    stored = stored_planes(path, path.open("rb"))[""]
+    step = _step(stored.shape)
+    return read_image(path) if step == 1 else stored[::step][:, ::step]
 
 
 def _table(measured: Sequence[MeasurementRow]) -> list[list[str]]:
     """Return the table of the page, without the columns for which there is no value."""
-    of = {(row.amplifier, row.quantity): row for row in measured}
-    shown = [one for one in shown_in("page") if any(name == one.name for _, name in of)]
-    amplifiers = dict.fromkeys(row.amplifier for row in measured)
+    amplifiers = by_amplifier(measured)
+    shown = [one for one in shown_in("page") if any(one.name in of for of in amplifiers.values())]
     return [
         ["amplifier", *(one.title for one in shown)],
-        *([amplifier, *(_value(of.get((amplifier, one.name))) for one in shown)] for amplifier in amplifiers),
+        *([amplifier, *(_value(of.get(one.name)) for one in shown)] for amplifier, of in amplifiers.items()),
     ]
 
 
@@ -143,8 +177,9 @@ def _title(row: MasterRow) -> str:
 def _transfers(measured: Sequence[MeasurementRow]) -> list[PhotonTransfer]:
     """Bring back from the record what the photon transfer picture shows."""
     found = []
-    for row in (row for row in measured if row.quantity == "gain"):
-        same = {other.quantity: other for other in measured if other.amplifier == row.amplifier}
+    for same in by_amplifier(measured).values():
+        if (row := same.get("gain")) is None:
+            continue
         noise, electrons, level = same["read_noise_adu"], same["read_noise"], same["bias_level"]
         a00 = same.get("a00")
         found.append(

@@ -13,7 +13,7 @@ from ccdcore.quantities import Verdict
 from db.runs.inputs import UsedFrame, run_inputs
 from db.runs.lacks import LackRow, run_lacks
 from db.runs.masters import MasterRow, run_masters
-from db.runs.measurements import MeasurementRow, run_measurements
+from db.runs.measurements import MeasurementRow, by_amplifier, run_measurements
 from db.runs.runs import RunRow, current_runs
 from db.schema.rows import plain
 from db.trends.history import measured_by
@@ -105,9 +105,10 @@ def _characterisations(
     run: RunRow, measured: Collection[MeasurementRow], verdicts: Mapping[str, Verdict]
 ) -> list[dict[str, Any]]:
     rows = []
-    for amplifier in dict.fromkeys(row.amplifier for row in measured if row.quantity == "read_noise_adu"):
-        of = {row.quantity: row for row in measured if row.amplifier == amplifier}
-        gain, read_noise, adu = of.get("gain"), of.get("read_noise"), of["read_noise_adu"]
+    for amplifier, of in by_amplifier(measured).items():
+        gain, read_noise, adu = of.get("gain"), of.get("read_noise"), of.get("read_noise_adu")
+        if adu is None:
+            continue
         corrected = of.get("corrected_gain")
         rows.append(
             {

@@ -6,10 +6,11 @@ files, and records what it made; ids go out, never arrays. Nothing of a run show
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ccdcore.assembling.bad_pixels import bad_pixels_together
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.frames.series import with_stand_ins
@@ -17,6 +18,7 @@ from ccdcore.frames.series_health import judge_series
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.bad_pixels import find_bad_pixels
 from ccdcore.masters.file import read_master
+from ccdcore.mosaics.detectors import detectors_of, of_detector
 from ccdcore.reduction.overscan import believed_overscans
 from db.judgements.marks import bad_frames
 from db.runs.inputs import NewInput
@@ -45,7 +47,9 @@ from flows.runs.run import Run
 from flows.runs.verification import GONE, require_unchanged, verify_inputs
 
 if TYPE_CHECKING:
+    from ccdcore.masters.bad_pixels import BadPixels
     from ccdcore.masters.build import Master
+    from db.runs.masters import MasterRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,29 +155,45 @@ def make_bad_pixel_mask(run: Run) -> list[int]:
         rows = run_masters(session, run.id)
     noise = measured(run, "read_noise_adu")
     good = [row for row in rows if row.certified]
-
-    def read(kind: str) -> Iterator[Master]:
-        of_kind = [row for row in good if row.kind == kind]
-        best_first = sorted(of_kind, key=lambda row: (-(row.exposure_s or 0), -row.n_combined))
-        return (read_master(run.home.path / row.path, mapped=True) for row in best_first)
-
-    bias = next(read("bias"), None)
-    if bias is None or noise is None:
-        lacking = "certified master bias" if bias is None else "read noise"
+    if not any(row.kind == "bias" for row in good) or noise is None:
+        lacking = "read noise" if noise is None else "certified master bias"
         raise InsufficientDataError(f"no bad pixels are looked for without a {lacking} of this window")
     flats = run.used(FrameType.FLAT)
-    bad = find_bad_pixels(
-        bias,
+    if detectors := detectors_of([*biases, *flats]):
+        each = ((one, [of_detector(biases[0], one)], [of_detector(flat, one) for flat in flats]) for one in detectors)
+        found = ((one, _bad_pixels(run, good, noise, *frames)) for one, *frames in each)
+        bad = bad_pixels_together(biases[0].shape, found)
+    else:
+        bad = _bad_pixels(run, good, noise, biases, flats)
+    measurements = bad_pixel_rows(bad, conditions([*biases, *flats], now()))
+    run.put_measurements(measurements)
+    return [publish_mask(run, bad)]
+
+
+def _bad_pixels(
+    run: Run,
+    rows: Sequence[MasterRow],
+    noise: Mapping[str, float],
+    biases: Sequence[SeriesFrame],
+    flats: Sequence[SeriesFrame],
+) -> BadPixels:
+    """Find the bad pixels of frames, or of their parts of a detector, by masters, of which a bias is one."""
+    detector = biases[0].detector
+
+    def read(kind: str) -> Iterator[Master]:
+        of_kind = [row for row in rows if row.kind == kind]
+        best_first = sorted(of_kind, key=lambda row: (-(row.exposure_s or 0), -row.n_combined))
+        return (read_master(run.home.path / row.path, mapped=True, detector=detector) for row in best_first)
+
+    return find_bad_pixels(
+        next(read("bias")),
         amplifiers=biases[0].amplifiers,
         read_noise_adu=noise,
         dark=next(read("dark"), None),
         flats=read("flat"),
         flat_frames=flats,
-        step_adu=max(one.step for one in biases[0].statistics),
+        step_adu=max((one.step for one in biases[0].statistics), default=1.0),
     )
-    measurements = bad_pixel_rows(bad, conditions([*biases, *flats], now()))
-    run.put_measurements(measurements)
-    return [publish_mask(run, bad)]
 
 
 def release(run: Run) -> list[int]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from ccdcore.errors import InsufficientDataError
+from ccdcore.frames.groups import FrameGroup
 from ccdcore.frames.series import is_long_dark
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.build import master_bias
+from flows.masters.mosaics import Made, publish_made
 from flows.masters.repair import repaired
 from flows.products.ingredients import groups_of_run, noise_of_run, product_of, require_enough
-from flows.products.publish import publish_master
 from flows.runs.lacks import producing
 from flows.runs.run import Run
 
@@ -26,8 +27,11 @@ def make_master_bias(run: Run) -> list[int]:
         product = product_of(FrameType.BIAS, group)
         with producing(run, product, group.frames):
             require_enough(product, FrameType.BIAS, group.frames, recipe.min_frames)
-            noise = noise_of_run(run)
-            make = partial(master_bias, recipe=recipe, noise_adu=noise.read_noise_adu)
-            found = repaired(run, product, make, group.frames)
-            made.append(publish_master(run, found, product=product, group=group, noise=noise))
+            made.append(publish_made(run, product, group, partial(_make_master_bias, run, product)))
     return made
+
+
+def _make_master_bias(run: Run, product: str, group: FrameGroup) -> Made:
+    noise = noise_of_run(run, group.frames)
+    make = partial(master_bias, recipe=run.home.settings.recipes.bias, noise_adu=noise.read_noise_adu)
+    return Made(repaired(run, product, make, group.frames), noise)

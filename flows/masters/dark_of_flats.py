@@ -25,9 +25,11 @@ from ccdcore.frames.groups import (
 from ccdcore.frames.series import is_long_dark
 from ccdcore.headers.instrument import FrameType
 from ccdcore.io.read import read_image
+from ccdcore.io.stored_pixels import stored_planes
 from ccdcore.masters.build import master_dark
 from ccdcore.masters.file import read_master
 from ccdcore.masters.hot_in_flats import dark_matters, spoilt_by_dark, too_bright
+from ccdcore.mosaics.by_detector import like
 from ccdcore.reduction.master import MaskBit
 from ccdcore.text import listing
 from db.runs.current import product_name
@@ -38,6 +40,7 @@ from flows.products.ingredients import biases_for, doubts_about, groups_of_run, 
 from flows.runs.run import Run
 
 if TYPE_CHECKING:
+    from ccdcore.cards.sections import Detector
     from ccdcore.masters.build import Master
 
 _FEWEST_DARKS = 2
@@ -75,7 +78,7 @@ def dark_of_flats(run: Run, flats: Sequence[SeriesFrame], bias: Master) -> DarkO
     without = [one for one in by_exposure if not any(is_of_exposure(dark, one) for dark in stand_ins)]
     enough = [
         one
-        for one in groups_of_run(run, FrameType.DARK, run.used(FrameType.DARK))
+        for one in groups_of_run(run, FrameType.DARK, like(run.used(FrameType.DARK), flats))
         if one.exposure_s is not None and len(one.frames) >= _FEWEST_DARKS
     ]
     at = one_group(flats).temperature_c
@@ -138,7 +141,7 @@ def _rate(run: Run, darks: FrameGroup, bias: Master) -> tuple[Master, str | None
     """
     product = product_name("darkrate", temperature_c=darks.named_c)
     if (made := _made(run, product)) is not None:
-        rate = read_master(run.home.path / made.path, mapped=True)
+        rate = read_master(run.home.path / made.path, mapped=True, detector=darks.frames[0].detector)
         return rate, never_scaled(run, darks, rate), tuple(doubts_about([made]))
     with run.home.read_session() as session:
         lacks = [one.reason for one in run_lacks(session, run.id) if one.product == product]
@@ -178,16 +181,23 @@ def _shown_on_record(
             for row in list_masters(session, instrument=camera.instrument)
             if row.verdict != "bad" and row.configuration == camera.configuration and row.kind in ("dark", "mask")
         ]
-    at = one_group(flats).temperature_c
+    at, detector = one_group(flats).temperature_c, next((one.detector for one in flats), None)
     for row in sorted(good, key=lambda row: (row.kind != "dark", distance_k(row.temperature_c, at), -row.master_id)):
         if row.kind == "dark":
-            rate = read_master(run.home.path / row.path, mapped=True).as_rate()
+            rate = read_master(run.home.path / row.path, mapped=True, detector=detector).as_rate()
             hot = _spoilt(rate, lit) if rate.unit == "adu/s" else None
         else:
-            hot = (read_image(run.home.path / row.path) & MaskBit.HOT.value) != 0
+            hot = (_mask(run.home.path / row.path, detector) & MaskBit.HOT.value) != 0
         if hot is not None and hot.shape == flat.value.shape:
             return hot, f"hot in {Path(row.path).name}"
     return None
+
+
+def _mask(path: Path, detector: Detector | None) -> npt.NDArray[np.uint8]:
+    """Return a mask of bad pixels, or its part of a detector."""
+    if detector is None:
+        return read_image(path)
+    return stored_planes(path, path.open("rb"))[""].columns(detector.columns)
 
 
 def _light_of(flats: Sequence[SeriesFrame], bias: Master) -> float:
@@ -211,7 +221,7 @@ def _is_near(group: FrameGroup, frames: Sequence[SeriesFrame]) -> bool:
 def _dark_of(run: Run, group: FrameGroup, bias: Master) -> Master:
     """Return the master of some darks: the run's own, or one of a few that make none."""
     if (made := _made(run, product_of(FrameType.DARK, group))) is not None:
-        return read_master(run.home.path / made.path, mapped=True)
+        return read_master(run.home.path / made.path, mapped=True, detector=group.frames[0].detector)
     noise, recipe = noise_on_record(run, group.frames), replace(run.home.settings.recipes.dark, min_frames=1)
     return master_dark(
         group.frames,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ccdcore.errors import NoLightError
 from ccdcore.frames.frame import SeriesFrame
-from ccdcore.frames.groups import one_group
+from ccdcore.frames.groups import FrameGroup, one_group
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.build import master_flat
 from ccdcore.masters.hot_in_flats import DarkLeft, dark_left
@@ -20,9 +20,9 @@ from ccdcore.masters.varying import parted_light
 from ccdcore.reduction.master import MaskBit
 from db.runs.current import product_name
 from flows.masters.dark_of_flats import dark_of_flats, spoilt_pixels
+from flows.masters.mosaics import Made, publish_made
 from flows.masters.repair import repaired
 from flows.products.ingredients import bias_for, measured, noise_of_run, require_enough
-from flows.products.publish import publish_master
 from flows.runs.lacks import leave_out, producing
 from flows.runs.run import Run
 
@@ -44,12 +44,13 @@ def make_master_flats(run: Run) -> list[int]:
         product = product_name("flat", filter_name)
         with producing(run, product, flats):
             require_enough(product_name("flat"), FrameType.FLAT, flats, run.home.settings.recipes.flat.min_frames)
-            made.append(_make_master_flat(run, product, flats))
+            made.append(publish_made(run, product, one_group(flats), partial(_make_master_flat, run, product)))
     return made
 
 
-def _make_master_flat(run: Run, product: str, flats: Sequence[SeriesFrame]) -> int:
+def _make_master_flat(run: Run, product: str, group: FrameGroup) -> Made:
     """Combine the flats of one filter; its images are gone before those of the next filter are there."""
+    flats = group.frames
     bias = bias_for(run, "flat", flats)
     dark = dark_of_flats(run, flats, bias)
     found = _flat_of_the_lit(run, product, flats, bias, dark.masters or None)
@@ -62,17 +63,7 @@ def _make_master_flat(run: Run, product: str, flats: Sequence[SeriesFrame]) -> i
     elif (left := dark_left(found.master, dark.masters)) is not None:
         found = _with_hot(found, left.spoilt)
         (doubts if abs(left.share) > _MOST_LEFT else notes).append(_of_left(left))
-    return publish_master(
-        run,
-        found,
-        product=product,
-        group=one_group(flats),
-        noise=noise_of_run(run),
-        bias=bias,
-        dark=dark.masters or None,
-        doubts=doubts,
-        notes=notes,
-    )
+    return Made(found, noise_of_run(run, flats), bias=bias, dark=dark.masters or None, doubts=doubts, notes=notes)
 
 
 def _with_hot(found: Repaired, hot: npt.NDArray[np.bool_]) -> Repaired:
@@ -92,7 +83,7 @@ def _flat_of_the_lit(
 ) -> Repaired:
     """Combine the flats of one filter; those without light are left out where there are enough others."""
     recipe = run.home.settings.recipes.flat
-    noise, gain = measured(run, "read_noise_adu"), measured(run, "gain")
+    noise, gain = measured(run, "read_noise_adu", flats), measured(run, "gain", flats)
     try:
         make = partial(master_flat, bias=bias, dark=dark, recipe=recipe, noise_adu=noise, gain_e_per_adu=gain)
         return repaired(run, product, make, flats, bias, dark)

@@ -11,7 +11,6 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from db.runs.runs import find_run, get_run
-from db.runs.sets import largest_frames
 from db.schema.models import Outcome
 from flows.calibration.engine import recording_failure
 from flows.config.redaction import redact, without_secrets
@@ -25,7 +24,7 @@ from flows.orchestration.tasks import PATIENT, URGENT, Chain, cluster_threads
 from flows.runs.begin import begin_run
 from flows.runs.lacks import producing
 from flows.runs.life import alive
-from flows.runs.memory import needed
+from flows.runs.memory import needed, pixels_at_once
 from flows.runs.pictures import are_drawn
 from flows.runs.run import Run
 
@@ -98,7 +97,7 @@ def _calibrate(home: Home, asked: Asked) -> State[None]:
 def _results(home: Home, asked: Asked) -> Chain | None:
     """Claim the run and do what somebody waits for; None where there is nothing to do."""
     with home.read_session() as session:
-        n_pixels = largest_frames(session, {asked.set_id}).get(asked.set_id, 0)
+        n_pixels = pixels_at_once(home, session, asked.set_id)
     with _room(home, n_pixels):
         run_id = begin_run(
             home,

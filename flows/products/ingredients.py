@@ -19,6 +19,7 @@ from ccdcore.frames.series_health import temperature_gap
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.build import master_bias
 from ccdcore.masters.file import read_master
+from ccdcore.mosaics.by_detector import like
 from ccdcore.quantities import label_of
 from db.champions import temperatures_on_record
 from db.runs.current import product_name
@@ -83,20 +84,20 @@ def bias_for(run: Run, kind: str, frames: Sequence[SeriesFrame]) -> Master:
     if gap := temperature_gap(biases, frames):
         raise InsufficientDataError(f"no master {kind} with biases of another temperature: {gap}")
     if (own := master_bias_for(run, frames)) is not None:
-        return read_master(run.home.path / own.path, mapped=True)
+        return read_master(run.home.path / own.path, mapped=True, detector=frames[0].detector)
     if not biases:
         reach = run.home.settings.nights.reach_nights
         raise InsufficientDataError(
             f"no master {kind} without biases: none of {run.row.configuration} in this window or within {reach} nights"
         )
     recipe = replace(run.home.settings.recipes.bias, min_frames=1)
-    noise = measured(run, "read_noise_adu") or {one.amplifier: one.noise for one in biases[0].statistics}
+    noise = measured(run, "read_noise_adu", biases) or {one.amplifier: one.noise for one in biases[0].statistics}
     return master_bias(biases, recipe=recipe, noise_adu=noise)
 
 
 def biases_for(run: Run, frames: Sequence[SeriesFrame]) -> list[SeriesFrame]:
     """Return the biases of a run, own or borrowed, of the temperature that is nearest to that of some frames."""
-    biases = run.used(FrameType.BIAS)
+    biases = like(run.used(FrameType.BIAS), frames)
     groups = frame_groups(biases, tolerance_k=run.home.settings.recipes.bias.temperature_tolerance_k, by_exposure=False)
     enough = [one for one in groups if len(one.frames) >= _FEWEST_BIASES] or groups
     return list(nearest_group(enough, frames).frames) if enough else []
@@ -137,10 +138,16 @@ def doubts_about(masters: Iterable[MasterRow]) -> list[str]:
     return said
 
 
-def measured(run: Run, quantity: str) -> dict[str, float] | None:
-    """Return what this run measured that masters may rely on, by amplifier; None where there is nothing."""
+def measured(run: Run, quantity: str, frames: Sequence[SeriesFrame] = ()) -> dict[str, float] | None:
+    """Return what this run measured that masters may rely on, by amplifier; None where there is nothing.
+
+    Of frames that are parts of a detector it is that of their amplifiers.
+    """
     rows = reliable(run.home, run.measured)
-    return {row.amplifier: row.value for row in rows if row.quantity == quantity} or None
+    found = {row.amplifier: row.value for row in rows if row.quantity == quantity}
+    if frames and frames[0].detector is not None:
+        found = {one.name: found[one.name] for one in frames[0].amplifiers if one.name in found}
+    return found or None
 
 
 def reliable(home: Home, measured: list[MeasurementRow]) -> list[MeasurementRow]:
@@ -148,9 +155,9 @@ def reliable(home: Home, measured: list[MeasurementRow]) -> list[MeasurementRow]
     return [] if home.settings.recipes.gain.method == "pair" else measured
 
 
-def noise_of_run(run: Run) -> Noise:
-    """Return the noise that the run measured itself."""
-    return Noise(measured(run, "read_noise_adu"), measured(run, "gain"))
+def noise_of_run(run: Run, frames: Sequence[SeriesFrame]) -> Noise:
+    """Return the noise that the run measured itself, of the amplifiers of some frames."""
+    return Noise(measured(run, "read_noise_adu", frames), measured(run, "gain", frames))
 
 
 def noise_on_record(run: Run, frames: Sequence[SeriesFrame]) -> Noise:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ccdcore.frames.frame import SeriesFrame
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.file import read_master
 from ccdcore.masters.response_scatter import response_scatter
+from ccdcore.mosaics.by_detector import Found, by_detector
 from ccdcore.noise.anatomy import measure_noise, overscan_read_noise
 from ccdcore.photon_transfer.measure import measure_gain
 from db.runs.masters import run_masters
@@ -31,9 +33,11 @@ from flows.runs.lacks import in_short, leave_out, producing, put_lack
 from flows.runs.run import Inputs, Run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy.orm import Session
 
-    from ccdcore.noise.anatomy import NoiseAnatomy
+    from ccdcore.noise.anatomy import Estimate, NoiseAnatomy
     from ccdcore.photon_transfer.measure import PhotonTransfer
 
 _HELD_AGAINST = 5
@@ -52,15 +56,19 @@ def measure(run: Run) -> list[int]:
     recipe = run.home.settings.recipes.gain
     results: Sequence[PhotonTransfer] = ()
     noises: Sequence[NoiseAnatomy] = ()
+    gain, parts = partial(measure_gain, method=recipe.method, region=recipe.region), by_detector
+    if recipe.region is not None:  # it is one of the whole frame
+        parts = _whole
+    lacks: dict[str, str] = {}
     with producing(run, "gain" if flats else "read noise", [*biases, *flats]):
-        results = measure_gain(biases, flats, method=recipe.method, region=recipe.region)
-        _say_what_lacks(run, results, biases, flats)
+        results = parts(gain, biases, flats, lacks=lacks)
+        _say_what_lacks(run, results, biases, flats, lacks)
     if not results and flats and len(biases) > 1:
         with producing(run, "read noise", biases):
-            results = measure_gain(biases, [], method=recipe.method, region=recipe.region)
+            results = parts(gain, biases, [])
     if own:
         with producing(run, "parts of the noise"):
-            noises = measure_noise(own, region=recipe.region)
+            noises = parts(partial(measure_noise, region=recipe.region), own)
     return _record_results(run, results, noises, biases, [*own, *flats])
 
 
@@ -72,12 +80,22 @@ def measure_response(run: Run) -> list[int]:
     rows: list[NewMeasurement] = []
     for row in masters:
         with producing(run, "response of pixels"):
-            master = read_master(run.home.path / row.path, mapped=True)
             of_filter = [one for one in flats if one.info.filter == row.filter]
-            each = {one.name: response_scatter(master, one) for one in of_filter[0].amplifiers}
-            known = {name: estimate for name, estimate in each.items() if estimate is not None}
+            each = by_detector(partial(_responses, run.home.path / row.path), of_filter[:1])
+            known = {name: estimate for name, estimate in each if estimate is not None}
             rows += response_rows(known, row.filter, row.n_combined, conditions(of_filter, now()))
     return run.put_measurements(rows)
+
+
+def _responses(path: Path, flats: Sequence[SeriesFrame]) -> list[tuple[str, Estimate | None]]:
+    """Return how much the response of each amplifier of a frame scatters in a master flat."""
+    detector = flats[0].detector
+    master = read_master(path, mapped=True, detector=detector)
+    return [(one.name, response_scatter(master, one)) for one in flats[0].amplifiers]
+
+
+def _whole(measure: Callable[..., Sequence[Found]], *series: Sequence[SeriesFrame], **_: object) -> tuple[Found, ...]:
+    return tuple(measure(*series))
 
 
 def _say_what_lacks(
@@ -85,12 +103,15 @@ def _say_what_lacks(
     results: Sequence[PhotonTransfer],
     biases: Sequence[SeriesFrame],
     flats: Sequence[SeriesFrame],
+    lacks: Mapping[str, str],
 ) -> None:
     """Put on record which amplifiers have no gain, or nothing at all, and why."""
+    notes = dict.fromkeys(note for result in results for note in result.notes)
     measured = {result.amplifier for result in results}
     for amplifier in (biases or flats)[0].amplifiers:
         if amplifier.name not in measured and run.home.settings.recipes.gain.region is None:
-            about = [note for note in results[0].notes if note.startswith(f"amplifier {amplifier.name} ")]
+            about = [note for note in notes if note.startswith(f"amplifier {amplifier.name} ")]
+            about += filter(None, [lacks.get(amplifier.name)])
             put_lack(run, f"gain and read noise of amplifier {amplifier.name}", in_short(about))
     if not flats:
         return
@@ -100,7 +121,7 @@ def _say_what_lacks(
             put_lack(run, f"gain of amplifier {result.amplifier}", in_short(why_no_gain(result)))
         return
     for flat in flats:
-        about = [note for note in results[0].notes if flat.path.name in note]
+        about = [note for note in notes if flat.path.name in note]
         leave_out(run, "gain", [flat], in_short(about or why_no_gain(results[0])))
     put_lack(run, "gain", in_short(why_no_gain(results[0])))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from itertools import chain, count
 from math import hypot
@@ -22,7 +24,7 @@ from ccdcore.frames.groups import FrameGroup, is_of_exposure, unknown_temperatur
 from ccdcore.frames.imstat import imstat
 from ccdcore.frames.series import stand_in_note
 from ccdcore.headers.instrument import FrameType
-from ccdcore.io.write import appearing
+from ccdcore.io.write import appearing, appearing_in_pieces
 from ccdcore.masters.check import check_master
 from ccdcore.masters.file import MeasuredAmplifier, mask_hdulist, master_hdulist
 from ccdcore.numerics.pixel_values import cut_off
@@ -30,7 +32,7 @@ from ccdcore.quantities import Verdict
 from ccdcore.reduction.master import MaskBit
 from db.runs.inputs import UsedFrame
 from db.runs.masters import MasterRow, NewMaster, forget_master, record_master
-from db.runs.measurements import MeasurementRow
+from db.runs.measurements import MeasurementRow, by_amplifier
 from flows.certification import certification_cards, judge_beside_champion
 from flows.home.home import Home
 from flows.home.output_paths import MasterName, master_path
@@ -40,8 +42,6 @@ from flows.runs.lacks import FOR
 from flows.runs.run import Inputs, Run
 
 if TYPE_CHECKING:
-    from astropy.io.fits import HDUList
-
     from ccdcore.masters.bad_pixels import BadPixels
     from ccdcore.masters.repair import Repaired
     from ccdcore.reduction.master import Darks, Master
@@ -62,7 +62,27 @@ def publish_master(
     doubts: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> int:
-    """Check a master, write it below the home, record it, and return its id.
+    """Check a master, write it below the home, record it, and return its id; parameters as of `judged_master`."""
+    row = judged_master(
+        run, found, product=product, group=group, noise=noise, bias=bias, dark=dark, doubts=doubts, notes=notes
+    )
+    cards, measured = headings(run, row, found.master)
+    return _publish(run, row, partial(appearing, hdulist=master_hdulist(found.master, cards, measured)))
+
+
+def judged_master(
+    run: Run,
+    found: Repaired,
+    *,
+    product: str,
+    group: FrameGroup,
+    noise: Noise,
+    bias: Master | None = None,
+    dark: Darks | None = None,
+    doubts: Sequence[str] = (),
+    notes: Sequence[str] = (),
+) -> NewMaster:
+    """Check a master, and return its row.
 
     ``found`` is the master and what came of the check of its frames, ``product`` what it is called, ``group`` the
     frames that it was to be made of, ``noise`` what was expected of them; ``doubts`` are what else its maker found,
@@ -95,10 +115,19 @@ def publish_master(
         statistics=_statistics(master.value, master.mask == 0),
         remark="; ".join([*doubts, *remarks, *notes]) or None,
     )
-    row = judge_beside_champion(run, row, found, group.frames, bias, dark)
-    used = _frames_of(master, of_run)
-    cards = {**_cards(run, used, filter_name), **certification_cards(row.certification)}
-    return _publish(run, row, master_hdulist(master, cards, _amplifiers(used, measured)))
+    return judge_beside_champion(run, row, found, group.frames, bias, dark)
+
+
+def headings(run: Run, row: NewMaster, master: Master) -> tuple[Mapping[str, Any], list[MeasuredAmplifier]]:
+    """Return the cards of a master's file, and what was measured of its amplifiers."""
+    used = _frames_of(master, run.inputs)
+    cards = {**_cards(run, used, row.filter), **certification_cards(row.certification)}
+    return cards, _amplifiers(used, run.measured)
+
+
+def publish_pieces(run: Run, row: NewMaster, pieces: Iterable[bytes]) -> int:
+    """Write the file of a master that is larger than what is held, record it, and return its id."""
+    return _publish(run, row, partial(appearing_in_pieces, pieces=pieces))
 
 
 def _n_excluded(inputs: Inputs, kind: str, product: str, group: FrameGroup) -> int:
@@ -131,10 +160,11 @@ def publish_mask(run: Run, bad: BadPixels) -> int:
         n_excluded=0,
         verdict="ok",
         valid_from=min((one.date_obs for one in bad.inputs if one.date_obs), default=now()),
-        statistics=_statistics((bad.mask != 0).view("u1"), bad.mask != MaskBit.OUTSIDE),
+        statistics=_mask_statistics(bad.mask),
         remark="; ".join(dict.fromkeys(filter(None, map(bad.not_looked_for, bad.counts)))) or None,
     )
-    return _publish(run, row, mask_hdulist(bad, _cards(run, _frames_of(bad, run.inputs), None)))
+    hdulist = mask_hdulist(bad, _cards(run, _frames_of(bad, run.inputs), None))
+    return _publish(run, row, partial(appearing, hdulist=hdulist))
 
 
 def _frames_of(product: Master | BadPixels, inputs: Inputs) -> list[SeriesFrame]:
@@ -143,12 +173,12 @@ def _frames_of(product: Master | BadPixels, inputs: Inputs) -> list[SeriesFrame]
     return [one.frame for one in inputs.frames if one.frame.sha256 in used]
 
 
-def _publish(run: Run, row: NewMaster, hdulist: HDUList) -> int:
+def _publish(run: Run, row: NewMaster, writing: Callable[[Path], AbstractContextManager[str]]) -> int:
     """Write a file, record it, and give it its name in the end: there is no master that no record knows."""
     run.home.require_there()
     path, master_id = _free(run.home, Path(row.path)), None
     try:
-        with appearing(run.home.path / path, hdulist) as sha256, run.home.write_session() as session:
+        with writing(run.home.path / path) as sha256, run.home.write_session() as session:
             master_id = record_master(session, run_id=run.id, master=replace(row, path=path.as_posix(), sha256=sha256))
     except OSError:
         if master_id is not None:
@@ -238,8 +268,9 @@ def _cards(run: Run, frames: Sequence[SeriesFrame], filter_name: str | None) -> 
 def _amplifiers(frames: Sequence[SeriesFrame], measured: Sequence[MeasurementRow]) -> list[MeasuredAmplifier]:
     """Return gain and read noise of each amplifier, with total uncertainties."""
     found = []
+    of_amplifiers = by_amplifier(measured)
     for amplifier in frames[0].amplifiers:
-        of = {row.quantity: row for row in measured if row.amplifier == amplifier.name}
+        of = of_amplifiers.get(amplifier.name, {})
         gain, read_noise = of.get("gain"), of.get("read_noise")
         relative = (gain.details.get("systematic_uncertainty") or 0.0) / gain.value if gain else 0.0
         values = [(row.value, _total(row, relative)) if row else (None, None) for row in (gain, read_noise)]
@@ -250,6 +281,21 @@ def _amplifiers(frames: Sequence[SeriesFrame], measured: Sequence[MeasurementRow
 def _total(row: MeasurementRow, relative_systematic: float) -> float | None:
     """Return the total uncertainty of a gain, or of what was multiplied by it."""
     return None if row.uncertainty is None else hypot(row.uncertainty, row.value * relative_systematic)
+
+
+def _mask_statistics(mask: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    """Return the numbers of the part of a mask that is bad: of a large one they are counted some rows at a time."""
+    step = max(1, mask.size // _ENOUGH_PIXELS)
+    some = mask[::step]
+    found = _statistics((some != 0).view("u1"), some != MaskBit.OUTSIDE)
+    if step == 1:
+        return found
+    if not (some != MaskBit.OUTSIDE).any():
+        return _statistics((mask != 0).view("u1"), mask != MaskBit.OUTSIDE)
+    counts = np.sum([np.bincount(row, minlength=256) for row in mask], axis=0)
+    n_good, n_bad = counts.sum() - counts[MaskBit.OUTSIDE], counts[1:].sum() - counts[MaskBit.OUTSIDE]
+    limits = {"min": float(n_good == n_bad), "max": float(n_bad > 0)}
+    return found | {"npix": float(n_good), "mean": float(n_bad / n_good), **limits}
 
 
 def _statistics(value: npt.NDArray[Any], good: npt.NDArray[np.bool_]) -> dict[str, Any]:

@@ -258,7 +258,7 @@ def _bytes_to_read(path: Path) -> int:
 
 
 def _measured(path: Path, instruments: Sequence[Instrument], check: Callable[[], None]) -> MeasuredFrame:
-    from ccdcore.io.read import measure_frame
+    from ccdcore.mosaics.measure import measure_frame
 
     check()
     measured = measure_frame(path, instruments=instruments)

@@ -85,6 +85,8 @@ def put_lack(
 def leave_out(run: Run, product: str, frames: Sequence[SeriesFrame], reason: str) -> None:
     """Put on record that these frames are left out of a product, and why."""
     role = f"{FOR}{product}"
+    if frames and (detector := frames[0].detector) is not None:
+        reason = f"detector {detector.name}: {reason}"
     inputs = [NewInput(role=role, sha256=one.sha256, path=str(one.path), excluded=reason) for one in frames]
     run.put_inputs(inputs)
 

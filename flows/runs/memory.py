@@ -6,17 +6,24 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
+from math import prod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-from ccdcore.errors import CcdError
+from ccdcore.errors import CcdError, FrameReadError
+from ccdcore.mosaics.detectors import detectors_of, is_large
 from ccdcore.text import one_line
+from db.frames.series import set_frames
 from db.runs.lifecycle import PROCESS_GONE
 from db.runs.runs import RunRow, attempts_at, get_run
 from db.runs.sets import largest_frames
 from db.schema.models import Outcome
 from flows.home.home import Home
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +97,25 @@ def needed(n_pixels: int) -> int:
     return AT_REST_MIB * 2**20 + int(MIB_PER_MEGAPIXEL * 2**20 * n_pixels / 1e6)
 
 
+def pixels_at_once(home: Home, session: Session, set_id: int) -> int:
+    """Return the pixels of a frame of a set that a run has in its hands at a time: of a large mosaic a detector's.
+
+    Its mask of bad pixels is made as a whole, a byte a pixel.
+    """
+    n_pixels = largest_frames(session, {set_id}).get(set_id, 0)
+    if not is_large((n_pixels,)):
+        return n_pixels
+    frames = set_frames(session, set_id, host=home.settings.host)
+    largest = max(frames, key=lambda one: prod(one.shape), default=None)
+    try:
+        detectors = detectors_of([largest]) if largest else ()
+    except FrameReadError:  # who reads it says so
+        return n_pixels
+    if largest is None or not detectors:
+        return n_pixels
+    return largest.shape[0] * max(one.n_columns for one in detectors) + n_pixels // MIB_PER_MEGAPIXEL
+
+
 def too_little(n_pixels: int, allowed: Allowance) -> str | None:
     """Say that a run on frames of so many pixels needs more than it may take; None where it does not."""
     return _words(n_pixels, allowed) if needed(n_pixels) > allowed.n_bytes else None
@@ -106,7 +132,7 @@ def require_memory(home: Home, run_id: int) -> None:
     """
     with home.read_session() as session:
         run = get_run(session, run_id)
-        n_pixels = largest_frames(session, {run.set_id}).get(run.set_id, 0)
+        n_pixels = pixels_at_once(home, session, run.set_id)
         before = attempts_at(session, set_id=run.set_id, digest=run.digest, before=run_id)
     allowed = allowance()
     killed = sum(1 for _ in takewhile(_was_killed, filter(_says_something, before)))
@@ -123,7 +149,7 @@ def out_of_memory(home: Home, run_id: int, error: MemoryError) -> str:
     """Return what is said of a run that was refused memory."""
     with home.read_session() as session:
         set_id = get_run(session, run_id).set_id
-        n_pixels = largest_frames(session, {set_id}).get(set_id, 0)
+        n_pixels = pixels_at_once(home, session, set_id)
     return f"{OUT_OF_MEMORY}{_words(n_pixels, allowance())} ({type(error).__name__}: {error})"
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import label_of, shown_in
-from ccdcore.text import value_text, with_systematic
+from ccdcore.text import natural_key, value_text, with_systematic
 from db.association.best import in_use
 from db.errors import UnknownIdError
 from db.frames.listing import list_frames
@@ -95,7 +95,7 @@ def one_run(request: Request, session: Reading, record: OfRecord, key: Id) -> Re
         run=run,
         tree=tree,
         prefect=_prefect_run(record, run),
-        rows=rows,
+        rows=sorted(rows, key=lambda row: natural_key(row.amplifier)),
         systematic=systematic_uncertainties(session, [row.id for row in rows]),
         masters=made,
         later=_later(session, run),

@@ -14,7 +14,7 @@ from statistics import median
 from sqlalchemy.orm import Session
 
 from ccdcore.quantities import WATCHED, gravest, label_of
-from ccdcore.text import listing
+from ccdcore.text import listing, natural_key
 from db.errors import UnknownIdError
 from db.judgements.notes import JudgementLine, notes_that_hold
 from db.runs.inputs import LeftOut, left_out
@@ -122,7 +122,7 @@ def _lines(measured: Sequence[TrendRow], first: date, last: date) -> list[Line]:
     for row in (row for row in measured if row.counts):
         of_curve[row.configuration, row.amplifier, row.filter or "", row.quantity].append(row)
     lines = []
-    for _, rows in sorted(of_curve.items()):
+    for _, rows in sorted(of_curve.items(), key=lambda item: tuple(map(natural_key, item[0]))):
         within = [row for row in rows if first <= row.night <= last]
         before = [row.value for row in rows if first - timedelta(days=31) <= row.night < first]
         if within:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from ccdcore.text import natural_key
 from db.judgements.notes import notes_that_hold
 from db.trends.changes import changes
 from db.trends.history import TrendRow, systematic_uncertainties
@@ -166,4 +167,4 @@ def _choices(session: Session, quantity: str, which: Which) -> _Choices:
 
 
 def _offered(known: Iterable[str | None], chosen: str | None) -> list[str]:
-    return sorted({one for one in (*known, chosen) if one is not None})
+    return sorted({one for one in (*known, chosen) if one is not None}, key=natural_key)

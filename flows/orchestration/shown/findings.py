@@ -17,7 +17,7 @@ from db.runs.current import product_name
 from db.runs.inputs import UsedFrame, run_inputs
 from db.runs.lacks import LackRow, run_lacks
 from db.runs.masters import MasterRow, run_masters
-from db.runs.measurements import MeasurementRow, run_measurements
+from db.runs.measurements import MeasurementRow, by_amplifier, run_measurements
 from flows.calibration.results import verdicts_of
 from flows.home.home import Home
 from flows.runs.lacks import FOR
@@ -85,8 +85,7 @@ class OnRecord:
         return [", ".join(_frames(n, role) for role, n in used.items())] if used else []
 
     def _measured(self) -> Iterable[str]:
-        for amplifier in dict.fromkeys(row.amplifier for row in self.measured):
-            of = {row.quantity: row for row in self.measured if row.amplifier == amplifier}
+        for amplifier, of in by_amplifier(self.measured).items():
             told = [name for name in _TOLD if name in of and not (name == "read_noise_adu" and "read_noise" in of)]
             if told:
                 values = ", ".join(_value(of[name]) for name in told)

@@ -19,7 +19,7 @@ from db.judgements.notes import JudgementLine, lines_of_run, notes_that_hold
 from db.runs.inputs import UsedFrame, run_inputs
 from db.runs.lacks import LackRow, run_lacks
 from db.runs.masters import MasterRow, run_masters
-from db.runs.measurements import MeasurementRow, run_measurements
+from db.runs.measurements import MeasurementRow, by_amplifier, run_measurements
 from db.runs.runs import RunRow, get_run
 from flows.calibration.results import verdicts_of
 from flows.home.home import Home
@@ -100,8 +100,9 @@ def _results(measured: Sequence[MeasurementRow], verdicts: Mapping[str, str]) ->
     columns = shown_in("report")
     rows: list[list[str]] = []
     ways: dict[str, str] = {}
-    for amplifier in dict.fromkeys(row.amplifier for row in measured if row.quantity == "read_noise_adu"):
-        of = {row.quantity: row for row in measured if row.amplifier == amplifier}
+    for amplifier, of in by_amplifier(measured).items():
+        if "read_noise_adu" not in of:
+            continue
         values = (_value(of.get(one.name)) for one in columns)
         rows.append([text(amplifier), *values, f"**{verdicts[amplifier]}**"])
         any_of = next(iter(of.values()))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ccdcore.text import listing, unit_text, value_text, with_systematic
+from ccdcore.text import listing, natural_key, unit_text, value_text, with_systematic
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,8 @@ def test_both_parts_of_an_uncertainty_are_named() -> None:
     assert both == "1.9320 ± 0.0022 (statistical) ± 0.0049 (systematic)"
     assert with_systematic(1.932, 0.0022, None) == with_systematic(1.932, 0.0022, 0.0) == "1.9320 ± 0.0022"
     assert with_systematic(None, None, 0.1) == "–"
+
+
+def test_names_are_sorted_as_people_count() -> None:
+    names = ["N10", "S2-A", "N2", "N1-B", "N1-A", "N11", "1", "10", "2", "A²"]
+    assert sorted(names, key=natural_key) == ["1", "2", "10", "A²", "N1-A", "N1-B", "N2", "N10", "N11", "S2-A"]

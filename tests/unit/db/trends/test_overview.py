@@ -93,3 +93,9 @@ def test_windows_that_wait_or_lack_a_quantity_hide_nothing(history: Session) -> 
     history.execute(update(Measurement).where(*only_bias).values(quantity="dark_current"))
     assert not any(one.quantity == "gain" for one in series(history) if one.instrument == "red")
     assert measured(history) == sorted([*pairs, ("red", "dark_current")])
+
+
+def test_amplifiers_are_listed_as_people_count(session: Session) -> None:
+    put_history(session, amplifiers=("N1", "N10", "N11", "N2"), nights=2)
+    assert [one.amplifier for one in overview(session, quantities=("gain",))] == ["N1", "N2", "N10", "N11"]
+    assert list(dict.fromkeys(one.amplifier for one in series(session))) == ["N1", "N2", "N10", "N11"]

@@ -5,10 +5,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from astropy.io import fits
 
+from ccdcore.frames.frame import SeriesFrame
 from ccdcore.headers.instrument import FrameType
+from ccdcore.io.read import measure_frame
 from db.runs.runs import RunRow, get_run
 from db.schema.models import Outcome
 from flows.calibration.engine import recording_failure, run_locally
@@ -18,7 +22,16 @@ from flows.home.home import Home, open_home
 from flows.home.processes import now
 from flows.products.cleanup import give_up
 from flows.runs.begin import begin_run
-from flows.runs.memory import AT_REST_MIB, MIB_PER_MEGAPIXEL, Allowance, allowance, needed, require_memory, too_little
+from flows.runs.memory import (
+    AT_REST_MIB,
+    MIB_PER_MEGAPIXEL,
+    Allowance,
+    allowance,
+    needed,
+    pixels_at_once,
+    require_memory,
+    too_little,
+)
 from flows.runs.plan import Plan, plans_of, reconcile
 from tests.support import on_record
 from tests.support.on_record import add_frame
@@ -219,3 +232,23 @@ def test_of_a_run_that_has_memory_enough_nothing_is_said(home: Home, caplog: pyt
     require_memory(home, begin(home, next_plan(home)))
     assert caplog.messages == []
     assert not any("may be killed" in one for one in condition(home).findings)
+
+
+def test_a_large_mosaic_needs_the_memory_of_a_detector(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape, path = (100, 600), tmp_path / "mosaic.fits"
+    units = [fits.ImageHDU(np.zeros((100, 60), np.uint16), name=f"N{number}") for number in range(10)]
+    fits.HDUList([fits.PrimaryHDU(), *units]).writeto(path)
+    record(home, shape)
+    with home.read_session() as session:
+        assert pixels_at_once(home, session, 1) == 60_000
+        monkeypatch.setattr("ccdcore.mosaics.detectors.WHOLE_PIXELS", 1000)
+        assert pixels_at_once(home, session, 1) == 60_000  # files that are gone tell nothing
+        monkeypatch.setattr("flows.runs.memory.set_frames", lambda *_, **__: [on_disk(path, shape)])
+        assert pixels_at_once(home, session, 1) == 6_000 + 60_000 // MIB_PER_MEGAPIXEL
+
+
+def on_disk(path: Path, shape: tuple[int, int]) -> SeriesFrame:
+    one = measure_frame(path)
+    return SeriesFrame(one.sha256, path, shape, one.info, one.amplifiers, one.statistics)

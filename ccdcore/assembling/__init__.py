@@ -1,0 +1,1 @@
+"""Masters of mosaics, put together from those of their detectors, and never held whole."""
