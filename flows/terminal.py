@@ -126,8 +126,7 @@ def _console() -> Console:
 
 
 def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], short: Sequence[str]) -> None:
-    from rich import box, cells
-    from rich.table import Table
+    from rich import box, cells, table
 
     if not rows:
         return
@@ -137,15 +136,15 @@ def _show_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], short
     for said, some_rows, shown in parts:
         if said:
             tell([said])
-        table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=console.is_terminal)
+        shown_table = table.Table(box=box.SIMPLE, pad_edge=False, collapse_padding=console.is_terminal)
         for name in shown:
             numeric = all(_is_number(row.get(name)) for row in some_rows)
             justify: Literal["right", "left"] = "right" if numeric else "left"
             is_whole = is_short and name not in _FOLDED
-            table.add_column(name.replace("_", " "), justify=justify, overflow="fold", no_wrap=is_whole)
+            shown_table.add_column(name.replace("_", " "), justify=justify, overflow="fold", no_wrap=is_whole)
         for row in some_rows:
-            table.add_row(*(_cell(row.get(name)) for name in shown))
-        console.print(table)
+            shown_table.add_row(*(_cell(row.get(name)) for name in shown))
+        console.print(shown_table)
 
 
 _Part = tuple[str, Sequence[Mapping[str, Any]], Sequence[str]]
@@ -220,11 +219,11 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     if not sys.stderr.isatty():
         yield lambda *_: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich import console, progress
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    words, elapsed = progress.TextColumn("{task.description}"), progress.TimeElapsedColumn()
+    columns = (words, progress.BarColumn(), progress.MofNCompleteColumn(), elapsed)
+    bar = progress.Progress(*columns, console=console.Console(stderr=True), transient=True)
     task = bar.add_task("")
     began = time.monotonic()
     shown = False

@@ -9,8 +9,7 @@ from typing import Any
 
 from ccdcore.errors import ExpectedError
 from ccdcore.text import number_of, one_line
-from db.files import ledger
-from db.files.homes import home_on_record
+from db.files.homes import home_on_record, newest_files
 from flows.config.redaction import redact, without_credentials
 from flows.home.home import Home, read_home
 from flows.prefect_server.client import FLOWS, PrefectApi, PrefectUnavailableError
@@ -41,10 +40,10 @@ def _other_name(home: Home) -> Iterator[str]:
 
 def _files_not_here(home: Home) -> Iterator[str]:
     with home.read_session() as session:
-        newest = ledger.newest_done(session, host=home.settings.host, at_most=NEWEST)
-    if newest and not any(file.path.is_file() for file in newest):
+        newest = newest_files(session, host=home.settings.host, at_most=NEWEST)
+    if newest and not any(path.is_file() for path in newest):
         yield (
-            f"none of the last {number_of(len(newest), 'file')} on record is here, for example {newest[0].path}: mount "
+            f"none of the last {number_of(len(newest), 'file')} on record is here, for example {newest[0]}: mount "
             "their folder on this machine under the same path"
         )
 

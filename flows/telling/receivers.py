@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from db.judgements.attention import record_told_of, told_keys
 from flows.config.errors import CONFIG_NAME, SettingsError
@@ -24,18 +25,22 @@ def receivers_of(settings: Settings) -> dict[str, str]:
     return {hashlib.sha256(url.encode()).hexdigest()[:12]: url for url in settings.notify.urls}
 
 
-def shown(url: str) -> str | None:
-    """Return an address as people may see it, without its secrets; None where Apprise does not understand it."""
+def _apprise() -> ModuleType:
+    """Return Apprise, which takes a while to import."""
     import apprise
 
-    receiver = apprise.Apprise.instantiate(url, suppress_exceptions=True)
-    return None if receiver is None else redact(receiver.url(privacy=True))  # type: ignore[no-untyped-call]
+    return apprise
+
+
+def shown(url: str) -> str | None:
+    """Return an address as people may see it, without its secrets; None where Apprise does not understand it."""
+    receiver = _apprise().Apprise.instantiate(url, suppress_exceptions=True)
+    return None if receiver is None else redact(receiver.url(privacy=True))
 
 
 def send(url: str, *, title: str, body: str, pictures: Collection[Path] = ()) -> bool:
     """Send one message; return whether it was taken."""
-    import apprise
-
+    apprise = _apprise()
     receiver = apprise.Apprise()
     if not receiver.add(url):
         logger.error("an address of [notify] urls is not understood by Apprise: see ccdwatch doctor")
