@@ -42,6 +42,8 @@ from flows.runs.lacks import FOR
 from flows.runs.run import Inputs, Run
 
 if TYPE_CHECKING:
+    from astropy.io.fits import HDUList
+
     from ccdcore.masters.bad_pixels import BadPixels
     from ccdcore.masters.repair import Repaired
     from ccdcore.reduction.master import Darks, Master
@@ -67,7 +69,7 @@ def publish_master(
         run, found, product=product, group=group, noise=noise, bias=bias, dark=dark, doubts=doubts, notes=notes
     )
     cards, measured = headings(run, row, found.master)
-    return _publish(run, row, partial(appearing, hdulist=master_hdulist(found.master, cards, measured)))
+    return _publish(run, row, master_hdulist(found.master, cards, measured))
 
 
 def judged_master(
@@ -127,7 +129,7 @@ def headings(run: Run, row: NewMaster, master: Master) -> tuple[Mapping[str, Any
 
 def publish_pieces(run: Run, row: NewMaster, pieces: Iterable[bytes]) -> int:
     """Write the file of a master that is larger than what is held, record it, and return its id."""
-    return _publish(run, row, partial(appearing_in_pieces, pieces=pieces))
+    return _publish_by(run, row, partial(appearing_in_pieces, pieces=pieces))
 
 
 def _n_excluded(inputs: Inputs, kind: str, product: str, group: FrameGroup) -> int:
@@ -164,7 +166,7 @@ def publish_mask(run: Run, bad: BadPixels) -> int:
         remark="; ".join(dict.fromkeys(filter(None, map(bad.not_looked_for, bad.counts)))) or None,
     )
     hdulist = mask_hdulist(bad, _cards(run, _frames_of(bad, run.inputs), None))
-    return _publish(run, row, partial(appearing, hdulist=hdulist))
+    return _publish(run, row, hdulist)
 
 
 def _frames_of(product: Master | BadPixels, inputs: Inputs) -> list[SeriesFrame]:
@@ -173,7 +175,11 @@ def _frames_of(product: Master | BadPixels, inputs: Inputs) -> list[SeriesFrame]
     return [one.frame for one in inputs.frames if one.frame.sha256 in used]
 
 
-def _publish(run: Run, row: NewMaster, writing: Callable[[Path], AbstractContextManager[str]]) -> int:
+def _publish(run: Run, row: NewMaster, hdulist: HDUList) -> int:
+    return _publish_by(run, row, partial(appearing, hdulist=hdulist))
+
+
+def _publish_by(run: Run, row: NewMaster, writing: Callable[[Path], AbstractContextManager[str]]) -> int:
     """Write a file, record it, and give it its name in the end: there is no master that no record knows."""
     run.home.require_there()
     path, master_id = _free(run.home, Path(row.path)), None
