@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.files.ledger import FileRow
-from db.schema.models import File, Frame, Home, Run
+from db.schema.models import File, FileState, Frame, Home, Run
 from db.schema.upsert import batches, insert
 
 _ONLY = 1
@@ -92,3 +92,10 @@ def rename_machine_of_runs(session: Session, *, old: str, new: str) -> None:
 def on_disk(host: str) -> ColumnElement[bool]:
     """Whether a file of ``host`` holds the frame: one whose file was edited since has left its set."""
     return select(File.id).where(File.frame_id == Frame.id, File.host == host).exists()
+
+
+def newest_done(session: Session, *, host: str, at_most: int) -> list[FileRow]:
+    """Return the files of ``host`` that frames were registered from last, the newest in front."""
+    columns = [getattr(File, name) for name in FileRow.__dataclass_fields__]
+    query = select(*columns).where(File.state == FileState.DONE, File.host == host)
+    return [FileRow(*row) for row in session.execute(query.order_by(File.id.desc()).limit(at_most))]

@@ -396,9 +396,3 @@ def quarantined(session: Session, *, limit: int | None = None) -> list[FileRow]:
 def oldest_unprocessed(session: Session, states: Collection[FileState] = _UNPROCESSED) -> datetime | None:
     """Return when the file arrived that has waited longest to be done, of those in these states; None for none."""
     return session.scalar(select(func.min(File.changed_at)).where(File.state.in_(states)))
-
-
-def newest_done(session: Session, *, host: str, at_most: int) -> list[FileRow]:
-    """Return the files of ``host`` that frames were registered from last, the newest in front."""
-    query = select(*_COLUMNS).where(File.state == FileState.DONE, File.host == host)
-    return [FileRow(*row) for row in session.execute(query.order_by(File.id.desc()).limit(at_most))]
