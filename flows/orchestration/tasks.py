@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID, uuid4
 
 from prefect import State, Task, get_run_logger
@@ -20,6 +20,9 @@ from flows.orchestration.shown.findings import OnRecord
 from flows.orchestration.shown.progress import Progress
 from flows.runs.lacks import ProductFailedError
 from flows.runs.run import Run
+
+if TYPE_CHECKING:
+    from prefect_dask.task_runners import DaskTaskRunner
 
 StepTask: TypeAlias = Task[[str, int], State[None]]
 Links: TypeAlias = dict[str, set[RunInput]]
@@ -103,11 +106,16 @@ def cluster_threads(settings: PrefectSettings) -> int | None:
     """Return how many threads the Dask cluster has that steps run on; None where they run on this machine."""
     if settings.task_runner == "threads" or settings.dask_address is None:
         return None
-    from distributed import Client
-
-    with Client(settings.dask_address, set_as_default=False) as client:  # type: ignore[no-untyped-call]
-        n_threads: dict[str, int] = client.nthreads()
+    with _runner_of(settings) as cluster:
+        n_threads: dict[str, int] = cluster.client.nthreads()
     return max(1, sum(n_threads.values()))
+
+
+def _runner_of(settings: PrefectSettings) -> DaskTaskRunner:
+    """Return what runs tasks on the cluster: imported where there is one only, for it takes a second."""
+    from prefect_dask.task_runners import DaskTaskRunner
+
+    return DaskTaskRunner(address=settings.dask_address)
 
 
 Start: TypeAlias = Callable[[StepTask, dict[str, object], Links], tuple[UUID, Callable[[], object]]]
@@ -123,14 +131,10 @@ def _where_tasks_run(settings: PrefectSettings) -> Iterator[Start]:
     if settings.task_runner == "threads":
         yield _start_here
         return
-    from dask import annotate
-    from prefect_dask.task_runners import DaskTaskRunner
-
-    with DaskTaskRunner(address=settings.dask_address) as cluster:
+    with _runner_of(settings) as cluster:
 
         def start(task: StepTask, parameters: dict[str, object], links: Links) -> tuple[UUID, Callable[[], object]]:
-            with annotate(priority=-1 if task in PATIENT else 0):
-                future = cluster.submit(task, parameters, dependencies=links)
+            future = cluster.submit(task, parameters, dependencies=links)
             return future.task_run_id, future.result
 
         yield start

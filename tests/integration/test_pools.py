@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from flows.home.home import home_id
 from flows.prefect_server.client import PrefectApi, prefect_environment
+from tests.support.pace import LONG
 from tests.support.simulate import simple_night
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,7 +60,7 @@ class Parts:
     def said(self) -> str:
         return "\n".join(f"== {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.logs.glob("*.log")))
 
-    def wait_until(self, ask: Callable[[], Any], what: str, seconds: float = 120) -> Any:
+    def wait_until(self, ask: Callable[[], Any], what: str, seconds: float = LONG) -> Any:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if answer := ask():
