@@ -75,12 +75,19 @@ def draw_trend(
 
     What was observed at ``until`` or later is not in it, if given.
     """
-    camera = {"quantity": quantity, "instrument": instrument, "configuration": configuration}
     with home.read_session() as session:
-        rows = trends(session, **camera, until=until, at_most=_MOST_POINTS)
-        found = [one for one in changes(session, **camera) if until is None or one.found_at < until]
+        rows = trends(
+            session,
+            quantity=quantity,
+            instrument=instrument,
+            configuration=configuration,
+            until=until,
+            at_most=_MOST_POINTS,
+        )
+        found = changes(session, quantity=quantity, instrument=instrument, configuration=configuration)
         notes = notes_that_hold(session, instrument, until=rows[-1].observed_at)[-_MOST_NOTES:]
-    lines = [(one.first_at, f"{one.kind}, amplifier {one.amplifier}") for one in found]
+    known = [one for one in found if until is None or one.found_at < until]
+    lines = [(one.first_at, f"{one.kind}, amplifier {one.amplifier}") for one in known]
     return trend_png(
         [row for row in rows if row.observed_at >= rows[-1].observed_at - DRAWN],
         changes=[*lines, *((one.at, shorten(one.words, 40)) for one in notes if one.at is not None)],

@@ -126,10 +126,7 @@ class Dispatcher:
             self._ingest, self._ingest_fault, self._reconcile_at = None, None, at
         if said != self._last_said:  # what somebody marks does not wait for the next look at everything
             self._last_said, self._reconcile_at = said, at
-            try:
-                refresh_references(self.home)
-            except OSError as error:
-                logger.warning("reference/ is not up to date: %s", redact(error))
+            self._refresh_references()
         is_due = self._reconcile_at is None or at >= self._reconcile_at
         if (self._end_runs(under_way, ask_of_all=is_due) or is_due) and has_room:
             self._reconcile(at)
@@ -205,8 +202,15 @@ class Dispatcher:
             self._tidied_at = at
             for line in [*remove_leftovers(self.home, at), *remove_all_passing(self.home, at)]:
                 logger.info("%s", line)
+            self._refresh_references()  # runs look after those of their own camera
         busy = at + (BUSY_RECONCILE if plans else RECONCILE_EVERY)
         self._reconcile_at = min(filter(None, [busy, later, self._science.ask(science, at)]))
+
+    def _refresh_references(self) -> None:
+        try:
+            refresh_references(self.home)
+        except OSError as error:
+            logger.warning("reference/ is not up to date: %s", redact(error))
 
     def _end_runs(self, under_way: Sequence[RunRow], *, ask_of_all: bool) -> bool:
         """End on record the runs that nobody works on; return whether there were any.

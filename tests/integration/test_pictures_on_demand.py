@@ -39,9 +39,7 @@ def is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.runs.pictures.is_gone", lambda *_: True)
 
 
-def test_pages_draw_what_a_run_was_made_without(
-    frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pages_draw_what_a_run_was_made_without(frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     both = open_home(tmp_path / "with")
     process(both, [frames])
     home, run = made_without(tmp_path / "without", frames)
