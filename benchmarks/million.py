@@ -26,13 +26,14 @@ from sqlalchemy import text
 from benchmarks.archive_frames import write_nights
 from db.files.ledger import counts
 from db.runs.runs import open_runs
+from db.schema.models import FileState
 from flows.commands.process import process
 from flows.home.home import open_home
 from flows.home.processes import now
 from flows.products.references import refresh_references
 from flows.registration.register import register_files
 from flows.runs.pictures import without_pictures
-from flows.runs.plan import plans_of, reconcile
+from flows.runs.plan import Looked, plans_of, reconcile
 from flows.watching.directory_tree import sighting
 from tests.support.long_history import put_frames, put_history
 from tests.support.service import COMMAND, free_port
@@ -99,22 +100,23 @@ def _asked(path: Path) -> dict[str, float]:
         found[f"s: {what}"] = min(taken)
         return answer
 
+    looked = Looked()
     home = timed("open the home", lambda: open_home(path), 1)
 
     def tick() -> None:
         with home.read_session() as session:
-            counts(session)
+            counts(session, (FileState.READY, FileState.CLAIMED))
             open_runs(session)
 
-    timed("count files and open runs", tick)
-    timed("reconcile, nothing new", lambda: reconcile(home, now()))
+    timed("count files that wait and open runs", tick)
+    timed("reconcile, nothing new", lambda: reconcile(home, now(), looked))
     timed("runs without pictures", lambda: without_pictures(home, now()))
     timed("refresh references", lambda: refresh_references(home), 2)
     with tempfile.TemporaryDirectory() as folder:
         write_nights(Path(folder), 1, seed=os.getpid())
         set_ids = _register(home, Path(folder))
         timed("plan a new set", lambda: plans_of(home, set_ids, now()))
-        timed("reconcile, two new sets", lambda: reconcile(home, now()))
+        timed("reconcile, two new sets", lambda: reconcile(home, now(), looked))
         taken = timed("make two new sets", lambda: process(home, [Path(folder)]), 1)
     if taken["failed"]:
         raise SystemExit(f"failed: {taken['failed']}")

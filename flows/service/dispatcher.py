@@ -41,7 +41,7 @@ from flows.products.references import refresh_references
 from flows.registration.register import free_lost_claims
 from flows.retries import ASK_AGAIN_AFTER, FILE_REST
 from flows.runs.pictures import without_pictures
-from flows.runs.plan import Plan, reconcile
+from flows.runs.plan import Looked, Plan, reconcile
 from flows.service.science import ScienceRuns
 from flows.telling.teller import keep_telling
 from flows.watching.heartbeat import Pulse, read_heartbeat
@@ -84,6 +84,7 @@ class Dispatcher:
         self._had_room = True
         self._last_said: int | None = None
         """The last line that people wrote of frames, masters and measurements."""
+        self._looked = Looked()
         self._reconcile_at: datetime | None = None
         self._tidied_at: datetime | None = None
         self._clock = ClockWatch()
@@ -135,6 +136,7 @@ class Dispatcher:
         """Wait for no time that was told by a clock that was ahead, neither here nor in Prefect."""
         self._reconcile_at, self._tidied_at, self._ingest = None, None, None
         self._asked.clear()
+        self._looked = Looked()
         self._science.forget()
         self._is_to_hasten = True
 
@@ -191,7 +193,7 @@ class Dispatcher:
             self.api.hasten(now())
             self._is_to_hasten = False
         science = self._science.due(at)
-        plans, later = reconcile(self.home, at)
+        plans, later = reconcile(self.home, at, self._looked)
         with self.home.read_session() as session:
             self._note_idle("calibrations are due", is_so=bool(plans) and not open_runs(session))
         for plan in plans:
