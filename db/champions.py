@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,13 @@ from db.certification import outcomes
 from db.frames.spans import boundaries, span_around
 from db.runs.current import CURRENT_RUN, product_name
 from db.runs.lacks import run_lacks
+from db.runs.master_files import SERIES, last_masters
 from db.runs.masters import MasterOnRecord, list_masters, purpose_of
 from db.runs.runs import get_run
 from db.schema.models import CalibrationSet, Master, Run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 10
 """Changes of one purpose that are looked at."""
+_FEW = 2 * _REMEMBERED
+"""Masters of a product that mostly tell all."""
 
 _NEAR_K = 2.0
 """Darks of temperatures no farther apart, in kelvin, scale or do not scale alike."""
@@ -52,15 +56,46 @@ class Predecessors:
     changes: tuple[float, ...]
 
 
+_LATEST = 8
+"""Masters that are looked at first."""
+
+
+def current_reference(session: Session, *, at: datetime, instrument: str | None = None) -> list[MasterOnRecord]:
+    """Return the champions: the certified master observed last for each purpose; no masks.
+
+    None of an instrument whose entry no longer holds at that time.
+    """
+    found, most = list[MasterOnRecord](), _LATEST
+    while True:
+        found = last_masters(session, most, instrument=instrument)
+        known = {_series(one) for one in found if one.is_good}
+        if most not in Counter(_series(one) for one in found if _series(one) not in known).values():
+            break
+        most *= 4  # somewhere none of the last ones is good: an earlier one may be
+    latest = {one.purpose: one for one in found if one.is_good and one.kind != "mask"}
+    return [one for one in latest.values() if one.valid_to is None or one.valid_to > at]
+
+
+def _series(one: MasterOnRecord) -> tuple[object, ...]:
+    return one.instrument, one.configuration, *(getattr(one, name) for name in SERIES)
+
+
 def predecessors(session: Session, *, run_id: int, master: NewMaster) -> Predecessors:
     """Return what a master that a run is about to record is judged beside.
 
     That is what was observed before it, of other sets, with the entry of the instrument that holds at its time: a
     night that is made again, or comes late, is judged beside its own past, and later nights stay as they are.
     """
-    run = get_run(session, run_id)
+    run, most = get_run(session, run_id), _FEW
     purpose = purpose_of(master, run.instrument, run.configuration)
-    before = [one for one in _earlier(session, run, master.valid_from, master.kind) if one.purpose == purpose]
+    n_read = 0
+    while True:
+        read = last_masters(session, most, instrument=run.instrument, kind=master.kind, before=master.valid_from)
+        before = [one for one in _earlier(session, run, read, master.valid_from) if one.purpose == purpose]
+        is_known = any(one.is_good for one in before) and len(_changes(before)) == _REMEMBERED
+        if is_known or len(read) == n_read:
+            break
+        n_read, most = len(read), 4 * most  # what it hangs on may be older
     champion = next((one for one in reversed(before) if one.is_good), None)
     said = outcomes(session, [one.master_id for one in before])
     witnesses = [
@@ -71,8 +106,12 @@ def predecessors(session: Session, *, run_id: int, master: NewMaster) -> Predece
     return Predecessors(
         champion=champion,
         witness=next((one for one in reversed(witnesses) if not one.is_good), None),
-        changes=tuple(one.certification["change"] for one in before if "change" in one.certification)[-_REMEMBERED:],
+        changes=_changes(before),
     )
+
+
+def _changes(before: Sequence[MasterOnRecord]) -> tuple[float, ...]:
+    return tuple(one.certification["change"] for one in before if "change" in one.certification)[-_REMEMBERED:]
 
 
 def last_not_scaling(session: Session, *, run_id: int, group_c: float | None, before: datetime) -> str | None:
@@ -83,7 +122,7 @@ def last_not_scaling(session: Session, *, run_id: int, group_c: float | None, be
     """
     run = get_run(session, run_id)
     alike: dict[tuple[int, float | None], list[MasterOnRecord]] = defaultdict(list)
-    for one in _earlier(session, run, before, "dark"):
+    for one in _earlier(session, run, list_masters(session, kind="dark", instrument=run.instrument), before):
         if one.is_good and distance_k(one.group_c, group_c) <= _NEAR_K:
             alike[one.run_id, one.group_c].append(one)
     told = [some[0] for some in alike.values() if len(some) > 1]
@@ -95,12 +134,12 @@ def last_not_scaling(session: Session, *, run_id: int, group_c: float | None, be
     return next((f"on {last.night} there was {reason}" for reason in reasons if NOT_SCALING in reason), None)
 
 
-def _earlier(session: Session, run: RunRow, before: datetime, kind: str) -> list[MasterOnRecord]:
-    """Return what a run's camera has on record of other sets from before a time, and with the entry that holds then."""
+def _earlier(session: Session, run: RunRow, found: Sequence[MasterOnRecord], before: datetime) -> list[MasterOnRecord]:
+    """Return of masters those of other sets of a run's camera from before a time, with the entry that holds then."""
     since, _ = span_around(boundaries(session, run.instrument).get(run.instrument, ()), before)
     return [
         one
-        for one in list_masters(session, kind=kind, instrument=run.instrument)
+        for one in found
         if one.configuration == run.configuration
         and one.calibration_set_id != run.set_id
         and one.valid_from < before

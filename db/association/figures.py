@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from sqlalchemy import Select, select
 from ccdcore.association.facts import MasterFacts, amplifiers_text
 from ccdcore.association.wander import FEWEST_MASTERS, Pair, Wander, fit_wander, prior
 from db.judgements.marks import marked_bad
-from db.runs.masters import MasterOnRecord, list_masters
+from db.runs.master_files import last_masters
+from db.runs.masters import MasterOnRecord, list_masters, masters_of_ids, run_masters
 from db.schema.figures import MasterFigures, MasterShift
 from db.schema.models import Frame, RunInput
 from db.schema.rows import column_value
@@ -40,15 +42,36 @@ class Unread:
     earlier: tuple[MasterOnRecord, ...]
 
 
-def unread_masters(session: Session, *, instruments: Collection[str] | None = None) -> list[Unread]:
-    """Return the masters that have no figures yet, of some cameras or all, in order of observation."""
-    known = set(session.scalars(select(MasterFigures.master_id)))
+def unread_masters(
+    session: Session, *, instruments: Collection[str] | None = None, run_id: int | None = None
+) -> list[Unread]:
+    """Return the masters that have no figures yet, of some cameras or all, or of a run, in order of observation."""
+    if run_id is not None:
+        return _unread(session, _around(session, run_id), {one.id for one in run_masters(session, run_id)})
+    of_cameras = [None] if instruments is None else sorted(instruments)
+    return _unread(session, (master for name in of_cameras for master in list_masters(session, instrument=name)))
+
+
+def _around(session: Session, run_id: int) -> list[MasterOnRecord]:
+    """Return the masters of a run and those before them that they may be held against, in order of observation."""
+    own = masters_of_ids(session, {one.id for one in run_masters(session, run_id)})
+    until = max((one.valid_from for one in own), default=None)
+    if until is None:
+        return []
+    # Of so many the last ones that are good are as many as it takes.
+    return last_masters(session, 3 * STEPS[-1], instrument=own[0].instrument, before=until + timedelta(microseconds=1))
+
+
+def _unread(session: Session, masters: Iterable[MasterOnRecord], wanted: Collection[int] | None = None) -> list[Unread]:
+    known = select(MasterFigures.master_id)
+    if wanted is not None:
+        known = known.where(MasterFigures.master_id.in_(wanted))
+    done = set(session.scalars(known))
     alike: dict[object, list[MasterOnRecord]] = defaultdict(list)
     found = []
-    of_cameras = [None] if instruments is None else sorted(instruments)
-    for one in (master for name in of_cameras for master in list_masters(session, instrument=name)):
+    for one in masters:
         before = alike[one.purpose]
-        if one.master_id not in known:
+        if one.master_id not in done and (wanted is None or one.master_id in wanted):
             steps = [step for step in STEPS if step <= len(before)] if one.is_good and one.kind != "mask" else []
             found.append(Unread(one, tuple(before[-step] for step in steps)))
         if one.is_good:

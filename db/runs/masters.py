@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import ColumnElement, delete, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from ccdcore.quantities import Verdict
 from db.certification import (
+    BESIDE_CHAMPION,
     Judged,
     NewCertification,
     certified,
@@ -25,6 +26,7 @@ from db.runs.current import CURRENT_RUN, kept_masters, product_name
 from db.schema import models
 from db.schema.models import CalibrationSet, Certification, Master, Outcome, Run
 from db.schema.rows import Row, column_value, plain
+from db.schema.upsert import batches
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -142,22 +144,40 @@ def list_masters(
     session: Session, *, kind: str | None = None, instrument: str | None = None, superseded: bool = False
 ) -> list[MasterOnRecord]:
     """Return the masters on record, in order of observation."""
-    query = _QUERY
-    if kind is not None:
-        query = query.where(Master.kind == kind)
-    if instrument is not None:
-        query = query.where(CalibrationSet.instrument == instrument)
+    where = [] if kind is None else [Master.kind == kind]
+    where += [] if instrument is None else [CalibrationSet.instrument == instrument]
     kept = kept_masters(session)
     if not superseded:
-        query = query.where(or_(CURRENT_RUN, Master.id.in_(kept)))
+        where.append(or_(CURRENT_RUN, Master.id.in_(kept)))
+    found = _certified(_rows(session, kept, *where))
+    return _with_validity(found, boundaries(session, instrument))
+
+
+def masters_of_ids(session: Session, ids: Collection[int]) -> list[MasterOnRecord]:
+    """Return some of what `list_masters` does, in order of observation; each is valid as if no others were there."""
+    kept = kept_masters(session)
+    current, sets, rows = or_(CURRENT_RUN, Master.id.in_(kept)), set[int](), dict[int, dict[str, Any]]()
+    while True:  # whether one is certified hangs on the champion that it was judged beside, however old
+        parts = [_rows(session, kept, current, Master.id.in_(some)) for some in batches(ids)]
+        parts += [_rows(session, kept, current, Run.calibration_set_id.in_(some)) for some in batches(sets)]
+        rows = {row["master_id"]: row for part in parts for row in part}
+        beside = {row["champion_set_id"] for row in rows.values() if row["outcome"] in BESIDE_CHAMPION} - {None}
+        if beside <= sets:
+            break
+        sets |= beside
+    found = _certified(sorted(rows.values(), key=lambda row: (row["valid_from"], row["master_id"])))
+    return _with_validity([one for one in found if one.master_id in ids], boundaries(session, None))
+
+
+def _rows(session: Session, kept: Collection[int], *where: ColumnElement[bool]) -> list[dict[str, Any]]:
+    """Return masters that fulfil conditions, in order of observation, with what people said of them."""
     marked = marks(session, "master")
     rows = []
-    for row in session.execute(query).mappings():
+    for row in session.execute(_QUERY.where(*where)).mappings():
         said, reason = told(marked.get(row["master_id"]))
         is_superseded = row["superseded"] and row["master_id"] not in kept
         rows.append({**row, "superseded": is_superseded, "mark": said, "mark_reason": reason})
-    found = _certified(rows)
-    return _with_validity(found, boundaries(session, instrument))
+    return rows
 
 
 def _certified(rows: Sequence[Mapping[str, Any]]) -> list[MasterOnRecord]:
@@ -245,16 +265,6 @@ def _why_not(one: MasterOnRecord) -> str | None:
     if one.superseded:
         return "its set was made anew"
     return f"marked bad: {one.mark_reason}" if one.mark == "bad" else f"not certified: {one.certified_reason}"
-
-
-def current_reference(session: Session, *, at: datetime) -> list[MasterOnRecord]:
-    """Return the champions: the certified master observed last for each purpose; no masks.
-
-    None of an instrument whose entry no longer holds at that time.
-    """
-    good = (one for one in list_masters(session) if one.is_good and one.kind != "mask")
-    latest = {one.purpose: one for one in good}
-    return [one for one in latest.values() if one.valid_to is None or one.valid_to > at]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from ccdcore.headers.instrument import FrameType
@@ -116,15 +116,27 @@ def instruments_on_record(session: Session) -> list[str]:
     return list(session.scalars(select(CalibrationSet.instrument).distinct().order_by(CalibrationSet.instrument)))
 
 
-def sets_in_question(session: Session, *, at: datetime) -> set[int]:
+def cameras_changed(session: Session, *, since: datetime) -> set[str]:
+    """Return the instruments of which sets became others, since a time, than their results were made of."""
+    return set(session.scalars(select(CalibrationSet.instrument).where(CalibrationSet.changed_at >= since)))
+
+
+def sets_in_question(session: Session, *, at: datetime, came_since: datetime | None = None) -> set[int]:
     """Return the sets that may lack a run at a time; of all others nothing came since their run was done.
 
-    Some of them lack none: this is for who would otherwise look at the frames of many years, one by one.
+    Some of them lack none: this is for who would otherwise look at the frames of many years, one by one. With
+    ``came_since`` only frames registered since then count as come: whoever knows what was in question before spares
+    the look at all frames there are.
     """
     newest = select(func.max(Run.id).label("id")).group_by(Run.calibration_set_id).subquery()
     last = select(Run).join(newest, Run.id == newest.c.id).subquery()
     longest = session.scalar(select(func.max(CalibrationSet.window_nights))) or 1
-    came = exists().where(Frame.calibration_set_id == CalibrationSet.id, Frame.registered_at >= last.c.began_at)
+    came: ColumnElement[bool] = exists().where(
+        Frame.calibration_set_id == CalibrationSet.id, Frame.registered_at >= last.c.began_at
+    )
+    if came_since is not None:  # those few by their time of registration, not set by set
+        lately = select(Frame.calibration_set_id).where(Frame.registered_at >= came_since)
+        came = and_(CalibrationSet.id.in_(lately), came)
     query = select(CalibrationSet.id).outerjoin(last, last.c.calibration_set_id == CalibrationSet.id)
     return set(
         session.scalars(

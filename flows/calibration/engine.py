@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def run_locally(home: Home, plan: Plan, *, progress: Callable[[str], None] | None = None) -> int | None:
+def run_locally(
+    home: Home, plan: Plan, *, progress: Callable[[str], None] | None = None, pictures: bool = True
+) -> int | None:
     """Make the run of a plan without Prefect.
 
     Parameters
@@ -37,6 +39,8 @@ def run_locally(home: Home, plan: Plan, *, progress: Callable[[str], None] | Non
         The set, and the digest of its inputs.
     progress : callable, optional
         Told the name of each step as it begins.
+    pictures : bool
+        Whether its pictures are drawn now; else they are when somebody looks at them.
 
     Returns
     -------
@@ -48,7 +52,7 @@ def run_locally(home: Home, plan: Plan, *, progress: Callable[[str], None] | Non
     )
     if run_id is None:
         return None
-    run = Run(home, run_id)
+    run = Run(home, run_id, is_drawn=pictures)
     with recording_failure(home, run_id):
         for step in STEPS:
             if progress:

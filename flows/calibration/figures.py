@@ -50,6 +50,8 @@ def draw_pictures(run: Run) -> list[int]:
 
     Each picture is drawn on its own: one that fails costs no other.
     """
+    if not run.is_drawn:
+        return []
     measured, of = run.measured, run.row
     with run.home.read_session() as session:
         rows = run_masters(session, run.id)

@@ -23,20 +23,32 @@ from flows.registration.disagreements import first_disagreements
 from flows.terminal import progress_bar
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+PICTURES = click.option(
+    "--pictures/--no-pictures",
+    default=None,
+    help="Draw pictures of all runs now, or of none; of many at once only those of each camera's last night are drawn. "
+    "The pages draw what is missing when it is looked at.",
+)
 
 
 @click.command()
 @PATHS
 @home_option
+@PICTURES
 @AS_JSON
-def process(paths: tuple[Path, ...], home: Path, as_json: bool) -> None:
+def process(paths: tuple[Path, ...], home: Path, pictures: bool | None, as_json: bool) -> None:
     """Work on these files and folders now: measure, build masters, record; print the results.
 
     \b
     Example:
       ccdwatch process /data/2022-09-19 --json
     """
-    _work(home, lambda opened, progress: process_now(opened, paths, progress=progress), as_json=as_json, make=True)
+    _work(
+        home,
+        lambda opened, progress: process_now(opened, paths, progress=progress, pictures=pictures),
+        as_json=as_json,
+        make=True,
+    )
 
 
 @click.command()
@@ -56,8 +68,9 @@ def retry(ids: tuple[str, ...], home: Path, as_json: bool) -> None:
 @click.command()
 @home_option
 @click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Only nights from this one on.")
+@PICTURES
 @AS_JSON
-def backfill(home: Path, since: datetime | None, as_json: bool) -> None:
+def backfill(home: Path, since: datetime | None, pictures: bool | None, as_json: bool) -> None:
     """Make older results anew where the recipe, the entry or the rules have changed since.
 
     \b
@@ -67,7 +80,7 @@ def backfill(home: Path, since: datetime | None, as_json: bool) -> None:
     first = since and since.date()
     _work(
         home,
-        lambda opened, progress: backfill_now(opened, since=first, progress=progress),
+        lambda opened, progress: backfill_now(opened, since=first, progress=progress, pictures=pictures),
         as_json=as_json,
         nothing="nothing is stale",
     )

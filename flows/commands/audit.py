@@ -12,8 +12,9 @@ from typing import Any
 
 from ccdcore.errors import FrameReadError
 from ccdcore.io.plain_files import file_sha256
+from db.champions import current_reference
 from db.files import ledger
-from db.runs.masters import current_reference, list_masters
+from db.runs.masters import list_masters
 from db.schema.rows import Row
 from flows.home.home import Home
 from flows.home.processes import now

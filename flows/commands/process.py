@@ -35,6 +35,7 @@ from flows.products.cleanup import give_up_lost_runs
 from flows.registration.dates import doubt_about_date
 from flows.registration.register import free_lost_claims, register_files
 from flows.retries import FILE_ON_REQUEST, FILE_TRIES, PATIENCE_S
+from flows.runs.pictures import to_draw
 from flows.runs.plan import UNDONE, Plan, plans_of, run_name, settles_at
 from flows.watching.directory_tree import sighting
 from flows.watching.named_files import find_files
@@ -43,7 +44,9 @@ Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 
 
-def process(home: Home, paths: Sequence[Path], *, progress: Progress = lambda *_: None) -> dict[str, Any]:
+def process(
+    home: Home, paths: Sequence[Path], *, progress: Progress = lambda *_: None, pictures: bool | None = None
+) -> dict[str, Any]:
     """Register these files and folders, make the runs that their sets lack, and return the current results.
 
     Parameters
@@ -54,6 +57,9 @@ def process(home: Home, paths: Sequence[Path], *, progress: Progress = lambda *_
         Files, and folders that are searched to the bottom.
     progress : callable, optional
         Told how the work goes on.
+    pictures : bool, optional
+        Whether pictures of all runs are drawn now, or of none; else as `flows.runs.pictures.to_draw` says. The pages
+        draw what is missing when somebody looks at it. A running service draws all that it makes.
 
     Returns
     -------
@@ -73,7 +79,7 @@ def process(home: Home, paths: Sequence[Path], *, progress: Progress = lambda *_
         stale = set(ledger.identified_otherwise(session, host=home.settings.host, identified_with=home.identified_with))
     _register(home, {file.id for file in files if file.state is not FileState.DONE or file.id in stale}, progress)
     file_ids = [file.id for file in files]
-    made = _make_runs(home, _held(home, file_ids)[1] | _changed_sets(home, began), progress)
+    made = _make_runs(home, _held(home, file_ids)[1] | _changed_sets(home, began), progress, pictures=pictures)
     held, set_ids = _held(home, file_ids)
     answer = _answer(home, held, set_ids, made)
     answer["excluded"] += found.excluded
@@ -111,7 +117,9 @@ def retry(home: Home, id_texts: Sequence[str], *, progress: Progress = lambda *_
     return _answer(home, held, set_ids | of_runs, made)
 
 
-def backfill(home: Home, *, since: date | None = None, progress: Progress = lambda *_: None) -> dict[str, Any]:
+def backfill(
+    home: Home, *, since: date | None = None, progress: Progress = lambda *_: None, pictures: bool | None = None
+) -> dict[str, Any]:
     """Make anew what other recipes, entries or rules than those in force have made; return as `process` does.
 
     Parameters
@@ -122,6 +130,8 @@ def backfill(home: Home, *, since: date | None = None, progress: Progress = lamb
         Only nights from this one on.
     progress : callable, optional
         Told how the work goes on.
+    pictures : bool, optional
+        As of `process`.
     """
     began, host = now(), home.settings.host
     with home.read_session() as session:
@@ -140,7 +150,7 @@ def backfill(home: Home, *, since: date | None = None, progress: Progress = lamb
     plans = plans_of(home, set_ids, at)
     remade = {plan.set_id for plan in plans if plan.set_id not in wait}
     remade |= {run.set_id for run in _under_way(home, set_ids)}
-    made = _make_runs(home, remade, progress)
+    made = _make_runs(home, remade, progress, pictures=pictures)
     answer = _answer(home, held, remade, made)
     answer["excluded"] += [_waiting(plan, wait[plan.set_id]) for plan in plans if plan.set_id in wait]
     return answer
@@ -255,6 +265,7 @@ def _make_runs(
     progress: Progress,
     *,
     again_after: Collection[Outcome] = UNDONE,
+    pictures: bool | None = None,
     rounds: int = 3,
 ) -> _Made:
     """Make the runs by the Prefect of the service on this home, else by the local engine."""
@@ -267,6 +278,7 @@ def _make_runs(
     plans = plans_of(home, set_ids, now(), again_after=again_after)
     if plans and service is None:
         ready(progress)
+    drawn = to_draw(plans, pictures)
     for number, plan in enumerate(plans):
         name = run_name(plan.instrument, plan.night, plan.configuration)
         progress(name, number, len(plans))
@@ -276,7 +288,8 @@ def _make_runs(
             with PrefectApi(url, password=password, patience_seconds=PATIENCE_S) as api:
                 run_by_prefect(home, api, plan)
         else:
-            run_locally(home, plan, progress=partial(_say_step, progress, name, number, len(plans)))
+            say_step = partial(_say_step, progress, name, number, len(plans))
+            run_locally(home, plan, progress=say_step, pictures=plan.set_id in drawn)
         run = _wait_for_end(home, plan)
         if run is None:
             reason = "frames came or went before the run began: type ccdwatch process again"
@@ -291,9 +304,9 @@ def _make_runs(
             made.failed.append({"path": name, "reason": run.message})
     rest = set(set_ids) - {plan.set_id for plan in plans}
     if _others_are_at_work(home, rest):  # somebody began between our look at them and our plans
-        made += _make_runs(home, rest, progress, again_after=again_after)
+        made += _make_runs(home, rest, progress, again_after=again_after, pictures=pictures)
     if again:
-        made += _make_runs(home, again, progress, rounds=rounds - 1)
+        made += _make_runs(home, again, progress, pictures=pictures, rounds=rounds - 1)
     return made
 
 

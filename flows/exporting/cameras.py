@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccdcore.frames.groups import distance_k
-from db.runs.masters import MasterOnRecord, current_reference
+from db.champions import current_reference
+from db.runs.masters import MasterOnRecord
 from db.runs.sets import instruments_on_record
 from flows.applying.calibrating.masters import require_as_on_record
 from flows.home.processes import now

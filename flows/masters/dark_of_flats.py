@@ -34,7 +34,8 @@ from ccdcore.reduction.master import MaskBit
 from ccdcore.text import listing
 from db.runs.current import product_name
 from db.runs.lacks import run_lacks
-from db.runs.masters import MasterRow, list_masters, run_masters
+from db.runs.master_files import hot_pixels_on_record
+from db.runs.masters import MasterRow, run_masters
 from flows.masters.dark_rates import never_scaled
 from flows.products.ingredients import biases_for, doubts_about, groups_of_run, noise_on_record, product_of
 from flows.runs.run import Run
@@ -176,13 +177,9 @@ def _shown_on_record(
     """Return the hot pixels that a master dark on record, or else a mask, shows, and in which; None of neither."""
     camera = run.row
     with run.home.read_session() as session:
-        good = [
-            row
-            for row in list_masters(session, instrument=camera.instrument)
-            if row.verdict != "bad" and row.configuration == camera.configuration and row.kind in ("dark", "mask")
-        ]
+        good = hot_pixels_on_record(session, camera.instrument, camera.configuration)
     at, detector = one_group(flats).temperature_c, next((one.detector for one in flats), None)
-    for row in sorted(good, key=lambda row: (row.kind != "dark", distance_k(row.temperature_c, at), -row.master_id)):
+    for row in sorted(good, key=lambda row: (row.kind != "dark", distance_k(row.temperature_c, at), -row.id)):
         if row.kind == "dark":
             rate = read_master(run.home.path / row.path, mapped=True, detector=detector).as_rate()
             hot = _spoilt(rate, lit) if rate.unit == "adu/s" else None

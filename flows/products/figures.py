@@ -33,8 +33,7 @@ def complete_figures(
     A file that is gone, or is no master any more, says nothing: its master has no price, and is the last choice.
     """
     with home.read_session() as session:
-        unread = unread_masters(session, instruments=instruments)
-    unread = [one for one in unread if run_id in (None, one.master.run_id)]
+        unread = unread_masters(session, instruments=instruments, run_id=run_id)
 
     @lru_cache(maxsize=_KEPT)
     def sample(path: Path) -> Sample | None:

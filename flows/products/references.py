@@ -7,16 +7,19 @@ import os
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from ccdcore.errors import FrameReadError
 from ccdcore.io.plain_files import file_sha256, open_below
 from ccdcore.io.write import replaced_file
-from db.runs.masters import MasterOnRecord, current_reference, list_masters
+from db.champions import current_reference
+from db.runs.master_files import MasterInPlace, masters_in_place
+from db.runs.masters import MasterOnRecord
+from db.runs.sets import cameras_changed
 from flows.home.home import Home
-from flows.home.output_paths import MasterName, reference_path
+from flows.home.output_paths import MasterName, reference_folder, reference_path
 from flows.home.processes import now
 from flows.products.leftovers import GRACE, files_below
 
@@ -25,32 +28,61 @@ logger = logging.getLogger(__name__)
 _TEMPORARY = re.compile(r"\.(master_.+\.fits)\.[0-9a-f]{1,8}\.tmp")
 
 
-def refresh_references(home: Home) -> None:
+def refresh_references(home: Home, *, instrument: str | None = None) -> None:
     """Make ``reference/`` hold the current good master of each kind, each file replaced at once.
 
     What was put there before goes. It is known by its place and its bytes, which are those of a master that is or was
     current there; whatever else somebody has put there stays.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    instrument : str, optional
+        Only the masters of this camera, to which something was added; and of those whose frames lately became others.
     """
     home.require_there()
-    # Listed first: what another run puts there now is not in it.
-    found = list(files_below(home.path, "reference"))
+    if instrument is None:
+        _refresh(home, None)
+        return
     with home.read_session() as session:
-        current, ever = current_reference(session, at=now()), list_masters(session, superseded=True)
-    been: dict[Path, list[MasterOnRecord]] = defaultdict(list)
-    for one in ever:
-        for place in _places_ever(home, one):
-            been[place].append(one)
+        cameras = {instrument, *cameras_changed(session, since=now() - _LATELY)}
+    for name in sorted(cameras):
+        _refresh(home, name)
+
+
+_LATELY = timedelta(days=1)
+
+
+def _refresh(home: Home, instrument: str | None) -> None:
+    # Listed first: what another run puts there now is not in it.
+    folder = Path("reference") if instrument is None else reference_folder(instrument)
+    found = list(files_below(home.path, folder.as_posix()))
+    with home.read_session() as session:
+        current = current_reference(session, at=now(), instrument=instrument)
     targets = {home.path / place: home.path / one.path for place, one in places_of(current).items()}
+
+    def is_ours(path: Path, meant_for: Path) -> bool:
+        return _is_one_of(home, path, _been(home, meant_for, instrument))
+
     for target, source in targets.items():
         if not _is_plain(home, source) or (target.exists() and target.samefile(source)):
             continue
-        if os.path.lexists(target) and not _is_one_of(home, target, been[target]):
+        if os.path.lexists(target) and not is_ours(target, target):
             logger.warning("%s was not put there by ccdwatch and stays: move it to another place", target)
             continue
         _put(source, target)
     for path in found:
-        if path not in targets and _is_one_of(home, path, been[_meant_for(path)]) and not _is_new(path, now()):
+        if path not in targets and is_ours(path, _meant_for(path)) and not _is_new(path, now()):
             path.unlink(missing_ok=True)
+
+
+def _been(home: Home, place: Path, instrument: str | None) -> Iterator[MasterInPlace]:
+    """Give the masters that may ever have been at a place, the last one first: it mostly is the one."""
+    with home.read_session() as session:
+        for one in masters_in_place(session, instrument):
+            if place in _places_ever(home, one):
+                yield one
 
 
 def places_of(current: Sequence[MasterOnRecord]) -> dict[Path, MasterOnRecord]:
@@ -66,7 +98,7 @@ def places_of(current: Sequence[MasterOnRecord]) -> dict[Path, MasterOnRecord]:
     }
 
 
-def _places_ever(home: Home, one: MasterOnRecord) -> list[Path]:
+def _places_ever(home: Home, one: MasterInPlace) -> list[Path]:
     """Return where a master may have been put; a dark rate had the name of a dark before there were darks of times."""
     names = [MasterName("dark", one.configuration)] if one.kind == "darkrate" else []
     below = [_below(one, is_named=False), _below(one, is_named=True)]
@@ -74,7 +106,7 @@ def _places_ever(home: Home, one: MasterOnRecord) -> list[Path]:
     return [home.path / place for place in below]
 
 
-def _below(one: MasterOnRecord, *, is_named: bool) -> Path:
+def _below(one: MasterOnRecord | MasterInPlace, *, is_named: bool) -> Path:
     name = MasterName(one.kind, one.configuration, one.filter, one.exposure_s, one.group_c if is_named else None)
     return reference_path(name, instrument=one.instrument)
 
@@ -102,15 +134,18 @@ def _is_new(path: Path, at: datetime) -> bool:
         return True
 
 
-def _is_one_of(home: Home, path: Path, ever: Sequence[MasterOnRecord]) -> bool:
+def _is_one_of(home: Home, path: Path, ever: Iterable[MasterInPlace]) -> bool:
     """Whether a file is one of these masters: the same file, or one of the same bytes."""
-    if not ever or not path.is_file() or path.is_symlink():
+    if not path.is_file() or path.is_symlink():
         return False
-    sources = [home.path / one.path for one in ever]
-    if any(source.exists() and source.samefile(path) for source in sources):
-        return True
+    hashes = set()
+    for one in ever:
+        source = home.path / one.path
+        if source.exists() and source.samefile(path):
+            return True
+        hashes.add(one.sha256)
     try:
-        return file_sha256(path) in {one.sha256 for one in ever}
+        return bool(hashes) and file_sha256(path) in hashes
     except FrameReadError:
         return False
 

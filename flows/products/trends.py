@@ -29,19 +29,10 @@ _MOST_NOTES = 5
 
 def judge_trends(run: Run) -> list[int]:
     """Draw the trends that a run added to, and put on record what people are to be told of them."""
-    camera = run.row
-    measured = {row.quantity for row in run.measured if row.method != BORROWED}
-    for quantity in WATCHED:
-        if quantity in measured:
-            with producing(run, f"picture of the trend of the {label_of(quantity)}"):
-                picture = draw_trend(
-                    run.home, quantity, instrument=camera.instrument, configuration=camera.configuration, run_id=run.id
-                )
-                run.home.require_there()
-                place = run.home.path / trend_picture(run.id, quantity)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                write_bytes(place, picture)
+    if run.is_drawn:
+        draw_trends(run)
     # Whoever is told sees the pictures: they are there first.
+    camera = run.row
     with producing(run, "alerts"), run.home.write_session() as session:
         raise_notices(
             session, run_id=run.id, instrument=camera.instrument, configuration=camera.configuration, now=now()
@@ -49,15 +40,54 @@ def judge_trends(run: Run) -> list[int]:
     return []
 
 
-def draw_trend(home: Home, quantity: str, *, instrument: str, configuration: str, run_id: int | None = None) -> bytes:
-    """Return a picture of the last two years of a quantity as PNG: changes, and a run's points if they are the last."""
+def draw_trends(run: Run, *, until: datetime | None = None) -> None:
+    """Draw the trends that a run added to, up to a time, or as they are now."""
+    camera = run.row
+    measured = {row.quantity for row in run.measured if row.method != BORROWED}
+    for quantity in WATCHED:
+        if quantity not in measured:
+            continue
+        with producing(run, f"picture of the trend of the {label_of(quantity)}"):
+            picture = draw_trend(
+                run.home,
+                quantity,
+                instrument=camera.instrument,
+                configuration=camera.configuration,
+                run_id=run.id,
+                until=until,
+            )
+            run.home.require_there()
+            place = run.home.path / trend_picture(run.id, quantity)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(place, picture)
+
+
+def draw_trend(
+    home: Home,
+    quantity: str,
+    *,
+    instrument: str,
+    configuration: str,
+    run_id: int | None = None,
+    until: datetime | None = None,
+) -> bytes:
+    """Return a picture of the last two years of a quantity as PNG: changes, and a run's points if they are the last.
+
+    What was observed at ``until`` or later is not in it, if given.
+    """
     with home.read_session() as session:
         rows = trends(
-            session, quantity=quantity, instrument=instrument, configuration=configuration, at_most=_MOST_POINTS
+            session,
+            quantity=quantity,
+            instrument=instrument,
+            configuration=configuration,
+            until=until,
+            at_most=_MOST_POINTS,
         )
         found = changes(session, quantity=quantity, instrument=instrument, configuration=configuration)
         notes = notes_that_hold(session, instrument, until=rows[-1].observed_at)[-_MOST_NOTES:]
-    lines = [(one.first_at, f"{one.kind}, amplifier {one.amplifier}") for one in found]
+    known = [one for one in found if until is None or one.found_at < until]
+    lines = [(one.first_at, f"{one.kind}, amplifier {one.amplifier}") for one in known]
     return trend_png(
         [row for row in rows if row.observed_at >= rows[-1].observed_at - DRAWN],
         changes=[*lines, *((one.at, shorten(one.words, 40)) for one in notes if one.at is not None)],

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from db.runs.masters import run_masters
-from db.runs.runs import lately_done
+from db.runs.runs import RunRow, lately_done
+from db.schema.models import Outcome
 from flows.home.home import Home
 from flows.home.output_paths import picture_path
 from flows.home.processes import HOST, is_gone
 from flows.runs.plan import Plan
 
+_FEW = 6
+"""Of so many runs made at once all pictures are drawn."""
+_DRAWN_WITHIN = timedelta(minutes=10)
+"""What is not drawn so long after a run is not being drawn."""
 _PICTURE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*\.png|\..+\.png\.[0-9a-f]{8}\.tmp")
 """Names of pictures (`flows.home.output_paths.picture_path`), and of those that are being written."""
 
@@ -24,13 +29,39 @@ def are_drawn(home: Home, run_id: int) -> bool:
     return picture_folder(home, run_id).is_dir()
 
 
-def without_pictures(home: Home, at: datetime) -> list[Plan]:
-    """Return the runs of this machine that were made lately and killed before their pictures were drawn.
+def to_draw(plans: Sequence[Plan], wanted: bool | None) -> set[int]:
+    """Return the sets of which pictures are drawn as soon as their runs are made; the others wait until they are seen.
 
-    Whoever removes older pictures does not get them back.
+    Parameters
+    ----------
+    plans : sequence of Plan
+        The runs to be made.
+    wanted : bool or None
+        True for all, False for none. Without it those of a few runs are drawn; of an archive, where most are never
+        looked at and would take longer than all else, only those of the last window of each camera.
+    """
+    if wanted is not None or len(plans) <= _FEW:
+        return set() if wanted is False else {plan.set_id for plan in plans}
+    by_night = sorted(plans, key=lambda plan: plan.night)
+    return set({(plan.instrument, plan.configuration): plan.set_id for plan in by_night}.values())
+
+
+def lacks_pictures(home: Home, run: RunRow, at: datetime) -> bool:
+    """Whether a run of the local engine was made without pictures, and nobody is drawing them."""
+    if run.engine != "local" or run.outcome is not Outcome.DONE or are_drawn(home, run.id) or run.ended_at is None:
+        return False
+    return at - run.ended_at > _DRAWN_WITHIN or (run.host == HOST and is_gone(run.pid, run.pid_started))
+
+
+def without_pictures(home: Home, at: datetime) -> list[Plan]:
+    """Return the runs of the service on this machine that were made lately and killed before their pictures were drawn.
+
+    Those of the local engine are drawn when somebody looks at them. Whoever removes older pictures of the service's
+    does not get them back.
     """
     with home.read_session() as session:
         done = [run for run in lately_done(session, since=at - timedelta(days=1)) if run.host == HOST]
+    done = [run for run in done if run.engine == "prefect"]
     undrawn = [run for run in done if not are_drawn(home, run.id) and is_gone(run.pid, run.pid_started)]
     return [Plan(run.set_id, run.instrument, run.night, run.configuration, run.digest, run.attempt) for run in undrawn]
 

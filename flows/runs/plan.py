@@ -137,8 +137,41 @@ def plan(
     return Plan(summary.id, summary.instrument, summary.window_first_night, summary.configuration, digest, attempt)
 
 
-def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
+class Looked:
+    """What was in question at the last look: the next one looks at that, and at what was registered since."""
+
+    def __init__(self) -> None:
+        self._at: datetime | None = None
+        self._at_all: datetime | None = None
+        self.are_open: set[int] = set()
+
+    def sets(self, session: Session, at: datetime) -> set[int]:
+        """Return the sets to look at: now and then, and where a clock was put back, those that all frames tell."""
+        is_known = self._at is not None and self._at_all is not None and self._at <= at < self._at_all + _LOOK_AT_ALL
+        since = self._at - _SKEW if is_known and self._at is not None else None
+        found = sets_in_question(session, at=at, came_since=since)
+        if since is None:
+            self._at_all = at
+        self._at = at
+        return found if since is None else found | self.are_open
+
+
+_LOOK_AT_ALL = timedelta(hours=1)
+_SKEW = timedelta(minutes=10)
+"""By so much clocks of machines that register frames may differ, and a registration may take."""
+
+
+def reconcile(home: Home, at: datetime, looked: Looked | None = None) -> tuple[list[Plan], datetime | None]:
     """Compare what every set should have with what is on record.
+
+    Parameters
+    ----------
+    home : Home
+        The open home.
+    at : datetime
+        Now.
+    looked : Looked, optional
+        What is known from earlier looks.
 
     Returns
     -------
@@ -148,7 +181,7 @@ def reconcile(home: Home, at: datetime) -> tuple[list[Plan], datetime | None]:
         When the next set will be complete, where one is waiting for more frames.
     """
     with home.read_session() as session:
-        found = [one for _, one in _lacking(home, session, at)]
+        found = [one for _, one in _lacking(home, session, at, looked)]
     plans = [one for one in found if isinstance(one, Plan)]
     return plans, min((one for one in found if isinstance(one, datetime)), default=None)
 
@@ -160,12 +193,17 @@ def cameras_at_work(home: Home, at: datetime) -> set[str]:
         return lacking | {run.instrument for run in open_runs(session)}
 
 
-def _lacking(home: Home, session: Session, at: datetime) -> Iterator[tuple[SetSummary, Plan | datetime]]:
+def _lacking(
+    home: Home, session: Session, at: datetime, looked: Looked | None = None
+) -> Iterator[tuple[SetSummary, Plan | datetime]]:
     """Yield the sets that lack a run: with that, or when they will be complete."""
     settle = home.settings.watch.settle_seconds
     believed = at + timedelta(seconds=settle)
-    wanted = sets_in_question(session, at=at)
-    for summary in set_summaries(session, host=home.settings.host, believed_until=believed, set_ids=wanted):
+    wanted = sets_in_question(session, at=at) if looked is None else looked.sets(session, at)
+    summaries = set_summaries(session, host=home.settings.host, believed_until=believed, set_ids=wanted)
+    if looked is not None:
+        looked.are_open = {summary.id for summary in summaries if is_open(summary, at)}
+    for summary in summaries:
         if not is_open(summary, at):
             continue
         if (complete_at := settles_at(summary, settle)) > at and not is_judged(summary):

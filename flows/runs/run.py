@@ -46,11 +46,14 @@ class Run:
         The open home.
     id : int
         The run's id.
+    is_drawn : bool
+        Whether its pictures are drawn with it; else they wait until somebody looks at them.
     """
 
-    def __init__(self, home: Home, id: int) -> None:  # noqa: A002 - as every row calls it
+    def __init__(self, home: Home, id: int, *, is_drawn: bool = True) -> None:  # noqa: A002 - as every row calls it
         self.home = home
         self.id = id
+        self.is_drawn = is_drawn
         self._cards = lru_cache(_KEPT)(read_cards)
 
     @cached_property

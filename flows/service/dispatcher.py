@@ -43,7 +43,7 @@ from flows.registration.register import free_claims_of, free_lost_claims
 from flows.retries import ASK_AGAIN_AFTER
 from flows.runs.life import SILENT_SECONDS, Listener
 from flows.runs.pictures import without_pictures
-from flows.runs.plan import Plan, reconcile
+from flows.runs.plan import Looked, Plan, reconcile
 from flows.service.registrations import Registrations
 from flows.service.science import ScienceRuns
 from flows.telling.teller import keep_telling
@@ -86,6 +86,7 @@ class Dispatcher:
         self._had_room = True
         self._last_said: int | None = None
         """The last line that people wrote of frames, masters and measurements."""
+        self._looked = Looked()
         self._reconcile_at: datetime | None = None
         self._tidied_at: datetime | None = None
         self._clock = ClockWatch()
@@ -130,10 +131,7 @@ class Dispatcher:
             self._reconcile_at = at
         if said != self._last_said:  # what somebody marks does not wait for the next look at everything
             self._last_said, self._reconcile_at = said, at
-            try:
-                refresh_references(self.home)
-            except OSError as error:
-                logger.warning("reference/ is not up to date: %s", redact(error))
+            self._refresh_references()
         is_due = self._reconcile_at is None or at >= self._reconcile_at
         if (self._end_runs(under_way, ask_of_all=is_due) or is_due) and has_room:
             self._reconcile(at)
@@ -143,6 +141,7 @@ class Dispatcher:
         self._reconcile_at, self._tidied_at = None, None
         self._asked.clear()
         self._registrations.forget()
+        self._looked = Looked()
         self._science.forget()
         self._is_to_hasten = True
 
@@ -205,7 +204,7 @@ class Dispatcher:
             self.api.hasten(now())
             self._is_to_hasten = False
         science = self._science.due(at)
-        plans, later = reconcile(self.home, at)
+        plans, later = reconcile(self.home, at, self._looked)
         with self.home.read_session() as session:
             self._note_idle("calibrations are due", is_so=bool(plans) and not open_runs(session))
         for plan in plans:
@@ -216,8 +215,15 @@ class Dispatcher:
             self._tidied_at = at
             for line in [*remove_leftovers(self.home, at), *remove_all_passing(self.home, at)]:
                 logger.info("%s", line)
+            self._refresh_references()  # runs look after those of their own camera
         busy = at + (BUSY_RECONCILE if plans else RECONCILE_EVERY)
         self._reconcile_at = min(filter(None, [busy, later, self._science.ask(science, at)]))
+
+    def _refresh_references(self) -> None:
+        try:
+            refresh_references(self.home)
+        except OSError as error:
+            logger.warning("reference/ is not up to date: %s", redact(error))
 
     def _end_runs(self, under_way: Sequence[RunRow], *, ask_of_all: bool) -> bool:
         """End on record the runs that nobody works on; return whether there were any.

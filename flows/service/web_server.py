@@ -19,7 +19,7 @@ from flows.home.service_address import prefect_address, prefect_pages
 from flows.judgements.editors import are_edits_allowed, is_editor
 from flows.judgements.judging import mark, note
 from flows.prefect_server.password import LOOPBACK
-from flows.runs.pictures import titled_pictures
+from flows.service.drawer import Drawer
 from web.app import make_app
 from web.dependencies import Editing, Record
 
@@ -62,7 +62,7 @@ def record_of(home: Home, host: str, port: int) -> Record:
         read_session=home.read_session,
         home=home.path,
         host=home.settings.host,
-        pictures=lambda run_id: titled_pictures(home, run_id),
+        pictures=Drawer(home).pictures,
         residual=partial(_residual, home),
         health=_remembered(lambda: judge(home).as_dict()),
         waiting=lambda: waiting_in_words(home),

@@ -10,7 +10,8 @@ from unittest.mock import patch
 
 from astropy.io import fits
 
-from db.runs.masters import current_reference, list_masters
+from db.champions import current_reference
+from db.runs.masters import list_masters
 from db.trends.history import trends
 from db.trends.notices import notices
 from flows.commands.inspect_files import identified

@@ -10,8 +10,9 @@ from typing import Any
 
 from astropy.io import fits
 
+from db.champions import current_reference
 from db.runs.inputs import run_inputs
-from db.runs.masters import current_reference, list_masters
+from db.runs.masters import list_masters
 from db.trends.history import trends
 from flows.commands.process import process
 from flows.home.home import open_home

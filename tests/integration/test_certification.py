@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from db.runs.masters import current_reference, list_masters
+from db.champions import current_reference
+from db.runs.masters import list_masters
 from flows.calibration.steps import STEPS
 from flows.commands.process import process
 from flows.home.home import Home, open_home

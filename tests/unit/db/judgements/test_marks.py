@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from ccdcore.headers.instrument import FrameType
+from db.champions import current_reference
 from db.errors import NotSaidError, UnknownIdError
 from db.frames.listing import list_frames
 from db.identifiers import find
@@ -16,7 +17,7 @@ from db.judgements.write import mark, note, take_back, take_note_back
 from db.provenance import provenance
 from db.runs.inputs import NewInput, record_inputs
 from db.runs.lifecycle import abandon_run, finish_run
-from db.runs.masters import current_reference, list_masters, record_master
+from db.runs.masters import list_masters, record_master
 from db.runs.measurements import earlier_values, record_measurements
 from db.runs.sets import nearest_bias_set, set_summaries
 from db.schema.models import CalibrationSet, Judgement

@@ -8,10 +8,11 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from ccdcore.headers.instrument import FrameType
+from db.champions import current_reference
 from db.frames.listing import list_frames
 from db.runs.lacks import record_lack
 from db.runs.lifecycle import fail_run, finish_run
-from db.runs.masters import current_reference, list_masters, record_master
+from db.runs.masters import list_masters, record_master
 from db.runs.runs import list_runs
 from db.schema.models import CalibrationSet
 from tests.support.on_record import HOST, NIGHT, NOON, add_frame, begin_run, hash_of, master, set_of

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from db.files import ledger
 from db.runs.lifecycle import finish_run
 from db.runs.masters import list_masters, record_master
-from db.schema.models import File, FileState, Run
+from db.schema.models import CalibrationSet, File, FileState, Run
 from flows.config.settings import Settings
 from flows.home.home import Home, open_home
 from flows.home.processes import is_gone, now, own_start, start_of
@@ -36,14 +36,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return open_home(tmp_path / "home")
 
 
-def made(home: Home, name: str, *, night: int = 0, **changes: Any) -> tuple[int, Path]:
+def made(home: Home, name: str, *, night: int = 0, camera: str = "m2-ml", **changes: Any) -> tuple[int, Path]:
     """A finished run with one master whose file says its name."""
     path = home.path / "masters/m2-ml" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(name)
     with home.write_session() as session:
         of = on_record.NIGHT.replace(day=19 + night)
-        run_id = begin_run(session, set_of(session, add_frame(session, f"{name} b", night=of)), digest=name)
+        run_id = begin_run(
+            session, set_of(session, add_frame(session, f"{name} b", night=of, instrument=camera)), digest=name
+        )
         valid_from = NOON.replace(day=19 + night)
         row = on_record.master(path.relative_to(home.path).as_posix(), valid_from=valid_from, **changes)
         record_master(session, run_id=run_id, master=row)
@@ -78,6 +80,18 @@ def test_a_reference_follows_its_master(home: Home) -> None:
     made(home, "two.fits", night=1)
     refresh_references(home)
     assert before.read_text() == "two.fits"
+
+
+def test_a_run_looks_after_the_references_of_its_camera_and_of_those_that_changed(home: Home) -> None:
+    made(home, "one.fits")
+    made(home, "red.fits", camera="red")
+    refresh_references(home, instrument="red")
+    assert references(home) == {"master_bias_bin1x1.fits": "red.fits"}
+    with home.write_session() as session:
+        session.execute(update(CalibrationSet).where(CalibrationSet.instrument == "m2-ml").values(changed_at=now()))
+    refresh_references(home, instrument="red")
+    found = {path.read_text() for path in (home.path / "reference").rglob("*.fits")}
+    assert found == {"one.fits", "red.fits"}
 
 
 def test_without_hard_links_a_reference_is_a_copy(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

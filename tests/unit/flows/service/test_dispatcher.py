@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from db.files import ledger
 from db.files.ledger import Sighting
 from db.runs.runs import list_runs, open_runs
+from db.schema import models
 from db.schema.models import FileState
 from flows.calibration.figures import draw_pictures
 from flows.calibration.steps import STEPS
@@ -55,7 +57,7 @@ def under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home where another machine is at a run."""
     simple_night(tmp_path / "frames", n_bias=2, n_flat=0)
     home = open_home(tmp_path / "home")
-    monkeypatch.setattr("flows.commands.process._make_runs", lambda *_: _Made())
+    monkeypatch.setattr("flows.commands.process._make_runs", lambda *_, **__: _Made())
     process(home, [tmp_path / "frames"])
     (plan,) = plans_of(home, range(10), now())
     monkeypatch.setattr(begin, "HOST", "worker-2")
@@ -177,6 +179,8 @@ def test_pictures_of_a_run_that_was_killed_while_they_were_drawn_are_asked_for(
     home = open_home(tmp_path / "home")
     monkeypatch.setattr("flows.calibration.engine.STEPS", [step for step in STEPS if step.name != "pictures"])
     process(home, [tmp_path / "frames"])
+    with home.write_session() as session:
+        session.execute(update(models.Run).values(engine="prefect"))
     assert without_pictures(home, now()) == []  # its process, this one, may be at it
     monkeypatch.setattr("flows.runs.pictures.is_gone", lambda *_: True)
     (plan,) = without_pictures(home, now())
