@@ -60,14 +60,14 @@ _LATEST = 8
 """Masters that are looked at first."""
 
 
-def current_reference(session: Session, *, at: datetime, instrument: str | None = None) -> list[MasterOnRecord]:
+def current_reference(session: Session, *, at: datetime) -> list[MasterOnRecord]:
     """Return the champions: the certified master observed last for each purpose; no masks.
 
     None of an instrument whose entry no longer holds at that time.
     """
     found, most = list[MasterOnRecord](), _LATEST
     while True:
-        found = last_masters(session, most, instrument=instrument)
+        found = last_masters(session, most)
         known = {_series(one) for one in found if one.is_good}
         if most not in Counter(_series(one) for one in found if _series(one) not in known).values():
             break

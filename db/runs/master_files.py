@@ -44,8 +44,8 @@ class MasterInPlace(MasterFile):
 _AT_ONCE = 100
 
 
-def masters_in_place(session: Session, instrument: str | None = None) -> Iterator[MasterInPlace]:
-    """Give all masters of a camera, or of all, superseded ones too, the last one first; few are read ahead."""
+def masters_in_place(session: Session) -> Iterator[MasterInPlace]:
+    """Give all masters, superseded ones too, the last one first; few are read ahead."""
     of_set = CalibrationSet.instrument, CalibrationSet.configuration
     of_master = Master.kind, Master.path, Master.sha256
     query = (
@@ -56,7 +56,6 @@ def masters_in_place(session: Session, instrument: str | None = None) -> Iterato
         .order_by(Master.id.desc())
         .execution_options(yield_per=_AT_ONCE)
     )
-    query = query if instrument is None else query.where(CalibrationSet.instrument == instrument)
     return (MasterInPlace(*row) for row in session.execute(query))
 
 

@@ -116,11 +116,6 @@ def instruments_on_record(session: Session) -> list[str]:
     return list(session.scalars(select(CalibrationSet.instrument).distinct().order_by(CalibrationSet.instrument)))
 
 
-def cameras_changed(session: Session, *, since: datetime) -> set[str]:
-    """Return the instruments of which sets became others, since a time, than their results were made of."""
-    return set(session.scalars(select(CalibrationSet.instrument).where(CalibrationSet.changed_at >= since)))
-
-
 def sets_in_question(session: Session, *, at: datetime, came_since: datetime | None = None) -> set[int]:
     """Return the sets that may lack a run at a time; of all others nothing came since their run was done.
 

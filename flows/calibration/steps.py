@@ -215,7 +215,7 @@ def release(run: Run) -> list[int]:
     with run.home.write_session() as session:
         finish_run(session, run_id=run.id, now=now())
     with producing(run, "references"):
-        refresh_references(run.home, instrument=run.row.instrument)
+        refresh_references(run.home)
     with producing(run, "figures of masters"):
         complete_figures(run.home, instruments={run.row.instrument}, run_id=run.id)
     return [run.id]

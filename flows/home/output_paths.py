@@ -93,12 +93,7 @@ def run_of_master(name: str) -> int | None:
 
 def reference_path(name: MasterName, *, instrument: str) -> Path:
     """Path below the home of the current good master of its purpose."""
-    return reference_folder(instrument) / f"{'_'.join(['master', *name.words])}.fits"
-
-
-def reference_folder(instrument: str) -> Path:
-    """Path below the home of the folder of all current good masters of an instrument."""
-    return Path("reference") / instrument_folder(instrument)
+    return Path("reference") / instrument_folder(instrument) / f"{'_'.join(['master', *name.words])}.fits"
 
 
 def report_path(instrument: str, month: date) -> Path:

@@ -8,7 +8,7 @@ import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from ccdcore.errors import FrameReadError
@@ -17,9 +17,8 @@ from ccdcore.io.write import replaced_file
 from db.champions import current_reference
 from db.runs.master_files import MasterInPlace, masters_in_place
 from db.runs.masters import MasterOnRecord
-from db.runs.sets import cameras_changed
 from flows.home.home import Home
-from flows.home.output_paths import MasterName, reference_folder, reference_path
+from flows.home.output_paths import MasterName, reference_path
 from flows.home.processes import now
 from flows.products.leftovers import GRACE, files_below
 
@@ -28,42 +27,21 @@ logger = logging.getLogger(__name__)
 _TEMPORARY = re.compile(r"\.(master_.+\.fits)\.[0-9a-f]{1,8}\.tmp")
 
 
-def refresh_references(home: Home, *, instrument: str | None = None) -> None:
+def refresh_references(home: Home) -> None:
     """Make ``reference/`` hold the current good master of each kind, each file replaced at once.
 
     What was put there before goes. It is known by its place and its bytes, which are those of a master that is or was
     current there; whatever else somebody has put there stays.
-
-    Parameters
-    ----------
-    home : Home
-        The open home.
-    instrument : str, optional
-        Only the masters of this camera, to which something was added; and of those whose frames lately became others.
     """
     home.require_there()
-    if instrument is None:
-        _refresh(home, None)
-        return
-    with home.read_session() as session:
-        cameras = {instrument, *cameras_changed(session, since=now() - _LATELY)}
-    for name in sorted(cameras):
-        _refresh(home, name)
-
-
-_LATELY = timedelta(days=1)
-
-
-def _refresh(home: Home, instrument: str | None) -> None:
     # Listed first: what another run puts there now is not in it.
-    folder = Path("reference") if instrument is None else reference_folder(instrument)
-    found = list(files_below(home.path, folder.as_posix()))
+    found = list(files_below(home.path, "reference"))
     with home.read_session() as session:
-        current = current_reference(session, at=now(), instrument=instrument)
+        current = current_reference(session, at=now())
     targets = {home.path / place: home.path / one.path for place, one in places_of(current).items()}
 
     def is_ours(path: Path, meant_for: Path) -> bool:
-        return _is_one_of(home, path, _been(home, meant_for, instrument))
+        return _is_one_of(home, path, _been(home, meant_for))
 
     for target, source in targets.items():
         if not _is_plain(home, source) or (target.exists() and target.samefile(source)):
@@ -77,10 +55,10 @@ def _refresh(home: Home, instrument: str | None) -> None:
             path.unlink(missing_ok=True)
 
 
-def _been(home: Home, place: Path, instrument: str | None) -> Iterator[MasterInPlace]:
+def _been(home: Home, place: Path) -> Iterator[MasterInPlace]:
     """Give the masters that may ever have been at a place, the last one first: it mostly is the one."""
     with home.read_session() as session:
-        for one in masters_in_place(session, instrument):
+        for one in masters_in_place(session):
             if place in _places_ever(home, one):
                 yield one
 

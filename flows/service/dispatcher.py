@@ -215,7 +215,6 @@ class Dispatcher:
             self._tidied_at = at
             for line in [*remove_leftovers(self.home, at), *remove_all_passing(self.home, at)]:
                 logger.info("%s", line)
-            self._refresh_references()  # runs look after those of their own camera
         busy = at + (BUSY_RECONCILE if plans else RECONCILE_EVERY)
         self._reconcile_at = min(filter(None, [busy, later, self._science.ask(science, at)]))
 

@@ -6,13 +6,12 @@ import pytest
 from sqlalchemy.orm import Session
 
 from db.certification import NewCertification
-from db.champions import Predecessors, predecessors
+from db.champions import Predecessors, current_reference, predecessors
 from db.judgements.write import mark, take_back
 from db.provenance import provenance
 from db.runs.lifecycle import finish_run
 from db.runs.masters import (
     MasterOnRecord,
-    current_reference,
     forget_master,
     list_masters,
     record_master,

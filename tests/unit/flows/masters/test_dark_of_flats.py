@@ -18,12 +18,10 @@ SHAPE = (4, 5)
 class Row:
     """A master on record, as far as it matters here."""
 
-    master_id: int
+    id: int
     path: str
     temperature_c: float | None = -20.0
     kind: str = "dark"
-    verdict: str = "ok"
-    configuration: str = "bin1x1"
     shape: tuple[int, int] = SHAPE
 
 
@@ -35,7 +33,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, *rows: Row, at: float | None = -20.0)
         rate = SimpleNamespace(value=np.ones(row.shape), unit="adu/s")
         return SimpleNamespace(as_rate=lambda: rate)
 
-    monkeypatch.setattr(dark_of_flats, "list_masters", lambda *_, **__: list(rows))
+    monkeypatch.setattr(dark_of_flats, "hot_pixels_on_record", lambda *_: list(rows))
     monkeypatch.setattr(dark_of_flats, "one_group", lambda _: SimpleNamespace(temperature_c=at))
     monkeypatch.setattr(dark_of_flats, "read_master", read)
     monkeypatch.setattr(dark_of_flats, "read_image", lambda _: np.zeros(SHAPE, np.uint8))
@@ -53,15 +51,10 @@ def test_the_last_of_the_nearest_temperature_is_asked(monkeypatch: pytest.Monkey
     assert shown(monkeypatch, *rows, at=5.0) == "hot in warm"
 
 
-def test_masks_come_after_darks_and_others_never(monkeypatch: pytest.MonkeyPatch) -> None:
-    others = (
-        Row(1, "bad", verdict="bad"),
-        Row(2, "other", configuration="bin2x2"),
-        Row(3, "flat", kind="flat"),
-        Row(4, "of another shape", shape=(4, 4)),
-    )
-    assert shown(monkeypatch, *others) is None
-    assert shown(monkeypatch, *others, Row(5, "mask", None, "mask")) == "hot in mask"
+def test_masks_come_after_darks_and_those_of_another_shape_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Row(4, "of another shape", shape=(4, 4))
+    assert shown(monkeypatch, other) is None
+    assert shown(monkeypatch, other, Row(5, "mask", None, "mask")) == "hot in mask"
 
 
 def test_a_pixel_is_spoilt_where_it_is_in_any_flats() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from db.files import ledger
 from db.runs.lifecycle import finish_run
 from db.runs.masters import list_masters, record_master
-from db.schema.models import CalibrationSet, File, FileState, Run
+from db.schema.models import File, FileState, Run
 from flows.config.settings import Settings
 from flows.home.home import Home, open_home
 from flows.home.processes import is_gone, now, own_start, start_of
@@ -80,18 +80,6 @@ def test_a_reference_follows_its_master(home: Home) -> None:
     made(home, "two.fits", night=1)
     refresh_references(home)
     assert before.read_text() == "two.fits"
-
-
-def test_a_run_looks_after_the_references_of_its_camera_and_of_those_that_changed(home: Home) -> None:
-    made(home, "one.fits")
-    made(home, "red.fits", camera="red")
-    refresh_references(home, instrument="red")
-    assert references(home) == {"master_bias_bin1x1.fits": "red.fits"}
-    with home.write_session() as session:
-        session.execute(update(CalibrationSet).where(CalibrationSet.instrument == "m2-ml").values(changed_at=now()))
-    refresh_references(home, instrument="red")
-    found = {path.read_text() for path in (home.path / "reference").rglob("*.fits")}
-    assert found == {"one.fits", "red.fits"}
 
 
 def test_without_hard_links_a_reference_is_a_copy(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
