@@ -99,7 +99,8 @@ class MosaicMaster:
 
     def statistics(self) -> dict[str, float]:
         """Return the numbers of the good pixels of all detectors; scatters and medians are those of some of them."""
-        scaled = [(self._scale(detector), part) for detector, part in self._parts.items() if part.n_good]
+        scales = self._scales()
+        scaled = [(scales[detector], part) for detector, part in self._parts.items() if part.n_good]
         if not scaled:
             return imstat_of(np.empty(0, np.float32))
         found = imstat_of(np.concatenate([np.float32(scale) * part.sample for scale, part in scaled]))
@@ -116,20 +117,20 @@ class MosaicMaster:
         )
         hdus.update_extend()
         shape = self._n_rows, sum(one.n_columns for one in self._detectors)
+        ones = dict.fromkeys(self._detectors, 1.0)
+        scales = ones | self._scales()
         for unit, name in zip(hdus, _TYPES, strict=False):
             yield header_bytes(unit, shape)
-            scale = self._scale if name in ("value", "uncertainty") else lambda _: 1.0
-            yield from self._planes.content(name, self._n_rows, self._detectors, scale)
+            yield from self._planes.content(name, self._n_rows, scales if name in ("value", "uncertainty") else ones)
         for table in hdus[len(_TYPES) :]:
             yield table_bytes(table)
 
-    def _scale(self, detector: Detector) -> float:
-        """Return what the values of a detector are multiplied by: its light over that of all."""
-        if not self._is_flat or detector not in self._parts:
-            return 1.0
-        parts = self._parts.values()
-        n = sum(part.n_good for part in parts)
-        return self._parts[detector].level * n / sum(part.n_good * part.level for part in parts) if n else 1.0
+    def _scales(self) -> dict[Detector, float]:
+        """Return what the values of each detector are multiplied by: its light over that of all."""
+        levels = {one: part.level if self._is_flat else 1.0 for one, part in self._parts.items()}
+        n = sum(part.n_good for part in self._parts.values())
+        light = sum(self._parts[one].n_good * level for one, level in levels.items())
+        return {one: level * n / light if n and self._is_flat else 1.0 for one, level in levels.items()}
 
 
 def imstat_of(values: npt.NDArray[np.float32]) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +18,6 @@ from ccdcore.io.stored_pixels import fill
 from ccdcore.io.structure import BLOCK
 
 _STRIP_PIXELS = 2**20
-Scale = Callable[[Detector], float]
 
 
 class Planes:
@@ -57,19 +56,17 @@ class Planes:
             self._end += content.nbytes
         self._file.flush()
 
-    def content(
-        self, name: str, n_rows: int, detectors: Sequence[Detector], scale: Scale = lambda _: 1.0
-    ) -> Iterator[bytes]:
+    def content(self, name: str, n_rows: int, scales: Mapping[Detector, float]) -> Iterator[bytes]:
         """Yield what a FITS file has of an image, padding included: those of all detectors side by side.
 
-        ``scale`` says what the values of a detector are multiplied by.
+        ``scales`` are what the values of each detector are multiplied by, in their order.
         """
         kind, n_bytes = self._types[name], 0
-        step = max(1, _STRIP_PIXELS // sum(one.n_columns for one in detectors))
+        step = max(1, _STRIP_PIXELS // sum(one.n_columns for one in scales))
         for start in range(0, n_rows, step):
             rows = range(start, min(start + step, n_rows))
-            each = (self._rows(name, one, rows, scale(one)) for one in detectors)
-            strip = np.ascontiguousarray(np.hstack(list(each)), kind)
+            each = [self._rows(name, one, rows, scale) for one, scale in scales.items()]
+            strip = np.ascontiguousarray(np.hstack(each), kind)
             n_bytes += strip.nbytes
             yield strip.tobytes()
         yield bytes(-n_bytes % BLOCK)

@@ -9,9 +9,10 @@ from ccdcore.frames.groups import FrameGroup
 from ccdcore.frames.series import is_long_dark
 from ccdcore.headers.instrument import FrameType
 from ccdcore.masters.build import master_bias
-from flows.masters.mosaics import Made, publish_made
+from flows.masters.mosaics import publish_made
 from flows.masters.repair import repaired
 from flows.products.ingredients import groups_of_run, noise_of_run, product_of, require_enough
+from flows.products.publish import Made
 from flows.runs.lacks import producing
 from flows.runs.run import Run
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from statistics import fmean
 
 import numpy as np
@@ -22,7 +21,7 @@ from db.runs.masters import MasterRow, run_masters
 from flows.home.home import Home
 from flows.home.processes import now
 from flows.products.ingredients import Noise, bias_for, dark_seconds_in_bias, doubts_about, noise_on_record
-from flows.products.publish import publish_master
+from flows.products.publish import Made, publish_master
 from flows.runs.lacks import producing
 from flows.runs.run import Run
 
@@ -45,8 +44,8 @@ def make_dark_rate(run: Run, made: Mapping[int, FrameGroup]) -> list[int]:
         is_untold = len(rows) == 1 and unscaled is None
         notes = ["of one exposure: whether the dark signal scales with it is not known"] if is_untold else []
         notes += filter(None, [beyond_their_time(group.frames)])
-        publish = partial(publish_master, product=product, group=group, noise=noise, bias=bias)
-        rates.append(publish(run, Repaired(found.master), doubts=doubts, notes=notes))
+        rate = Made(Repaired(found.master), noise, bias, doubts=doubts, notes=notes)
+        rates.append(publish_master(run, rate, product=product, group=group))
     return rates
 
 

@@ -19,7 +19,7 @@ from flows.products.ingredients import (
     product_of,
     require_enough,
 )
-from flows.products.publish import publish_master
+from flows.products.publish import Made, publish_master
 from flows.runs.lacks import producing
 from flows.runs.run import Run
 
@@ -54,4 +54,4 @@ def _make_master_dark(run: Run, product: str, group: FrameGroup) -> int:
         master_dark, bias=bias, recipe=recipe, noise_adu=noise.read_noise_adu, gain_e_per_adu=noise.gain_e_per_adu
     )
     found, doubts = repaired(run, product, make, group.frames, bias), dark_in_bias(run, group)
-    return publish_master(run, found, product=product, group=group, noise=noise, bias=bias, doubts=doubts)
+    return publish_master(run, Made(found, noise, bias, doubts=doubts), product=product, group=group)

@@ -20,9 +20,10 @@ from ccdcore.masters.varying import parted_light
 from ccdcore.reduction.master import MaskBit
 from db.runs.current import product_name
 from flows.masters.dark_of_flats import dark_of_flats, spoilt_pixels
-from flows.masters.mosaics import Made, publish_made
+from flows.masters.mosaics import publish_made
 from flows.masters.repair import repaired
 from flows.products.ingredients import bias_for, measured, noise_of_run, require_enough
+from flows.products.publish import Made
 from flows.runs.lacks import leave_out, producing
 from flows.runs.run import Run
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from ccdcore.assembling.master import MosaicMaster
 from ccdcore.cards.sections import Detector
@@ -17,30 +16,13 @@ from ccdcore.quantities import Verdict
 from ccdcore.text import listing
 from db.certification import CERTIFIED, NewCertification
 from db.runs.masters import NewMaster
-from flows.products.publish import headings, judged_master, publish_master, publish_pieces
+from flows.products.publish import Made, headings, judged_master, publish_master, publish_pieces
 from flows.runs.run import Run
-
-if TYPE_CHECKING:
-    from ccdcore.masters.repair import Repaired
-    from ccdcore.reduction.master import Darks, Master
-    from flows.products.ingredients import Noise
 
 _MOST_NAMED, _MOST_SAID = 4, 12
 """Detectors that are named of those that something is said of; and things that are said."""
 _MOST_BAD = 0.5
 """Where more than this part of the detectors are bad the whole is; of fewer it is suspect: the others are of use."""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A master and what is to be said of it; the names are those of `flows.products.publish.judged_master`."""
-
-    found: Repaired
-    noise: Noise
-    bias: Master | None = None
-    dark: Darks | None = None
-    doubts: Sequence[str] = ()
-    notes: Sequence[str] = ()
 
 
 def publish_made(run: Run, product: str, group: FrameGroup, make: Callable[[FrameGroup], Made]) -> int:
@@ -54,18 +36,7 @@ def publish_made(run: Run, product: str, group: FrameGroup, make: Callable[[Fram
     detectors = detectors_of(group.frames)
     if detectors:
         return _publish_mosaic(run, product, group, detectors, make)
-    one = make(group)
-    return publish_master(
-        run,
-        one.found,
-        product=product,
-        group=group,
-        noise=one.noise,
-        bias=one.bias,
-        dark=one.dark,
-        doubts=one.doubts,
-        notes=one.notes,
-    )
+    return publish_master(run, make(group), product=product, group=group)
 
 
 def _publish_mosaic(
@@ -97,19 +68,9 @@ def _add(
 ) -> NewMaster:
     """Make the master of a detector, put its images aside, and return its row."""
     part = replace(group, frames=tuple(of_detector(frame, detector) for frame in group.frames))
-    one = make(part)
-    row = judged_master(
-        run,
-        one.found,
-        product=product,
-        group=part,
-        noise=one.noise,
-        bias=one.bias,
-        dark=one.dark,
-        doubts=one.doubts,
-        notes=one.notes,
-    )
-    mosaic.add(detector, one.found.master)
+    made = make(part)
+    row = judged_master(run, made, product=product, group=part)
+    mosaic.add(detector, made.found.master)
     return row
 
 

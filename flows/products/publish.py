@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from itertools import chain, count
@@ -52,53 +52,47 @@ _ENOUGH_PIXELS = 2**22
 _STATISTICS = ("npix", "min", "max", "mean", "median", "std", "mad")
 
 
-def publish_master(
-    run: Run,
-    found: Repaired,
-    *,
-    product: str,
-    group: FrameGroup,
-    noise: Noise,
-    bias: Master | None = None,
-    dark: Darks | None = None,
-    doubts: Sequence[str] = (),
-    notes: Sequence[str] = (),
-) -> int:
-    """Check a master, write it below the home, record it, and return its id; parameters as of `judged_master`."""
-    row = judged_master(
-        run, found, product=product, group=group, noise=noise, bias=bias, dark=dark, doubts=doubts, notes=notes
-    )
-    cards, measured = headings(run, row, found.master)
-    return _publish(run, row, master_hdulist(found.master, cards, measured))
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A master that was made, and what is known of it.
 
-
-def judged_master(
-    run: Run,
-    found: Repaired,
-    *,
-    product: str,
-    group: FrameGroup,
-    noise: Noise,
-    bias: Master | None = None,
-    dark: Darks | None = None,
-    doubts: Sequence[str] = (),
-    notes: Sequence[str] = (),
-) -> NewMaster:
-    """Check a master, and return its row.
-
-    ``found`` is the master and what came of the check of its frames, ``product`` what it is called, ``group`` the
-    frames that it was to be made of, ``noise`` what was expected of them; ``doubts`` are what else its maker found,
-    and ``notes`` what else is to be said of it.
+    Parameters
+    ----------
+    found : Repaired
+        The master, and what came of the check of its frames.
+    noise : Noise
+        What was expected of them.
+    bias, dark : Master or None, Darks or None
+        What was taken off them.
+    doubts, notes : sequence of str
+        What else its maker found, and what else is to be said of it.
     """
-    master = found.master
+
+    found: Repaired
+    noise: Noise
+    bias: Master | None = None
+    dark: Darks | None = None
+    doubts: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+def publish_master(run: Run, made: Made, *, product: str, group: FrameGroup) -> int:
+    """Check a master, write it below the home, record it, and return its id; parameters as of `judged_master`."""
+    row, master = judged_master(run, made, product=product, group=group), made.found.master
+    return _publish(run, row, master_hdulist(master, *headings(run, row, master)))
+
+
+def judged_master(run: Run, made: Made, *, product: str, group: FrameGroup) -> NewMaster:
+    """Check a master, called as a product and to be made of a group of frames, and return its row."""
+    master = made.found.master
     measured, of_run = run.measured, run.inputs
     filter_name = group.frames[0].info.filter if master.kind == "flat" else None
     name = MasterName(master.kind, run.row.configuration, filter_name, group.exposure_s, group.named_c)
     path = master_path(name, instrument=run.row.instrument, night=run.row.night, run_id=run.id)
-    remarks = () if master.kind == "darkrate" else _check(master, group.frames, noise, bias, dark)
+    remarks = () if master.kind == "darkrate" else _check(master, group.frames, made.noise, made.bias, made.dark)
     own = None if master.kind == "bias" else master_bias_for(run, group.frames)
-    doubts = [*doubts, *found.doubts, *_doubts(master.kind, measured, own, of_run)]
-    notes = [*notes, *noise.notes, *filter(None, [stand_ins_of(of_run.frames)]), *of_run.remarks]
+    doubts = [*made.doubts, *made.found.doubts, *_doubts(master.kind, measured, own, of_run)]
+    notes = [*made.notes, *made.noise.notes, *filter(None, [stand_ins_of(of_run.frames)]), *of_run.remarks]
     notes += [unknown_temperature(group)] if group.group_c is None and master.kind != "flat" else []
     row = NewMaster(
         kind=master.kind,
@@ -117,7 +111,7 @@ def judged_master(
         statistics=_statistics(master.value, master.mask == 0),
         remark="; ".join([*doubts, *remarks, *notes]) or None,
     )
-    return judge_beside_champion(run, row, found, group.frames, bias, dark)
+    return judge_beside_champion(run, row, made.found, group.frames, made.bias, made.dark)
 
 
 def headings(run: Run, row: NewMaster, master: Master) -> tuple[Mapping[str, Any], list[MeasuredAmplifier]]:
