@@ -51,7 +51,7 @@ class Record:
     host : str
         The name that files of this machine are on record under.
     pictures : callable
-        Id of a run → titles and paths of its pictures, in the order to show them.
+        Id of a run → titles and paths of its pictures, in the order to show them; None while they are being drawn.
     residual : callable
         Id of a master → what is left of its first frame, in rows, or None.
     health : callable
@@ -72,7 +72,7 @@ class Record:
     read_session: Callable[[], AbstractContextManager[Session]]
     home: Path
     host: str
-    pictures: Callable[[int], list[tuple[str, Path]]]
+    pictures: Callable[[int], list[tuple[str, Path]] | None]
     residual: Callable[[int], Rows | None]
     health: Callable[[], Mapping[str, Any]]
     waiting: Callable[[], Sequence[tuple[str, str]]]

@@ -196,9 +196,11 @@ def _masters_of(session: Session, run_id: int) -> list[MasterOnRecord]:
     return [one for one in list_masters(session, superseded=True) if one.run_id == run_id]
 
 
-def _pictures(record: Record, run_id: int, *, only: Collection[str] = ()) -> list[tuple[str, str]]:
-    """Return title and address of the pictures of a run: all, or those of some titles."""
+def _pictures(record: Record, run_id: int, *, only: Collection[str] = ()) -> list[tuple[str, str]] | None:
+    """Return title and address of the pictures of a run: all, or those of some titles; None while they are drawn."""
     found = record.pictures(run_id)
+    if found is None:
+        return None
     return [(title, link("/runs", run_id, "pictures", path.name)) for title, path in found if not only or title in only]
 
 

@@ -23,7 +23,7 @@ _CHUNK = 2**20
 @router.get("/runs/{key}/pictures/{name}")
 def picture(record: OfRecord, key: Id, name: str) -> Response:
     """A picture of a run."""
-    for _, path in record.pictures(key):
+    for _, path in record.pictures(key) or ():
         if path.name == name and (stream := opened(record.home, path.relative_to(record.home), PNG_BEGINS)):
             return _sent(stream, "image/png", {"Cache-Control": "max-age=86400"})
     raise HTTPException(404, f"run {key} has no picture {name}")

@@ -123,18 +123,26 @@ function mark(plot, { at, text }) {
   if (![12, 25, 38, 51].some(isFree)) label.remove();
 }
 
-// What waits, and until when, is asked for again and again while somebody looks.
+// What waits, and until when, is asked for again and again while somebody looks, and so are pictures while they are drawn.
 const EVERY_MS = 5000;
-if (document.getElementById("now")) setInterval(showNow, EVERY_MS);
+if (document.getElementById("now")) setInterval(() => renew("/now", "#now"), EVERY_MS);
+if (document.getElementById("drawing")) awaitPictures();
 
-async function showNow() {
+async function awaitPictures() {
+  while (document.getElementById("drawing")) {
+    await new Promise((resolve) => setTimeout(resolve, EVERY_MS / 2));
+    await renew(location.href, "#drawing", "#content > .pictures, #drawing");
+  }
+}
+
+async function renew(address, what, by = what) {
   if (document.hidden) return;
   try {
-    const answer = await fetch("/now");
+    const answer = await fetch(address);
     if (!answer.ok) return;
-    const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("now");
-    const shown = document.getElementById("now");
-    if (found && !shown.contains(document.activeElement)) shown.replaceWith(found);
+    const found = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(by);
+    const shown = document.querySelector(what);
+    if (!shown.contains(document.activeElement)) shown.replaceWith(found ?? "There are none.");
   } catch {
     // The service is away for a moment: what was shown last stays.
   }
