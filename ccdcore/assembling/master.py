@@ -87,6 +87,11 @@ class MosaicMaster:
         kept = replace(master, value=nothing, uncertainty=nothing, mask=nothing, n_used=nothing)
         self._parts[detector] = _Part(kept, good.size, limits, mean, good[::step].astype(np.float32))
 
+    def mask(self, detector: Detector) -> None:
+        """Let nobody use a detector, the values of which stay: its pixels are masked, and count for nothing."""
+        self._planes.put_bits("mask", detector, MaskBit.NO_DATA.value)
+        self._parts[detector] = replace(self._parts[detector], n_good=0)
+
     @property
     def whole(self) -> Master:
         """The master without its images: its inputs are those of all detectors, their numbers the means of theirs."""

@@ -38,6 +38,7 @@ class Planes:
         self._types = {name: np.dtype(kind) for name, kind in types.items()}
         self._neutral = neutral
         self._begin: dict[tuple[str, Detector], int] = {}
+        self._bits: dict[tuple[str, Detector], int] = {}
         self._end = 0
 
     def __enter__(self) -> Self:
@@ -55,6 +56,10 @@ class Planes:
             self._begin[name, detector] = self._end
             self._end += content.nbytes
         self._file.flush()
+
+    def put_bits(self, name: str, detector: Detector, bits: int) -> None:
+        """Set bits of all pixels of an image of a detector, which holds whole numbers."""
+        self._bits[name, detector] = bits
 
     def content(self, name: str, n_rows: int, scales: Mapping[Detector, float]) -> Iterator[bytes]:
         """Yield what a FITS file has of an image, padding included: those of all detectors side by side.
@@ -80,6 +85,8 @@ class Planes:
         position = begin + rows.start * detector.n_columns * kind.itemsize
         if not fill(stored.reshape(-1).view(np.uint8).data, self._file.fileno(), position):
             raise FrameReadError(Path(tempfile.gettempdir()), "a temporary file in it was cut off: try again")
+        if bits := self._bits.get((name, detector)):
+            stored |= kind.type(bits)
         return stored if scale == 1 else (stored * np.float32(scale)).astype(kind)
 
 

@@ -54,7 +54,12 @@ def _publish_mosaic(
                 lacks[detector.name] = error
         if not rows:
             raise next(iter(lacks.values()))
-        row = replace(_row_of_all(rows, lacks), n_combined=len(mosaic.whole.inputs), statistics=mosaic.statistics())
+        row = _row_of_all(rows, lacks)
+        if _is_certified(row):
+            for detector in detectors:
+                if detector.name in rows and not _is_certified(rows[detector.name]):
+                    mosaic.mask(detector)
+        row = replace(row, n_combined=len(mosaic.whole.inputs), statistics=mosaic.statistics())
         return publish_pieces(run, row, mosaic.pieces(*headings(run, row, mosaic.whole)))
 
 
@@ -87,6 +92,10 @@ def _row_of_all(rows: Mapping[str, NewMaster], lacks: Mapping[str, Exception]) -
         remark="; ".join(remarks) or None,
         certification=_certification({name: row.certification for name, row in rows.items()}),
     )
+
+
+def _is_certified(row: NewMaster) -> bool:
+    return row.certification is None or row.certification.outcome == CERTIFIED
 
 
 def _verdict(each: Sequence[Verdict], n_missing: int) -> Verdict:
@@ -125,4 +134,4 @@ def _certification(each: Mapping[str, NewCertification | None]) -> NewCertificat
     if len(others) > _MOST_BAD * len(each):
         return replace(one, reason=reason)
     best = next((one for one in judged.values() if one.outcome == CERTIFIED), one)
-    return replace(best, reason=f"but {reason}")
+    return replace(best, reason=f"but for {reason}; their pixels are masked")

@@ -69,3 +69,30 @@ def test_detectors_of_a_large_mosaic_are_worked_on_one_by_one(tmp_path: Path, mo
 def of_bias(answer: dict[str, Any]) -> dict[str, Any]:
     """Return the master bias among results."""
     return next(row for row in answer["masters"] if row["kind"] == "bias")
+
+
+def test_nobody_uses_a_detector_that_was_refused_unawares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "WHOLE_PIXELS", 1000)
+    home, refused = tmp_path / "home", slice(384, 2 * 384)
+    for night in ("2026-03-02", "2026-03-09"):
+        write_frames(tmp_path / night, Layout(3, (256, 384)), flats=0)
+        for number, path in enumerate(sorted((tmp_path / night).iterdir())):
+            with fits.open(path, mode="update") as hdus:
+                hdus[0].header["DATE-OBS"] = f"{night}T22:00:{10 * number:02d}"
+                if night == "2026-03-09":  # every other frame of one detector is unlike the others
+                    for name, rises in (("S1", 1), ("N1", 30 * (number % 2)), ("N2", 1)):
+                        hdus[name].data[:, 100:140:2] += rises
+        answer = process(home, tmp_path / night)
+    (row,) = answer["masters"]
+    with fits.open(row["path"]) as hdus:
+        mask = hdus["MASK"].data
+        assert (mask[:, refused] & MaskBit.NO_DATA).all()
+        assert not (mask[:, : refused.start] & MaskBit.NO_DATA).any()
+        assert not (mask[:, refused.stop :] & MaskBit.NO_DATA).any()
+        assert np.isfinite(hdus[0].data[:, refused]).all()  # who wants to see why, can
+    (listed,) = (
+        one for one in ccdwatch("masters", "--home", home, "--format", "json").json() if one["path"] in row["path"]
+    )
+    assert listed["certified"] is True
+    assert "but for 1 of 3 detectors: detector N1" in listed["certified_reason"]
+    assert "masked" in listed["certified_reason"]
