@@ -253,7 +253,9 @@ def _why_none(kind: Kind, subject: Subject, found: Sequence[Candidate]) -> str:
     """Say in which rules the nearest fails: that which fails in fewest, of several the nearest in time."""
     if not found:
         return f"no master {kind} of {subject.instrument} is on record"
-    nearest = min(found, key=lambda one: (n_failed(subject, one.master, one.tolerances), *one.rank))
+    n_of_each = [n_failed(subject, one.master, one.tolerances) for one in found]
+    fewest = min(n_of_each)
+    nearest = min((one for one, n in zip(found, n_of_each, strict=True) if n == fewest), key=lambda one: one.rank)
     said = [f"{one.rule}: {_text(one.frame)} of the frame, {_text(one.master)} there" for one in nearest.failed]
     which = f"master {nearest.master.master_id} of {nearest.master.at:%Y-%m-%d}"
     is_unknown = any(one.frame is None for one in nearest.failed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal, TypeAlias, get_args
 
 from ccdcore.cards.sections import Amplifier, Section
@@ -16,6 +17,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 QUALITY = (0.05, 0.2, 0.5)
 """Parts of a frame's own noise: what adds less than the first is of quality 0, less than the second 1, and so on."""
+
+_KEPT = 256
+"""Texts that were read last: thousands of masters of a camera have the same."""
 
 Span: TypeAlias = tuple[datetime | None, datetime | None]
 """When an entry of an instrument begins and ceases to hold; None for no end."""
@@ -169,14 +173,16 @@ def amplifiers_text(amplifiers: Iterable[tuple[str, str]]) -> str:
     return "; ".join(f"{name} {section}" for name, section in amplifiers)
 
 
+@lru_cache(_KEPT)
 def names_of_amplifiers(text: str) -> str:
     """Return the names alone."""
     return "; ".join(one.rpartition(" ")[0] for one in text.split("; "))
 
 
-def sections_of_amplifiers(text: str) -> list[Section]:
+@lru_cache(_KEPT)
+def sections_of_amplifiers(text: str) -> tuple[Section, ...]:
     """Return the data sections alone, in pixels of the image."""
-    return [one.data for one in amplifiers_of(text)]
+    return tuple(one.data for one in amplifiers_of(text))
 
 
 def amplifiers_of(text: str) -> list[Amplifier]:

@@ -33,7 +33,7 @@ def is_inside(subject: Subject, master: MasterFacts, section: Section) -> bool:
     """Whether a section of a master, in its pixels, lies where it sees light, and has the shape of the frame."""
     if master.shape is None or not section.fits(master.shape) or subject.shape not in (None, section.shape):
         return False
-    lit = sections_of_amplifiers(master.amplifiers) if master.amplifiers else []
+    lit = sections_of_amplifiers(master.amplifiers) if master.amplifiers else ()
     return all(
         one.x1 <= section.x1 and section.x2 <= one.x2 and one.y1 <= section.y1 and section.y2 <= one.y2 for one in lit
     )
