@@ -7,7 +7,7 @@ from typing import Literal
 
 from ccdcore.cards.sections import Section
 
-VERSION = 7
+VERSION = 8
 """Raised whenever the code of a recipe changes its results, so that older results are known to be stale."""
 
 

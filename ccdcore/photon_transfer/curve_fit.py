@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import inf, sqrt
+from dataclasses import dataclass, replace
+from math import hypot, inf, sqrt
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,17 @@ from ccdcore.numerics.robust import widening
 SMALLEST_SLOPE = 1e-4
 """Variance per signal, in ADU, below which there is no shot noise (a gain of 10 000 e⁻/ADU)."""
 
+OTHER_OFFSET = "the flats have another offset than the biases"
+"""Stands in the reason why flats give no gain."""
+
 Array = npt.NDArray[np.float64]
+
+_NOISE_SIGMA, _UNSURE_SIGMA, _LOOSE = 3.0, 2.0, 10.0
+"""σ by which the noise of flats at no light is surely, and perhaps, not that of the biases; and how little those are
+believed then, in terms of their variance."""
+
+_MOST_TIMES = 2.5
+"""Variance of flats at no light over that of biases, or the inverse, at most: more than that is another offset."""
 
 _BEND_SIGMA = 3.0
 _BEND_RANGE = 5.0
@@ -56,7 +66,8 @@ class Line:
 class TransferFit:
     """Gain in e⁻/ADU, its 1-σ uncertainty and reduced χ²; a₀₀ in 1/e⁻ and its uncertainty where the curve bends.
 
-    The strain is how far the fit had to move the level of the biases, over what that is known to.
+    The strain is how far the fit had to move the level of the biases, over what that is known to; the excess by how
+    much the variance at no light is above that of the biases, in ADU², and its uncertainty.
     """
 
     gain: float
@@ -64,6 +75,7 @@ class TransferFit:
     chi2_per_dof: float | None
     bend: tuple[float, float] | None = None
     strain: float = 0.0
+    excess: tuple[float, float] = (0.0, 0.0)
 
     def variance(self, signal: Array, bias_variance: float) -> Array:
         """Return the variance of one frame in ADU² at some signals in ADU."""
@@ -138,6 +150,16 @@ def other_offset(points: Sequence[PairPoints], noise: BiasNoise, overlap: float 
     least = max(_LEAST_OFFSET * highest, _SIGMAS_OF_OFFSET * sqrt(float(by @ covariance @ by)))
     farthest = _FARTHEST * (highest - float(mean.min()))
     return below if least + of_charge < abs(below) <= farthest else None
+
+
+def begins_elsewhere(below: float) -> str:
+    """Say in words that the light of flats begins so many ADU below the level of the biases, by its noise."""
+    side = "below" if below > 0 else "above"
+    return (
+        f"the noise of the light begins about {abs(below):.0f} ADU {side} the level of the biases: {OTHER_OFFSET} (a "
+        "dark or constant taken off by the camera, a setting of the driver), or the response is not linear: the gain "
+        "is off"
+    )
 
 
 def fit_curve(points: Sequence[PairPoints], noise: BiasNoise, overlap: float, level_uncertainty: float) -> TransferFit:
@@ -221,7 +243,7 @@ def fit_bend(
     covariance = np.linalg.pinv(found.jac.T @ found.jac)
     slope, bend = found.x[:2]
     chi2, dof = float(np.sum(deviations(found.x) ** 2)), mean.size - 2
-    of_slope, of_bend = np.sqrt(np.diag(covariance)[:2] * overlap * widening(chi2, dof))
+    of_slope, of_bend, _, of_base = np.sqrt(np.diag(covariance) * overlap * widening(chi2, dof))
     to_a00 = slope / (start * scale)
     return TransferFit(
         gain=float(start / slope),
@@ -229,7 +251,53 @@ def fit_bend(
         chi2_per_dof=chi2 / dof if dof > 0 else None,
         bend=(float(bend * to_a00), float(of_bend * abs(to_a00))),
         strain=float(abs(found.x[2])),
+        excess=(float(found.x[3]) * noise.uncertainty, float(of_base) * noise.uncertainty),
     )
+
+
+def noise_of_flats(
+    points: Sequence[PairPoints], noise: BiasNoise, overlap: float, level_uncertainty: float
+) -> BiasNoise | None:
+    """Return the noise that flats have at no light, by their curve, where it is not that of the biases; else None.
+
+    Cameras read out after an exposure with other noise than before, and what draws power then is another. Where the
+    curve tells so, what the biases say of it would bend the curve, and take the gain with it. What is returned is so
+    uncertain that it holds a fit (`fit_bend`) to nothing.
+
+    Parameters
+    ----------
+    points, noise, overlap, level_uncertainty
+        As in `fit_curve`; the signals span a factor of some.
+    """
+    fit = fit_loose(points, noise, overlap, level_uncertainty)
+    more = fit.excess[0]
+    times = (noise.variance + more) / noise.variance
+    if _sigmas(fit, noise) < _NOISE_SIGMA or not 1 / _MOST_TIMES < times < _MOST_TIMES:
+        return None
+    return replace(noise, variance=noise.variance + more, uncertainty=_LOOSE * noise.variance)
+
+
+def fit_loose(points: Sequence[PairPoints], noise: BiasNoise, overlap: float, level_uncertainty: float) -> TransferFit:
+    """Fit eq. 16 as `fit_bend` does, with the variance at no light left free."""
+    loose = replace(noise, uncertainty=_LOOSE * noise.variance)
+    return fit_bend(points, loose, overlap, level_uncertainty)
+
+
+def _sigmas(fit: TransferFit, noise: BiasNoise) -> float:
+    excess, uncertainty = fit.excess
+    return abs(excess) / hypot(uncertainty, noise.uncertainty)
+
+
+def by_noise(
+    fit: TransferFit, points: Sequence[PairPoints], noise: BiasNoise, overlap: float, level_uncertainty: float
+) -> float:
+    """Return by how much a gain in e⁻/ADU may be off by a noise of flats at no light that is not that of the biases.
+
+    It is what the gain would change where a fit that leaves that noise free finds another by more than two σ: too
+    little to be sure of, too much to be silent about. 0 where it does not, or where the gain is of that fit already.
+    """
+    loose = fit_loose(points, noise, overlap, level_uncertainty)
+    return abs(loose.gain - fit.gain) if _sigmas(loose, noise) > _UNSURE_SIGMA else 0.0
 
 
 def misfit(points: Sequence[PairPoints], fit: TransferFit, noise: BiasNoise, level_uncertainty: float) -> float:

@@ -20,8 +20,10 @@ from ccdcore.noise.pair_series import OTHER_FLUX, PairSeries, overlap
 from ccdcore.numerics.histogram import Histogram
 from ccdcore.numerics.robust import median
 from ccdcore.photon_transfer.curve_fit import (
+    OTHER_OFFSET,
     SMALLEST_SLOPE,
     TransferFit,
+    begins_elsewhere,
     fit_bend,
     fit_curve,
     joined,
@@ -29,14 +31,19 @@ from ccdcore.photon_transfer.curve_fit import (
     straight_line,
     wide,
 )
-from ccdcore.photon_transfer.ramp import MeasuredPair, Ramp, against_others, fit_ramp, is_ramp, majority_curve
+from ccdcore.photon_transfer.ramp import (
+    MeasuredPair,
+    Ramp,
+    against_others,
+    fit_ramp,
+    is_ramp,
+    majority_curve,
+    own_noise,
+)
 from ccdcore.photon_transfer.shared_noise import SharedNoise
 
 _MOVED = "the light pattern moved"
 """Stands in the reasons why pairs are left out."""
-
-_OTHER_OFFSET = "the flats have another offset than the biases"
-"""Stands in the reason why flats give no gain."""
 
 _MOST_OF_LIGHT = 0.35
 """Part of the light of flats that an offset above that of the biases is, at most."""
@@ -87,16 +94,6 @@ def _averages(fine: str, wide: str, n: int) -> str | None:
         f"{n}, or of another bit depth, and their noise is not that of one exposure: give raw frames"
         if n > 1
         else None
-    )
-
-
-def begins_elsewhere(below: float) -> str:
-    """Say in words that the light of flats begins so many ADU below the level of the biases, by its noise."""
-    side = "below" if below > 0 else "above"
-    return (
-        f"the noise of the light begins about {abs(below):.0f} ADU {side} the level of the biases: {_OTHER_OFFSET} (a "
-        "dark or constant taken off by the camera, a setting of the driver), or the response is not linear: the gain "
-        "is off"
     )
 
 
@@ -273,14 +270,21 @@ class FlatSeries(PairSeries):
         below = other_offset(self.points, self.noise, self.overlap)
         # Of equal light two gains make noise over light in proportion to the level: an offset of half the light would.
         if below is not None and -below < _MOST_OF_LIGHT * min(pair.level for pair in self.pairs):
-            guess += f", or {_OTHER_OFFSET}"
+            guess += f", or {OTHER_OFFSET}"
         guess += ", or a merge of two read-outs?" if merged else "?"
         return f"the flats fall into two groups, {high} and {low}: {guess}"
 
     def _by_noise(self) -> Sorted:
         if not self.pairs:
             return Sorted({}, 1.0, None)
-        ratios, errors, counts = against_others(self.pairs, self.looks, self.noise, self.level_uncertainty)
+        found = self._sorted_by(self.noise)
+        if (found.odd or found.groups) and (own := own_noise(self.pairs, self.noise, self.level_uncertainty, overlap)):
+            again = self._sorted_by(own)
+            return found if again.odd or again.groups else again
+        return found
+
+    def _sorted_by(self, noise: BiasNoise) -> Sorted:
+        ratios, errors, counts = against_others(self.pairs, self.looks, noise, self.level_uncertainty)
         seen = [pair for pair, counted in zip([*self.used, *self.compared], counts, strict=True) if counted]
         alone = solvable(seen) if is_ramp([pair.level for pair in self.pairs]) else None
         return sort_out(
@@ -328,7 +332,7 @@ class FlatSeries(PairSeries):
                 "the numbers of the flats are fractions on no grid, those of the biases lie on one: flats from which a "
                 "dark was taken, or that were scaled or divided by a flat, have other noise: give raw frames"
             )
-        offsets = [why for _, why in self._left_out if _OTHER_OFFSET in why]
+        offsets = [why for _, why in self._left_out if OTHER_OFFSET in why]
         if offsets and not self.pairs:
             yield offsets[0].split("left out: ", 1)[-1]
         moved = sum(_MOVED in why for _, why in self._left_out)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ccdcore.flat_pairs.flat_pair import PairPoints
 from ccdcore.noise.bias_series import BiasNoise
-from ccdcore.photon_transfer.curve_fit import TransferFit, fit_bend
+from ccdcore.photon_transfer.curve_fit import TransferFit, by_noise, fit_bend, noise_of_flats
 
 FEWEST_LEVELS = 3
 LEAST_RANGE = 3.0
@@ -59,12 +59,18 @@ class Ramp:
         The pairs that the fit is of.
     left_out : dict of str
         Name of each other pair → why it does not belong.
+    noise : BiasNoise
+        Variance at no light: that of the biases, or of the flats where those differ.
+    by_noise : float
+        How far the gain, in e⁻/ADU, may be off where they perhaps differ.
     turn_off_adu : float or None
         Highest signal before the variance breaks down (full well); None where it does not.
     """
 
     fit: TransferFit
     used: tuple[MeasuredPair, ...]
+    noise: BiasNoise
+    by_noise: float = 0.0
     left_out: dict[str, str] = field(default_factory=dict)
     turn_off_adu: float | None = None
 
@@ -104,7 +110,7 @@ def fit_ramp(
     """
     ordered = sorted(pairs, key=lambda pair: pair.level)
     before_drop = _before_drop(ordered, noise)
-    kept, off = _on_curve(ordered[:before_drop], noise)
+    noise, kept, off = _of_their_noise(ordered[:before_drop], noise, level_uncertainty, overlap)
     highest = kept[-1].level
     beyond = [
         *(pair for pair, ratio, _ in off if pair.level > highest and ratio < 1),
@@ -119,8 +125,37 @@ def fit_ramp(
         pair.name: f"at {pair.level:.0f} ADU it lies beyond the turn-off of the curve at {highest:.0f} ADU (full well)"
         for pair in beyond
     }
-    fit = fit_bend([pair.points for pair in kept], noise, overlap([pair.numbers for pair in kept]), level_uncertainty)
-    return Ramp(fit, tuple(kept), left_out, highest if beyond else None)
+    about = [pair.points for pair in kept], noise, overlap([pair.numbers for pair in kept]), level_uncertainty
+    fit = fit_bend(*about)
+    return Ramp(fit, tuple(kept), noise, by_noise(fit, *about), left_out, highest if beyond else None)
+
+
+def _of_their_noise(
+    pairs: Sequence[MeasuredPair],
+    noise: BiasNoise,
+    level_uncertainty: float,
+    overlap: Callable[[Sequence[tuple[int, int]]], float],
+) -> tuple[BiasNoise, list[MeasuredPair], list[tuple[MeasuredPair, float, float]]]:
+    """Return the noise at no light that pairs agree on, and which of them lie on the curve, and which off it."""
+    if (own := own_noise(pairs, noise, level_uncertainty, overlap)) is not None:
+        kept, off = _on_curve(pairs, own)
+        if own_noise(kept, noise, level_uncertainty, overlap) is not None:  # and not by those that lie off it
+            return own, kept, off
+    return noise, *_on_curve(pairs, noise)
+
+
+def own_noise(
+    pairs: Sequence[MeasuredPair],
+    noise: BiasNoise,
+    level_uncertainty: float,
+    overlap: Callable[[Sequence[tuple[int, int]]], float],
+) -> BiasNoise | None:
+    """Return the noise that pairs of a ramp have at no light where it is not that of the biases (`noise_of_flats`)."""
+    some = _below_drop(pairs, noise)
+    if not is_ramp([pair.level for pair in some]):
+        return None
+    shared = overlap([pair.numbers for pair in some])
+    return noise_of_flats([pair.points for pair in some], noise, shared, level_uncertainty)
 
 
 def _on_curve(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from math import hypot
+from math import hypot, sqrt
 
 import numpy as np
 
 from ccdcore.flat_pairs.flat_pair import PairPoints
 from ccdcore.noise.bias_series import BiasSeries
 from ccdcore.numerics.parts import Unlike, unlike
-from ccdcore.photon_transfer.curve_fit import TransferFit, collapses, misfit, other_offset
-from ccdcore.photon_transfer.flat_series import FlatSeries, begins_elsewhere
+from ccdcore.photon_transfer.curve_fit import TransferFit, begins_elsewhere, collapses, misfit, other_offset
+from ccdcore.photon_transfer.flat_series import FlatSeries
 from ccdcore.photon_transfer.ramp import FEWEST_LEVELS, LEAST_RANGE, Ramp, is_ramp, n_levels, nonlinearity
 from ccdcore.photon_transfer.result import PhotonTransfer, PhotonTransferPoint
 
@@ -33,6 +33,9 @@ _HIDDEN = 0.05
 
 _MOST_CHARGE = 5e5
 """Electrons; the largest pixels hold fewer."""
+
+_MOST_OTHER_NOISE = 1.2
+"""Noise of flats at no light over that of biases, or the inverse, that one read mode may have."""
 
 _LEAST_OF_PARTS, _BY_CHARGE = 0.06, 0.15
 """How much more noise, relative, one part of the image has than another, at least, where amplifiers are unlike; and
@@ -108,7 +111,7 @@ def _measured(biases: BiasSeries, flats: FlatSeries, method: str, notes: Sequenc
         result = replace(result, method="ptc", turn_off_adu=ramp.turn_off_adu, nonlinearity=off, notes=notes)
         reason = f"{n_levels(levels)} light levels from {min(levels):.0f} to {max(levels):.0f} ADU make a curve"
     else:
-        ramp = Ramp(flats.fit(), tuple(flats.pairs))
+        ramp = Ramp(flats.fit(), tuple(flats.pairs), flats.noise)
         result = replace(result, method="binned")
         reason = f"no ramp of light levels, {_not(levels)}"
     return _with_gain(result, ramp, flats, reason if method == "auto" else f"method {method} was asked for")
@@ -183,7 +186,8 @@ def _free_of_brighter_fatter(ramp: Ramp, flats: FlatSeries) -> tuple[float, floa
     fit, points = ramp.fit, [pair.points for pair in ramp.used]
     hidden = flats.faint_cosmic_rays(points)
     if fit.bend is not None:
-        return fit.gain * hidden, fit.gain, hypot(fit.uncertainty, fit.gain * hidden)
+        unsure = hypot(fit.gain * hidden, ramp.by_noise)
+        return unsure, fit.gain, hypot(fit.uncertainty, unsure)
     share, of_share = flats.shared(points).with_all()
     corrected = fit.gain / (1 + share)
     uncertainty = hypot(fit.uncertainty, corrected * of_share) / (1 + share)
@@ -203,7 +207,9 @@ def _fit_notes(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
         cause = _is_brighter_fatter(ramp, flats)
         if cause or (cause is None and not _is_surely_off(ramp)):
             yield f"the curve bends, {_bend(fit)} ({words[cause]}): the gain is that in the limit of little light"
-    if _is_poor(fit) and misfit(points, fit, flats.noise, flats.level_uncertainty) <= _BAD_FIT:
+    if (of_noise := _other_noise(ramp, flats)) and not _is_of_another_mode(ramp, flats):
+        yield f"{of_noise}: the gain is that of the curve alone"
+    if _is_poor(fit) and misfit(points, fit, ramp.noise, flats.level_uncertainty) <= _BAD_FIT:
         yield (
             f"the points scatter more than their noise (chi2/dof = {fit.chi2_per_dof:.1f}): "
             "the light pattern moved between flats, or the camera is not linear; the uncertainty is widened"
@@ -243,16 +249,33 @@ def _fit_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
                 "brighter-fatter effect would make them: the response is not linear (near full well, or a merge of two "
                 "read-outs)"
             )
+    if (of_noise := _other_noise(ramp, flats)) and _is_of_another_mode(ramp, flats):
+        yield (
+            f"{of_noise}: are the biases of another gain setting or read mode, or is something besides light in the "
+            "flats?"
+        )
     if fit.strain > _STRAINED:
         yield (
             f"the curve does not begin at the level of the biases, but {fit.strain:.0f} times farther off than that is "
             "uncertain: the biases are of another offset than the flats, or the response to little light is not linear"
         )
-    if _is_poor(fit) and (off := misfit(points, fit, flats.noise, flats.level_uncertainty)) > _BAD_FIT:
+    if _is_poor(fit) and (off := misfit(points, fit, ramp.noise, flats.level_uncertainty)) > _BAD_FIT:
         yield (
             f"the noise is off the curve by {100 * off:.0f} % (chi2/dof = {fit.chi2_per_dof or 0:.0f}): two gain "
             "settings or read modes in one set, a response that is not linear, or a light pattern that moved"
         )
+
+
+def _other_noise(ramp: Ramp, flats: FlatSeries) -> str | None:
+    """Say in words that the flats have other noise at no light than the biases; None where they have the same."""
+    own, of_biases = (sqrt(max(noise.variance, 0.0)) for noise in (ramp.noise, flats.noise))
+    if own == of_biases:
+        return None
+    return f"by their curve flats have a noise of {own:.3g} ADU where there is no light, the biases {of_biases:.3g} ADU"
+
+
+def _is_of_another_mode(ramp: Ramp, flats: FlatSeries) -> bool:
+    return not 1 / _MOST_OTHER_NOISE < sqrt(ramp.noise.variance / flats.noise.variance) < _MOST_OTHER_NOISE
 
 
 def _hidden_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
@@ -286,7 +309,7 @@ def _offset_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
 def _bounds_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
     """Say where the light is at full well: noise that collapses, or charges that no pixel holds."""
     points = [pair.points for pair in ramp.used]
-    if collapses(points, ramp.fit, flats.noise, flats.overlap):
+    if collapses(points, ramp.fit, ramp.noise, flats.overlap):
         yield (
             "where there is more light there is less noise: the light is at full well, where noise collapses and the "
             "gain comes out too high (expose less)"
