@@ -9,13 +9,14 @@ from astropy.io import fits
 
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.frame import SeriesFrame
-from ccdcore.io import read
+from ccdcore.io import read, stored_pixels
 from ccdcore.io.digest import pixel_sha256, stored_sha256, strips_sha256
 from ccdcore.mosaics import detectors as large
 from ccdcore.mosaics.by_detector import by_detector
 from ccdcore.mosaics.detectors import detectors_of, image_of, of_detector
 from ccdcore.mosaics.measure import measure_frame
 from ccdcore.noise.anatomy import measure_noise
+from ccdcore.photon_transfer.measure import measure_gain
 
 SHAPE = 96, 80
 
@@ -130,3 +131,17 @@ def test_strips_have_the_identity_of_the_whole(kind: type[np.integer]) -> None:
         strips = [pixels[:4], pixels[4:]]
         assert strips_sha256(pixels.shape, pixels.dtype, ends, strips) == pixel_sha256(pixels)
         assert stored_sha256(pixels.shape, pixels.dtype, strips) == read.former_sha256(pixels)
+
+
+@pytest.mark.usefixtures("small_limit")
+def test_headers_are_read_once_whatever_the_number_of_detectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [series_frame(write_mosaic(tmp_path / f"many{seed}.fits", seed=seed)) for seed in (1, 2)]
+    walked: list[Path] = []
+    for module in (read, stored_pixels):
+        found = module.find_mosaic
+        monkeypatch.setattr(module, "find_mosaic", lambda path, *more, f=found: walked.append(path) or f(path, *more))
+    assert len(by_detector(measure_gain, frames, [])) == 24
+    # Once for where the pixels are, once for what the header says.
+    assert max(map(walked.count, walked)) <= 2
