@@ -38,7 +38,13 @@ def test_detectors_of_a_large_mosaic_are_worked_on_one_by_one(tmp_path: Path, mo
     monkeypatch.setattr(large, "WHOLE_PIXELS", 1000)
     monkeypatch.setattr("flows.calibration.figures._SHOWN_PIXELS", 2**14)
     shown: list[np.ndarray] = []
-    monkeypatch.setattr(figures, "_thinned", lambda *of, f=figures._thinned: shown.extend(images := f(*of)) or images)
+    thinned = figures._thinned
+
+    def noting(*of: Any) -> tuple[Any, ...]:
+        shown.extend(images := thinned(*of))
+        return images
+
+    monkeypatch.setattr(figures, "_thinned", noting)
     home = tmp_path / "home"
     answer = process(home, tmp_path / "frames")
     assert answer["failed"] == []
