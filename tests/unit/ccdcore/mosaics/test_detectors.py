@@ -1,6 +1,7 @@
 """Large mosaics: what is done detector by detector comes out as of the whole, and takes the memory of one."""
 
 import tracemalloc
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -151,3 +152,19 @@ def test_headers_are_read_once_whatever_the_number_of_detectors(
     assert len(by_detector(measure_gain, frames, [])) == 24
     # Once for where the pixels are, once for what the header says.
     assert max(map(walked.count, walked)) <= 2
+
+
+@pytest.mark.usefixtures("small_limit")
+def test_detectors_of_which_nothing_can_be_measured_are_not_held(tmp_path: Path) -> None:
+    frames = [series_frame(write_mosaic(tmp_path / "many.fits"))]
+    taken: list[weakref.ref[np.ndarray]] = []
+
+    def measure(_: object) -> list[str]:
+        pixels = np.zeros(SHAPE)
+        assert all(one() is None for one in taken)
+        taken.append(weakref.ref(pixels))
+        raise InsufficientDataError("no light")
+
+    with pytest.raises(InsufficientDataError, match="no light"):
+        by_detector(measure, frames)
+    assert len(taken) == 12
