@@ -100,6 +100,18 @@ def file_errors(path: Path) -> Iterator[None]:
         raise FrameReadError(path, reason) from error
 
 
+def signature(file: Path | int) -> tuple[int, ...]:
+    """Return number, size and times of change of a file, open or not: another one is another file, or was written to.
+
+    Raises
+    ------
+    OSError
+        If it is not there.
+    """
+    status = file.stat() if isinstance(file, Path) else os.fstat(file)
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
 def regular_file(path: Path) -> io.BufferedReader:
     """Open a regular file, which a link may lead to.
 

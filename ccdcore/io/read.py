@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,12 +25,14 @@ from ccdcore.headers.identify import ExposureInfo, find_instrument, identify, sa
 from ccdcore.headers.instrument import Instrument
 from ccdcore.io.digest import former_sha256, pixel_sha256
 from ccdcore.io.mosaic import Mosaic, find_mosaic
-from ccdcore.io.plain_files import file_errors, file_sha256
+from ccdcore.io.plain_files import file_errors, file_sha256, signature
 from ccdcore.io.stream import _verify_checksums, open_units, opened
 from ccdcore.io.structure import Blemishes
 from ccdcore.numerics.pixel_values import are_bytes_swapped
 
 _LOOK_PIXELS = 2**18
+_KEPT = 128
+"""Files of which the cards are kept, some kilobytes each."""
 _FIRST_YEAR = 2000  # of files: archives give some of them dates long ago
 
 
@@ -188,6 +191,25 @@ def read_cards(path: str | os.PathLike[str], file: io.BufferedReader | None = No
     path = Path(path)
     with opened(path, file) as (stream, blemishes):
         return _mosaic(path, stream, blemishes).cards
+
+
+def kept_cards(path: str | os.PathLike[str]) -> Cards:
+    """Return the cards of a frame, as `read_cards` does; those of a file that is as it was are not read again.
+
+    Raises
+    ------
+    FrameReadError
+        As `read_cards`.
+    """
+    path = Path(path)
+    with file_errors(path):
+        as_it_is = signature(path)
+    return _kept_cards(path, as_it_is)
+
+
+@lru_cache(_KEPT)
+def _kept_cards(path: Path, _: tuple[int, ...]) -> Cards:
+    return read_cards(path)
 
 
 def read_image(path: str | os.PathLike[str], file: io.BufferedReader | None = None) -> npt.NDArray[Any]:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ccdcore.cards.sections import Detector
 from ccdcore.errors import FrameReadError
 from ccdcore.io.mosaic import find_mosaic
-from ccdcore.io.plain_files import file_errors
+from ccdcore.io.plain_files import file_errors, signature
 from ccdcore.io.read import read_image
 from ccdcore.io.stream import is_compressed, name_of, open_units, opened
 from ccdcore.io.structure import primary_header
@@ -114,7 +114,7 @@ class StoredPixels:
                 os.close(file)
 
     def _read(self, file: int, position: int, into: memoryview) -> None:
-        if _signature(file) != self.signature:
+        if signature(file) != self.signature:
             raise FrameReadError(self.path, "changed while it was read: try again", incomplete=True)
         if not fill(into, file, position):
             raise FrameReadError(self.path, "was cut off while it was read: try again", incomplete=True)
@@ -168,7 +168,7 @@ def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
     with opened(path) as (stream, _):
         if not isinstance(stream, io.BufferedReader):
             return None
-        signature = _signature(stream.fileno())
+        as_opened = signature(stream.fileno())
         header, offset = primary_header(stream, path)
     lengths = [int(header[f"NAXIS{axis}"]) for axis in range(int(header["NAXIS"]), 0, -1)]
     shape = [length for length in lengths if length != 1]
@@ -184,7 +184,7 @@ def stored_pixels(path: str | os.PathLike[str]) -> StoredPixels | None:
     if scale != 1 or zero not in {0, unsigned} or not unit.endswith("'"):  # a unit with a / is read with the pixels
         return None
     shown = unit.strip("' ").lower()
-    return StoredPixels(path, (shape[0], shape[1]), np.dtype(number), int(zero), offset, signature, shown)
+    return StoredPixels(path, (shape[0], shape[1]), np.dtype(number), int(zero), offset, as_opened, shown)
 
 
 def stored_detectors(path: Path) -> Mapping[Detector, StoredPixels]:
@@ -200,8 +200,8 @@ def stored_detectors(path: Path) -> Mapping[Detector, StoredPixels]:
         If it is not a complete FITS file of one frame.
     """
     with file_errors(path):
-        status = path.stat()
-    return _stored_detectors(path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+        as_it_is = signature(path)
+    return _stored_detectors(path, as_it_is)
 
 
 @lru_cache(_KEPT)
@@ -209,10 +209,10 @@ def _stored_detectors(path: Path, _: tuple[int, ...]) -> Mapping[Detector, Store
     with opened(path) as (stream, blemishes):
         if not isinstance(stream, io.BufferedReader):
             return {}
-        signature = _signature(stream.fileno())
+        as_opened = signature(stream.fileno())
         stream.seek(0)
         mosaic = find_mosaic(path, open_units(stream), blemishes.texts)
-        units = [_stored_unit(path, unit, signature) for unit in mosaic.units]
+        units = [_stored_unit(path, unit, as_opened) for unit in mosaic.units]
         images = mosaic.images
     found = [one for one in units if one is not None]
     if len(images) == 1 or len(found) < len(images) or len({(one.stored, one.zero) for one in found}) > 1:
@@ -220,7 +220,7 @@ def _stored_detectors(path: Path, _: tuple[int, ...]) -> Mapping[Detector, Store
     return {Detector(of.name, of.columns_before, of.shape[1]): one for of, one in zip(images, found, strict=True)}
 
 
-def _stored_unit(path: Path, unit: Any, signature: tuple[int, ...]) -> StoredPixels | None:
+def _stored_unit(path: Path, unit: Any, as_opened: tuple[int, ...]) -> StoredPixels | None:
     header = unit.header
     zero, number = header.get("BZERO", 0), _TYPES.get(header["BITPIX"])
     scale, text = header.get("BSCALE", 1), header.get("BUNIT", "adu")
@@ -230,7 +230,7 @@ def _stored_unit(path: Path, unit: Any, signature: tuple[int, ...]) -> StoredPix
         return None
     shape, offset = (header["NAXIS2"], header["NAXIS1"]), unit.fileinfo()["datLoc"]
     shown = text.strip().lower()
-    return StoredPixels(path, shape, np.dtype(number), int(zero), offset, signature, shown, is_part=True)
+    return StoredPixels(path, shape, np.dtype(number), int(zero), offset, as_opened, shown, is_part=True)
 
 
 def recorded_image(path: str | os.PathLike[str]) -> npt.NDArray[Any]:
@@ -271,7 +271,7 @@ def stored_planes(path: Path, file: io.BufferedReader) -> dict[str, StoredPixels
     with opened(path, file) as (stream, _):
         if not isinstance(stream, io.BufferedReader):  # compressed
             return found
-        signature = _signature(stream.fileno())
+        as_opened = signature(stream.fileno())
         stream.seek(0)
         for unit in open_units(stream):
             header = unit.header
@@ -279,7 +279,7 @@ def stored_planes(path: Path, file: io.BufferedReader) -> dict[str, StoredPixels
             if number and unit.is_image and header["NAXIS"] == 2 and zero in {0, _UNSIGNED.get(number, 0)}:
                 shape, offset = (header["NAXIS2"], header["NAXIS1"]), unit.fileinfo()["datLoc"]
                 name = name_of(unit).removeprefix("PRIMARY")
-                found[name] = StoredPixels(path, shape, np.dtype(number), int(zero), offset, signature)
+                found[name] = StoredPixels(path, shape, np.dtype(number), int(zero), offset, as_opened)
     return found
 
 
@@ -288,8 +288,3 @@ def fill(into: memoryview, file: int, position: int) -> bool:
     while into and (n := os.preadv(file, [into], position)):
         into, position = into[n:], position + n
     return not into
-
-
-def _signature(file: int) -> tuple[int, ...]:
-    status = os.fstat(file)
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

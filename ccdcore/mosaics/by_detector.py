@@ -42,7 +42,7 @@ def by_detector(
         try:
             found += measure(*parts)
         except InsufficientDataError as error:
-            errors.append(error)
+            errors.append(error.with_traceback(None))  # which would hold the pixels of the detector
             if lacks is not None:
                 lacks.update({one.name: str(error) for one in next(filter(None, parts))[0].amplifiers})
     if errors and not found:

@@ -10,7 +10,7 @@ from ccdcore.cards.electron_multiplication import excess_noise
 from ccdcore.cards.values import Cards, number
 from ccdcore.frames.frame import Frame, SeriesFrame
 from ccdcore.headers.converted import FILTERED, NO_ADU
-from ccdcore.io.read import read_cards
+from ccdcore.io.read import kept_cards
 from ccdcore.noise.exposures import Image
 from ccdcore.photon_transfer.result import PhotonTransfer
 
@@ -42,11 +42,14 @@ def with_header_doubts(result: PhotonTransfer, biases: Sequence[Image], flats: S
 
 
 def _first_cards(images: Sequence[Image]) -> Cards | None:
-    """Return the header of the first image that has a file; None where none has."""
+    """Return the header of the first image that has a file; None where none has.
+
+    It is asked for of each amplifier, and that of a mosaic is long.
+    """
     paths = (image.path if isinstance(image, Frame | SeriesFrame) else image for image in images)
     found = (path for path in paths if isinstance(path, str | Path) and Path(path).exists())
     first = next(found, None)
-    return None if first is None else read_cards(first)
+    return None if first is None else kept_cards(first)
 
 
 def _pedestal(of_biases: Cards, of_flats: Cards) -> str | None:

@@ -128,7 +128,8 @@ def _thinned(run: Run, row: MasterRow, first: SeriesFrame, step: int) -> tuple[n
     bias = None if row.kind == FrameType.BIAS else bias_for(run, row.kind, [first])
     dark = dark_of_flats(run, [first], bias).masters if bias and row.kind == FrameType.FLAT else None
     left = residual(first, master, bias=bias, dark=dark)
-    return image_of(first)[some, some], master.value[some, some], left[some, some]
+    # Copied: a view of some pixels would keep all of them, of every detector.
+    return tuple(image[some, some].copy() for image in (image_of(first), master.value, left))
 
 
 def _step(shape: tuple[int, int]) -> int:

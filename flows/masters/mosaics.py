@@ -51,7 +51,7 @@ def _publish_mosaic(
             try:
                 rows[detector.name] = _add(run, product, group, detector, make, mosaic)
             except (InsufficientDataError, NoLightError) as error:
-                lacks[detector.name] = error
+                lacks[detector.name] = error.with_traceback(None)  # which would hold the pixels of the detector
         if not rows:
             raise next(iter(lacks.values()))
         row = _row_of_all(rows, lacks)

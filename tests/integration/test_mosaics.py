@@ -11,6 +11,7 @@ from benchmarks.mosaic_frames import Layout, true_gains, write_frames
 from ccdcore.masters.file import read_master
 from ccdcore.mosaics import detectors as large
 from ccdcore.reduction.master import MaskBit
+from flows.calibration import figures
 from tests.support.command import ccdwatch
 
 LAYOUT = Layout(3, (256, 384), n_small=1)
@@ -36,9 +37,19 @@ def test_detectors_of_a_large_mosaic_are_worked_on_one_by_one(tmp_path: Path, mo
     whole = process(tmp_path / "whole", tmp_path / "frames")
     monkeypatch.setattr(large, "WHOLE_PIXELS", 1000)
     monkeypatch.setattr("flows.calibration.figures._SHOWN_PIXELS", 2**14)
+    shown: list[np.ndarray] = []
+    thinned = figures._thinned
+
+    def noting(*of: Any) -> tuple[Any, ...]:
+        shown.extend(images := thinned(*of))
+        return images
+
+    monkeypatch.setattr(figures, "_thinned", noting)
     home = tmp_path / "home"
     answer = process(home, tmp_path / "frames")
     assert answer["failed"] == []
+    assert shown
+    assert all(image.base is None for image in shown)  # else all pixels of all detectors are held
 
     found = {row["amplifier"]: row for row in answer["characterisations"]}
     assert list(found) == ["N1-A", "N1-B", "S1-A", "S1-B"]  # in the files S1 comes first

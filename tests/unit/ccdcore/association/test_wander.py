@@ -53,22 +53,33 @@ def test_the_level_of_a_flat_is_no_shift_and_that_of_a_bias_is() -> None:
 
 def test_a_sample_is_of_the_rows_of_the_file_without_its_bad_pixels(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
-    at = datetime(2022, 9, 19, tzinfo=UTC)
     mask = np.zeros((300, 40), np.uint8)
     mask[:, 7] = 16
     value = (100 + rng.normal(0, 2, mask.shape)).astype(np.float32)
     value[:, 7] = 1e6
     uncertainty = np.full(mask.shape, 0.7, np.float32)
-    n_used = np.full(mask.shape, 9, np.uint16)
-    inputs = (MasterInput(Path("a.fits"), "0" * 64, at, 1.0, 100.0, 0.0, 0.0),)
-    master = Master("bias", value, uncertainty, mask, n_used, "adu", (7.0, 7.0), inputs, (0.0, 0.0))
-    path = tmp_path / "master.fits"
-    master_hdulist(master).writeto(path)
-    found = read_sample(path)
+    found = sample_of_file(tmp_path / "master.fits", value, uncertainty, mask)
     assert found.noise == pytest.approx(0.7)
     assert found.level == pytest.approx(100, abs=0.1)
     assert np.isnan(found.value[:, 7]).all()
     assert 32 <= len(found.value) <= 64
+
+
+def test_a_sample_of_a_mosaic_is_of_all_amplifiers_and_no_larger_than_of_a_camera(tmp_path: Path) -> None:
+    value = np.tile(np.array([100, 300], np.float32), (64, 60_000))  # two amplifiers that take turns
+    found = sample_of_file(tmp_path / "master.fits", value, np.ones_like(value), np.zeros(value.shape, np.uint8))
+    assert found.value.size <= 64 * 16_384
+    assert found.value.mean() == pytest.approx(200, rel=1e-3)
+
+
+def sample_of_file(path: Path, value: np.ndarray, uncertainty: np.ndarray, mask: np.ndarray) -> Sample:
+    """Return the sample of a master bias that is written to a file."""
+    inputs = (MasterInput(Path("a.fits"), "0" * 64, datetime(2022, 9, 19, tzinfo=UTC), 1.0, 100.0, 0.0, 0.0),)
+    n_used = np.full(mask.shape, 9, np.uint16)
+    master_hdulist(Master("bias", value, uncertainty, mask, n_used, "adu", (7.0, 7.0), inputs, (0.0, 0.0))).writeto(
+        path
+    )
+    return read_sample(path)
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0, 2.0])

@@ -20,10 +20,11 @@ from ccdcore.cards.sections import Amplifier, Section
 from ccdcore.compression import FITS_NAME
 from ccdcore.errors import FrameReadError
 from ccdcore.headers.instrument import Instrument
+from ccdcore.io import read
 from ccdcore.io.digest import pixel_sha256
 from ccdcore.io.inventory import inventory
 from ccdcore.io.plain_files import file_sha256
-from ccdcore.io.read import read_cards, read_frame, read_header, read_image
+from ccdcore.io.read import kept_cards, read_cards, read_frame, read_header, read_image
 from ccdcore.io.stream import opened
 
 RNG = np.random.default_rng(20220919)
@@ -550,3 +551,17 @@ def test_no_configuration_of_astropy_changes_what_a_file_says(save, monkeypatch)
     assert (frame.info, frame.amplifiers, frame.sha256) == (usual.info, usual.amplifiers, usual.sha256)
     assert frame.data.dtype == usual.data.dtype
     assert read_cards(path)["FILTER"] == "V"
+
+
+def test_kept_cards_are_those_of_the_file_as_it_is(save, monkeypatch):
+    path = save(plain(PIXELS))
+    first = kept_cards(path)
+    assert first == read_cards(path)
+    with monkeypatch.context() as without:
+        without.setattr(read, "read_cards", lambda path: pytest.fail("read again"))
+        assert kept_cards(path) == first
+    fits.setval(path, "FILTER", value="R")
+    assert kept_cards(path)["FILTER"] == "R"
+    path.unlink()
+    with pytest.raises(FrameReadError):
+        kept_cards(path)

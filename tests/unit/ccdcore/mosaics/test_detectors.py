@@ -1,7 +1,9 @@
 """Large mosaics: what is done detector by detector comes out as of the whole, and takes the memory of one."""
 
 import tracemalloc
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,13 +11,15 @@ from astropy.io import fits
 
 from ccdcore.errors import InsufficientDataError
 from ccdcore.frames.frame import SeriesFrame
-from ccdcore.io import read
+from ccdcore.io import read, stored_pixels
 from ccdcore.io.digest import pixel_sha256, stored_sha256, strips_sha256
+from ccdcore.io.mosaic import Mosaic, find_mosaic
 from ccdcore.mosaics import detectors as large
 from ccdcore.mosaics.by_detector import by_detector
 from ccdcore.mosaics.detectors import detectors_of, image_of, of_detector
 from ccdcore.mosaics.measure import measure_frame
 from ccdcore.noise.anatomy import measure_noise
+from ccdcore.photon_transfer.measure import measure_gain
 
 SHAPE = 96, 80
 
@@ -130,3 +134,37 @@ def test_strips_have_the_identity_of_the_whole(kind: type[np.integer]) -> None:
         strips = [pixels[:4], pixels[4:]]
         assert strips_sha256(pixels.shape, pixels.dtype, ends, strips) == pixel_sha256(pixels)
         assert stored_sha256(pixels.shape, pixels.dtype, strips) == read.former_sha256(pixels)
+
+
+@pytest.mark.usefixtures("small_limit")
+def test_headers_are_read_once_whatever_the_number_of_detectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [series_frame(write_mosaic(tmp_path / f"many{seed}.fits", seed=seed)) for seed in (1, 2)]
+    walked: list[Path] = []
+
+    def walking(path: Path, *more: Any) -> Mosaic:
+        walked.append(path)
+        return find_mosaic(path, *more)
+
+    for module in (read, stored_pixels):
+        monkeypatch.setattr(module, "find_mosaic", walking)
+    assert len(by_detector(measure_gain, frames, [])) == 24
+    # Once for where the pixels are, once for what the header says.
+    assert max(map(walked.count, walked)) <= 2
+
+
+@pytest.mark.usefixtures("small_limit")
+def test_detectors_of_which_nothing_can_be_measured_are_not_held(tmp_path: Path) -> None:
+    frames = [series_frame(write_mosaic(tmp_path / "many.fits"))]
+    taken: list[weakref.ref[np.ndarray]] = []
+
+    def measure(_: object) -> list[str]:
+        pixels = np.zeros(SHAPE)
+        assert all(one() is None for one in taken)
+        taken.append(weakref.ref(pixels))
+        raise InsufficientDataError("no light")
+
+    with pytest.raises(InsufficientDataError, match="no light"):
+        by_detector(measure, frames)
+    assert len(taken) == 12

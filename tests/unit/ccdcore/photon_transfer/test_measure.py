@@ -391,7 +391,7 @@ def test_few_frames_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(exposures, "read_frame", read_frame)
     monkeypatch.setattr(exposures, "read_header", lambda path: frame(biases[0]))
-    monkeypatch.setattr(header_doubts, "read_cards", lambda path: {})
+    monkeypatch.setattr(header_doubts, "kept_cards", lambda path: {})
     paths = [[Path(f"{kind}_{k}.fits") for k in range(7)] for kind in ("bias", "flat")]
     assert one(measure_gain(*paths)) == one(measure_gain(biases, flats))
     assert most <= 4
