@@ -24,6 +24,7 @@ GAIN, READ_NOISE, A00 = 1.5, 5.0, -2e-6
 SPECTRUM, UNIFORM, SMALL, WIDE = (80, 512), (96, 256), (64, 96), (160, 256)
 TRAPS = "spectrum, lamp ± 1 %, 0.1 % cosmic rays"
 RAMP = "ramp to 60 ke⁻, brighter-fatter"
+OTHER_NOISE = "ramp of flats with 15 % more variance at no light than the biases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,16 @@ def ramp(
     return frames
 
 
+def noisier_ramp(times: float) -> Callable[[np.random.Generator], tuple[Images, Images]]:
+    """Return five biases and a ramp whose variance at no light is so many times theirs."""
+    of_biases, of_flats = (Camera(GAIN, 10.0 * more**0.5, 1000.3, (256, 512)) for more in (1.0, times))
+    lights = [uniform_light(of_flats.shape, level) for level in (100, 300, 1000, 3000, 10_000, 40_000)]
+    return lambda rng: (
+        [bias_pixels(of_biases, rng) for _ in range(5)],
+        [expose(of_flats, rng, light) for light in lights for _ in range(2)],
+    )
+
+
 def by_getframes(
     light: npt.NDArray[np.float64], *, drift: float = 0.0, **about: Any
 ) -> Callable[[np.random.Generator], tuple[Images, Images]]:
@@ -166,6 +177,7 @@ def cases() -> list[Case]:
             100,
             counts_for_pulls=True,
         ),
+        Case(OTHER_NOISE, noisier_ramp(1.15), ("auto",), 40),
         Case("ramp to 60 ke⁻ without brighter-fatter", ramp(SMALL, levels, 0.0), all_of_them, 100),
         Case("one level, 40 ke⁻, brighter-fatter", ramp(WIDE, [40_000] * 2, A00), (*one, "corrected"), 60),
         Case("even light, by getframes", by_getframes(even), one, 150, counts_for_pulls=True),
