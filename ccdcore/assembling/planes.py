@@ -64,7 +64,7 @@ class Planes:
     def content(self, name: str, n_rows: int, scales: Mapping[Detector, float]) -> Iterator[bytes]:
         """Yield what a FITS file has of an image, padding included: those of all detectors side by side.
 
-        ``scales`` are what the values of each detector are multiplied by, in their order.
+        ``scales`` are what the values of each detector, in their own unit, are multiplied by, in their order.
         """
         kind, n_bytes = self._types[name], 0
         step = max(1, _STRIP_PIXELS // sum(one.n_columns for one in scales))

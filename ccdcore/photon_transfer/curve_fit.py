@@ -258,7 +258,7 @@ def fit_bend(
 def noise_of_flats(
     points: Sequence[PairPoints], noise: BiasNoise, overlap: float, level_uncertainty: float
 ) -> BiasNoise | None:
-    """Return the noise that flats have at no light, by their curve, where it is not that of the biases; else None.
+    """Return the noise in ADU² that flats have at no light, by their curve, where it is not that of biases; else None.
 
     Cameras read out after an exposure with other noise than before, and what draws power then is another. Where the
     curve tells so, what the biases say of it would bend the curve, and take the gain with it. What is returned is so
@@ -278,7 +278,7 @@ def noise_of_flats(
 
 
 def fit_loose(points: Sequence[PairPoints], noise: BiasNoise, overlap: float, level_uncertainty: float) -> TransferFit:
-    """Fit eq. 16 as `fit_bend` does, with the variance at no light left free."""
+    """Fit eq. 16 as `fit_bend` does, with the variance at no light, in ADU², left free."""
     loose = replace(noise, uncertainty=_LOOSE * noise.variance)
     return fit_bend(points, loose, overlap, level_uncertainty)
 

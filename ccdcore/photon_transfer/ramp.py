@@ -150,7 +150,7 @@ def own_noise(
     level_uncertainty: float,
     overlap: Callable[[Sequence[tuple[int, int]]], float],
 ) -> BiasNoise | None:
-    """Return the noise that pairs of a ramp have at no light where it is not that of the biases (`noise_of_flats`)."""
+    """Return the noise in ADU² that pairs of a ramp have at no light, if not that of biases (`noise_of_flats`)."""
     some = _below_drop(pairs, noise)
     if not is_ramp([pair.level for pair in some]):
         return None
