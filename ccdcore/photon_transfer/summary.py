@@ -267,11 +267,18 @@ def _fit_doubts(ramp: Ramp, flats: FlatSeries) -> Iterator[str]:
 
 
 def _other_noise(ramp: Ramp, flats: FlatSeries) -> str | None:
-    """Say in words that the flats have other noise at no light than the biases; None where they have the same."""
+    """Say in words that the flats have other noise at no light than the biases; None where they have the same.
+
+    Light that begins at another level than that of the biases makes the same curve.
+    """
     own, of_biases = (sqrt(max(noise.variance, 0.0)) for noise in (ramp.noise, flats.noise))
     if own == of_biases:
         return None
-    return f"by their curve flats have a noise of {own:.3g} ADU where there is no light, the biases {of_biases:.3g} ADU"
+    below = (own**2 - of_biases**2) * ramp.fit.gain
+    return (
+        f"by their curve flats have a noise of {own:.3g} ADU where there is no light, the biases {of_biases:.3g} ADU, "
+        f"or their light begins {abs(below):.2g} ADU {'below' if below > 0 else 'above'} the level of the biases"
+    )
 
 
 def _is_of_another_mode(ramp: Ramp, flats: FlatSeries) -> bool:

@@ -40,6 +40,8 @@ def test_flats_of_other_noise_give_the_true_gain_and_it_is_said(more_variance: f
     assert abs(gains.mean() / GAIN - 1) < 0.003
     assert abs(pulls).max() < 3.5
     assert all(any(OTHER_NOISE in note for note in one.notes) for one in found)
+    side = "below" if more_variance > 0 else "above"
+    assert all(any(f"ADU {side} the level" in note for note in one.notes) for one in found)
     assert [doubt for one in found for doubt in one.doubts] == []
     for one in found:  # that of the biases
         assert one.read_noise_adu == pytest.approx(READ_NOISE_E / GAIN, rel=0.01)
